@@ -1,0 +1,92 @@
+"""What every script shares: how a run ends, how progress is told, options that mean the same everywhere."""
+import contextlib
+import signal
+import sys
+import time
+
+from accnn.errors import AccnnError
+
+INTERRUPTED = 130
+
+
+def run(body, *arguments):
+    """Call ``body(*arguments)`` and turn its end into an exit code.
+
+    Returns
+    -------
+    int
+        What `body` returned (None counts as 0); 2 for bad input, 1 for a target not met,
+        130 when interrupted. An :class:`AccnnError` becomes one sentence on stderr.
+    """
+    try:
+        with _sigterm_raises():
+            return body(*arguments) or 0
+    except AccnnError as error:
+        say("error: %s" % error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        say("interrupted: nothing half-written was left behind")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our stdout (head, less) is gone; that is its right, not an error.
+        sys.stderr.close()
+        return 0
+
+
+@contextlib.contextmanager
+def _sigterm_raises():
+    """Let SIGTERM unwind like Ctrl-C, so that temporary files are removed."""
+    def interrupt(_signal, _frame):
+        raise KeyboardInterrupt
+
+    try:
+        previous = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # only the main thread may set handlers; elsewhere the caller's stay
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def say(sentence):
+    """Print one line on stderr, at once."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
+class Progress:
+    """A counter line on stderr for a step that may take longer than a second.
+
+    Silent until the step has run `patience` seconds; rewrites one line on a terminal, prints
+    at most one line every `every` seconds elsewhere.
+    """
+
+    def __init__(self, title, total, patience=1.0, every=5.0):
+        self.title, self.total = title, total
+        self.started = time.monotonic()
+        self.every = 0.1 if sys.stderr.isatty() else every
+        self.next_report = self.started + patience
+        self.shown = False
+
+    def __call__(self, done, what=""):
+        """Report that `done` of the steps are finished and `what` comes next."""
+        now = time.monotonic()
+        if now < self.next_report:
+            return
+        self.next_report = now + self.every
+        self._show("%s: %d of %d %s" % (self.title, done, self.total, what))
+
+    def close(self):
+        """End the line, if one was shown."""
+        if self.shown and sys.stderr.isatty():
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    def _show(self, line):
+        self.shown = True
+        if sys.stderr.isatty():
+            sys.stderr.write("\r\x1b[K" + line)
+            sys.stderr.flush()
+        else:
+            say(line)
