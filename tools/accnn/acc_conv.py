@@ -1,0 +1,35 @@
+"""Split one convolution into a vertical and a horizontal one.
+
+    python acc_conv.py -m vgg16 --layer conv1_2 --K 40 --save-model new-vgg16
+"""
+if not __package__:
+    import _inplace  # noqa: F401
+
+import sys
+
+from accnn import one_layer
+
+
+def conv_vh_decomposition(model, args):
+    """Return `model` with the convolution ``args.layer`` split at rank ``args.K``, as the original did.
+
+    Parameters
+    ----------
+    model : Model
+        Of ``utils.load_model``; not changed.
+    args : object with the attributes layer and K
+
+    Returns
+    -------
+    Model
+    """
+    return one_layer.split(model, args.layer, "vh", args.K)
+
+
+def main(argv=None):
+    """Run the command line; return the exit code."""
+    return one_layer.main("acc-conv", __doc__, "Convolution", "filters between the two halves (per group)", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""The complexity formula of the original accnn, which ignores the stride and charges both halves kw."""
+from math import prod
+
+from accnn.costs.base import Cost, register
+from accnn.errors import AccnnError
+from accnn.layers import positions
+
+
+@register
+class OriginalComplexity(Cost):
+    """Cost as the original's rank selection counted it: at *input* positions.
+
+    A convolution costs ``kw kh N C X Y``, its split ``kw (N + C) K X Y``: equal to MACs for square kernels with stride
+    1 that keep the size of the picture, as in VGG-16; off elsewhere. A fully connected layer counts as a 1x1 kernel on
+    a picture of one pixel.
+    """
+
+    name = "original"
+    unit = "original MACs"
+    summary = "the original's formula: input positions, stride ignored"
+
+    def chain(self, spec, chain):
+        """Apply the formula to a layer itself or to its two halves."""
+        part, halves = spec.part, [p.suffix for p in chain]
+        if part.op == "FullyConnected":
+            return sum(prod(p.weight_shape) for p in chain) * positions(part, spec.in_shape)
+        if len(chain) == 1:
+            return prod(part.weight_shape) * prod(spec.in_shape[1:])
+        if halves != ["_v", "_h"]:
+            raise AccnnError("the cost 'original' knows the method vh only (layer %r): use --cost macs" % spec.name)
+        rank = chain[0].out_channels // part.groups
+        return part.kernel[1] * (part.out_channels + part.in_channels) * rank * prod(spec.in_shape[1:])

@@ -1,0 +1,199 @@
+"""Checkpoints in prefix-epoch form: ``PREFIX-symbol.json`` and ``PREFIX-%04d.params``, read checked, saved whole."""
+import contextlib
+import difflib
+import glob
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from typing import Dict
+
+import numpy as np
+
+from accnn.compat import mx
+from accnn.errors import AccnnError
+from accnn.files import written_whole
+from accnn.graph.ir import Graph, reason, symbol_from_json
+
+_CHUNK = 1 << 20  # elements looked at together: reading a weight must not double the memory it takes
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network and its parameters.
+
+    Attributes
+    ----------
+    graph : Graph
+    arg_params, aux_params : dict of str to mx.nd.NDArray
+        Arrays are shared between models and never written to.
+    prefix : str
+        What error messages call it: where it was loaded from.
+    """
+
+    graph: Graph
+    arg_params: Dict[str, object]
+    aux_params: Dict[str, object] = field(default_factory=dict)
+    prefix: str = "the model"
+
+    @property
+    def symbol(self):
+        """mx.sym.Symbol: the network, made anew from the graph."""
+        return self.graph.to_symbol()
+
+    def save(self, prefix, epoch=1):
+        """Write the checkpoint; the same as :func:`save_model`."""
+        save_model(self, prefix, epoch)
+
+    def weight(self, name):
+        """Return the parameter `name` as a NumPy copy."""
+        return self.arg_params[name].asnumpy()
+
+
+def symbol_path(prefix):
+    """Return ``PREFIX-symbol.json``."""
+    return prefix + "-symbol.json"
+
+
+def params_path(prefix, epoch):
+    """Return ``PREFIX-%04d.params``."""
+    return "%s-%04d.params" % (prefix, epoch)
+
+
+def epochs(prefix):
+    """list of int: the epochs saved under `prefix`, ascending."""
+    pattern = re.compile(re.escape(os.path.basename(prefix)) + r"-(\d{4,})\.params$")
+    found = (pattern.match(os.path.basename(path)) for path in glob.glob(glob.escape(prefix) + "-*.params"))
+    return sorted(int(match.group(1)) for match in found if match)
+
+
+def load_model(prefix, epoch=None):
+    """Read a checkpoint written by any MXNet since 0.8.
+
+    Parameters
+    ----------
+    prefix : str
+        Path before ``-symbol.json``.
+    epoch : int, optional
+        Default: 1 where it exists, else the newest.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    AccnnError
+        A file is missing, cut short or of another kind; a parameter holds NaN or infinity.
+    """
+    if not os.path.isfile(symbol_path(prefix)):
+        raise AccnnError("%s does not exist: give -m the path before '-symbol.json'%s"
+                         % (symbol_path(prefix), _nearby(prefix)))
+    graph = Graph.from_symbol(_read_symbol(symbol_path(prefix)))
+    arg_params, aux_params = _read_params(params_path(prefix, choose_epoch(prefix, epoch)))
+    return Model(graph, arg_params, aux_params, prefix)
+
+
+def choose_epoch(prefix, asked=None):
+    """Return the epoch to load: `asked`, else 1 where saved, else the newest.
+
+    Raises
+    ------
+    AccnnError
+        When no such file exists; names the epochs that do.
+    """
+    saved = epochs(prefix)
+    if asked is None and saved:
+        return 1 if 1 in saved else saved[-1]
+    if asked in saved:
+        return asked
+    wanted = params_path(prefix, 1 if asked is None else asked)
+    there = "saved are the epochs %s: choose one with --load-epoch" % ", ".join(map(str, saved)) if saved else \
+        "there is no %s-*.params" % prefix
+    raise AccnnError("%s does not exist; %s" % (wanted, there))
+
+
+def save_model(model, prefix, epoch=1):
+    """Write ``PREFIX-symbol.json`` and ``PREFIX-%04d.params``, each whole or not at all.
+
+    Both are complete on disk before either takes its name, so an interruption leaves the old
+    pair or the new one but for the instant between two renames.
+
+    Raises
+    ------
+    AccnnError
+        The folder is missing, read-only or full.
+    """
+    text = model.symbol.tojson()
+    arrays = {"arg:" + name: array for name, array in model.arg_params.items()}
+    arrays.update({"aux:" + name: array for name, array in model.aux_params.items()})
+    with contextlib.ExitStack() as stack:
+        params_file = stack.enter_context(written_whole(params_path(prefix, epoch)))
+        symbol_file = stack.enter_context(written_whole(symbol_path(prefix)))
+        with open(symbol_file, "w", encoding="utf-8") as handle:
+            handle.write(text)
+        _write_params(params_file, arrays, params_path(prefix, epoch))
+
+
+def _read_symbol(path):
+    try:
+        with open(path, encoding="utf-8") as handle:
+            text = handle.read()
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise AccnnError("%s is not JSON (%s): it must be a symbol saved by MXNet" % (path, error)) from error
+    except OSError as error:
+        raise AccnnError("%s cannot be read: %s" % (path, error.strerror)) from error
+    if not isinstance(document, dict) or not all(isinstance(document.get(k), list) for k in ("nodes", "heads")):
+        raise AccnnError("%s is JSON, but no MXNet symbol: it has no list of nodes and heads" % path)
+    return symbol_from_json(text, path)
+
+
+def _read_params(path):
+    try:
+        arrays = mx.nd.load(path)
+    except mx.base.MXNetError as error:
+        raise AccnnError("%s is no complete parameter file (%s): save or copy the checkpoint again"
+                         % (path, reason(error))) from error
+    if not isinstance(arrays, dict) or not all(key.startswith(("arg:", "aux:")) for key in arrays):
+        raise AccnnError("%s holds no 'arg:' and 'aux:' parameters, so no checkpoint wrote it: a Gluon network must "
+                         "be saved with export(), not save_parameters()" % path)
+    for key, array in arrays.items():
+        _refuse_non_finite(path, key, array)
+    return tuple({key[4:]: array for key, array in arrays.items() if key.startswith(kind)} for kind in ("arg:", "aux:"))
+
+
+def _refuse_non_finite(path, key, array):
+    if not np.issubdtype(np.dtype(array.dtype), np.floating):
+        return
+    flat = array.reshape((-1,)) if array.shape else array
+    for start in range(0, flat.shape[0] if flat.shape else 0, _CHUNK):
+        if not np.isfinite(flat[start:start + _CHUNK].asnumpy()).all():
+            raise AccnnError("%s: the parameter %s holds NaN or infinity: the training diverged, take an earlier epoch"
+                             % (path, key[4:]))
+
+
+def _write_params(path, arrays, named):
+    try:
+        mx.nd.save(path, arrays)
+    except mx.base.MXNetError as error:
+        raise AccnnError("%s cannot be written (%s): is the disk full?" % (named, reason(error))) from error
+    # MXNet does not look whether closing the file succeeded, so a full disk can cut it short unnoticed.
+    if os.path.getsize(path) != _expected_size(arrays):
+        raise AccnnError("%s cannot be written: the disk took only a part of it" % named)
+
+
+def _expected_size(arrays):
+    """Bytes of MXNet's own list form: header, then per array magic, storage, shape, context, type and data."""
+    size = 3 * 8
+    for array in arrays.values():
+        size += 4 + 4 + 4 + 8 * len(array.shape) + 8 + 4 + array.size * np.dtype(array.dtype).itemsize
+    return size + 8 + sum(8 + len(key.encode()) for key in arrays)
+
+
+def _nearby(prefix):
+    folder = os.path.dirname(prefix)
+    suffix = "-symbol.json"
+    here = [path[:-len(suffix)] for path in glob.glob(os.path.join(glob.escape(folder), "*" + suffix))]
+    close = difflib.get_close_matches(prefix, here, n=3, cutoff=0.5)
+    return " (there is %s)" % ", ".join(close) if close else ""

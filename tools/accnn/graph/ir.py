@@ -1,0 +1,178 @@
+"""The graph of a symbol: nodes in topological order, read from MXNet's JSON and written back as it was."""
+import json
+from dataclasses import dataclass, field, replace
+from typing import Dict, Tuple
+
+from accnn.compat import mx
+from accnn.errors import AccnnError
+
+Entry = Tuple[int, int, int]  # (position of the node, which of its outputs, version)
+
+_NODE_KEYS = {"op", "name", "attrs", "inputs"}
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of a graph.
+
+    Attributes
+    ----------
+    op : str
+        ``'null'`` for a variable.
+    name : str
+    attrs : dict of str
+        Shared between graphs: never mutated.
+    inputs : tuple of (int, int, int)
+        Positions of the producers, which of their outputs, and the version MXNet counts for aux states.
+    extra : dict
+        Everything else the JSON said (``control_deps``, ``subgraphs``), passed through.
+    """
+
+    op: str
+    name: str
+    attrs: Dict[str, str]
+    inputs: Tuple[Entry, ...] = ()
+    extra: Dict[str, object] = field(default_factory=dict)
+
+    @property
+    def is_variable(self):
+        """bool: an input or a parameter, not an operator."""
+        return self.op == "null"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network: nodes in topological order, and the entries that are its outputs.
+
+    Attributes
+    ----------
+    nodes : tuple of Node
+    heads : tuple of (int, int, int)
+    """
+
+    nodes: Tuple[Node, ...]
+    heads: Tuple[Entry, ...]
+
+    @classmethod
+    def from_symbol(cls, symbol):
+        """Read an ``mx.sym.Symbol`` (its JSON is already in today's form and in topological order)."""
+        document = json.loads(symbol.tojson())
+        nodes = tuple(_node(entry) for entry in document["nodes"])
+        _check_order(nodes, document["node_row_ptr"])
+        return cls(nodes, tuple(_entry(head) for head in document["heads"]))
+
+    def to_symbol(self):
+        """Return the graph as an ``mx.sym.Symbol``.
+
+        Raises
+        ------
+        AccnnError
+            When MXNet does not accept the graph; the sentence is MXNet's own.
+        """
+        return symbol_from_json(json.dumps(self._document()), "the rewritten graph")
+
+    def consumers(self):
+        """list of list of int: for every node the positions of the nodes that read it, in order, repeated if twice."""
+        readers = [[] for _ in self.nodes]
+        for position, node in enumerate(self.nodes):
+            for producer, _, _ in node.inputs:
+                readers[producer].append(position)
+        return readers
+
+    def variables(self):
+        """list of str: names of inputs and parameters, aux states included."""
+        return [node.name for node in self.nodes if node.is_variable]
+
+    def _document(self):
+        nodes = [dict(node.extra, op=node.op, name=node.name, inputs=[list(entry) for entry in node.inputs],
+                      **({"attrs": node.attrs} if node.attrs else {})) for node in self.nodes]
+        return {"nodes": nodes, "arg_nodes": [i for i, node in enumerate(self.nodes) if node.is_variable],
+                "heads": [list(head) for head in self.heads],
+                "attrs": {"mxnet_version": ["int", _version_number()]}}
+
+
+def symbol_from_json(text, source):
+    """Let MXNet read symbol JSON of any of its versions.
+
+    Parameters
+    ----------
+    text : str
+    source : str
+        What the error names: the file.
+
+    Raises
+    ------
+    AccnnError
+    """
+    try:
+        return mx.sym.load_json(text)
+    except mx.base.MXNetError as error:
+        raise AccnnError("%s is not a symbol MXNet %s can read: %s"
+                         % (source, mx.__version__, reason(error))) from error
+
+
+def reason(error):
+    """The one line of an MXNetError that says what happened, without its C++ stack."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith(("Stack trace", "[bt]", "File ", "Traceback"))]
+    return said[-1].split("Check failed: ")[-1].rstrip(".:") if said else "no reason given"
+
+
+def prune(graph):
+    """Return `graph` without the nodes that no head needs.
+
+    Runs in time linear in the number of nodes.
+    """
+    needed = [False] * len(graph.nodes)
+    for position, _, _ in graph.heads:
+        needed[position] = True
+    for position in range(len(graph.nodes) - 1, -1, -1):
+        if needed[position]:
+            node = graph.nodes[position]
+            for producer in [entry[0] for entry in node.inputs] + list(node.extra.get("control_deps", ())):
+                needed[producer] = True
+    return _keep(graph, needed)
+
+
+def moved(node, where):
+    """Return `node` reading from new places: ``where(entry) -> entry``."""
+    extra = node.extra
+    if "control_deps" in extra:
+        extra = dict(extra, control_deps=[where((position, 0, 0))[0] for position in extra["control_deps"]])
+    return replace(node, inputs=tuple(where(entry) for entry in node.inputs), extra=extra)
+
+
+def _keep(graph, needed):
+    new_position, nodes = {}, []
+
+    def where(entry):
+        return (new_position[entry[0]],) + tuple(entry[1:])
+
+    for position, node in enumerate(graph.nodes):
+        if needed[position]:
+            new_position[position] = len(nodes)
+            nodes.append(moved(node, where))
+    return Graph(tuple(nodes), tuple(where(head) for head in graph.heads))
+
+
+def _check_order(nodes, pointers):
+    """Refuse what MXNet lets through: a node that reads itself, or an output that its producer does not have."""
+    for position, node in enumerate(nodes):
+        for producer, output, _ in node.inputs:
+            if producer >= position or output >= pointers[producer + 1] - pointers[producer]:
+                raise AccnnError("the node %r reads output %d of %r, which does not exist before it: the symbol JSON "
+                                 "is damaged, export it again" % (node.name, output, nodes[producer].name))
+
+
+def _node(entry):
+    extra = {key: value for key, value in entry.items() if key not in _NODE_KEYS}
+    return Node(entry["op"], entry["name"], entry.get("attrs", {}), tuple(_entry(e) for e in entry["inputs"]), extra)
+
+
+def _entry(values):
+    return tuple(values) + (0,) * (3 - len(values))
+
+
+def _version_number():
+    major, minor, patch = (int(part) for part in mx.__version__.split(".")[:3])
+    return major * 10000 + minor * 100 + patch

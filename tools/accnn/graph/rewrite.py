@@ -1,0 +1,172 @@
+"""Replace layers of a network by chains: one pass over the graph, whatever the number of layers."""
+from dataclasses import dataclass
+from typing import Sequence, Tuple
+
+import numpy as np
+
+from accnn.compat import mx
+from accnn.errors import AccnnError
+from accnn.graph.checkpoint import Model
+from accnn.graph.ir import Graph, Node, moved, prune
+from accnn.layers import LayerSpec
+
+_KERNEL_HINTS = ("workspace", "cudnn_tune", "cudnn_off", "layout")
+_STALE = ("__shape__", "__init__")
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """What takes the place of one layer.
+
+    Attributes
+    ----------
+    spec : LayerSpec
+    chain : sequence of SubConv or SubFC
+    arrays : sequence of (ndarray, ndarray or None)
+        Weight and bias of every part of the chain.
+    """
+
+    spec: LayerSpec
+    chain: Sequence[object]
+    arrays: Sequence[Tuple[object, object]]
+
+
+def replace_layers(model, replacements):
+    """Return a new model in which chains stand for layers.
+
+    Every other node, attribute and parameter is that of `model`, the very same objects. The output of a replaced
+    layer keeps its name (an identity operator, which costs nothing at run time, carries it), so that heads
+    and taps such as ``conv3_3_output`` are still found. Parameters that only replaced layers read are dropped.
+
+    Parameters
+    ----------
+    model : Model
+        Not changed.
+    replacements : iterable of Replacement
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    AccnnError
+        A new name is already taken in the network.
+    """
+    replacements = {item.spec.name: item for item in replacements}
+    fragments = {position: _fragment(model.graph, node, replacements[node.name].chain)
+                 for position, node in enumerate(model.graph.nodes)
+                 if not node.is_variable and node.name in replacements}
+    new_params = {}
+    for item in replacements.values():
+        dtype = model.arg_params[item.spec.weight].dtype
+        new_params.update(_parameters(item, dtype))
+    _refuse_taken_names(model, fragments, new_params)
+    return with_parameters(model, splice(model.graph, fragments), new_params)
+
+
+def splice(graph, fragments):
+    """Put small graphs in the place of nodes, in one pass.
+
+    Parameters
+    ----------
+    graph : Graph
+    fragments : dict of int to Graph
+        Position of a node -> the graph that computes the same from its first input. The first node of the fragment
+        stands for that input; its single head for the node's output.
+
+    Returns
+    -------
+    Graph
+        Without the nodes that no head needs any more.
+    """
+    nodes, new_position = [], {}
+
+    def where(entry):
+        return (new_position[entry[0]],) + tuple(entry[1:])
+
+    for position, node in enumerate(graph.nodes):
+        if position in fragments:
+            new_position[position] = _append(nodes, fragments[position], where(node.inputs[0]), node.name)
+        else:
+            new_position[position] = len(nodes)
+            nodes.append(moved(node, where))
+    spliced = prune(Graph(tuple(nodes), tuple(where(head) for head in graph.heads)))
+    return Graph.from_symbol(spliced.to_symbol())  # in MXNet's own order, and accepted by MXNet
+
+
+def with_parameters(model, graph, new_params):
+    """Return the model of `graph`: parameters of `model` that `graph` still reads, and `new_params`.
+
+    A parameter that no node of `model` read either is kept: whoever saved it may want it.
+    """
+    gone = set(model.graph.variables()) - set(graph.variables())
+    arg_params = {name: array for name, array in model.arg_params.items() if name not in gone}
+    arg_params.update(new_params)
+    aux_params = {name: array for name, array in model.aux_params.items() if name not in gone}
+    return Model(graph, arg_params, aux_params, model.prefix)
+
+
+def _append(nodes, fragment, data, name):
+    """Add `fragment` reading `data` to `nodes`, and an identity called `name` when its output is called otherwise."""
+    offset = len(nodes) - 1
+
+    def where(entry):
+        return data if entry[0] == 0 else (entry[0] + offset,) + tuple(entry[1:])
+
+    nodes.extend(moved(node, where) for node in fragment.nodes[1:])
+    head = where(fragment.heads[0])
+    if nodes[head[0]].name != name:
+        nodes.append(Node("_copy", name, {}, (head,)))
+        return len(nodes) - 1
+    return head[0]
+
+
+def _fragment(graph, node, chain):
+    """The chain as a small graph: a stand-in for the data, then weight, bias and operator of every part."""
+    nodes = [Node("null", "data", {})]
+    weight_attrs = [_inherited(graph.nodes[position]) for position, _, _ in node.inputs[1:]]
+    weight_attrs += weight_attrs[:1] * (2 - len(weight_attrs))
+    data = 0
+    for part in chain:
+        first = len(nodes)
+        name = node.name + part.suffix
+        inputs = ["_weight", "_bias"][:2 if part.bias else 1]
+        nodes.extend(Node("null", name + end, attrs) for end, attrs in zip(inputs, weight_attrs))
+        entries = [data] + list(range(first, len(nodes)))
+        data = len(nodes)
+        nodes.append(Node(part.op, name, dict(_operator_attrs(node, part), **part.attrs()),
+                          tuple((entry, 0, 0) for entry in entries)))
+    return Graph(tuple(nodes), ((data, 0, 0),))
+
+
+def _operator_attrs(node, part):
+    """What a part of the chain takes over from the layer: hidden attributes, and hints for the same operator."""
+    same = part.op == node.op
+    return {key: value for key, value in node.attrs.items()
+            if (key.startswith("__") and key not in _STALE) or (same and key in _KERNEL_HINTS)}
+
+
+def _inherited(variable):
+    """Hidden attributes of a parameter (learning rate, device, type) that hold for its successors too."""
+    return {key: value for key, value in variable.attrs.items() if key.startswith("__") and key not in _STALE}
+
+
+def _parameters(item, dtype):
+    for part, (weight, bias) in zip(item.chain, item.arrays):
+        name = item.spec.name + part.suffix
+        yield name + "_weight", _array(weight, part.weight_shape, dtype)
+        if part.bias:
+            yield name + "_bias", _array(bias, part.weight_shape[:1], dtype)
+
+
+def _array(values, shape, dtype):
+    return mx.nd.array(np.ascontiguousarray(values).reshape(shape), dtype=dtype)
+
+
+def _refuse_taken_names(model, fragments, new_params):
+    taken = {node.name for node in model.graph.nodes} | set(model.arg_params) | set(model.aux_params)
+    new = {node.name for fragment in fragments.values() for node in fragment.nodes[1:]} | set(new_params)
+    for name in sorted(taken & new):
+        raise AccnnError("%s already has something called %r, the name a part of a split layer would get: leave that "
+                         "layer alone with --exclude" % (model.prefix, name))

@@ -1,0 +1,103 @@
+"""Every convolution and fully connected layer of a graph as a LayerSpec, with the reason when it must stay."""
+from collections import Counter
+
+from accnn.errors import AccnnError
+from accnn.graph import attrs
+from accnn.graph.shapes import attrs_layout, infer_shapes
+from accnn.layers import LayerSpec, SubConv, SubFC
+
+
+def layer_specs(model, input_shapes):
+    """Describe the layers of `model` that a method may be asked about.
+
+    Parameters
+    ----------
+    model : Model
+    input_shapes : dict of str to tuple of int
+        Without the batch.
+
+    Returns
+    -------
+    list of LayerSpec
+        In topological order. A layer that the graph does not allow to be replaced carries its `refusal`.
+
+    Raises
+    ------
+    AccnnError
+        The graph is quantised or fused already; shapes and checkpoint contradict each other.
+    """
+    _refuse_quantised(model)
+    shapes = infer_shapes(model, input_shapes)
+    readers = model.graph.consumers()
+    names = Counter(node.name for node in model.graph.nodes)
+    specs = []
+    for node in model.graph.nodes:
+        if node.op in _READERS:
+            refusal = _graph_refusal(model, node, readers, names)
+            specs.append(_READERS[node.op](model, node, shapes.get(node.inputs[0][:2]), refusal))
+    return specs
+
+
+def _refuse_quantised(model):
+    for node in model.graph.nodes:
+        if node.op.startswith(("_sg_mkldnn", "_sg_onednn")) or "quantize" in node.op:
+            raise AccnnError("%s is quantised or fused already (%r is a %s): accelerate the float checkpoint it was "
+                             "made from, then quantise" % (model.prefix, node.name, node.op))
+
+
+def _graph_refusal(model, node, readers, names):
+    """Why the graph itself forbids to replace `node`; None when it does not."""
+    if names[node.name] > 1:
+        return "another layer has the same name"
+    for position, _, _ in node.inputs[1:]:
+        parameter = model.graph.nodes[position]
+        if not parameter.is_variable:
+            return "its %s is computed by %r" % ("weight" if position == node.inputs[1][0] else "bias", parameter.name)
+        if parameter.name not in model.arg_params:
+            return "the checkpoint has no parameter %s" % parameter.name
+        if len(readers[position]) > 1:
+            others = {model.graph.nodes[reader].name for reader in readers[position]} - {node.name}
+            return "shares %s with %s" % (parameter.name, ", ".join(sorted(others)))
+        if position in {head[0] for head in model.graph.heads}:
+            return "its %s is an output of the network" % parameter.name
+    return None
+
+
+def _convolution(model, node, shape, refusal):
+    kernel, layout = attrs.shape(node, "kernel", ()), attrs_layout(node)
+    if len(kernel) != 2:
+        refusal = refusal or "%d-D convolution: only 2-D ones are split" % len(kernel)
+    if layout and not layout.startswith("NC"):
+        refusal = refusal or "layout %s: only NCHW is split" % layout
+        shape = shape and shape[:1] + shape[-1:] + shape[1:-1]
+    return _spec(model, node, shape and _conv_part(node, shape[1], kernel), shape, refusal)
+
+
+def _conv_part(node, channels, kernel):
+    ones, zeros = (1,) * len(kernel), (0,) * len(kernel)
+    return SubConv("", channels, attrs.integer(node, "num_filter"), kernel, attrs.shape(node, "stride", ones),
+                   attrs.shape(node, "pad", zeros), attrs.shape(node, "dilate", ones),
+                   attrs.integer(node, "num_group", 1), len(node.inputs) > 2)
+
+
+def _fully_connected(model, node, shape, refusal):
+    weight = model.arg_params.get(model.graph.nodes[node.inputs[1][0]].name)
+    part = None
+    if shape is not None and weight is not None:
+        part = SubFC("", weight.shape[1], weight.shape[0], len(node.inputs) > 2, attrs.boolean(node, "flatten", True))
+    return _spec(model, node, part, shape, refusal)
+
+
+def _spec(model, node, part, shape, refusal):
+    names = [model.graph.nodes[position].name for position, _, _ in node.inputs[1:]]
+    weight, bias = (names + [None, None])[:2]
+    if part is None:
+        refusal = refusal or "its input shape is unknown: give --input-shape"
+    elif refusal is None and tuple(model.arg_params[weight].shape) != part.weight_shape:
+        raise AccnnError("the parameter %r of %s has the shape %s, but the layer %r needs %s: the checkpoint belongs "
+                         "to another symbol" % (weight, model.prefix, tuple(model.arg_params[weight].shape), node.name,
+                                                part.weight_shape))
+    return LayerSpec(node.name, part, shape and tuple(shape[1:]), weight, bias, node.op, refusal)
+
+
+_READERS = {"Convolution": _convolution, "FullyConnected": _fully_connected}

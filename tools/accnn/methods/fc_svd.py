@@ -1,0 +1,46 @@
+"""A fully connected layer as two thinner ones, by SVD."""
+from accnn.layers import SubFC
+from accnn.methods.base import Decomposition, Method, register
+from accnn.methods.svd import BalancedSVD
+
+
+@register
+class FullyConnectedSVD(Method):
+    """The original accnn's method for fully connected layers.
+
+    The weight (N, D) becomes ``<layer>_red`` with K units and no bias, then ``<layer>_rec`` with N. The original left
+    the singular values whole in ``_red``; here both halves carry their square root, as its convolutions do: the product
+    is the same and gradients of both halves have the same scale.
+
+    References
+    ----------
+    Denton et al., NIPS 2014, section 3.2; Eckart and Young, 1936.
+    """
+
+    name = "fc-svd"
+    op = "FullyConnected"
+    summary = "K units then N by SVD"
+
+    def ranks(self, spec):
+        """range: 1 to min(N, D)."""
+        return range(1, min(spec.part.weight_shape) + 1)
+
+    def chain(self, spec, rank):
+        """tuple of SubFC: reduction and recovery."""
+        part = spec.part
+        return (SubFC("_red", part.in_units, rank, False, part.flatten),
+                SubFC("_rec", rank, part.out_units, part.bias, part.flatten))
+
+    def decompose(self, weight, spec):
+        """Return the singular values and the factors at any rank."""
+        return _FCDecomposition(weight)
+
+
+class _FCDecomposition(Decomposition):
+    def __init__(self, weight):
+        self._svd = BalancedSVD(weight)
+        self.singular_values = self._svd.singular_values
+
+    def factors(self, weight, rank):
+        recover, reduce = self._svd.factors(weight, rank)
+        return [reduce, recover]

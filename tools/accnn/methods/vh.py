@@ -1,0 +1,79 @@
+"""Vertical then horizontal: a (kh, kw) convolution as (K, kh, 1) and (N, 1, kw), by SVD (Tai et al., 2016)."""
+import numpy as np
+
+from accnn.layers import SubConv
+from accnn.methods.base import Decomposition, Method, register
+from accnn.methods.svd import BalancedSVD
+
+
+@register
+class VerticalHorizontal(Method):
+    """The original accnn's method for convolutions.
+
+    The kernel (N, C, kh, kw) is unfolded to a matrix with rows (C, kh) and columns (N, kw); its best rank-K factors
+    are the weights of a vertical convolution ``<layer>_v`` with K filters and a horizontal one ``<layer>_h`` with N.
+    The vertical half takes the stride, pad and dilation of the height, the horizontal one those of the width.
+    Grouped convolutions are split group by group, K filters each. A 1x1 kernel becomes the plain product of
+    two matrices.
+
+    References
+    ----------
+    Tai, Xiao, Wang, E, "Convolutional neural networks with low-rank regularization", ICLR 2016, section 2.1:
+    the closed form, eq. 2-4. Jaderberg et al., BMVC 2014, scheme 2.
+    """
+
+    name = "vh"
+    op = "Convolution"
+    summary = "(K,kh,1) then (N,1,kw) by SVD"
+
+    def ranks(self, spec):
+        """range: 1 to min(C kh, N kw), both within a group."""
+        filters, channels, height, width = _grouped_shape(spec.part)
+        return range(1, min(channels * height, filters * width) + 1)
+
+    def chain(self, spec, rank):
+        """tuple of SubConv: the vertical and the horizontal half."""
+        part = spec.part
+        middle = rank * part.groups
+        vertical = SubConv("_v", part.in_channels, middle, (part.kernel[0], 1), (part.stride[0], 1), (part.pad[0], 0),
+                           (part.dilate[0], 1), part.groups, part.bias)
+        horizontal = SubConv("_h", middle, part.out_channels, (1, part.kernel[1]), (1, part.stride[1]),
+                             (0, part.pad[1]), (1, part.dilate[1]), part.groups, part.bias)
+        return vertical, horizontal
+
+    def decompose(self, weight, spec):
+        """Return the singular values of all groups added up, and the factors at any rank."""
+        return _VHDecomposition(weight, spec.part)
+
+
+class _VHDecomposition(Decomposition):
+    def __init__(self, weight, part):
+        self._part = part
+        self._svds = [BalancedSVD(matrix) for matrix in _unfolded(weight, part)]
+        # Every group keeps its K largest, so the K-th step of all of them counts as one.
+        self.singular_values = np.sqrt(sum(np.square(svd.singular_values) for svd in self._svds))
+
+    def factors(self, weight, rank):
+        vertical, horizontal = zip(*(self._halves(svd, matrix, rank)
+                                     for svd, matrix in zip(self._svds, _unfolded(weight, self._part))))
+        return [np.concatenate(vertical), np.concatenate(horizontal)]
+
+    def _halves(self, svd, matrix, rank):
+        filters, channels, height, width = _grouped_shape(self._part)
+        left, right = svd.factors(matrix, rank)
+        vertical = left.T.reshape(rank, channels, height, 1)
+        horizontal = right.reshape(rank, filters, 1, width).transpose(1, 0, 2, 3)
+        return vertical, horizontal
+
+
+def _unfolded(weight, part):
+    """Yield the kernel of every group as a matrix with rows (channel, kh) and columns (filter, kw)."""
+    filters, channels, height, width = _grouped_shape(part)
+    for group in weight.reshape(part.groups, filters, channels, height, width):
+        yield group.transpose(1, 2, 0, 3).reshape(channels * height, filters * width)
+
+
+def _grouped_shape(part):
+    """(filters, channels, kh, kw) within one group."""
+    filters, channels, height, width = part.weight_shape
+    return filters // part.groups, channels, height, width

@@ -1,0 +1,61 @@
+"""Splitting a single layer: what ``acc_conv.py`` and ``acc_fc.py`` share."""
+import argparse
+import time
+
+from accnn import cli, methods
+
+
+def split(model, layer, method, rank, input_shapes=None):
+    """Return `model` with one layer replaced.
+
+    Parameters
+    ----------
+    model : Model
+    layer : str
+    method : str
+    rank : int
+    input_shapes : dict of str to tuple of int, optional
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    AccnnError
+        The layer is unknown, of another kind or not to be split, or `rank` does not fit it.
+    """
+    from accnn.workbench import Workbench
+
+    return Workbench(model, input_shapes).accelerate(_plan(layer, method, rank))
+
+
+def main(name, description, op, rank_help, argv=None):
+    """Run the command line of a script that splits one layer with operator `op`; return the exit code."""
+    arguments = argparse.ArgumentParser(name, description=description,
+                                        formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_model_options(arguments)
+    cli.add_output_options(arguments)
+    arguments.add_argument("--layer", required=True, help="name of the layer")
+    arguments.add_argument("--K", type=int, required=True, help="rank: " + rank_help)
+    arguments.add_argument("--method", choices=methods.names(op), default=methods.DEFAULT[op],
+                           help="decomposition (default: %(default)s)")
+    return cli.run(_main, arguments, argv)
+
+
+def _main(arguments, argv):
+    started = time.monotonic()
+    args = arguments.parse_args(argv)
+    from accnn.workbench import Workbench
+
+    cli.check_output(args.model, args.save_model, args.force)
+    bench = Workbench(cli.open_model(args), cli.input_shapes(args), cli.Progress)
+    plan = bench.check(_plan(args.layer, args.method, args.K))
+    result = cli.accelerate_and_write(args, bench, plan)
+    cli.show(dict(result, seconds=time.monotonic() - started), args.json)
+
+
+def _plan(layer, method, rank):
+    from accnn.plan import Plan, Row
+
+    return Plan((Row(layer, methods.get(method).op, method, rank),))

@@ -1,0 +1,128 @@
+"""The plan: which layer becomes which chain, and why the others stay. A JSON file that a person can read and edit."""
+import json
+from dataclasses import dataclass, field
+from typing import Dict, Optional, Tuple
+
+from accnn import methods
+from accnn.errors import AccnnError
+from accnn.files import write_text
+
+_SECTIONS = {"conv_params": "Convolution", "fc_params": "FullyConnected"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer of a plan.
+
+    Attributes
+    ----------
+    layer : str
+    op : str
+    method, rank : str and int or tuple, or None
+        None: the layer is left alone.
+    reason : str or None
+        Why it is left alone.
+    """
+
+    layer: str
+    op: str
+    method: Optional[str] = None
+    rank: Optional[object] = None
+    reason: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Rows for layers, and how they came about.
+
+    Attributes
+    ----------
+    rows : tuple of Row
+        In topological order when a rank rule made them, in the file's order when loaded.
+    made_by : dict
+        What a reader of the file may want to know: ratio, rank rule, cost, objective, seed.
+    """
+
+    rows: Tuple[Row, ...]
+    made_by: Dict[str, object] = field(default_factory=dict)
+
+    def chosen(self):
+        """list of Row: the layers to be split."""
+        return [row for row in self.rows if row.method is not None]
+
+    def save(self, path):
+        """Write the plan; a plan of ``vh`` and ``fc-svd`` alone is what the original's config was, and some more."""
+        write_text(path, json.dumps(self.document(), indent=2) + "\n")
+
+    def document(self):
+        """dict: the JSON form."""
+        sections = {name: {row.layer: _written(row) for row in self.chosen() if row.op == op}
+                    for name, op in _SECTIONS.items()}
+        left = {row.layer: row.reason for row in self.rows if row.method is None}
+        return dict(sections, left_alone=left, made_by=self.made_by)
+
+
+def load_plan(path):
+    """Read a plan, or a config of the original.
+
+    Parameters
+    ----------
+    path : str
+        ``{"conv_params": {"conv1_1": 5}, "fc_params": {"fc6": 512}}``; a value is a rank, for the default
+        method, or ``{"method": "vh", "rank": 5}``. Everything else in the file is ignored.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    AccnnError
+        The file is missing, no JSON, of another form, or names no layer.
+    """
+    document = _read(path)
+    rows = [_row(path, layer, op, value) for section, op in _SECTIONS.items()
+            for layer, value in _section(path, document, section).items()]
+    if not rows:
+        raise AccnnError("%s names no layer: fill conv_params or fc_params, as in {\"conv_params\": {\"conv1_1\": 5}}"
+                         % path)
+    return Plan(tuple(rows), {"config": path})
+
+
+def _written(row):
+    if row.method == methods.DEFAULT[row.op]:
+        return row.rank
+    return {"method": row.method, "rank": list(row.rank) if isinstance(row.rank, tuple) else row.rank}
+
+
+def _read(path):
+    try:
+        with open(path, encoding="utf-8") as handle:
+            document = json.load(handle)
+    except OSError as error:
+        raise AccnnError("the config %s cannot be read: %s" % (path, error.strerror)) from error
+    except (ValueError, RecursionError) as error:
+        raise AccnnError("the config %s is not JSON: %s" % (path, error)) from error
+    if not isinstance(document, dict):
+        raise AccnnError("the config %s is no JSON object with conv_params and fc_params" % path)
+    return document
+
+
+def _section(path, document, section):
+    value = document.get(section, {})
+    if not isinstance(value, dict):
+        raise AccnnError("the config %s: %s must be an object of layers and ranks" % (path, section))
+    return value
+
+
+def _row(path, layer, op, value):
+    method = methods.DEFAULT[op]
+    if isinstance(value, dict):
+        if set(value) != {"method", "rank"}:
+            raise AccnnError("the config %s: %r must be a rank, or an object of method and rank" % (path, layer))
+        method, value = value["method"], value["rank"]
+    rank = tuple(value) if isinstance(value, list) else value
+    if not all(type(k) is int for k in (rank if isinstance(rank, tuple) else (rank,))):
+        raise AccnnError("the config %s: the rank of %r is %s, which is no whole number"
+                         % (path, layer, json.dumps(value)[:60]))
+    return Row(layer, op, methods.get(method).name, rank)

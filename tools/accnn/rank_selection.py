@@ -1,0 +1,73 @@
+"""Choose ranks for a speed-up and write them to a config; touch no checkpoint.
+
+    python rank_selection.py -m vgg16 --ratio 2
+"""
+if not __package__:
+    import _inplace  # noqa: F401
+
+import argparse
+import sys
+import time
+
+from accnn import cli
+
+
+def get_ranksel(model, ratio, input_shapes=None):
+    """Choose ranks exactly as the original did: its objective, its complexity formula, every convolution split.
+
+    Parameters
+    ----------
+    model : Model
+        Of ``utils.load_model``.
+    ratio : float
+        Complexity before / after, by the original's formula.
+    input_shapes : dict of str to tuple of int, optional
+        Without the batch; default: see :class:`accnn.workbench.Workbench`.
+
+    Returns
+    -------
+    dict of str to int
+        For every convolution that can be split.
+
+    Raises
+    ------
+    TargetError
+        The ratio cannot be reached.
+    """
+    from accnn.workbench import Workbench
+
+    return Workbench(model, input_shapes).original_ranks(ratio)
+
+
+def main(argv=None):
+    """Run the command line; return the exit code."""
+    return cli.run(_main, argv)
+
+
+def parser():
+    """Return the argument parser."""
+    arguments = argparse.ArgumentParser("accnn-ranks", description=__doc__,
+                                        formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_model_options(arguments)
+    cli.add_planning_options(arguments)
+    arguments.add_argument("--output", metavar="FILE", help="config to write (default: config-rksel-RATIO.json)")
+    arguments.add_argument("--json", action="store_true", help="print results as JSON")
+    return arguments
+
+
+def _main(argv):
+    started = time.monotonic()
+    args = parser().parse_args(argv)
+    from accnn.report import summary
+    from accnn.workbench import Workbench
+
+    config = args.output or cli.config_path("", args.ratio)
+    bench = Workbench(cli.open_model(args), cli.input_shapes(args), cli.Progress)
+    plan = bench.select_ranks(**cli.planning(args))
+    result = summary(bench, plan)
+    plan.save(config)
+    cli.show(dict(result, written={"config": config}, seconds=time.monotonic() - started), args.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

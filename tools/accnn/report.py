@@ -1,0 +1,132 @@
+"""What a plan does to a model, as a dict for machines and as a table for people."""
+from math import prod
+
+from accnn import costs, methods
+
+
+def summary(bench, plan):
+    """Count what a plan saves.
+
+    Parameters
+    ----------
+    bench : Workbench
+    plan : Plan
+        As :meth:`Workbench.check` or :meth:`Workbench.select_ranks` return it: a row for every layer.
+
+    Returns
+    -------
+    dict
+        ``layers``: a dict per row. ``convolutions`` and ``network``: MACs before and after and their ratio
+        (*theoretical* speed-up), over all convolutions and over these and the fully connected layers. ``parameters``:
+        numbers stored. ``made_by``: of the plan.
+    """
+    layers = [_layer(bench, row) for row in plan.rows]
+    stored = sum(array.size for array in list(bench.model.arg_params.values()) + list(bench.model.aux_params.values()))
+    saved = sum(layer["parameters_before"] - layer["parameters_after"] for layer in layers)
+    return {
+        "input_shapes": {name: list(shape) for name, shape in bench.input_shapes.items()},
+        "layers": layers,
+        "convolutions": _total([layer for layer in layers if layer["op"] == "Convolution"]),
+        "network": _total(layers),
+        "parameters": before_after(stored, stored - saved),
+        "made_by": plan.made_by,
+    }
+
+
+def _layer(bench, row):
+    spec, macs = bench.specs[row.layer], costs.get("macs")
+    before = macs.layer(spec) if spec.part else None
+    stored = _parameters([spec.part]) if spec.part else 0
+    layer = {"layer": row.layer, "op": row.op, "method": row.method, "rank": row.rank, "reason": row.reason,
+             "macs_before": before, "macs_after": before, "energy": None,
+             "parameters_before": stored, "parameters_after": stored}
+    if row.method:
+        candidate = bench.candidate(row.layer, methods.get(row.method))
+        chain = candidate.chain(row.rank)
+        layer.update(macs_after=macs.chain(spec, chain), parameters_after=_parameters(chain))
+        if candidate.decomposition.singular_values is not None:
+            layer["energy"] = candidate.decomposition.energy(row.rank)
+    return layer
+
+
+def _parameters(chain):
+    return sum(prod(part.weight_shape) + (part.weight_shape[0] if part.bias else 0) for part in chain)
+
+
+def _total(layers):
+    known = [layer for layer in layers if layer["macs_before"] is not None]
+    total = before_after(sum(layer["macs_before"] for layer in known), sum(layer["macs_after"] for layer in known))
+    return dict(total, uncounted=len(layers) - len(known))
+
+
+def before_after(before, after):
+    """dict: two numbers and their ratio, None when nothing is left."""
+    return {"before": before, "after": after, "ratio": before / after if after else None}
+
+
+def table(report):
+    """The report as lines of text; wide enough for its longest layer name."""
+    rows = [("layer", "method", "rank", "MACs before", "after", "ratio", "energy", "")]
+    rows += [_cells(layer) for layer in report["layers"]]
+    lines = columns(rows, "<<>>>>><")
+    lines.insert(1, "-" * len(lines[0]))
+    return lines + [""] + _totals(report)
+
+
+def columns(rows, alignment):
+    """Lay out rows of strings in columns as wide as their longest cell.
+
+    Parameters
+    ----------
+    rows : list of tuple of str
+    alignment : str
+        ``<`` or ``>`` for every column.
+    """
+    widths = [max(len(row[i]) for row in rows) for i in range(len(alignment))]
+    return ["  ".join("{:{}{}}".format(cell, side, width) for cell, side, width in zip(row, alignment, widths)).rstrip()
+            for row in rows]
+
+
+def _cells(layer):
+    before, after = layer["macs_before"], layer["macs_after"]
+    if not layer["method"]:
+        return layer["layer"], "-", "-", count(before), count(after), "", "", "left alone: " + layer["reason"]
+    energy = "" if layer["energy"] is None else "%.2f%%" % (100 * layer["energy"])
+    rank = layer["rank"] if isinstance(layer["rank"], int) else ",".join(map(str, layer["rank"]))
+    warning = "costs no less than the layer" if after >= before else ""
+    return (layer["layer"], layer["method"], str(rank), count(before), count(after), "%.2fx" % (before / after), energy,
+            warning)
+
+
+def _totals(report):
+    rows = [(title, count(part["before"]), "->", count(part["after"]), _times(part["ratio"]), note)
+            for title, part, note in (
+                ("MACs, all convolutions", report["convolutions"], "theoretical"),
+                ("MACs, whole network", report["network"], "theoretical; convolutions and fully connected layers"),
+                ("parameters", report["parameters"], ""))]
+    files = report.get("file_bytes")
+    if files:
+        rows.append(("checkpoint bytes", count(files["before"]), "->", count(files["after"]), _times(files["ratio"]),
+                     ""))
+    lines = columns(rows, "<>>>><")
+    made_by = report["made_by"]
+    if made_by.get("cost", "macs") != "macs":
+        lines.append("the ratio asked for, %gx, is counted by the cost %r: take --cost macs to have it in MACs"
+                     % (made_by["ratio"], made_by["cost"]))
+    if report["network"]["uncounted"]:
+        lines.append("%d layers of unknown shape are not counted" % report["network"]["uncounted"])
+    return lines
+
+
+def _times(ratio):
+    return "" if ratio is None else "%.2fx" % ratio
+
+
+def count(number):
+    """A count with a unit: 15346630656 -> '15.347 G'; '?' for None."""
+    if number is None:
+        return "?"
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if number >= size:
+            return "%.3f%s" % (number / size, unit)
+    return str(number)
