@@ -1,7 +1,7 @@
 """Make ``import accnn`` work in a script that was started by its file name or imported from its folder.
 
 The folder of the scripts holds ``accnn.py``; were it searched first, ``import accnn`` would find that script and not
-the package. So the parent of the folder comes first, and the folder itself goes when a script of it is what Python runs.
+the package. So its parent comes first, and the folder itself goes when a script of it is what Python runs.
 """
 import os
 import sys

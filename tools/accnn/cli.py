@@ -136,6 +136,8 @@ def add_planning_options(parser):
     parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN",
                         help="leave these layers alone; may be repeated")
     parser.add_argument("--fc", action="store_true", help="plan fully connected layers too")
+    parser.add_argument("--align", type=int, default=1, metavar="N",
+                        help="choose ranks that are multiples of N: 16 runs best on AVX-512, 8 on AVX2 (default: any)")
     parser.add_argument("--seed", type=int, default=0,
                         help="for methods that draw random numbers (vh and fc-svd do not)")
 
@@ -143,7 +145,8 @@ def add_planning_options(parser):
 def planning(args):
     """dict: arguments of ``Workbench.select_ranks``, from what :func:`add_planning_options` parsed."""
     return {"ratio": args.ratio, "rank_selection": args.rank_selection, "cost": args.cost, "method": args.method,
-            "layers": args.layers or ["*"], "exclude": args.exclude, "fc": args.fc, "seed": args.seed}
+            "layers": args.layers or ["*"], "exclude": args.exclude, "fc": args.fc, "align": args.align,
+            "seed": args.seed}
 
 
 def config_path(prefix, ratio):
@@ -182,13 +185,7 @@ def check_output(source, target, force):
     ------
     AccnnError
     """
-    folder = os.path.dirname(os.path.abspath(target))
-    if not os.path.basename(target):
-        raise AccnnError("--save-model %s is no prefix: it must end in a name, as in %snew-model" % (target, target))
-    if not os.path.isdir(folder):
-        raise AccnnError("--save-model %s: the folder %s does not exist, make it first" % (target, folder))
-    if not os.access(folder, os.W_OK):
-        raise AccnnError("--save-model %s: the folder %s is read-only, choose another" % (target, folder))
+    check_output_folder(target)
     if not force and os.path.realpath(source) == os.path.realpath(target):
         raise AccnnError("--save-model %s is the model that is read: choose another prefix, or say --force" % target)
 
@@ -231,6 +228,18 @@ def show(report, as_json):
 
 def _choices(room):
     return "; ".join("%s = %s" % (name, room.get(name).summary) for name in room.names())
+
+
+def check_output_folder(target):
+    """Refuse a ``--save-model`` prefix whose folder is missing or read-only, or that has no name of its own."""
+    folder = os.path.dirname(os.path.abspath(target))
+    if os.path.isdir(target) or not os.path.basename(target):
+        raise AccnnError("--save-model %s names a folder: add the beginning of the file names, as in %s"
+                         % (target, os.path.join(target, "new-model")))
+    if not os.path.isdir(folder):
+        raise AccnnError("--save-model %s: there is no folder %s, make it first" % (target, folder))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise AccnnError("--save-model %s: the folder %s cannot be written to, choose another" % (target, folder))
 
 
 def _check_gpus(gpus):

@@ -2,6 +2,7 @@
 import difflib
 import fnmatch
 import math
+from numbers import Real
 
 from accnn import costs, methods, ranks
 from accnn.errors import AccnnError, TargetError
@@ -49,7 +50,7 @@ class Workbench:
         return self._candidates[key]
 
     def select_ranks(self, ratio, rank_selection=ranks.DEFAULT, cost=None, method=None, layers=("*",), exclude=(),
-                     fc=False, seed=0):
+                     fc=False, align=1, seed=0):
         """Choose ranks for a theoretical speed-up.
 
         Parameters
@@ -66,6 +67,8 @@ class Workbench:
         layers, exclude : sequence of str
             Shell patterns of layers to plan and to leave alone.
         fc : bool
+        align : int
+            Ranks are multiples of this; 8 or 16 fit the CPU's kernels much better than others.
         seed : int
             Written into the plan.
 
@@ -82,17 +85,23 @@ class Workbench:
             `ratio` is below 1 or no number; a pattern matches nothing; no layer can be split.
         """
         _checked(ratio)
+        if isinstance(align, bool) or not isinstance(align, int) or align < 1:
+            raise AccnnError("--align %s makes no sense: ranks are multiples of it, so 1 or more" % align)
         rule = ranks.get(rank_selection)
         counting = costs.get(cost or rule.cost)
         candidates, left = self._choose(method, layers, exclude, fc)
+        self._decompose(candidates.values())
+        candidates = {name: candidate.aligned(align) for name, candidate in candidates.items()}
         selection = self._select(rule.select, candidates, ratio, counting, fc)
         rows = [self._row(spec, selection.ranks, candidates, left) for spec in self.specs.values()]
         return Plan(tuple(rows), {"ratio": ratio, "rank_selection": rule.name, "cost": counting.name, "fc": fc,
-                                  "objective": selection.objective, "bound": selection.bound, "seed": seed})
+                                  "align": align, "objective": selection.objective, "bound": selection.bound,
+                                  "seed": seed})
 
     def original_ranks(self, ratio):
         """Ranks as the original chose them for `ratio`: see :func:`accnn.rank_selection.get_ranksel`."""
         candidates, _ = self._choose("vh", ("*",), (), False)
+        self._decompose(candidates.values())
         return self._select(ranks.original_ranks, candidates, _checked(ratio), costs.get("original"), False).ranks
 
     def check(self, plan):
@@ -191,7 +200,6 @@ class Workbench:
                    if spec.part is not None and (fc or spec.op == "Convolution" or spec.name in candidates)]
         total = sum(cost.layer(spec) for spec in counted)
         fixed = sum(cost.layer(spec) for spec in counted if spec.name not in candidates)
-        self._decompose(candidates.values())
         try:
             return select(list(candidates.values()), total / ratio - fixed, cost)
         except ranks.Unreachable as error:
@@ -227,7 +235,7 @@ class _Silence:
 
 
 def _checked(ratio):
-    if not (isinstance(ratio, (int, float)) and math.isfinite(ratio) and ratio >= 1):
+    if isinstance(ratio, bool) or not isinstance(ratio, Real) or not math.isfinite(ratio) or ratio < 1:
         raise AccnnError("--ratio %s makes no sense: it is cost before / cost after, 1 or more" % ratio)
     return ratio
 

@@ -124,9 +124,14 @@ def save_model(model, prefix, epoch=1):
     AccnnError
         The folder is missing, read-only or full.
     """
-    text = model.symbol.tojson()
-    arrays = {"arg:" + name: array for name, array in model.arg_params.items()}
-    arrays.update({"aux:" + name: array for name, array in model.aux_params.items()})
+    save_checkpoint(prefix, epoch, model.symbol, model.arg_params, model.aux_params)
+
+
+def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params):
+    """Write the two files of a checkpoint as :func:`save_model` does, for a symbol and its parameters."""
+    text = symbol.tojson()
+    arrays = {"arg:" + name: array for name, array in arg_params.items()}
+    arrays.update({"aux:" + name: array for name, array in aux_params.items()})
     with contextlib.ExitStack() as stack:
         params_file = stack.enter_context(written_whole(params_path(prefix, epoch)))
         symbol_file = stack.enter_context(written_whole(symbol_path(prefix)))

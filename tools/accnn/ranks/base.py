@@ -1,4 +1,5 @@
 """The contract of a rank rule, the layers it is shown, and the registry that finds one by name."""
+import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Dict, Optional
@@ -22,6 +23,13 @@ class Candidate:
     def __init__(self, spec, method, read_weight):
         self.spec, self.method = spec, method
         self._read_weight, self._decomposition = read_weight, None
+        self._align = 1
+
+    def aligned(self, align):
+        """Return this candidate with ranks that are multiples of `align` only; the decomposition is shared."""
+        other = copy.copy(self)
+        other._decomposition, other._align = self.decomposition, align
+        return other
 
     @property
     def name(self):
@@ -55,8 +63,11 @@ class Candidate:
         return self.decomposition.factors(self._read_weight(), rank)
 
     def ranks(self):
-        """Ranks that may be chosen."""
-        return self.method.ranks(self.spec)
+        """list: ranks that may be chosen, ascending."""
+        return [rank for rank in self.method.ranks(self.spec) if self._fits(rank)]
+
+    def _fits(self, rank):
+        return all(k % self._align == 0 for k in (rank if isinstance(rank, tuple) else (rank,)))
 
     def chain(self, rank):
         """The chain at `rank`."""

@@ -33,7 +33,7 @@ class _SpectrumRule(RankRule):
 
     def _options(self, candidate, cost, seen):
         """(ranks, costs, values) of a layer; `seen` keeps ranks and costs for layers of one shape."""
-        key = candidate.method.name, candidate.spec.part, candidate.spec.in_shape
+        key = candidate.method.name, candidate.spec.part, candidate.spec.in_shape  # all have the same alignment
         if key not in seen:
             seen[key] = _cheaper_ranks(candidate, cost)
         ranks, costs = seen[key]
@@ -58,7 +58,7 @@ class OriginalDP(_SpectrumRule):
 
     def left_alone(self, candidate):
         """The original's largest rank: to the original there is nothing above it."""
-        return len(_original_ranks(candidate))
+        return min(len(candidate.singular_values), candidate.spec.part.weight_shape[0])
 
     def kept(self, singular_values):
         """Cumulated singular values, not normalised."""
@@ -106,7 +106,7 @@ def original_ranks(candidates, budget, cost):
 
 def _original_ranks(candidate):
     """The ranks the original looked at: as many as there are singular values, and no more than filters."""
-    return candidate.ranks()[:candidate.spec.part.weight_shape[0]]
+    return [rank for rank in candidate.ranks() if rank <= candidate.spec.part.weight_shape[0]]
 
 
 def _cheaper_ranks(candidate, cost):
@@ -115,10 +115,12 @@ def _cheaper_ranks(candidate, cost):
     ranks, costs = [], []
     for rank in _original_ranks(candidate):
         price = cost.chain(candidate.spec, candidate.chain(rank))
-        ranks.append(rank if price < whole else None)
-        costs.append(min(price, whole))
         if price >= whole:
             break
+        ranks.append(rank)
+        costs.append(price)
+    if len(ranks) < len(_original_ranks(candidate)) or not ranks:
+        ranks, costs = ranks + [None], costs + [whole]
     return ranks, np.array(costs, float)
 
 

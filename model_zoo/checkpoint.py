@@ -1,0 +1,22 @@
+"""Where get_model.py may write: the refusals that come before a long download."""
+import os
+
+from accnn.cli import check_output_folder
+from accnn.errors import AccnnError
+from accnn.graph.checkpoint import params_path, symbol_path
+
+
+def paths(prefix, epoch):
+    """Return the names of the two files of a checkpoint, symbol first."""
+    return symbol_path(prefix), params_path(prefix, epoch)
+
+
+def refuse_unless_writable(prefix, epoch, force=False):
+    """Raise an :class:`AccnnError` when the checkpoint must not or cannot be written.
+
+    Meant to be asked before a long download, which would otherwise be in vain.
+    """
+    check_output_folder(prefix)
+    for path in paths(prefix, epoch):
+        if os.path.lexists(path) and not force:
+            raise AccnnError("%s exists already: add --force to overwrite it, or choose another --save-model" % path)

@@ -1,0 +1,354 @@
+"""Fetch pretrained parameters from the Gluon model store, or from a mirror of it.
+
+The table of SHA-1 sums, the address format and :func:`check_sha1` are those of the mxnet wheel.
+Its own ``get_model_file`` is not used: it knows neither timeouts nor resuming, prints its
+progress on stdout, unpacks whatever the archive holds and ends in tracebacks.
+"""
+import collections
+import contextlib
+import fcntl
+import hashlib
+import http.client
+import os
+import shutil
+import urllib.error
+import urllib.request
+import zipfile
+import zlib
+
+from accnn.cli import Progress, say
+from accnn.compat import mx
+from accnn.errors import AccnnError
+from accnn.files import written_whole
+
+check_sha1 = mx.gluon.utils.check_sha1
+# A private name, but the only place of the wheel that holds the whole sums.
+_wheel = mx.gluon.model_zoo.model_store
+
+TIMEOUT = 30  # seconds without an answer or a byte
+ATTEMPTS = 3  # connections that a run may lose before it gives up
+CHUNK = 1 << 18  # bytes
+LARGEST = 4 << 30  # bytes unpacked; the largest file of the store has 0.6 GB
+SCHEMES = ("http://", "https://", "file://")
+REMEDY = "set --url or MXNET_GLUON_REPO to a mirror"
+
+
+class StoreError(AccnnError):
+    """The store did not give the file; the sentence ends with :data:`REMEDY`."""
+
+
+class _Cut(Exception):
+    """The connection ended before the file did; what arrived is kept."""
+
+
+StoreFile = collections.namedtuple("StoreFile", "name sha1 stem")
+StoreFile.__doc__ = "A file of the store: its network, the SHA-1 of its parameters, its name without suffix."
+
+
+def names():
+    """Return the names of all networks of the store, sorted."""
+    return sorted(_wheel._model_sha1)
+
+
+def store_file(name):
+    """Return the :class:`StoreFile` of the network `name`; it has to be one of :func:`names`."""
+    sha1 = _wheel._model_sha1[name]
+    return StoreFile(name, sha1, "%s-%s" % (name, sha1[:8]))
+
+
+def cache_folder():
+    """Return the folder of downloaded parameters: $MXNET_HOME/models, by default ~/.mxnet/models."""
+    return os.path.join(os.path.expanduser(mx.base.data_dir()), "models")
+
+
+def address(wanted, url=None):
+    """Return where to fetch the :class:`StoreFile` `wanted` from.
+
+    Parameters
+    ----------
+    wanted : StoreFile
+    url : str, optional
+        Base of a mirror; by default $MXNET_GLUON_REPO, else the address built into the wheel.
+    """
+    base = url or os.environ.get("MXNET_GLUON_REPO") or _wheel.apache_repo_url
+    if not base.startswith(SCHEMES):
+        raise _refusal("%r is not the address of a mirror, which begins with %s", base, " or ".join(SCHEMES))
+    return _wheel._url_format.format(repo_url=base.rstrip("/") + "/", file_name=wanted.stem)
+
+
+def fetch(name, url=None, timeout=TIMEOUT, attempts=ATTEMPTS):
+    """Return the path of the pretrained parameters of `name`, downloaded unless already there.
+
+    A download that was cut or interrupted leaves ``<file>.zip.part`` in the cache folder and is
+    resumed by the next call. The parameters only get their final name when their SHA-1 is right.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`names`.
+    url : str, optional
+        Base of a mirror, see :func:`address`.
+    timeout : float, default=30
+        Seconds to wait for an answer or the next bytes.
+    attempts : int, default=3
+        How many connections may be lost.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    AccnnError
+        One sentence that names the address or file and the remedy.
+    """
+    wanted = store_file(name)
+    path = os.path.join(cache_folder(), wanted.stem + ".params")
+    if os.path.exists(path):
+        if _read_sha1_matches(path, wanted.sha1):
+            return path
+        say("%s does not have the SHA-1 of %s: it is fetched again" % (path, name))
+    source = address(wanted, url)
+    _make_folder(os.path.dirname(path))
+    part = os.path.join(os.path.dirname(path), wanted.stem + ".zip.part")
+    with _only_one_at_a_time(part):
+        if not _already_good(path, wanted.sha1):
+            _download(source, part, timeout, attempts)
+            _unpack(part, wanted, path, source)
+    return path
+
+
+def _refusal(sentence, *values):
+    return StoreError("%s: %s" % (sentence % values, REMEDY))
+
+
+def _read_sha1_matches(path, sha1):
+    try:
+        return check_sha1(path, sha1)
+    except OSError as error:
+        raise AccnnError("%s cannot be read: %s" % (path, error.strerror)) from error
+
+
+def _already_good(path, sha1):
+    """Say whether another process completed `path` while this one waited for the lock."""
+    return os.path.exists(path) and _read_sha1_matches(path, sha1)
+
+
+def _make_folder(folder):
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(path, error):
+    return AccnnError("%s cannot be written (%s): make room or set MXNET_HOME to another folder"
+                      % (path, error.strerror))
+
+
+@contextlib.contextmanager
+def _only_one_at_a_time(part):
+    """Hold a lock beside `part`, since two processes that append to one file would spoil it.
+
+    The lock has a file of its own, which stays: `part` is renamed and removed under those who wait.
+    """
+    folder, name = os.path.split(part)
+    try:
+        lock = os.open(os.path.join(folder, "." + name + ".lock"), os.O_WRONLY | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise _unwritable(part, error) from error
+    try:
+        _wait_for(lock, name)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _wait_for(lock, name):
+    # Some network file systems have no locks; the SHA-1 guards the result there as well.
+    with contextlib.suppress(OSError):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another process is fetching %s: waiting for it" % name)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+# --- the connection -------------------------------------------------------------------------
+
+
+def _download(source, part, timeout, attempts):
+    """Bring all of `source` into the file `part`, from where an earlier download stopped."""
+    for left in reversed(range(attempts)):
+        try:
+            with _opened_for_appending(part) as handle:
+                _receive(source, handle, timeout)
+            return
+        except _Cut as cut:
+            if not left:
+                raise StoreError("the connection to %s was cut (%s): run the command again to resume it, or %s"
+                                 % (source, cut, REMEDY)) from cut
+            say("the connection was cut (%s): resuming" % cut)
+
+
+@contextlib.contextmanager
+def _opened_for_appending(part):
+    try:
+        handle = open(part, "ab")
+    except OSError as error:
+        raise _unwritable(part, error) from error
+    with handle:
+        try:
+            yield handle
+        except BaseException as error:
+            _tell_what_is_left(part, isinstance(error, KeyboardInterrupt))
+            raise
+
+
+def _tell_what_is_left(part, interrupted):
+    """Remove `part` if nothing arrived; otherwise say where an interrupted download can go on."""
+    arrived = os.path.getsize(part)
+    if not arrived:
+        os.unlink(part)
+    elif interrupted:
+        say("%s keeps the %d bytes that arrived: the next run resumes there" % (part, arrived))
+
+
+def _receive(source, handle, timeout):
+    """Append what `handle` still lacks; start over when the server does not resume."""
+    have = handle.seek(0, os.SEEK_END)
+    with contextlib.closing(_connect(source, have, timeout)) as response:
+        status = response.getcode()
+        if status == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and _total_size(response) == have:
+            return  # an earlier run had it all, but was interrupted before it could unpack it
+        if status == http.client.PARTIAL_CONTENT and _range_start(response) == have:
+            _copy(response, handle, have, source)
+            return
+        handle.truncate(0)
+        if status in (http.client.OK, None):  # None: a file:// mirror
+            _copy(response, handle, 0, source)
+            return
+    if not have:
+        raise _refusal("%s answers %d to a plain request", source, status)
+    _receive(source, handle, timeout)
+
+
+def _connect(source, start, timeout):
+    """Return the open response to a request for the bytes of `source` from `start` on."""
+    try:
+        request = urllib.request.Request(source, headers={"User-Agent": "accnn"})
+        if start:
+            request.add_header("Range", "bytes=%d-" % start)
+        # A fresh opener reads the proxies from today's environment; urlopen keeps its first ones.
+        return urllib.request.build_opener().open(request, timeout=timeout)
+    except urllib.error.HTTPError as error:
+        if start and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return error
+        error.close()
+        raise _refusal("%s answers %d %s", source, error.code, error.reason) from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _refusal("%s cannot be reached (%s)", source, _reason(error)) from error
+
+
+def _reason(error):
+    """Return the words of an exception, without its number; a URLError only wraps another one."""
+    error = getattr(error, "reason", error)
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _copy(response, handle, have, source):
+    """Append the body of `response` to `handle`, which holds the first `have` bytes."""
+    total = _total_size(response)
+    progress = Progress("fetching " + os.path.basename(source), (total or 0) >> 20)
+    try:
+        for chunk in _chunks(response):
+            _append(handle, chunk)
+            have += len(chunk)
+            progress(have >> 20, "MB")
+    finally:
+        progress.close()
+    # http.client does not complain about a body that ends early when it is read in chunks.
+    if total is not None and have < total:
+        raise _Cut("%d of %d bytes arrived" % (have, total))
+
+
+def _chunks(response):
+    while True:
+        try:
+            chunk = response.read(CHUNK)
+        except (OSError, http.client.HTTPException) as error:
+            raise _Cut(_reason(error)) from error
+        if not chunk:
+            return
+        yield chunk
+
+
+def _append(handle, chunk):
+    try:
+        handle.write(chunk)
+        handle.flush()
+    except OSError as error:
+        raise _unwritable(handle.name, error) from error
+
+
+def _content_range(response):
+    """Return the (start, total) of a Content-Range header such as 'bytes 7-99/100', None where untold."""
+    span, _, total = response.headers.get("Content-Range", "").rpartition(" ")[2].partition("/")
+    start = span.partition("-")[0]
+    return (int(start) if start.isdigit() else None), (int(total) if total.isdigit() else None)
+
+
+def _range_start(response):
+    return _content_range(response)[0]
+
+
+def _total_size(response):
+    """Return the size of the whole file, None when the server does not tell."""
+    total = _content_range(response)[1]
+    length = response.headers.get("Content-Length", "")
+    if total is None and response.getcode() in (http.client.OK, None) and length.isdigit():
+        return int(length)
+    return total
+
+
+# --- the archive ----------------------------------------------------------------------------
+
+
+def _unpack(part, wanted, path, source):
+    """Move the one expected member of the archive `part` to `path` if its SHA-1 is right.
+
+    A bad archive is removed, since a later run would only resume it; on a full disk it is kept.
+    """
+    try:
+        with written_whole(path) as temporary:
+            _extract(part, wanted.stem + ".params", temporary, source)
+            if not check_sha1(temporary, wanted.sha1):
+                raise _refusal("%s sent other parameters than %s's (SHA-1 expected %s, got %s), which were removed",
+                               source, wanted.name, wanted.sha1, _sha1(temporary))
+    except StoreError:
+        os.unlink(part)
+        raise
+    os.unlink(part)
+
+
+def _extract(archive, member, target, source):
+    """Copy `member` of the zip file `archive` to the file `target`; the archive's own paths are never used."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            if opened.getinfo(member).file_size > LARGEST:
+                raise _refusal("%s sent more than %d bytes, which were removed", source, LARGEST)
+            with opened.open(member) as packed, open(target, "wb") as unpacked:
+                shutil.copyfileobj(packed, unpacked, CHUNK)
+    except KeyError as error:
+        raise _refusal("%s sent a zip file without %s, which was removed", source, member) from error
+    # zipfile reports encryption and unknown compressions as RuntimeError.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise _refusal("%s sent no sound zip file (%s), it was removed", source, error) from error
+
+
+def _sha1(path):
+    digest = hashlib.sha1()
+    with open(path, "rb") as handle:
+        for chunk in iter(lambda: handle.read(CHUNK), b""):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,247 @@
+"""The demo's data, its committed checkpoint, its scoring, and the README's first command end to end."""
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+sys.path.insert(0, os.path.join(sys.path[0], "tools"))
+
+from accnn.compat import mx
+from accnn.errors import AccnnError
+from model_zoo.demo import pack_digits, scoring, train
+
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+DEMO = os.path.join(REPOSITORY, "model_zoo", "demo")
+CHECKPOINT = os.path.join(DEMO, "digits")
+IMAGES = {"train": 1297, "val": 500}
+BYTES_ALLOWED = 2 * 10**6
+ACCURACY_PROMISED = 0.985
+LOSS_ALLOWED = 0.02  # of the top-1, by the demo's 2x
+
+
+def run_script(name, *arguments, cwd=REPOSITORY):
+    """Run a script of the demo as its own process, from `cwd`; return what it did and said."""
+    return subprocess.run([sys.executable, os.path.join(DEMO, name)] + [str(argument) for argument in arguments],
+                          cwd=str(cwd), text=True, capture_output=True,
+                          timeout=120, check=False)
+
+
+@pytest.fixture(scope="module")
+def recs(tmp_path_factory):
+    return pack_digits.pack(str(tmp_path_factory.mktemp("digits")))
+
+
+@pytest.fixture(scope="module")
+def accnn_script():
+    return pytest.importorskip("accnn.accnn")
+
+
+@pytest.fixture(scope="module")
+def demo_run(accnn_script, tmp_path_factory):
+    """One run of the README's first command, from a foreign folder."""
+    folder = tmp_path_factory.mktemp("demo")
+    return folder, run_script("run.py", "--work-dir", "work", cwd=folder)
+
+
+def decoded(rec):
+    """Read a .rec without the iterator and without the demo's code: images (n, 3, h, w) and labels."""
+    reader = mx.recordio.MXIndexedRecordIO(rec[:-3] + "idx", rec, "r")
+    pairs = [mx.recordio.unpack_img(reader.read_idx(key), iscolor=1) for key in reader.keys]
+    images = np.stack([image.transpose(2, 0, 1) for _, image in pairs]).astype(np.float32)
+    return images, np.array([header.label for header, _ in pairs]).astype(int)
+
+
+def count_right(prefix, images, labels):
+    """Count right answers with a Module and plain NumPy, apart from the demo's scoring."""
+    symbol, arg_params, aux_params = mx.model.load_checkpoint(prefix, 1)
+    module = mx.mod.Module(symbol)
+    module.bind([("data", images.shape)], [("softmax_label", labels.shape)], for_training=False)
+    module.set_params(arg_params, aux_params)
+    module.forward(mx.io.DataBatch([mx.nd.array(images)], [mx.nd.array(labels)]), is_train=False)
+    return int((np.argmax(module.get_outputs()[0].asnumpy(), axis=1) == labels).sum())
+
+
+# --- packing ---
+
+def test_packing_gives_the_same_bytes_every_run(recs, tmp_path):
+    finished = run_script("pack_digits.py", "--work-dir", tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert sorted(os.listdir(str(tmp_path))) == ["digits-train.idx", "digits-train.rec", "digits-val.idx",
+                                                 "digits-val.rec"]
+    for first in recs.values():
+        for suffix in (".rec", ".idx"):
+            name = os.path.basename(first)[:-len(".rec")] + suffix
+            with open(os.path.join(os.path.dirname(first), name), "rb") as one, open(str(tmp_path / name), "rb") as two:
+                assert one.read() == two.read(), name
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_a_plain_iterator_reads_the_enlarged_scans(recs, part):
+    iterator = mx.io.ImageRecordIter(path_imgrec=recs[part], data_shape=pack_digits.IMAGE_SHAPE,
+                                     batch_size=IMAGES[part], preprocess_threads=1, verbose=False)
+    batch = next(iterator)
+    scans, digits = pack_digits.load_scans()
+    positions = dict(zip(("train", "val"), pack_digits.split(digits)))[part]
+    expected = pack_digits.upscale(scans[positions])
+    images = batch.data[0].asnumpy()
+    assert images.shape == (IMAGES[part],) + pack_digits.IMAGE_SHAPE
+    for channel in range(3):
+        np.testing.assert_array_equal(images[:, channel], expected)
+    np.testing.assert_array_equal(batch.label[0].asnumpy(), digits[positions])
+
+
+def test_the_split_is_stratified_and_complete():
+    _, digits = pack_digits.load_scans()
+    train_part, val_part = pack_digits.split(digits)
+    assert (len(train_part), len(val_part)) == (IMAGES["train"], IMAGES["val"])
+    np.testing.assert_array_equal(np.bincount(digits[val_part]), [50] * 10)
+    np.testing.assert_array_equal(np.sort(np.concatenate([train_part, val_part])), np.arange(len(digits)))
+
+
+def test_upscaling_is_bilinear_interpolation():
+    scan = np.random.RandomState(3).randint(0, 17, (1, 8, 8))
+    places = np.clip((np.arange(32) + 0.5) / 4 - 0.5, 0, 7)
+    rows = np.stack([np.interp(places, np.arange(8), row) for row in scan[0]])
+    expected = np.stack([np.interp(places, np.arange(8), column) for column in rows.T], axis=1) * 255 / 16
+    np.testing.assert_allclose(pack_digits.upscale(scan)[0], expected, atol=0.5 + 1e-9)
+    assert set(np.unique(pack_digits.upscale(np.full((1, 8, 8), 16)))) == {255}
+    assert set(np.unique(pack_digits.upscale(np.zeros((1, 8, 8))))) == {0}
+
+
+def test_a_work_folder_that_is_a_file_is_one_sentence(tmp_path):
+    (tmp_path / "taken").write_text("")
+    finished = run_script("pack_digits.py", "--work-dir", tmp_path / "taken")
+    assert finished.returncode == 2
+    assert finished.stderr.startswith("error: ") and finished.stderr.count("\n") == 1, finished.stderr
+
+
+# --- the committed checkpoint ---
+
+def test_the_checkpoint_is_small():
+    sizes = [os.path.getsize(CHECKPOINT + ending) for ending in ("-symbol.json", "-0001.params")]
+    assert sum(sizes) < BYTES_ALLOWED
+
+
+def test_the_checkpoint_reaches_its_accuracy(recs):
+    images, labels = decoded(recs["val"])
+    assert len(labels) == IMAGES["val"]
+    assert count_right(CHECKPOINT, images, labels) >= ACCURACY_PROMISED * len(labels)
+
+
+def test_the_counting_can_fail(recs):
+    images, labels = decoded(recs["val"])
+    assert count_right(CHECKPOINT, images, (labels + 1) % 10) <= 0.05 * len(labels)
+
+
+def test_the_checkpoint_is_the_network_that_train_builds():
+    with open(CHECKPOINT + "-symbol.json") as committed:
+        assert json.load(committed)["nodes"] == json.loads(train.network().tojson())["nodes"]
+
+
+def test_convolutions_hold_almost_all_the_work():
+    internals = train.network().get_internals()
+    outputs = dict(zip(internals.list_outputs(), internals.infer_shape(data=(1,) + pack_digits.IMAGE_SHAPE)[1]))
+    weights = mx.model.load_checkpoint(CHECKPOINT, 1)[1]
+    macs = {name: weights[name].size * int(np.prod(outputs[name[:-len("_weight")] + "_output"][2:]))
+            for name in weights if name.endswith("_weight")}
+    convolutions = sum(count for name, count in macs.items() if name.startswith("conv"))
+    assert convolutions > 0.99 * sum(macs.values())
+
+
+def test_training_repeats_to_the_byte(recs, tmp_path):
+    written = []
+    for name in ("one", "two"):
+        # The smaller part keeps it short; what repeats on it repeats on the other.
+        train.save(train.train(recs["val"], epochs=1, seed=7), str(tmp_path / name))
+        written.append((tmp_path / (name + "-0001.params")).read_bytes())
+    assert written[0] == written[1]
+    assert mx.model.load_checkpoint(str(tmp_path / "one"), 1)[0].list_outputs() == ["softmax_output"]
+
+
+def test_training_for_no_epochs_is_one_sentence(tmp_path, capsys):
+    assert train.main(["--model-prefix", str(tmp_path / "none"), "--num-epochs", "0"]) == 2
+    assert capsys.readouterr().err.startswith("error: --num-epochs")
+    assert os.listdir(str(tmp_path)) == []
+
+
+# --- scoring ---
+
+@pytest.mark.parametrize("batch_size", [7, 100, 512])
+def test_every_record_is_read_once(recs, batch_size):
+    images, labels = decoded(recs["val"])
+    read = [(batch[:len(true)], true) for batch, true in scoring.read_images(recs["val"], (3, 32, 32), batch_size)]
+    np.testing.assert_array_equal(np.concatenate([batch for batch, _ in read]), images)
+    np.testing.assert_array_equal(np.concatenate([true for _, true in read]), labels)
+
+
+def test_predictions_match_an_independent_count(recs):
+    images, labels = decoded(recs["val"])
+    predicted, true = scoring.predict(CHECKPOINT, 1, recs["val"], pack_digits.IMAGE_SHAPE, batch_size=64)
+    np.testing.assert_array_equal(true, labels)
+    assert (predicted == true).sum() == count_right(CHECKPOINT, images, labels)
+
+
+def test_a_missing_rec_is_named(tmp_path):
+    with pytest.raises(AccnnError, match=r"absent\.rec"):
+        scoring.count_records(str(tmp_path / "absent.rec"))
+
+
+def test_latency_takes_turns_and_medians(monkeypatch):
+    clock, passes = [0.0], []
+    seconds = {"A": iter([9, 9, 1, 3, 2]), "B": iter([9, 9, 10, 10, 40])}
+
+    def forward(network, _images):
+        passes.append(network)
+        clock[0] += next(seconds[network])
+
+    monkeypatch.setattr(scoring, "probabilities", forward)
+    monkeypatch.setattr(scoring.time, "perf_counter", lambda: clock[0])
+    assert scoring.compare_latency("A", "B", None, rounds=3, warm_up=2) == (2000.0, 10000.0)
+    assert "".join(passes) == "AB" * 5
+
+
+# --- the README's first command ---
+
+def test_the_demo_runs_and_tells_the_command(demo_run):
+    folder, finished = demo_run
+    assert finished.returncode == 0, finished.stderr
+    lines = finished.stdout.splitlines()
+    assert lines[0].startswith("$ python ") and "--ratio 2" in lines[0]
+    assert any(line.startswith("top-1") for line in lines)
+    assert sorted(os.listdir(str(folder))) == ["work"]
+
+
+def test_the_command_it_tells_works(demo_run):
+    folder, finished = demo_run
+    command = finished.stdout.splitlines()[0][len("$ python "):].split()
+    written = folder / "work" / "digits-2x-0001.params"
+    first = written.read_bytes()
+    written.unlink()
+    subprocess.run([sys.executable] + command, cwd=str(folder), check=True, stdout=subprocess.DEVNULL, timeout=60)
+    assert written.read_bytes() == first
+
+
+def test_the_demo_reports_what_it_wrote(accnn_script, recs, tmp_path):
+    finished = run_script("run.py", "--work-dir", tmp_path, "--json")
+    assert finished.returncode == 0, finished.stderr
+    report = json.loads(finished.stdout)
+    images, labels = decoded(recs["val"])
+    assert report["images"] == len(labels)
+    assert report["right_before"] == count_right(CHECKPOINT, images, labels)
+    assert report["right_after"] == count_right(str(tmp_path / "digits-2x"), images, labels)
+    assert report["right_after"] >= report["right_before"] - LOSS_ALLOWED * len(labels)
+    assert report["agree"] <= len(labels) - abs(report["right_before"] - report["right_after"])
+    assert report["latency"]["ratio"] == pytest.approx(
+        report["latency"]["baseline_ms"] / report["latency"]["accelerated_ms"])
+
+
+@pytest.mark.parametrize("ratio", ["nan", "0.5", "100000"])
+def test_a_failing_acceleration_fails_the_demo(accnn_script, tmp_path, ratio):
+    finished = run_script("run.py", "--work-dir", tmp_path, "--ratio", ratio)
+    assert finished.returncode in (1, 2)
+    assert "error: " in finished.stderr and "Traceback" not in finished.stderr
+    assert "top-1" not in finished.stdout
