@@ -16,8 +16,8 @@ setup(
     install_requires=["mxnet==1.9.1", "numpy>=1.19,<2", "scipy>=1.5"],
     extras_require={
         # The headless build of OpenCV: the plain one fails on machines without libGL.
-        "demo": ["opencv-python-headless", "scikit-learn"],
-        "test": ["opencv-python-headless", "scikit-learn", "pytest>=7", "ruff"],
+        "demo": ["opencv-python-headless<4.12", "scikit-learn"],
+        "test": ["opencv-python-headless<4.12", "scikit-learn", "pytest>=7", "ruff"],
     },
     entry_points={"console_scripts": ["%s = %s:main" % item for item in SCRIPTS.items()]},
 )

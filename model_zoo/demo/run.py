@@ -66,8 +66,8 @@ def demonstrate(ratio, align, work_dir, as_json=False):
 
 def _accnn_arguments(ratio, align, accelerated):
     shape = ",".join(str(size) for size in pack_digits.IMAGE_SHAPE)
-    return ["-m", os.path.relpath(CHECKPOINT), "--load-epoch", str(EPOCH), "--ratio", f"{ratio:g}", "--align", str(align),
-            "--save-model", accelerated, "--input-shape", shape, "--force"]
+    return ["-m", os.path.relpath(CHECKPOINT), "--load-epoch", str(EPOCH), "--input-shape", shape,
+            "--ratio", f"{ratio:g}", "--align", str(align), "--save-model", accelerated]
 
 
 def _shell_command(arguments):

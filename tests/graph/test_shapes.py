@@ -1,0 +1,90 @@
+"""The input shape of a network when nobody says it, and shapes that contradict the checkpoint."""
+import pytest
+
+from accnn.compat import mx
+from accnn.errors import AccnnError
+from accnn.graph.shapes import input_names, resolve_input_shapes
+from accnn.workbench import Workbench
+from networks import chain_model, chain_net, random_model, residual_net
+
+
+def lenet():
+    x = mx.sym.Variable("data")
+    for i, width in enumerate((20, 50), 1):
+        x = mx.sym.Convolution(x, kernel=(5, 5), num_filter=width, name="conv%d" % i)
+        x = mx.sym.Pooling(x, kernel=(2, 2), stride=(2, 2), pool_type="max", name="pool%d" % i)
+    return mx.sym.FullyConnected(x, num_hidden=10, name="fc")
+
+
+@pytest.mark.parametrize("side", [12, 24, 32, 48, 112])
+def test_a_fully_connected_layer_pins_the_side(side):
+    assert resolve_input_shapes(chain_model(side=side)) == {"data": (3, side, side)}
+
+
+def test_lenet_is_for_digits_of_28():
+    assert resolve_input_shapes(random_model(lenet(), data=(1, 28, 28))) == {"data": (1, 28, 28)}
+
+
+def test_an_odd_side_is_found_too():
+    assert resolve_input_shapes(chain_model(side=78)) == {"data": (3, 78, 78)}
+
+
+def test_nothing_pins_a_network_with_global_pooling():
+    assert resolve_input_shapes(random_model(residual_net(), data=(3, 8, 8))) == {"data": (3, 224, 224)}
+
+
+def test_vectors():
+    net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3, name="fc")
+    assert resolve_input_shapes(random_model(net, data=(17,))) == {"data": (17,)}
+
+
+def test_a_hint_on_the_variable_counts_first():
+    data = mx.sym.Variable("data", shape=(0, 3, 20, 30))
+    net = mx.sym.Convolution(data, kernel=(3, 3), num_filter=4, name="c")
+    assert resolve_input_shapes(random_model(net, data=(3, 20, 30))) == {"data": (3, 20, 30)}
+
+
+def test_labels_are_no_inputs_and_missing_parameters_are_errors():
+    model = chain_model()
+    assert input_names(model) == ["data"]
+    del model.arg_params["conv2_bias"]
+    with pytest.raises(AccnnError, match="no parameter 'conv2_bias', which the layer 'conv2' needs"):
+        input_names(model)
+
+
+def test_a_missing_aux_state_is_an_error():
+    model = random_model(residual_net(), data=(3, 8, 8))
+    del model.aux_params["unit0a_bn_moving_var"]
+    with pytest.raises(AccnnError, match="unit0a_bn_moving_var"):
+        Workbench(model)
+
+
+def test_no_square_picture_fits():
+    model = random_model(chain_net(), data=(3, 10, 34))
+    with pytest.raises(AccnnError, match="give --input-shape"):
+        Workbench(model)
+    assert Workbench(model, {"data": (3, 10, 34)}).specs["conv3"].out_shape == (16, 10, 34)
+
+
+@pytest.mark.parametrize("given, told", [
+    ({"data": (3, 40, 40)}, "'fc1_weight'.*--input-shape"), ({"data": (4, 12, 12)}, "'conv1_weight'.*--input-shape"),
+    ({"picture": (3, 12, 12)}, "no input 'picture': its inputs are data"), ({"data": (3,)}, "--input-shape"),
+    ({"data": (3, 1, 1)}, "--input-shape"),
+])
+def test_shapes_that_do_not_fit(given, told):
+    with pytest.raises(AccnnError, match=told):
+        Workbench(chain_model(), given)
+
+
+def test_a_parameter_of_the_wrong_shape():
+    model = chain_model()
+    model.arg_params["conv2_weight"] = mx.nd.ones((12, 8, 5, 3))
+    with pytest.raises(AccnnError, match="'conv2_weight'.*\\(12, 8, 5, 3\\).*\\(12, 8, 3, 3\\)"):
+        Workbench(model)
+
+
+def test_the_only_input_needs_no_name_but_two_do():
+    assert resolve_input_shapes(chain_model(), {None: (3, 12, 12)}) == {"data": (3, 12, 12)}
+    two = mx.sym.Variable("a") + mx.sym.Variable("b")
+    with pytest.raises(AccnnError, match="has the inputs a, b"):
+        resolve_input_shapes(random_model(two, a=(3,), b=(3,)), {None: (3,)})

@@ -1,0 +1,26 @@
+"""A deeper network takes proportionally longer, not more."""
+import time
+
+from accnn.graph.checkpoint import load_model, save_model
+from accnn.workbench import Workbench
+from networks import random_model, residual_net, saved
+
+NODES_OF_A_BLOCK = 17  # two convolutions with weight, two BatchNorms with four parameters, two ReLUs, a sum
+
+
+def seconds(folder, nodes):
+    """(nodes, seconds) to load, plan, rewrite and save a residual network of about `nodes` nodes."""
+    prefix = saved(random_model(residual_net(nodes // NODES_OF_A_BLOCK), data=(3, 8, 8)), folder / "deep")
+    started = time.perf_counter()
+    model = load_model(prefix)
+    bench = Workbench(model, {"data": (3, 8, 8)})
+    save_model(bench.accelerate(bench.select_ranks(1.5)), str(folder / "new"))
+    return len(model.graph.nodes), time.perf_counter() - started
+
+
+def test_time_grows_linearly(tmp_path):
+    seconds(tmp_path, 200)  # imports and first allocations
+    small, large = (min((seconds(tmp_path, nodes) for _ in range(2)), key=lambda p: p[1]) for nodes in (500, 2000))
+    print("500 and 2,000 nodes: %.2f and %.2f s" % (small[1], large[1]))
+    # A quadratic step would make it 16 times as long; 8 leaves room for a noisy machine.
+    assert large[1] / small[1] <= 2 * large[0] / small[0]
