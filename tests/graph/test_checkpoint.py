@@ -240,3 +240,14 @@ def test_an_interrupted_save_leaves_an_old_or_a_new_file(tmp_path, kill):
         load_model(str(target / "m"))
         left = [name for name in os.listdir(target) if name.endswith(".tmp")]
         assert kill == signal.SIGKILL or not left
+
+
+def test_sparse_parameters_and_empty_files(tmp_path):
+    model = chain_model()
+    prefix = saved(model, tmp_path / "m")
+    arrays = {"arg:" + name: array for name, array in model.arg_params.items()}
+    mx.nd.save(prefix + "-0001.params", dict(arrays, **{"arg:embedding": mx.nd.ones((4, 3)).tostype("row_sparse")}))
+    with pytest.raises(AccnnError, match="embedding is sparse"):
+        load_model(prefix)
+    mx.nd.save(prefix + "-0001.params", {})
+    assert load_model(prefix).arg_params == {}

@@ -4,12 +4,13 @@ import json
 import numpy as np
 import pytest
 
-from accnn import methods
+from accnn import methods, report
 from accnn.compat import mx
 from accnn.errors import AccnnError
+from accnn.graph.checkpoint import load_model
 from accnn.plan import Plan, Row
 from accnn.workbench import Workbench
-from networks import chain_model, outputs, random_input, random_model, residual_net
+from networks import chain_model, outputs, random_input, random_model, residual_net, saved
 from reference import convolve, relative_error
 
 EXACT = 1e-5
@@ -163,9 +164,12 @@ def test_duplicate_names_and_taken_names():
     with pytest.raises(AccnnError, match="same name"):
         bench = Workbench(model, {"data": (3, 8, 8)})
         bench.accelerate(Plan((Row("c", "Convolution", "vh", 2),)))
-    taken = mx.sym.Group([conv(data, "c"), mx.sym.Activation(data, act_type="relu", name="c_v")])
+    assert report.summary(bench, bench.check(Plan(())))["network"]["before"] == _macs(model, data=(1, 3, 8, 8))
+    taken = mx.sym.Group([conv(data, "c"), mx.sym.Activation(data, act_type="relu", name="c_v"), conv(data, "d")])
     bench = Workbench(random_model(taken, data=(3, 8, 8)), {"data": (3, 8, 8)})
-    with pytest.raises(AccnnError, match="'c_v'.*--exclude"):
+    rows = {row.layer: row for row in bench.select_ranks(1.2).rows}
+    assert rows["c"].reason == "the network already has something called c_v" and rows["d"].method == "vh"
+    with pytest.raises(AccnnError, match="'c' cannot be split: .* c_v"):
         bench.accelerate(Plan((Row("c", "Convolution", "vh", 2),)))
 
 
@@ -213,8 +217,6 @@ def test_an_accelerated_model_can_be_accelerated_again():
 
 
 def test_macs_of_the_report_are_those_of_the_rewritten_network():
-    from accnn import report
-
     model = random_model(residual_net(), data=(3, 20, 20))
     bench = Workbench(model, {"data": (3, 20, 20)})
     plan = bench.select_ranks(1.7, fc=True)
@@ -229,9 +231,51 @@ def _macs(model, **shapes):
     """Counted from MXNet's own shape inference: outputs of a layer times weights of one output."""
     internals = model.symbol.get_internals()
     arg_shapes, out_shapes, _ = internals.infer_shape(**shapes)
-    outs, args = dict(zip(internals.list_outputs(), out_shapes)), dict(zip(internals.list_arguments(), arg_shapes))
-    return sum(int(np.prod(outs[node.name + "_output"])) * int(np.prod(args[node.name + "_weight"][1:]))
-               for node in model.graph.nodes if node.op in ("Convolution", "FullyConnected"))
+    args = dict(zip(internals.list_arguments(), arg_shapes))
+    layers = {node.name + "_output": node for node in model.graph.nodes if node.op in ("Convolution", "FullyConnected")}
+    return sum(int(np.prod(shape)) * int(np.prod(args[_weight_of(model, layers[name])][1:]))
+               for name, shape in zip(internals.list_outputs(), out_shapes) if name in layers)
+
+
+def _weight_of(model, node):
+    return model.graph.nodes[node.inputs[1][0]].name
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32"])
+def test_weights_that_are_no_floats_are_refused(dtype):
+    model = random_model(conv(conv(mx.sym.Variable("data"), "c"), "d"), data=(3, 9, 9))
+    model.arg_params["c_weight"] = model.arg_params["c_weight"].astype(dtype)
+    assert "no float16" in Workbench(model, {"data": (3, 9, 9)}).specs["c"].refusal
+
+
+def test_casts_of_mixed_precision_stay(tmp_path):
+    """MXNet's tojson drops amp_cast unless told otherwise."""
+    cast = mx.sym.amp_cast(mx.sym.Variable("data"), dtype="float16", name="cast")
+    model = random_model(conv(conv(mx.sym.amp_cast(cast, dtype="float32", name="back"), "c"), "d"), data=(3, 9, 9))
+    bench = Workbench(load_model(saved(model, tmp_path / "m")), {"data": (3, 9, 9)})
+    again = load_model(saved(bench.accelerate(full_rank(bench)), tmp_path / "new"))
+    assert [node.name for node in again.graph.nodes if node.op == "amp_cast"] == ["cast", "back"]
+
+
+def test_layers_that_run_several_times_for_one_example():
+    """Five frames folded into the batch cost five times as much, and weigh so in the choice of ranks."""
+    frames = mx.sym.Reshape(mx.sym.Variable("data"), shape=(-3, 0, 0, 0))
+    net = conv(conv(frames, "a", 8, pad=(1, 1)), "b", 8, pad=(1, 1))
+    model = random_model(net, data=(5, 3, 8, 8))
+    bench = Workbench(model, {"data": (5, 3, 8, 8)})
+    told = report.summary(bench, bench.select_ranks(1.3))
+    assert told["network"]["before"] == _macs(model, data=(1, 5, 3, 8, 8))
+
+
+def test_names_beyond_ascii():
+    model = random_model(conv(mx.sym.Variable("data"), "\u5377\u79ef"), data=(3, 8, 8))
+    assert check_parity(model, data=random_input(1, 3, 8, 8)) == ["\u5377\u79ef"]
+
+
+def test_a_name_is_a_pattern_for_itself():
+    model = random_model(conv(conv(mx.sym.Variable("data"), "conv[1]", pad=(1, 1)), "conv[2]"), data=(3, 9, 9))
+    rows = {row.layer: row for row in Workbench(model, {"data": (3, 9, 9)}).select_ranks(1.1, layers=["conv[1]"]).rows}
+    assert rows["conv[1]"].method == "vh" and rows["conv[2]"].method is None
 
 
 def test_subgraphs_are_left_alone():

@@ -3,7 +3,7 @@ import pytest
 
 from accnn.compat import mx
 from accnn.errors import AccnnError
-from accnn.graph.shapes import input_names, resolve_input_shapes
+from accnn.graph.inputs import input_names, resolve_input_shapes
 from accnn.workbench import Workbench
 from networks import chain_model, chain_net, random_model, residual_net
 
@@ -46,7 +46,7 @@ def test_a_hint_on_the_variable_counts_first():
 
 def test_labels_are_no_inputs_and_missing_parameters_are_errors():
     model = chain_model()
-    assert input_names(model) == ["data"]
+    assert input_names(model) == (["data"], ["softmax_label"])
     del model.arg_params["conv2_bias"]
     with pytest.raises(AccnnError, match="no parameter 'conv2_bias', which the layer 'conv2' needs"):
         input_names(model)
@@ -88,3 +88,33 @@ def test_the_only_input_needs_no_name_but_two_do():
     two = mx.sym.Variable("a") + mx.sym.Variable("b")
     with pytest.raises(AccnnError, match="has the inputs a, b"):
         resolve_input_shapes(random_model(two, a=(3,), b=(3,)), {None: (3,)})
+
+
+def test_the_state_of_a_recurrent_layer_follows_from_the_data():
+    """Its batch is not its first axis, so nobody can give it, and nobody has to."""
+    data = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), pad=(1, 1), num_filter=4, name="c")
+    steps = mx.sym.transpose(mx.sym.Reshape(data, shape=(0, -3, 0)), (2, 0, 1))
+    net = mx.sym.RNN(steps, state=mx.sym.Variable("st"), state_cell=mx.sym.Variable("sc"), mode="lstm", state_size=6,
+                     num_layers=2, name="lstm")
+    model = random_model(net, data=(1, 8, 20))
+    del model.arg_params["st"], model.arg_params["sc"]
+    assert Workbench(model, {"data": (1, 8, 20)}).specs["c"].refusal is None
+
+
+def test_a_vector_beside_the_picture_is_not_guessed():
+    picture = mx.sym.Flatten(mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), num_filter=4, name="c"))
+    net = mx.sym.FullyConnected(mx.sym.Concat(picture, mx.sym.Variable("age")), num_hidden=3, name="fc")
+    model = random_model(net, data=(3, 8, 8), age=(5,))
+    assert resolve_input_shapes(model, {"data": (3, 8, 8), "age": (5,)}) == {"data": (3, 8, 8), "age": (5,)}
+    with pytest.raises(AccnnError, match="give the right --input-shape"):
+        Workbench(model, {"data": (3, 8, 8)})
+
+
+def test_a_detector_of_448():
+    assert resolve_input_shapes(random_model(lenet(), data=(3, 448, 448))) == {"data": (3, 448, 448)}
+
+
+def test_a_label_can_be_given_where_it_is_an_input():
+    net = mx.sym.Concat(mx.sym.Variable("data"), mx.sym.Variable("label"))
+    given = {"data": (3,), "label": (2,)}
+    assert resolve_input_shapes(random_model(net, **given), given) == given

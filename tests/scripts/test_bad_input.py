@@ -143,7 +143,11 @@ def test_code_in_attributes_is_never_run(refused, prefix, tmp_path):
                 node["attrs"] = dict(node.get("attrs", {}), **{key: code})
         with open(prefix + "-symbol.json", "w") as handle:
             json.dump(dict(document, nodes=nodes), handle)
-        refused(accnn, "-m", "NET")
+        if key == "kernel":
+            refused(accnn, "-m", "NET")
+        else:  # a hint nobody can read is no hint
+            assert accnn.main(["-m", prefix, "--save-model", str(tmp_path / "new")]) == 0
+            assert code in (tmp_path / "new-symbol.json").read_text()
         assert not mark.exists()
 
 

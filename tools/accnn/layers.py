@@ -124,6 +124,8 @@ class LayerSpec:
         MXNet's operator, ``'Convolution'`` or ``'FullyConnected'``.
     refusal : str or None
         Why the graph does not allow this layer to be replaced, whatever the method.
+    repeats : int
+        How often it runs for one example: more than once behind ROIPooling, or where time is folded into the batch.
     """
 
     name: str
@@ -133,6 +135,7 @@ class LayerSpec:
     bias: Optional[str]
     op: str
     refusal: Optional[str] = None
+    repeats: int = 1
 
     @property
     def out_shape(self):

@@ -20,7 +20,7 @@ def summary(bench, plan):
         (*theoretical* speed-up), over all convolutions and over these and the fully connected layers. ``parameters``:
         numbers stored. ``made_by``: of the plan.
     """
-    layers = [_layer(bench, row) for row in plan.rows]
+    layers = [_layer(bench, spec, row) for spec, row in zip(bench.layers, plan.rows)]
     stored = sum(array.size for array in list(bench.model.arg_params.values()) + list(bench.model.aux_params.values()))
     saved = sum(layer["parameters_before"] - layer["parameters_after"] for layer in layers)
     return {
@@ -33,8 +33,8 @@ def summary(bench, plan):
     }
 
 
-def _layer(bench, row):
-    spec, macs = bench.specs[row.layer], costs.get("macs")
+def _layer(bench, spec, row):
+    macs = costs.get("macs")
     before = macs.layer(spec) if spec.part else None
     stored = _parameters([spec.part]) if spec.part else 0
     layer = {"layer": row.layer, "op": row.op, "method": row.method, "rank": row.rank, "reason": row.reason,
@@ -114,7 +114,7 @@ def _totals(report):
         lines.append("the ratio asked for, %gx, is counted by the cost %r: take --cost macs to have it in MACs"
                      % (made_by["ratio"], made_by["cost"]))
     if report["network"]["uncounted"]:
-        lines.append("%d layers of unknown shape are not counted" % report["network"]["uncounted"])
+        lines.append("layers of unknown shape, which are not counted: %d" % report["network"]["uncounted"])
     return lines
 
 

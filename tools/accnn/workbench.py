@@ -6,8 +6,8 @@ from numbers import Real
 
 from accnn import costs, methods, ranks
 from accnn.errors import AccnnError, TargetError
-from accnn.graph.rewrite import Replacement, replace_layers
-from accnn.graph.shapes import resolve_input_shapes
+from accnn.graph.inputs import resolve_input_shapes
+from accnn.graph.rewrite import Replacement, new_names, replace_layers
 from accnn.graph.specs import layer_specs
 from accnn.methods import with_biases
 from accnn.plan import Plan, Row
@@ -30,14 +30,18 @@ class Workbench:
     ----------
     model : Model
     input_shapes : dict
+    layers : list of LayerSpec
+        Convolutions and fully connected layers in topological order.
     specs : dict of str to LayerSpec
-        Convolutions and fully connected layers by name, in topological order.
+        The same by name.
     """
 
     def __init__(self, model, input_shapes=None, progress=None):
         self.model = model
         self.input_shapes = resolve_input_shapes(model, input_shapes)
-        self.specs = {spec.name: spec for spec in layer_specs(model, self.input_shapes)}
+        self.layers = layer_specs(model, self.input_shapes)
+        self.specs = {spec.name: spec for spec in self.layers}
+        self._names = {node.name for node in model.graph.nodes} | set(model.arg_params) | set(model.aux_params)
         self._candidates = {}
         self._progress = progress or _Silence
 
@@ -93,7 +97,7 @@ class Workbench:
         self._decompose(candidates.values())
         candidates = {name: candidate.aligned(align) for name, candidate in candidates.items()}
         selection = self._select(rule.select, candidates, ratio, counting, fc)
-        rows = [self._row(spec, selection.ranks, candidates, left) for spec in self.specs.values()]
+        rows = [self._row(spec, selection.ranks, candidates, left) for spec in self.layers]
         return Plan(tuple(rows), {"ratio": ratio, "rank_selection": rule.name, "cost": counting.name, "fc": fc,
                                   "align": align, "objective": selection.objective, "bound": selection.bound,
                                   "seed": seed})
@@ -117,13 +121,13 @@ class Workbench:
             spec, method = self._spec(row.layer), methods.get(row.method)
             if spec.op != row.op:
                 raise AccnnError("the layer %r is a %s, no %s" % (row.layer, spec.op, row.op))
-            refusal = spec.refusal or method.refuse(spec)
+            refusal = self._refusal(spec, method)
             if refusal:
                 raise AccnnError("the layer %r cannot be split: %s" % (row.layer, refusal))
             method.check_rank(spec, row.rank)
             named[row.layer] = row
         rows = [named.get(spec.name) or Row(spec.name, spec.op, reason=spec.refusal or "not in the plan")
-                for spec in self.specs.values()]
+                for spec in self.layers]
         return Plan(tuple(rows), plan.made_by)
 
     def accelerate(self, plan):
@@ -176,10 +180,11 @@ class Workbench:
         candidates, left = {}, {}
         for name, spec in self.specs.items():
             tool = asked if asked and asked.op == spec.op else methods.get(methods.DEFAULT[spec.op])
-            reason = (spec.refusal or ("not asked for (--layers)" if not _matches(name, layers) else
+            reason = (("not asked for (--layers)" if not _matches(name, layers) else
                                        "excluded" if _matches(name, exclude) else
                                        "fully connected (--fc plans these too)"
-                                       if spec.op == "FullyConnected" and not fc else None) or tool.refuse(spec))
+                                       if spec.op == "FullyConnected" and not fc else None)
+                      or self._refusal(spec, tool))
             if reason:
                 left[name] = reason
             else:
@@ -189,14 +194,22 @@ class Workbench:
                 "%s: %s" % item for item in list(left.items())[:4]) or "it has no convolution"))
         return candidates, left
 
+    def _refusal(self, spec, method):
+        """Why the graph, the method or the names in the network forbid to split a layer; None when nothing does."""
+        return spec.refusal or method.refuse(spec) or self._taken_name(spec, method)
+
+    def _taken_name(self, spec, method):
+        taken = [name for name in new_names(spec, method.chain(spec, method.ranks(spec)[0])) if name in self._names]
+        return "the network already has something called %s" % taken[0] if taken else None
+
     def _check_patterns(self, patterns):
         for pattern in patterns:
-            if pattern != "*" and not fnmatch.filter(self.specs, pattern):
+            if pattern != "*" and not any(_matches(name, [pattern]) for name in self.specs):
                 raise AccnnError("%s has no convolution or fully connected layer that matches %r: its layers are %s"
                                  % (self.model.prefix, pattern, ", ".join(list(self.specs)[:8])))
 
     def _select(self, select, candidates, ratio, cost, fc):
-        counted = [spec for spec in self.specs.values()
+        counted = [spec for spec in self.layers
                    if spec.part is not None and (fc or spec.op == "Convolution" or spec.name in candidates)]
         total = sum(cost.layer(spec) for spec in counted)
         fixed = sum(cost.layer(spec) for spec in counted if spec.name not in candidates)
@@ -241,7 +254,7 @@ def _checked(ratio):
 
 
 def _matches(name, patterns):
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    return any(name == pattern or fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _share(fixed, total):

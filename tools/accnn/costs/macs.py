@@ -15,4 +15,5 @@ class Macs(Cost):
 
     def chain(self, spec, chain):
         """Sum over the parts of output positions times weights."""
-        return sum(positions(part, shape) * prod(part.weight_shape) for part, shape in walk(chain, spec.in_shape))
+        once = sum(positions(part, shape) * prod(part.weight_shape) for part, shape in walk(chain, spec.in_shape))
+        return once * spec.repeats

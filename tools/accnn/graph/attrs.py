@@ -45,6 +45,12 @@ def boolean(node, key, default=False):
         raise _unreadable(node, key, text) from None
 
 
+def layout(node):
+    """Layout a convolution writes down, '' when it writes none."""
+    text = node.attrs.get("layout", "")
+    return "" if text == "None" else text
+
+
 def _literal(node, key, text):
     try:
         return ast.literal_eval(_LONG.sub("", text.strip()))

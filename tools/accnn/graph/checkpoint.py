@@ -129,7 +129,7 @@ def save_model(model, prefix, epoch=1):
 
 def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params):
     """Write the two files of a checkpoint as :func:`save_model` does, for a symbol and its parameters."""
-    text = symbol.tojson()
+    text = symbol.tojson(remove_amp_cast=False)
     arrays = {"arg:" + name: array for name, array in arg_params.items()}
     arrays.update({"aux:" + name: array for name, array in aux_params.items()})
     with contextlib.ExitStack() as stack:
@@ -158,12 +158,19 @@ def _read_params(path):
     try:
         arrays = mx.nd.load(path)
     except mx.base.MXNetError as error:
+        if "is_np_shape" in str(error):
+            raise AccnnError("%s was saved in NumPy mode (npx.set_np): load the network there, reset_np(), and save it "
+                             "again" % path) from error
         raise AccnnError("%s is no complete parameter file (%s): save or copy the checkpoint again"
                          % (path, reason(error))) from error
+    if arrays == []:  # what MXNet makes of a file without parameters
+        return {}, {}
     if not isinstance(arrays, dict) or not all(key.startswith(("arg:", "aux:")) for key in arrays):
         raise AccnnError("%s holds no 'arg:' and 'aux:' parameters, so no checkpoint wrote it: a Gluon network must "
                          "be saved with export(), not save_parameters()" % path)
     for key, array in arrays.items():
+        if array.stype != "default":
+            raise AccnnError("%s: the parameter %s is sparse: save it with tostype('default')" % (path, key[4:]))
         _refuse_non_finite(path, key, array)
     return tuple({key[4:]: array for key, array in arrays.items() if key.startswith(kind)} for kind in ("arg:", "aux:"))
 

@@ -56,7 +56,7 @@ class Graph:
     @classmethod
     def from_symbol(cls, symbol):
         """Read an ``mx.sym.Symbol`` (its JSON is already in today's form and in topological order)."""
-        document = json.loads(symbol.tojson())
+        document = json.loads(symbol.tojson(remove_amp_cast=False))
         nodes = tuple(_node(entry) for entry in document["nodes"])
         _check_order(nodes, document["node_row_ptr"])
         return cls(nodes, tuple(_entry(head) for head in document["heads"]))
@@ -69,7 +69,7 @@ class Graph:
         AccnnError
             When MXNet does not accept the graph; the sentence is MXNet's own.
         """
-        return symbol_from_json(json.dumps(self._document()), "the rewritten graph")
+        return symbol_from_json(json.dumps(self._document(), ensure_ascii=False), "the rewritten graph")
 
     def consumers(self):
         """list of list of int: for every node the positions of the nodes that read it, in order, repeated if twice."""
@@ -115,7 +115,11 @@ def reason(error):
     """The one line of an MXNetError that says what happened, without its C++ stack."""
     lines = [line.strip() for line in str(error).splitlines()]
     said = [line for line in lines if line and not line.startswith(("Stack trace", "[bt]", "File ", "Traceback"))]
-    return said[-1].split("Check failed: ")[-1].rstrip(".:") if said else "no reason given"
+    if not said:
+        return "no reason given"
+    # A wrong attribute is told first, then all attributes there are, then ", in operator ...".
+    line = said[0] if said[-1].startswith(",") else said[-1]
+    return line.split("Check failed: ")[-1].split(", Possible Arguments")[0].rstrip(".:")
 
 
 def prune(graph):

@@ -54,6 +54,7 @@ def replace_layers(model, replacements):
         A new name is already taken in the network.
     """
     replacements = {item.spec.name: item for item in replacements}
+    _refuse_taken_names(model, replacements.values())
     fragments = {position: _fragment(model.graph, node, replacements[node.name].chain)
                  for position, node in enumerate(model.graph.nodes)
                  if not node.is_variable and node.name in replacements}
@@ -61,7 +62,6 @@ def replace_layers(model, replacements):
     for item in replacements.values():
         dtype = model.arg_params[item.spec.weight].dtype
         new_params.update(_parameters(item, dtype))
-    _refuse_taken_names(model, fragments, new_params)
     return with_parameters(model, splice(model.graph, fragments), new_params)
 
 
@@ -87,7 +87,7 @@ def splice(graph, fragments):
 
     for position, node in enumerate(graph.nodes):
         if position in fragments:
-            new_position[position] = _append(nodes, fragments[position], where(node.inputs[0]), node.name)
+            new_position[position] = _append(nodes, fragments[position], where(node.inputs[0]), node)
         else:
             new_position[position] = len(nodes)
             nodes.append(moved(node, where))
@@ -107,8 +107,8 @@ def with_parameters(model, graph, new_params):
     return Model(graph, arg_params, aux_params, model.prefix)
 
 
-def _append(nodes, fragment, data, name):
-    """Add `fragment` reading `data` to `nodes`, and an identity called `name` when its output is called otherwise."""
+def _append(nodes, fragment, data, replaced):
+    """Add `fragment` reading `data` to `nodes`, and an identity of the replaced name when its output has another."""
     offset = len(nodes) - 1
 
     def where(entry):
@@ -116,8 +116,8 @@ def _append(nodes, fragment, data, name):
 
     nodes.extend(moved(node, where) for node in fragment.nodes[1:])
     head = where(fragment.heads[0])
-    if nodes[head[0]].name != name:
-        nodes.append(Node("_copy", name, {}, (head,)))
+    if nodes[head[0]].name != replaced.name:
+        nodes.append(Node("_copy", replaced.name, _inherited(replaced), (head,)))
         return len(nodes) - 1
     return head[0]
 
@@ -143,13 +143,12 @@ def _fragment(graph, node, chain):
 def _operator_attrs(node, part):
     """What a part of the chain takes over from the layer: hidden attributes, and hints for the same operator."""
     same = part.op == node.op
-    return {key: value for key, value in node.attrs.items()
-            if (key.startswith("__") and key not in _STALE) or (same and key in _KERNEL_HINTS)}
+    return dict(_inherited(node), **{key: node.attrs[key] for key in _KERNEL_HINTS if same and key in node.attrs})
 
 
-def _inherited(variable):
-    """Hidden attributes of a parameter (learning rate, device, type) that hold for its successors too."""
-    return {key: value for key, value in variable.attrs.items() if key.startswith("__") and key not in _STALE}
+def _inherited(node):
+    """Hidden attributes of a node (learning rate, device, type) that hold for its successors too."""
+    return {key: value for key, value in node.attrs.items() if key.startswith("__") and key not in _STALE}
 
 
 def _parameters(item, dtype):
@@ -164,9 +163,15 @@ def _array(values, shape, dtype):
     return mx.nd.array(np.ascontiguousarray(values).reshape(shape), dtype=dtype)
 
 
-def _refuse_taken_names(model, fragments, new_params):
+def new_names(spec, chain):
+    """list of str: nodes and parameters that `chain` brings with it in the place of the layer."""
+    return [spec.name + part.suffix + end for part in chain for end in ("", "_weight", "_bias")[:3 if part.bias else 2]]
+
+
+def _refuse_taken_names(model, replacements):
     taken = {node.name for node in model.graph.nodes} | set(model.arg_params) | set(model.aux_params)
-    new = {node.name for fragment in fragments.values() for node in fragment.nodes[1:]} | set(new_params)
-    for name in sorted(taken & new):
-        raise AccnnError("%s already has something called %r, the name a part of a split layer would get: leave that "
-                         "layer alone with --exclude" % (model.prefix, name))
+    for item in replacements:
+        for name in new_names(item.spec, item.chain):
+            if name in taken:
+                raise AccnnError("the layer %r cannot be split: %s already has something called %r"
+                                 % (item.spec.name, model.prefix, name))

@@ -1,9 +1,11 @@
 """Every convolution and fully connected layer of a graph as a LayerSpec, with the reason when it must stay."""
 from collections import Counter
 
+import numpy as np
+
 from accnn.errors import AccnnError
 from accnn.graph import attrs
-from accnn.graph.shapes import attrs_layout, infer_shapes
+from accnn.graph.shapes import infer_shapes
 from accnn.layers import LayerSpec, SubConv, SubFC
 
 
@@ -55,16 +57,18 @@ def _graph_refusal(model, node, readers, names):
             return "its %s is computed by %r" % ("weight" if position == node.inputs[1][0] else "bias", parameter.name)
         if parameter.name not in model.arg_params:
             return "the checkpoint has no parameter %s" % parameter.name
+        if np.dtype(model.arg_params[parameter.name].dtype) not in _FLOATS:
+            return "its parameter %s is no float16, float32 or float64" % parameter.name
         if len(readers[position]) > 1:
             others = {model.graph.nodes[reader].name for reader in readers[position]} - {node.name}
-            return "shares %s with %s" % (parameter.name, ", ".join(sorted(others)))
+            return "shares %s with %s" % (parameter.name, ", ".join(sorted(others)) or "itself")
         if position in {head[0] for head in model.graph.heads}:
             return "its %s is an output of the network" % parameter.name
     return None
 
 
 def _convolution(model, node, shape, refusal):
-    kernel, layout = attrs.shape(node, "kernel", ()), attrs_layout(node)
+    kernel, layout = attrs.shape(node, "kernel", ()), attrs.layout(node)
     if len(kernel) != 2:
         refusal = refusal or "%d-D convolution: only 2-D ones are split" % len(kernel)
     if layout and not layout.startswith("NC"):
@@ -97,7 +101,9 @@ def _spec(model, node, part, shape, refusal):
         raise AccnnError("the parameter %r of %s has the shape %s, but the layer %r needs %s: the checkpoint belongs "
                          "to another symbol" % (weight, model.prefix, tuple(model.arg_params[weight].shape), node.name,
                                                 part.weight_shape))
-    return LayerSpec(node.name, part, shape and tuple(shape[1:]), weight, bias, node.op, refusal)
+    return LayerSpec(node.name, part, shape and tuple(shape[1:]), weight, bias, node.op, refusal,
+                     shape[0] if shape else 1)
 
 
+_FLOATS = tuple(map(np.dtype, (np.float16, np.float32, np.float64)))
 _READERS = {"Convolution": _convolution, "FullyConnected": _fully_connected}

@@ -1,9 +1,10 @@
 """Replacing a layer by a symbol the caller builds: the original's ``replace_conv_layer`` for any graph."""
 from accnn.compat import mx
 from accnn.errors import AccnnError
+from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.ir import Graph, Node
 from accnn.graph.rewrite import splice, with_parameters
-from accnn.graph.shapes import resolve_input_shapes
+from accnn.graph.shapes import with_batch
 
 _STAND_IN = "__accnn_data__"
 
@@ -53,5 +54,5 @@ def _fragment(symbol):
 
 def _argument_shapes(graph, input_shapes):
     symbol = graph.to_symbol()
-    shapes, _, _ = symbol.infer_shape_partial(**{name: (1,) + shape for name, shape in input_shapes.items()})
+    shapes, _, _ = symbol.infer_shape_partial(**with_batch(input_shapes))
     return dict(zip(symbol.list_arguments(), shapes))

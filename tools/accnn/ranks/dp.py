@@ -33,7 +33,7 @@ class _SpectrumRule(RankRule):
 
     def _options(self, candidate, cost, seen):
         """(ranks, costs, values) of a layer; `seen` keeps ranks and costs for layers of one shape."""
-        key = candidate.method.name, candidate.spec.part, candidate.spec.in_shape  # all have the same alignment
+        key = candidate.method.name, candidate.spec.part, candidate.spec.in_shape, candidate.spec.repeats
         if key not in seen:
             seen[key] = _cheaper_ranks(candidate, cost)
         ranks, costs = seen[key]
