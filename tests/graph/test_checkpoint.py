@@ -15,6 +15,7 @@ from accnn.errors import AccnnError
 from accnn.graph import checkpoint
 from accnn.graph.checkpoint import load_model, save_model
 from networks import chain_model, outputs, random_input, random_model, residual_net, saved
+from processes import interruptible
 
 
 def as_version_08(document):
@@ -230,7 +231,7 @@ def test_an_interrupted_save_leaves_an_old_or_a_new_file(tmp_path, kill):
     target.mkdir()
     for attempt in range(4):
         child = subprocess.Popen([sys.executable, "-c", KEEP_SAVING.format(path=PATHS), str(target / "m")],
-                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=interruptible)
         assert child.stdout.readline() == b"ready\n"
         time.sleep(0.1 + 0.037 * attempt)
         child.send_signal(kill)

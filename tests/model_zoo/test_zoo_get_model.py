@@ -12,6 +12,7 @@ import pytest
 
 from accnn.compat import mx
 from model_zoo import catalogue, get_model
+from processes import interruptible
 
 SCRIPT = get_model.__file__
 
@@ -182,7 +183,8 @@ def test_interrupted_download_is_resumed(server, tiny, folder, cache, number):
     server.pause = threading.Event()
     tools = os.path.join(os.path.dirname(os.path.dirname(SCRIPT)), "tools")
     code = DRIVER.format(tools=tools, name=tiny.name, sha1=tiny.sha1, script=SCRIPT, url=server.url)
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True,
+                               preexec_fn=interruptible)
     part = cache / (tiny.stem + ".zip.part")
     assert server.sent.wait(30)
     half = len(tiny.zip) // 2

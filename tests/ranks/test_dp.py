@@ -38,7 +38,7 @@ def test_get_ranksel_counts_strided_layers_by_their_input_as_the_original_did():
 def test_dp_reaches_the_originals_objective_or_more(ratio):
     model = chain_model(3)
     _, best = original_recurrence(_layers(model, 12), ratio)
-    plan = Workbench(model).select_ranks(ratio, "dp")
+    plan = Workbench(model).select_ranks(ratio, rank_selection="dp")
     rows = {row.layer: row for row in plan.rows}
     reached = 0
     for i, (weight, _) in enumerate(_layers(model, 12), 1):
@@ -52,7 +52,7 @@ def test_dp_reaches_the_originals_objective_or_more(ratio):
 def test_dp_energy_is_the_best_of_all_plans():
     """Every combination of ranks tried, MACs and energies computed here."""
     model = chain_model(1, widths=(4, 5, 6), side=6)
-    plan = Workbench(model).select_ranks(2.0, "dp-energy")
+    plan = Workbench(model).select_ranks(2.0, rank_selection="dp-energy")
     chosen = {row.layer: row.rank for row in plan.rows}
     options = []
     for i in (1, 2, 3):
@@ -75,13 +75,13 @@ def test_dp_energy_is_the_best_of_all_plans():
 def test_an_unreachable_ratio_names_the_best_one(rule):
     model = chain_model()
     with pytest.raises(TargetError, match="the best is") as refused:
-        Workbench(model).select_ranks(500.0, rule)
+        Workbench(model).select_ranks(500.0, rank_selection=rule)
     best = float(str(refused.value).split("the best is ")[1].split("x")[0])
     specs = [spec for spec in layer_specs(model, {"data": (3, 12, 12)}) if spec.op == "Convolution"]
     before = sum(np.prod(s.part.weight_shape) for s in specs)
     after = sum(min(3 * sum(s.part.weight_shape[:2]), np.prod(s.part.weight_shape)) for s in specs)
     assert best == pytest.approx(before / after, abs=0.005)
-    Workbench(model).select_ranks(best - 0.01, rule)
+    Workbench(model).select_ranks(best - 0.01, rank_selection=rule)
 
 
 @pytest.mark.parametrize("ratio", [0.99, 0, -2.0, float("nan"), float("inf"), None, "2", True])

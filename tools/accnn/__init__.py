@@ -14,6 +14,7 @@ _HOMES = {
     "AccnnError": "accnn.errors", "TargetError": "accnn.errors",
     "LayerSpec": "accnn.layers", "SubConv": "accnn.layers", "SubFC": "accnn.layers",
     "Model": "accnn.graph.checkpoint", "load_model": "accnn.graph.checkpoint", "save_model": "accnn.graph.checkpoint",
+    "Request": "accnn.planning",
     "Plan": "accnn.plan", "load_plan": "accnn.plan",
     "Workbench": "accnn.workbench",
 }

@@ -144,7 +144,7 @@ def _read_symbol(path):
     try:
         with open(path, encoding="utf-8") as handle:
             text = handle.read()
-        document = json.loads(text)
+        document = json.loads(text, strict=False)  # MXNet leaves tabs in names as they are
     except (ValueError, RecursionError) as error:
         raise AccnnError("%s is not JSON (%s): it must be a symbol saved by MXNet" % (path, error)) from error
     except OSError as error:

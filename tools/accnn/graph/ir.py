@@ -56,7 +56,7 @@ class Graph:
     @classmethod
     def from_symbol(cls, symbol):
         """Read an ``mx.sym.Symbol`` (its JSON is already in today's form and in topological order)."""
-        document = json.loads(symbol.tojson(remove_amp_cast=False))
+        document = json.loads(symbol.tojson(remove_amp_cast=False), strict=False)  # MXNet leaves tabs as they are
         nodes = tuple(_node(entry) for entry in document["nodes"])
         _check_order(nodes, document["node_row_ptr"])
         return cls(nodes, tuple(_entry(head) for head in document["heads"]))

@@ -26,7 +26,7 @@ def infer_shapes(model, input_shapes):
         The shapes contradict the network or the checkpoint.
     """
     symbol = model.graph.to_symbol().get_internals()
-    entries = json.loads(symbol.tojson(remove_amp_cast=False))["heads"]
+    entries = json.loads(symbol.tojson(remove_amp_cast=False), strict=False)["heads"]
     try:
         arg_shapes, out_shapes, aux_shapes = symbol.infer_shape_partial(**with_batch(input_shapes))
     except mx.base.MXNetError as error:

@@ -27,9 +27,15 @@ class Candidate:
 
     def aligned(self, align):
         """Return this candidate with ranks that are multiples of `align` only; the decomposition is shared."""
-        other = copy.copy(self)
-        other._decomposition, other._align = self.decomposition, align
+        other = copy.copy(self.decompose())
+        other._align = align
         return other
+
+    def decompose(self):
+        """Make the decomposition unless it is made; return the candidate."""
+        if self._decomposition is None:
+            self._decomposition = self.method.decompose(self._read_weight(), self.spec)
+        return self
 
     @property
     def name(self):
@@ -39,9 +45,7 @@ class Candidate:
     @property
     def decomposition(self):
         """Decomposition: made at the first use and kept, so that rank rule and factors share one SVD."""
-        if self._decomposition is None:
-            self._decomposition = self.method.decompose(self._read_weight(), self.spec)
-        return self._decomposition
+        return self.decompose()._decomposition
 
     @property
     def singular_values(self):
