@@ -13,7 +13,7 @@ setup(
     package_dir={"": "tools"},
     packages=find_packages("tools", include=["accnn", "accnn.*"]),
     python_requires=">=3.8,<3.12",
-    install_requires=["mxnet==1.9.1", "numpy>=1.19,<2", "scipy>=1.5"],
+    install_requires=["mxnet==1.9.1", "numpy>=1.19,<2", "scipy>=1.5", "threadpoolctl>=2"],
     extras_require={
         # The headless build of OpenCV: the plain one fails on machines without libGL.
         "demo": ["opencv-python-headless<4.12", "scikit-learn"],

@@ -8,6 +8,7 @@ from accnn.graph.rewrite import Replacement, new_names, replace_layers
 from accnn.graph.specs import layer_specs
 from accnn.methods import with_biases
 from accnn.plan import Plan, Row
+from accnn.threads import one_blas_thread
 
 
 class Workbench:
@@ -53,9 +54,10 @@ class Workbench:
     def decompose(self, candidates):
         """Make the decompositions of `candidates`, telling progress."""
         progress = self._progress("decomposing layers", len(candidates))
-        for done, candidate in enumerate(candidates):
-            progress(done, candidate.name)
-            candidate.decompose()
+        with one_blas_thread():
+            for done, candidate in enumerate(candidates):
+                progress(done, candidate.name)
+                candidate.decompose()
         progress.close()
 
     def refusal(self, spec, method):
@@ -130,9 +132,10 @@ class Workbench:
         chosen = self.check(plan).chosen()
         progress = self._progress("splitting layers", len(chosen))
         replacements = []
-        for done, row in enumerate(chosen):
-            progress(done, row.layer)
-            replacements.append(self._replacement(row))
+        with one_blas_thread():
+            for done, row in enumerate(chosen):
+                progress(done, row.layer)
+                replacements.append(self._replacement(row))
         progress.close()
         return replace_layers(self.model, replacements)
 
