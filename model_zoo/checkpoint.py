@@ -1,9 +1,9 @@
 """Where get_model.py may write: the refusals that come before a long download."""
 import os
 
-from accnn.cli import check_output_folder
 from accnn.errors import AccnnError
 from accnn.graph.checkpoint import params_path, symbol_path
+from accnn.output import check_folder
 
 
 def paths(prefix, epoch):
@@ -16,7 +16,7 @@ def refuse_unless_writable(prefix, epoch, force=False):
 
     Meant to be asked before a long download, which would otherwise be in vain.
     """
-    check_output_folder(prefix)
+    check_folder("--save-model", prefix)
     for path in paths(prefix, epoch):
         if os.path.lexists(path) and not force:
             raise AccnnError("%s exists already: add --force to overwrite it, or choose another --save-model" % path)

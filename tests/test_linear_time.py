@@ -20,7 +20,9 @@ def seconds(folder, nodes):
 
 def test_time_grows_linearly(tmp_path):
     seconds(tmp_path, 200)  # imports and first allocations
-    small, large = (min((seconds(tmp_path, nodes) for _ in range(2)), key=lambda p: p[1]) for nodes in (500, 2000))
-    print("500 and 2,000 nodes: %.2f and %.2f s" % (small[1], large[1]))
+    points = [min((seconds(tmp_path, nodes) for _ in range(2)), key=lambda p: p[1]) for nodes in (500, 1000, 2000)]
+    for point in points:
+        print("%d nodes: %.2f s" % point)
+    small, large = points[0], points[-1]
     # A quadratic step would make it 16 times as long; 8 leaves room for a noisy machine.
     assert large[1] / small[1] <= 2 * large[0] / small[0]

@@ -22,7 +22,7 @@ def full_rank(bench, names=None):
     for spec in bench.specs.values():
         method = methods.get(methods.DEFAULT[spec.op])
         if (names is None or spec.name in names) and not spec.refusal and not method.refuse(spec):
-            rows.append(Row(spec.name, spec.op, method.name, method.ranks(spec)[-1]))
+            rows.append(Row(spec.name, spec.op, method.name, method.full_rank(spec)))
     return Plan(tuple(rows))
 
 

@@ -106,6 +106,7 @@ CONFIGS = {
     '{"conv_params": {"conv9": 3}}': "no layer 'conv9': did you mean conv",
     '{"conv_params": {"fc1": 3}}': "'fc1' is a FullyConnected",
     '{"fc_params": {"conv1": 3}}': "'conv1' is a Convolution",
+    '{"conv_params": {"conv2": 3, "conv2": 4}}': "names 'conv2' twice",
     '{"conv_params": {"conv2": 0}}': "K=0", '{"conv_params": {"conv2": 1000}}': "K=1000",
     '{"conv_params": {"conv2": "7"}}': "no whole number", '{"conv_params": {"conv2": 2.5}}': "no whole number",
     '{"conv_params": {"conv2": true}}': "no whole number", '{"conv_params": {"conv2": null}}': "no whole number",
@@ -158,6 +159,7 @@ def test_a_full_disk(refused, prefix):
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, old[1]))
     try:
         assert "cannot be written" in refused(acc_conv, "-m", "NET", "--layer", "conv2", "--K", "3")
+        assert "cannot be written" in refused(accnn, "-m", "NET")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
 

@@ -83,7 +83,7 @@ def test_the_newest_epoch_when_there_is_no_first_one(tmp_path, capsys):
     prefix = saved(chain_model(seed=1), tmp_path / "net", 4)
     saved(chain_model(seed=2), prefix, 9)
     assert accnn.main(["-m", prefix, "--dry-run"]) == 0
-    assert "no epoch 1: taking epoch 9" in capsys.readouterr().err
+    assert "no epoch 1: took epoch 9" in capsys.readouterr().err
 
 
 def test_one_layer_at_full_rank(prefix, tmp_path):

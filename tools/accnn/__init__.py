@@ -23,13 +23,49 @@ __all__ = sorted(_HOMES) + ["accelerate", "select_ranks"]
 
 
 def select_ranks(model, ratio, input_shapes=None, **options):
-    """Choose ranks: :meth:`accnn.workbench.Workbench.select_ranks` of a new workbench."""
+    """Choose ranks for a model.
+
+    Parameters
+    ----------
+    model : Model
+    ratio : float
+        Theoretical speed-up.
+    input_shapes : dict of str to tuple of int, optional
+        Without the batch.
+    **options
+        The other attributes of :class:`accnn.planning.Request`.
+
+    Returns
+    -------
+    Plan
+
+    Notes
+    -----
+    To apply the plan as well, make one :class:`accnn.workbench.Workbench`: it remembers the decompositions.
+    """
     return import_module("accnn.workbench").Workbench(model, input_shapes).select_ranks(ratio, **options)
 
 
 def accelerate(model, plan, input_shapes=None):
-    """Apply a plan: :meth:`accnn.workbench.Workbench.accelerate` of a new workbench."""
+    """Apply a plan, such as one of :func:`load_plan`.
+
+    Parameters
+    ----------
+    model : Model
+        Not changed.
+    plan : Plan
+    input_shapes : dict of str to tuple of int, optional
+        Without the batch.
+
+    Returns
+    -------
+    Model
+    """
     return import_module("accnn.workbench").Workbench(model, input_shapes).accelerate(plan)
+
+
+def __dir__():
+    return sorted(list(globals()) + list(_HOMES))
 
 
 def __getattr__(name):

@@ -10,7 +10,7 @@ import argparse
 import sys
 import time
 
-from accnn import cli
+from accnn import cli, options
 
 
 def main(argv=None):
@@ -22,9 +22,9 @@ def parser():
     """Return the argument parser."""
     arguments = argparse.ArgumentParser("accnn", description=__doc__,
                                         formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.add_model_options(arguments)
-    cli.add_output_options(arguments)
-    cli.add_planning_options(arguments)
+    options.add_model_options(arguments)
+    options.add_output_options(arguments)
+    options.add_planning_options(arguments)
     arguments.add_argument("--config", metavar="FILE",
                            help="ranks to use instead of choosing them: a plan, or a config of the original")
     arguments.add_argument("--dry-run", action="store_true", help="print the table, write nothing")
@@ -34,21 +34,29 @@ def parser():
 def _main(argv):
     started = time.monotonic()
     args = parser().parse_args(argv)
-    from accnn import report
+    wishes = dict({"ratio": 2.0}, **options.planning(args))
+    from accnn import output, report
     from accnn.plan import load_plan
+    from accnn.planning import Request, select_ranks
     from accnn.workbench import Workbench
 
+    config = None if args.config else output.config_path(args.save_model, wishes["ratio"])
     if not args.dry_run:
-        cli.check_output(args.model, args.save_model, args.force)
-    plan = load_plan(args.config) if args.config else None
-    bench = Workbench(cli.open_model(args), cli.input_shapes(args), cli.Progress)
-    plan = bench.check(plan) if plan else bench.select_ranks(**cli.planning(args))
-    if args.dry_run:
-        result = report.summary(bench, plan)
-    else:
-        config = None if args.config else cli.config_path(args.save_model, args.ratio)
-        result = cli.accelerate_and_write(args, bench, plan, config)
-    cli.show(dict(result, seconds=time.monotonic() - started), args.json)
+        output.check_checkpoint(args.model, args.save_model, args.force)
+    plan = _given_plan(args, load_plan) if args.config else None
+    request = None if args.config else Request(**wishes)
+    bench = Workbench(options.open_model(args), options.input_shapes(args), cli.Progress)
+    plan = bench.check(plan) if plan else select_ranks(bench, request)
+    result = (report.summary(bench, plan) if args.dry_run else
+              output.accelerate_and_write(bench, plan, args.save_model, config))
+    output.show(dict(result, seconds=time.monotonic() - started), args.json)
+
+
+def _given_plan(args, load_plan):
+    unused = ["--" + name.replace("_", "-") for name in options.planning(args) if name != "seed"]
+    if unused:
+        cli.say("--config says the ranks: %s is not used" % ", ".join(unused))
+    return load_plan(args.config)
 
 
 if __name__ == "__main__":

@@ -36,12 +36,6 @@ def written_whole(path):
         raise
 
 
-def write_text(path, text):
-    """Write `text` as UTF-8 to `path`, whole or not at all (see :func:`written_whole`)."""
-    with written_whole(path) as temporary, open(temporary, "w", encoding="utf-8") as handle:
-        handle.write(text)
-
-
 def _create_beside(path):
     folder, name = os.path.split(os.path.abspath(path))
     with _os_errors_named(path):

@@ -41,6 +41,11 @@ class SubConv:
     op = "Convolution"
 
     @property
+    def outputs(self):
+        """int: filters."""
+        return self.out_channels
+
+    @property
     def weight_shape(self):
         """tuple of int: (out, in/groups, kh, kw)."""
         return (self.out_channels, self.in_channels // self.groups) + tuple(self.kernel)
@@ -87,6 +92,11 @@ class SubFC:
     flatten: bool = True
 
     op = "FullyConnected"
+
+    @property
+    def outputs(self):
+        """int: units."""
+        return self.out_units
 
     @property
     def weight_shape(self):

@@ -2,7 +2,7 @@
 import argparse
 import time
 
-from accnn import cli, methods
+from accnn import cli, methods, options
 
 
 def split(model, layer, method, rank, input_shapes=None):
@@ -34,8 +34,8 @@ def main(name, description, op, rank_help, argv=None):
     """Run the command line of a script that splits one layer with operator `op`; return the exit code."""
     arguments = argparse.ArgumentParser(name, description=description,
                                         formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.add_model_options(arguments)
-    cli.add_output_options(arguments)
+    options.add_model_options(arguments)
+    options.add_output_options(arguments)
     arguments.add_argument("--layer", required=True, help="name of the layer")
     arguments.add_argument("--K", type=int, required=True, help="rank: " + rank_help)
     arguments.add_argument("--method", choices=methods.names(op), default=methods.DEFAULT[op],
@@ -46,13 +46,14 @@ def main(name, description, op, rank_help, argv=None):
 def _main(arguments, argv):
     started = time.monotonic()
     args = arguments.parse_args(argv)
+    from accnn import output
     from accnn.workbench import Workbench
 
-    cli.check_output(args.model, args.save_model, args.force)
-    bench = Workbench(cli.open_model(args), cli.input_shapes(args), cli.Progress)
+    output.check_checkpoint(args.model, args.save_model, args.force)
+    bench = Workbench(options.open_model(args), options.input_shapes(args), cli.Progress)
     plan = bench.check(_plan(args.layer, args.method, args.K))
-    result = cli.accelerate_and_write(args, bench, plan)
-    cli.show(dict(result, seconds=time.monotonic() - started), args.json)
+    result = output.accelerate_and_write(bench, plan, args.save_model)
+    output.show(dict(result, seconds=time.monotonic() - started), args.json)
 
 
 def _plan(layer, method, rank):

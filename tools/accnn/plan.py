@@ -3,11 +3,15 @@ import json
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
+import numpy as np
+
 from accnn import methods
 from accnn.errors import AccnnError
-from accnn.files import write_text
+from accnn.files import written_whole
 
 _SECTIONS = {"conv_params": "Convolution", "fc_params": "FullyConnected"}
+# What a bare number in a file means, for ever: the original's two methods.
+_PLAIN = {"Convolution": "vh", "FullyConnected": "fc-svd"}
 
 
 @dataclass(frozen=True)
@@ -17,18 +21,22 @@ class Row:
     Attributes
     ----------
     layer : str
-    op : str
-    method, rank : str and int or tuple, or None
+    op : str or None
+        None where a file does not say.
+    method, rank : str and int or tuple of int, or None
         None: the layer is left alone.
     reason : str or None
         Why it is left alone.
     """
 
     layer: str
-    op: str
+    op: Optional[str]
     method: Optional[str] = None
     rank: Optional[object] = None
     reason: Optional[str] = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "rank", _plain(self.rank))
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,13 @@ class Plan:
 
     def save(self, path):
         """Write the plan; a plan of ``vh`` and ``fc-svd`` alone is what the original's config was, and some more."""
-        write_text(path, json.dumps(self.document(), indent=2) + "\n")
+        with written_whole(path) as temporary:
+            self.write(temporary)
+
+    def write(self, path):
+        """Write the plan straight to `path`, for a caller who sees to it that the file is whole."""
+        with open(path, "w", encoding="utf-8") as handle:
+            handle.write(json.dumps(self.document(), indent=2) + "\n")
 
     def document(self):
         """dict: the JSON form."""
@@ -68,8 +82,8 @@ def load_plan(path):
     Parameters
     ----------
     path : str
-        ``{"conv_params": {"conv1_1": 5}, "fc_params": {"fc6": 512}}``; a value is a rank, for the default
-        method, or ``{"method": "vh", "rank": 5}``. Everything else in the file is ignored.
+        ``{"conv_params": {"conv1_1": 5}, "fc_params": {"fc6": 512}}``; a value is a rank, for ``vh`` and ``fc-svd``,
+        or ``{"method": "vh", "rank": 5}``. ``left_alone`` and ``made_by`` of a written plan are kept.
 
     Returns
     -------
@@ -86,11 +100,19 @@ def load_plan(path):
     if not rows:
         raise AccnnError("%s names no layer: fill conv_params or fc_params, as in {\"conv_params\": {\"conv1_1\": 5}}"
                          % path)
-    return Plan(tuple(rows), {"config": path})
+    left = [Row(layer, None, reason=str(reason)) for layer, reason in _section(path, document, "left_alone").items()]
+    return Plan(tuple(rows + left), dict(_section(path, document, "made_by"), config=path))
+
+
+def _plain(rank):
+    """A rank with Python's own ints, which JSON knows."""
+    if isinstance(rank, (tuple, list)):
+        return tuple(_plain(k) for k in rank)
+    return int(rank) if isinstance(rank, np.integer) else rank
 
 
 def _written(row):
-    if row.method == methods.DEFAULT[row.op]:
+    if row.method == _PLAIN[row.op]:
         return row.rank
     return {"method": row.method, "rank": list(row.rank) if isinstance(row.rank, tuple) else row.rank}
 
@@ -98,9 +120,11 @@ def _written(row):
 def _read(path):
     try:
         with open(path, encoding="utf-8") as handle:
-            document = json.load(handle)
+            document = json.load(handle, object_pairs_hook=_once_each)
     except OSError as error:
         raise AccnnError("the config %s cannot be read: %s" % (path, error.strerror)) from error
+    except _NamedTwice as error:
+        raise AccnnError("the config %s names %r twice: keep one of them" % (path, str(error))) from error
     except (ValueError, RecursionError) as error:
         raise AccnnError("the config %s is not JSON: %s" % (path, error)) from error
     if not isinstance(document, dict):
@@ -108,15 +132,28 @@ def _read(path):
     return document
 
 
+class _NamedTwice(Exception):
+    pass
+
+
+def _once_each(pairs):
+    document = {}
+    for key, value in pairs:
+        if key in document:
+            raise _NamedTwice(key)
+        document[key] = value
+    return document
+
+
 def _section(path, document, section):
     value = document.get(section, {})
     if not isinstance(value, dict):
-        raise AccnnError("the config %s: %s must be an object of layers and ranks" % (path, section))
+        raise AccnnError("the config %s: %s must be an object" % (path, section))
     return value
 
 
 def _row(path, layer, op, value):
-    method = methods.DEFAULT[op]
+    method = _PLAIN[op]
     if isinstance(value, dict):
         if set(value) != {"method", "rank"}:
             raise AccnnError("the config %s: %r must be a rank, or an object of method and rank" % (path, layer))

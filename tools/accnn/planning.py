@@ -37,7 +37,7 @@ class Request:
     Raises
     ------
     AccnnError
-        `ratio` is below 1 or no number, `align` below 1; a name is not known.
+        `ratio` is below 1 or no number, `align` below 1; a name is not known; the method has nothing to do.
     """
 
     ratio: float
@@ -55,9 +55,15 @@ class Request:
             raise AccnnError("--ratio %s makes no sense: it is cost before / cost after, 1 or more" % (self.ratio,))
         if not _is(self.align, Integral) or self.align < 1:
             raise AccnnError("--align %s makes no sense: ranks are multiples of it, so 1 or more" % (self.align,))
-        rule = ranks.get(self.rank_selection)
-        object.__setattr__(self, "cost", costs.get(self.cost or rule.cost).name)
-        object.__setattr__(self, "method", methods.get(self.method).name if self.method else None)
+        if self.method and methods.get(self.method).op == "FullyConnected" and not self.fc:
+            raise AccnnError("--method %s splits fully connected layers: add --fc" % self.method)
+        cost = costs.get(self.cost or ranks.get(self.rank_selection).cost).name
+        self._set(ratio=float(self.ratio), align=int(self.align), layers=_patterns(self.layers),
+                  exclude=_patterns(self.exclude), cost=cost)
+
+    def _set(self, **values):
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     def method_for(self, spec):
         """Method: the one asked for where it splits such layers, else the default."""
@@ -95,26 +101,39 @@ def select_ranks(bench, request):
     AccnnError
         A pattern matches nothing; no layer can be split.
     """
-    candidates, left = choose_layers(bench, request)
-    aligned = [candidate.aligned(request.align) for candidate in candidates]
-    selection = within_budget(bench, aligned, request, ranks.get(request.rank_selection).select)
-    chosen = {candidate.name: candidate.method.name for candidate in candidates}
+    rule = ranks.get(request.rank_selection)
+    candidates, left = choose_layers(bench, request, rule)
+    total, selection = within_budget(bench, candidates, request, rule.select)
     rows = []
     for spec in bench.layers:
-        rank = selection.ranks.get(spec.name)
+        pick = selection.picks.get(spec.name)
         reason = left.get(spec.name, "no cheaper chain is worth it")
-        rows.append(Row(spec.name, spec.op, reason=reason) if rank is None else
-                    Row(spec.name, spec.op, chosen[spec.name], rank))
-    return Plan(tuple(rows), dict(_told(request), objective=selection.objective, bound=selection.bound))
+        rows.append(Row(spec.name, spec.op, pick[0].method.name, pick[1]) if pick else
+                    Row(spec.name, spec.op, reason=reason))
+    return Plan(tuple(rows), dict(asdict(request), layers=list(request.layers), exclude=list(request.exclude),
+                                  reached=total.before / total.after(selection.cost),
+                                  objective=selection.objective, bound=selection.bound))
 
 
-def choose_layers(bench, request):
+@dataclass(frozen=True)
+class Total:
+    """What the ratio is taken of: all cost that counts, and the part of it that no candidate can change."""
+
+    before: float
+    fixed: float
+
+    def after(self, cost):
+        """Cost of the network when the candidates cost `cost`."""
+        return self.fixed + cost
+
+
+def choose_layers(bench, request, rule):
     """Return (candidates, reasons why the other layers are left alone), the candidates decomposed."""
     _check_patterns(bench, tuple(request.layers) + tuple(request.exclude))
     candidates, left = [], {}
     for name, spec in bench.specs.items():
         method = request.method_for(spec)
-        reason = bench.refusal(spec, method) or request.leaves_alone(spec)
+        reason = bench.refusal(spec, method) or request.leaves_alone(spec) or rule.refuse(method)
         if reason:
             left[name] = reason
         else:
@@ -127,28 +146,37 @@ def choose_layers(bench, request):
 
 
 def within_budget(bench, candidates, request, select):
-    """Call ``select(candidates, budget, cost)`` with what the candidates may cost together.
+    """Call ``select(problem)`` with the budget that the ratio leaves for the candidates.
 
     Layers that count but are no candidates keep their cost, so the candidates must make up for them.
+
+    Returns
+    -------
+    (Total, Selection)
 
     Raises
     ------
     TargetError
         The ratio cannot be reached; says which can.
     """
-    cost, names = costs.get(request.cost), {candidate.name for candidate in candidates}
-    counted = [spec for spec in bench.layers
-               if spec.part is not None and (request.fc or spec.op == "Convolution" or spec.name in names)]
-    total = sum(cost.layer(spec) for spec in counted)
-    fixed = sum(cost.layer(spec) for spec in counted if spec.name not in names)
+    cost = costs.get(request.cost)
+    total = _total(bench, candidates, request, cost)
     try:
-        return select(candidates, total / request.ratio - fixed, cost)
+        return total, select(ranks.Problem(candidates, total.before / request.ratio - total.fixed, cost, request.align))
     except ranks.Unreachable as error:
-        share = " (%.0f%% of the cost is in layers that stay)" % (100 * fixed / total) if fixed else ""
-        raise TargetError("%gx (%s, over all convolutions%s) cannot be reached: the best is %.2fx, with the least rank "
-                          "everywhere%s; ask for less" % (request.ratio, cost.name, " and fully connected layers" if
-                                                          request.fc else "", total / (fixed + error.least), share)
-                          ) from None
+        best = math.floor(100 * total.before / total.after(error.least)) / 100  # down, so that asking for it succeeds
+        over = "all convolutions" + (" and fully connected layers" if request.fc else "")
+        stay = " (%.0f%% of the cost is in what stays)" % (100 * total.fixed / total.before) if total.fixed else ""
+        raise TargetError("%gx (%s, over %s) cannot be reached: the best is %.2fx, with the least rank everywhere%s; "
+                          "ask for less" % (request.ratio, cost.name, over, best, stay)) from None
+
+
+def _total(bench, candidates, request, cost):
+    names = {candidate.name for candidate in candidates}
+    counted = [spec for spec in bench.layers if spec.part is not None and (request.fc or spec.op == "Convolution")]
+    rest = cost.rest(bench)
+    return Total(rest + sum(cost.layer(spec) for spec in counted),
+                 rest + sum(cost.layer(spec) for spec in counted if spec.name not in names))
 
 
 def matches(name, patterns):
@@ -163,9 +191,8 @@ def _check_patterns(bench, patterns):
                              % (bench.model.prefix, pattern, ", ".join(list(bench.specs)[:8])))
 
 
-def _told(request):
-    """The request as JSON can hold it."""
-    return {key: list(value) if isinstance(value, (list, tuple)) else value for key, value in asdict(request).items()}
+def _patterns(value):
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 def _is(value, kind):

@@ -9,7 +9,7 @@ import argparse
 import sys
 import time
 
-from accnn import cli
+from accnn import cli, options
 
 
 def get_ranksel(model, ratio, input_shapes=None):
@@ -48,8 +48,8 @@ def parser():
     """Return the argument parser."""
     arguments = argparse.ArgumentParser("accnn-ranks", description=__doc__,
                                         formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.add_model_options(arguments)
-    cli.add_planning_options(arguments)
+    options.add_model_options(arguments)
+    options.add_planning_options(arguments)
     arguments.add_argument("--output", metavar="FILE", help="config to write (default: config-rksel-RATIO.json)")
     arguments.add_argument("--json", action="store_true", help="print results as JSON")
     return arguments
@@ -58,15 +58,20 @@ def parser():
 def _main(argv):
     started = time.monotonic()
     args = parser().parse_args(argv)
+    request = dict({"ratio": 2.0}, **options.planning(args))
+    from accnn import output
+    from accnn.planning import Request, select_ranks
     from accnn.report import summary
     from accnn.workbench import Workbench
 
-    config = args.output or cli.config_path("", args.ratio)
-    bench = Workbench(cli.open_model(args), cli.input_shapes(args), cli.Progress)
-    plan = bench.select_ranks(**cli.planning(args))
+    config = args.output or output.config_path("", request["ratio"])
+    output.check_config("--output", args.model, config)
+    request = Request(**request)
+    bench = Workbench(options.open_model(args), options.input_shapes(args), cli.Progress)
+    plan = select_ranks(bench, request)
     result = summary(bench, plan)
     plan.save(config)
-    cli.show(dict(result, written={"config": config}, seconds=time.monotonic() - started), args.json)
+    output.show(dict(result, written={"config": config}, seconds=time.monotonic() - started), args.json)
 
 
 if __name__ == "__main__":

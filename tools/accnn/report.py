@@ -11,7 +11,7 @@ def summary(bench, plan):
     ----------
     bench : Workbench
     plan : Plan
-        As :meth:`Workbench.check` or :meth:`Workbench.select_ranks` return it: a row for every layer.
+        Checked here, see :meth:`accnn.workbench.Workbench.check`.
 
     Returns
     -------
@@ -20,7 +20,7 @@ def summary(bench, plan):
         (*theoretical* speed-up), over all convolutions and over these and the fully connected layers. ``parameters``:
         numbers stored. ``made_by``: of the plan.
     """
-    layers = [_layer(bench, spec, row) for spec, row in zip(bench.layers, plan.rows)]
+    layers = [_layer(bench, spec, row) for spec, row in zip(bench.layers, bench.check(plan).rows)]
     stored = sum(array.size for array in list(bench.model.arg_params.values()) + list(bench.model.aux_params.values()))
     saved = sum(layer["parameters_before"] - layer["parameters_after"] for layer in layers)
     return {
@@ -44,8 +44,7 @@ def _layer(bench, spec, row):
         candidate = bench.candidate(row.layer, methods.get(row.method))
         chain = candidate.chain(row.rank)
         layer.update(macs_after=macs.chain(spec, chain), parameters_after=_parameters(chain))
-        if candidate.decomposition.singular_values is not None:
-            layer["energy"] = candidate.decomposition.energy(row.rank)
+        layer["energy"] = candidate.decomposition.energy(row.rank)
     return layer
 
 
@@ -111,8 +110,8 @@ def _totals(report):
     lines = columns(rows, "<>>>><")
     made_by = report["made_by"]
     if made_by.get("cost", "macs") != "macs":
-        lines.append("the ratio asked for, %gx, is counted by the cost %r: take --cost macs to have it in MACs"
-                     % (made_by["ratio"], made_by["cost"]))
+        lines.append("asked for: %gx counted by the cost %r, reached: %.2fx; take --cost macs to have it in MACs"
+                     % (made_by["ratio"], made_by["cost"], made_by["reached"]))
     if report["network"]["uncounted"]:
         lines.append("layers of unknown shape, which are not counted: %d" % report["network"]["uncounted"])
     return lines

@@ -8,7 +8,7 @@ if not __package__:
 from collections import deque
 from types import SimpleNamespace
 
-from accnn import cli
+from accnn import options
 
 
 def load_model(args):
@@ -19,7 +19,7 @@ def load_model(args):
     Model
         With symbol, arg_params, aux_params and save(prefix, epoch), as the original's.
     """
-    return cli.open_model(SimpleNamespace(model=args.model, load_epoch=getattr(args, "load_epoch", None),
+    return options.open_model(SimpleNamespace(model=args.model, load_epoch=getattr(args, "load_epoch", None),
                                           gpus=getattr(args, "gpus", None)))
 
 

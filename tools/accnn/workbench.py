@@ -6,7 +6,6 @@ from accnn.errors import AccnnError
 from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.rewrite import Replacement, new_names, replace_layers
 from accnn.graph.specs import layer_specs
-from accnn.methods import with_biases
 from accnn.plan import Plan, Row
 from accnn.threads import one_blas_thread
 
@@ -57,7 +56,7 @@ class Workbench:
         with one_blas_thread():
             for done, candidate in enumerate(candidates):
                 progress(done, candidate.name)
-                candidate.decompose()
+                candidate.decomposition  # noqa: B018  (made here, so that progress can be told)
         progress.close()
 
     def refusal(self, spec, method):
@@ -87,9 +86,10 @@ class Workbench:
 
     def original_ranks(self, ratio):
         """Ranks as the original chose them for `ratio`: see :func:`accnn.rank_selection.get_ranksel`."""
-        request = planning.Request(ratio, rank_selection="dp", method="vh")
-        candidates, _ = planning.choose_layers(self, request)
-        return planning.within_budget(self, candidates, request, ranks.original_ranks).ranks
+        request, rule = planning.Request(ratio, rank_selection="dp", method="vh"), ranks.get("dp")
+        candidates, _ = planning.choose_layers(self, request, rule)
+        _, selection = planning.within_budget(self, candidates, request, rule.select_to_the_letter)
+        return {name: rank for name, (_, rank) in selection.picks.items()}
 
     def check(self, plan):
         """Return the plan with a row for every layer of the model.
@@ -97,9 +97,11 @@ class Workbench:
         Raises
         ------
         AccnnError
-            A row names a layer that is unknown, of another kind or not to be split, or a rank it does not have.
+            A row names a layer that is unknown, of another kind, not to be split or named twice, or a rank that does
+            not fit.
         """
         named = {}
+        reasons = {row.layer: row.reason for row in plan.rows if row.method is None}
         for row in plan.chosen():
             spec, method = self._spec(row.layer), methods.get(row.method)
             if spec.op != row.op:
@@ -108,9 +110,11 @@ class Workbench:
             if refusal:
                 raise AccnnError("the layer %r cannot be split: %s" % (row.layer, refusal))
             method.check_rank(spec, row.rank)
+            if row.layer in named:
+                raise AccnnError("the plan names the layer %r twice" % row.layer)
             named[row.layer] = row
-        rows = [named.get(spec.name) or Row(spec.name, spec.op, reason=spec.refusal or "not in the plan")
-                for spec in self.layers]
+        rows = [named.get(spec.name) or Row(spec.name, spec.op, reason=spec.refusal or reasons.get(
+                spec.name, "not in the plan")) for spec in self.layers]
         return Plan(tuple(rows), plan.made_by)
 
     def accelerate(self, plan):
@@ -129,21 +133,25 @@ class Workbench:
         AccnnError
             See :meth:`check`.
         """
+        return replace_layers(self.model, self.replacements(plan))
+
+    def replacements(self, plan):
+        """list of Replacement: chain and arrays for every chosen layer of `plan`, in topological order."""
         chosen = self.check(plan).chosen()
         progress = self._progress("splitting layers", len(chosen))
-        replacements = []
+        made = []
         with one_blas_thread():
             for done, row in enumerate(chosen):
                 progress(done, row.layer)
-                replacements.append(self._replacement(row))
+                made.append(self._replacement(row))
         progress.close()
-        return replace_layers(self.model, replacements)
+        return made
 
     def _replacement(self, row):
         candidate = self.candidate(row.layer, methods.get(row.method))
-        chain, spec = candidate.chain(row.rank), candidate.spec
+        spec = candidate.spec
         bias = self.model.weight(spec.bias) if spec.bias else None
-        return Replacement(spec, chain, with_biases(chain, candidate.factors(row.rank), bias))
+        return Replacement(spec, candidate.chain(row.rank), candidate.arrays(row.rank, bias))
 
     def _spec(self, name):
         if name in self.specs:

@@ -25,6 +25,10 @@ class Cost(ABC):
     def chain(self, spec, chain):
         """Cost of one example through `chain` in the place of the layer; the shapes are all that counts."""
 
+    def rest(self, bench):
+        """Cost of the operators that are no layers, which no plan changes; counted on both sides of a ratio."""
+        return 0
+
     def layer(self, spec):
         """Cost of one example through the layer itself."""
         return self.chain(spec, (spec.part,))

@@ -21,12 +21,15 @@ class OriginalComplexity(Cost):
 
     def chain(self, spec, chain):
         """Apply the formula to a layer itself or to its two halves."""
-        part, halves = spec.part, [p.suffix for p in chain]
+        return spec.repeats * self._once(spec, chain)
+
+    def _once(self, spec, chain):
+        part = spec.part
         if part.op == "FullyConnected":
             return sum(prod(p.weight_shape) for p in chain) * positions(part, spec.in_shape)
         if len(chain) == 1:
             return prod(part.weight_shape) * prod(spec.in_shape[1:])
-        if halves != ["_v", "_h"]:
+        if [p.suffix for p in chain] != ["_v", "_h"]:
             raise AccnnError("the cost 'original' knows the method vh only (layer %r): use --cost macs" % spec.name)
         rank = chain[0].out_channels // part.groups
         return part.kernel[1] * (part.out_channels + part.in_channels) * rank * prod(spec.in_shape[1:])

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from dataclasses import dataclass, field
-from typing import Dict
+from typing import Dict, Optional
 
 import numpy as np
 
@@ -29,12 +29,15 @@ class Model:
         Arrays are shared between models and never written to.
     prefix : str
         What error messages call it: where it was loaded from.
+    epoch : int or None
+        Where it was loaded from.
     """
 
     graph: Graph
     arg_params: Dict[str, object]
     aux_params: Dict[str, object] = field(default_factory=dict)
     prefix: str = "the model"
+    epoch: Optional[int] = None
 
     @property
     def symbol(self):
@@ -90,8 +93,9 @@ def load_model(prefix, epoch=None):
         raise AccnnError("%s does not exist: give -m the path before '-symbol.json'%s"
                          % (symbol_path(prefix), _nearby(prefix)))
     graph = Graph.from_symbol(_read_symbol(symbol_path(prefix)))
-    arg_params, aux_params = _read_params(params_path(prefix, choose_epoch(prefix, epoch)))
-    return Model(graph, arg_params, aux_params, prefix)
+    epoch = choose_epoch(prefix, epoch)
+    arg_params, aux_params = _read_params(params_path(prefix, epoch))
+    return Model(graph, arg_params, aux_params, prefix, epoch)
 
 
 def choose_epoch(prefix, asked=None):

@@ -1,12 +1,11 @@
 """Replace layers of a network by chains: one pass over the graph, whatever the number of layers."""
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Sequence, Tuple
 
 import numpy as np
 
 from accnn.compat import mx
 from accnn.errors import AccnnError
-from accnn.graph.checkpoint import Model
 from accnn.graph.ir import Graph, Node, moved, prune
 from accnn.layers import LayerSpec
 
@@ -104,7 +103,7 @@ def with_parameters(model, graph, new_params):
     arg_params = {name: array for name, array in model.arg_params.items() if name not in gone}
     arg_params.update(new_params)
     aux_params = {name: array for name, array in model.aux_params.items() if name not in gone}
-    return Model(graph, arg_params, aux_params, model.prefix)
+    return replace(model, graph=graph, arg_params=arg_params, aux_params=aux_params)
 
 
 def _append(nodes, fragment, data, replaced):

@@ -1,7 +1,7 @@
 """Decompositions, one a file. To add one: write the file on the contract of ``base.py`` and import it here."""
 from accnn.methods import fc_svd, vh  # noqa: F401  (importing registers them)
-from accnn.methods.base import Decomposition, Method, get, names, register, with_biases
+from accnn.methods.base import Decomposition, Method, get, names, register
 
 DEFAULT = {"Convolution": "vh", "FullyConnected": "fc-svd"}
 
-__all__ = ["DEFAULT", "Decomposition", "Method", "get", "names", "register", "with_biases"]
+__all__ = ["DEFAULT", "Decomposition", "Method", "get", "names", "register"]

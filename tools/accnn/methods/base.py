@@ -14,7 +14,7 @@ class Decomposition(ABC):
     Attributes
     ----------
     singular_values : ndarray of shape (r,) or None
-        What rank rules weigh, largest first; None for a method without such a sequence.
+        Largest first, the K-th for rank K; None where ``Method.has_singular_values`` is False.
     """
 
     singular_values = None
@@ -27,7 +27,9 @@ class Decomposition(ABC):
         """
 
     def energy(self, rank):
-        """Share of the squared singular values that `rank` keeps, 0..1; 1 for a kernel of zeros."""
+        """Share of the squared singular values that `rank` keeps, 0..1; None without singular values."""
+        if self.singular_values is None:
+            return None
         squares = np.square(self.singular_values, dtype=np.float64)
         total = squares.sum()
         return float(squares[:rank].sum() / total) if total > 0 else 1.0
@@ -36,7 +38,7 @@ class Decomposition(ABC):
 class Method(ABC):
     """One way to replace a layer by a chain of smaller ones.
 
-    Subclasses set `name`, `op` and `summary`, are decorated with :func:`register`, and answer the abstract methods.
+    Subclasses set the attributes, are decorated with :func:`register`, and answer the abstract methods.
     They see a LayerSpec and NumPy arrays, never MXNet.
 
     Attributes
@@ -47,9 +49,12 @@ class Method(ABC):
         The operator it replaces: ``'Convolution'`` or ``'FullyConnected'``.
     summary : str
         One line for ``--help``.
+    has_singular_values : bool
+        Whether ranks are ints 1, 2, ... that keep so many singular values.
     """
 
     name = op = summary = None
+    has_singular_values = False
 
     def refuse(self, spec):
         """Return why this method cannot serve the layer, or None when it can."""
@@ -59,7 +64,11 @@ class Method(ABC):
 
     @abstractmethod
     def ranks(self, spec):
-        """Ranks that may be asked for, as an ascending range or sequence; the last is exact."""
+        """Sequence of the ranks that rules choose from: ints, or tuples where a method has several."""
+
+    @abstractmethod
+    def full_rank(self, spec):
+        """The largest rank that makes sense, at which the chain equals the layer."""
 
     @abstractmethod
     def chain(self, spec, rank):
@@ -75,6 +84,21 @@ class Method(ABC):
         spec : LayerSpec
         """
 
+    def check_rank(self, spec, rank):
+        """Raise AccnnError, naming the layer and the ranks there are, unless a person may ask for `rank`."""
+        largest = self.full_rank(spec)
+        asked, most = (value if isinstance(value, tuple) else (value,) for value in (rank, largest))
+        if len(asked) != len(most) or not all(type(k) is int and 1 <= k <= top for k, top in zip(asked, most)):
+            least = (1,) * len(most) if isinstance(largest, tuple) else 1
+            raise AccnnError("K=%s does not fit the layer %r: %s takes %s to %s there"
+                             % (rank, spec.name, self.name, least, largest))
+
+    def arrays(self, decomposition, weight, bias, spec, rank):
+        """Weight and bias of every part: the layer's bias on the last part, zeros where an earlier one has any."""
+        chain = self.chain(spec, rank)
+        biases = [np.zeros(part.outputs, np.float32) if part.bias else None for part in chain[:-1]] + [bias]
+        return list(zip(decomposition.factors(weight, rank), biases))
+
     def factor(self, weight, bias, spec, rank):
         """Return the arrays of the chain for one rank.
 
@@ -83,7 +107,7 @@ class Method(ABC):
         weight : ndarray of the shape ``spec.part.weight_shape``
         bias : ndarray of shape (out,) or None
         spec : LayerSpec
-        rank : int or tuple
+        rank : int or tuple of int
 
         Returns
         -------
@@ -93,23 +117,10 @@ class Method(ABC):
         Raises
         ------
         AccnnError
-            `rank` is not among ``ranks(spec)``.
+            `rank` does not fit the layer.
         """
         self.check_rank(spec, rank)
-        return with_biases(self.chain(spec, rank), self.decompose(weight, spec).factors(weight, rank), bias)
-
-    def check_rank(self, spec, rank):
-        """Raise AccnnError, naming the layer and the ranks there are, unless `rank` is one of them."""
-        allowed = self.ranks(spec)
-        if isinstance(rank, bool) or not isinstance(rank, (int, np.integer, tuple)) or rank not in allowed:
-            raise AccnnError("K=%s does not fit the layer %r: %s takes %s to %s there"
-                             % (rank, spec.name, self.name, allowed[0], allowed[-1]))
-
-
-def with_biases(chain, weights, bias):
-    """Pair the weights of a chain with biases: the layer's own on the last part, zeros where an earlier one has any."""
-    zeros = [np.zeros(part.weight_shape[0], np.float32) if part.bias else None for part in chain]
-    return list(zip(weights, zeros[:-1] + [bias]))
+        return self.arrays(self.decompose(weight, spec), weight, bias, spec, rank)
 
 
 def register(cls):

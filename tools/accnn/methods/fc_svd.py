@@ -20,10 +20,15 @@ class FullyConnectedSVD(Method):
     name = "fc-svd"
     op = "FullyConnected"
     summary = "K units then N by SVD"
+    has_singular_values = True
 
     def ranks(self, spec):
-        """range: 1 to min(N, D)."""
-        return range(1, min(spec.part.weight_shape) + 1)
+        """range: 1 to the full rank."""
+        return range(1, self.full_rank(spec) + 1)
+
+    def full_rank(self, spec):
+        """int: min(N, D)."""
+        return min(spec.part.weight_shape)
 
     def chain(self, spec, rank):
         """tuple of SubFC: reduction and recovery."""

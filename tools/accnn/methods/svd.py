@@ -20,7 +20,8 @@ class BalancedSVD:
     -----
     Computed from the eigenvectors of the smaller Gram matrix in float64, which takes a third of the time of an SVD
     in float32. Projecting onto orthonormal eigenvectors loses nothing: ``A V V^T`` has the Eckart-Young error whatever
-    the accuracy of small singular values, and those are off by less than 2e-8 of the largest one.
+    the accuracy of small singular values, and those are off by about the square root of float64's epsilon times the
+    largest one, less than the weights' own rounding.
     """
 
     def __init__(self, matrix):

@@ -25,11 +25,16 @@ class VerticalHorizontal(Method):
     name = "vh"
     op = "Convolution"
     summary = "(K,kh,1) then (N,1,kw) by SVD"
+    has_singular_values = True
 
     def ranks(self, spec):
-        """range: 1 to min(C kh, N kw), both within a group."""
+        """range: 1 to the full rank."""
+        return range(1, self.full_rank(spec) + 1)
+
+    def full_rank(self, spec):
+        """int: min(C kh, N kw), both within a group."""
         filters, channels, height, width = _grouped_shape(spec.part)
-        return range(1, min(channels * height, filters * width) + 1)
+        return min(channels * height, filters * width)
 
     def chain(self, spec, rank):
         """tuple of SubConv: the vertical and the horizontal half."""

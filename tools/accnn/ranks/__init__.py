@@ -1,7 +1,7 @@
-"""Rank rules, one a file. To add one: write the file on the contract of ``base.py`` and import it here."""
-from accnn.ranks.base import Candidate, RankRule, Selection, Unreachable, get, names, register
-from accnn.ranks.dp import original_ranks
+"""Rank rules. To add one: write a file on the contract of ``base.py`` and import it here."""
+from accnn.ranks import dp  # noqa: F401  (importing registers them)
+from accnn.ranks.base import Candidate, Problem, RankRule, Selection, Unreachable, get, names, register
 
 DEFAULT = "dp-energy"
 
-__all__ = ["DEFAULT", "Candidate", "RankRule", "Selection", "Unreachable", "get", "names", "original_ranks", "register"]
+__all__ = ["DEFAULT", "Candidate", "Problem", "RankRule", "Selection", "Unreachable", "get", "names", "register"]

@@ -1,16 +1,16 @@
-"""The contract of a rank rule, the layers it is shown, and the registry that finds one by name."""
-import copy
+"""The contract of a rank rule, the problem it is given, and the registry that finds one by name."""
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Dict, Optional
+from typing import Dict, List, Optional, Tuple
 
+from accnn.costs import Cost
 from accnn.errors import AccnnError
 
 _REGISTRY = {}
 
 
 class Candidate:
-    """A layer with the method that would split it, as a rank rule sees it.
+    """A layer with a method that could split it, as a rank rule sees it.
 
     Parameters
     ----------
@@ -23,19 +23,6 @@ class Candidate:
     def __init__(self, spec, method, read_weight):
         self.spec, self.method = spec, method
         self._read_weight, self._decomposition = read_weight, None
-        self._align = 1
-
-    def aligned(self, align):
-        """Return this candidate with ranks that are multiples of `align` only; the decomposition is shared."""
-        other = copy.copy(self.decompose())
-        other._align = align
-        return other
-
-    def decompose(self):
-        """Make the decomposition unless it is made; return the candidate."""
-        if self._decomposition is None:
-            self._decomposition = self.method.decompose(self._read_weight(), self.spec)
-        return self
 
     @property
     def name(self):
@@ -45,37 +32,52 @@ class Candidate:
     @property
     def decomposition(self):
         """Decomposition: made at the first use and kept, so that rank rule and factors share one SVD."""
-        return self.decompose()._decomposition
-
-    @property
-    def singular_values(self):
-        """ndarray: what rules that weigh energy stand on.
-
-        Raises
-        ------
-        AccnnError
-            The method has none.
-        """
-        values = self.decomposition.singular_values
-        if values is None:
-            raise AccnnError("the method %s has no singular values to choose a rank of %r by: take another "
-                             "--rank-selection" % (self.method.name, self.name))
-        return values
-
-    def factors(self, rank):
-        """list of ndarray: the weights of the chain at `rank`."""
-        return self.decomposition.factors(self._read_weight(), rank)
-
-    def ranks(self):
-        """list: ranks that may be chosen, ascending."""
-        return [rank for rank in self.method.ranks(self.spec) if self._fits(rank)]
-
-    def _fits(self, rank):
-        return all(k % self._align == 0 for k in (rank if isinstance(rank, tuple) else (rank,)))
+        if self._decomposition is None:
+            self._decomposition = self.method.decompose(self._read_weight(), self.spec)
+        return self._decomposition
 
     def chain(self, rank):
         """The chain at `rank`."""
         return self.method.chain(self.spec, rank)
+
+    def arrays(self, rank, bias):
+        """Weight and bias of every part of the chain at `rank`."""
+        return self.method.arrays(self.decomposition, self._read_weight(), bias, self.spec, rank)
+
+    def ranks(self, align=1):
+        """list: ranks a rule may choose whose chain is `align` channels wide, or a multiple, between its parts."""
+        ranks = self.method.ranks(self.spec)
+        if align == 1:
+            return list(ranks)
+        return [rank for rank in ranks if all(part.outputs % align == 0 for part in self.chain(rank)[:-1])]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a rank rule is to solve.
+
+    Attributes
+    ----------
+    candidates : list of Candidate
+        Several of one layer are methods to choose among.
+    budget : float
+        What all these layers together may cost.
+    cost : Cost
+    align : int
+        Ranks are such that chains are multiples of this wide.
+    """
+
+    candidates: List[Candidate]
+    budget: float
+    cost: Cost
+    align: int = 1
+
+    def layers(self):
+        """dict of str to list of Candidate: the candidates of every layer."""
+        grouped = {}
+        for candidate in self.candidates:
+            grouped.setdefault(candidate.name, []).append(candidate)
+        return grouped
 
 
 @dataclass(frozen=True)
@@ -84,15 +86,18 @@ class Selection:
 
     Attributes
     ----------
-    ranks : dict of str to (int, tuple or None)
-        For every candidate; None: leaving the layer alone is best.
+    picks : dict of str to ((Candidate, rank) or None)
+        For every layer; None: it is left alone.
+    cost : float
+        What the layers cost then.
     objective : float
         What the rule maximised, in its own measure.
     bound : float
-        No selection within the budget has a larger objective; equal to `objective` when the choice is proved exact.
+        No other choice among the rule's options has a larger objective; equal to `objective` when proved exact.
     """
 
-    ranks: Dict[str, Optional[object]]
+    picks: Dict[str, Optional[Tuple[Candidate, object]]]
+    cost: float
     objective: float
     bound: float
 
@@ -113,16 +118,17 @@ class RankRule(ABC):
     name = summary = None
     cost = "macs"
 
+    def refuse(self, method):
+        """Return why this rule cannot weigh a method's ranks, or None when it can; asked before any decomposition."""
+        return None
+
     @abstractmethod
-    def select(self, candidates, budget, cost):
-        """Choose a rank, or None, for every candidate.
+    def select(self, problem):
+        """Choose method and rank, or to leave it alone, for every layer.
 
         Parameters
         ----------
-        candidates : list of Candidate
-        budget : float
-            What all candidates together may cost.
-        cost : Cost
+        problem : Problem
 
         Returns
         -------
@@ -131,7 +137,7 @@ class RankRule(ABC):
         Raises
         ------
         Unreachable
-            Even the cheapest choice costs more.
+            Even the cheapest choice costs more than the budget.
         """
 
 

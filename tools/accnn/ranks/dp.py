@@ -1,49 +1,56 @@
-"""Dynamic programming over the ranks of all layers, as the original did, solved exactly."""
+"""The original's rank selection: dynamic programming over the ranks of all layers, solved exactly."""
 import numpy as np
 
-from accnn.ranks import knapsack
-from accnn.ranks.base import RankRule, Selection, Unreachable, register
+from accnn.ranks.base import RankRule, register
+from accnn.ranks.fill import Option, fill
 
 
-class _SpectrumRule(RankRule):
+class SpectrumRule(RankRule):
     """Maximise the sum over layers of the log of what their ranks keep of the singular values.
 
-    As in the original a rank is at most the number of filters. Where such a rank would cost as much as the layer, or
-    more, its place is taken by leaving the layer alone, which costs no more than the layer.
+    The options are the original's: every rank up to the number of filters. Where one would cost as much as the layer,
+    or more, its place is taken by leaving the layer alone; a layer that each of these ranks makes cheaper is split.
     """
+
+    def refuse(self, method):
+        """Methods without singular values cannot be weighed."""
+        if not method.has_singular_values:
+            return "%s has no singular values, which the rank rule %s stands on" % (method.name, self.name)
+        return None
 
     def kept(self, singular_values):
         """ndarray: for K = 1, 2, ... what K singular values keep, on the scale the logarithm is taken of."""
         raise NotImplementedError
 
+    def select(self, problem):
+        """See :meth:`RankRule.select`; the objective is natural log, as in the original."""
+        seen = {}
+        options = {name: self._options(candidates, problem, seen) for name, candidates in problem.layers().items()}
+        return fill(options, problem.budget)
+
+    def _options(self, candidates, problem, seen):
+        """list of Option; `seen` keeps the costs of layers that are alike."""
+        options, alone = [], []
+        for candidate in candidates:
+            spec = candidate.spec
+            key = candidate.method.name, spec.part, spec.in_shape, spec.repeats
+            if key not in seen:
+                seen[key] = [(rank, problem.cost.chain(spec, candidate.chain(rank)))
+                             for rank in original_ranks(candidate, problem.align)]
+            values, whole = np.log(self.kept(candidate.decomposition.singular_values)), problem.cost.layer(spec)
+            cheaper = [Option(candidate, rank, cost, values[rank - 1]) for rank, cost in seen[key] if cost < whole]
+            options += cheaper
+            if not cheaper or len(cheaper) < len(seen[key]):
+                alone = [Option(None, None, whole, values[self.left_alone(candidate) - 1])]
+        return options + alone
+
     def left_alone(self, candidate):
         """int: the rank whose value leaving the layer alone has; 0 stands for all singular values."""
         return 0
 
-    def select(self, candidates, budget, cost):
-        """See :meth:`RankRule.select`; the objective is natural log, as in the original."""
-        seen = {}
-        options = [self._options(candidate, cost, seen) for candidate in candidates]
-        costs, values = [o[1] for o in options], [o[2] for o in options]
-        choice = knapsack.solve(costs, values, budget)
-        if choice is None:
-            raise Unreachable(sum(float(c.min()) for c in costs))
-        ranks = {candidate.name: option[0][pick] for candidate, option, pick in zip(candidates, options, choice.picks)}
-        return Selection(ranks, choice.value, choice.bound)
-
-    def _options(self, candidate, cost, seen):
-        """(ranks, costs, values) of a layer; `seen` keeps ranks and costs for layers of one shape."""
-        key = candidate.method.name, candidate.spec.part, candidate.spec.in_shape, candidate.spec.repeats
-        if key not in seen:
-            seen[key] = _cheaper_ranks(candidate, cost)
-        ranks, costs = seen[key]
-        kept = np.log(self.kept(candidate.singular_values))
-        alone = kept[self.left_alone(candidate) - 1]
-        return ranks, costs, np.array([alone if rank is None else kept[rank - 1] for rank in ranks])
-
 
 @register
-class OriginalDP(_SpectrumRule):
+class OriginalDP(SpectrumRule):
     """The original's objective: the sum of logs of *cumulated singular values*, under its own complexity formula.
 
     Notes
@@ -58,15 +65,25 @@ class OriginalDP(_SpectrumRule):
 
     def left_alone(self, candidate):
         """The original's largest rank: to the original there is nothing above it."""
-        return min(len(candidate.singular_values), candidate.spec.part.weight_shape[0])
+        return len(original_ranks(candidate))
 
     def kept(self, singular_values):
         """Cumulated singular values, not normalised."""
         return _positive(np.cumsum(singular_values))
 
+    def select_to_the_letter(self, problem):
+        """Choose as the original's recurrence did: every layer is split, even where that costs more."""
+        options = {}
+        for candidate in problem.candidates:
+            values = np.log(self.kept(candidate.decomposition.singular_values))
+            options[candidate.name] = [
+                Option(candidate, rank, problem.cost.chain(candidate.spec, candidate.chain(rank)), values[rank - 1])
+                for rank in original_ranks(candidate)]
+        return fill(options, problem.budget)
+
 
 @register
-class EnergyDP(_SpectrumRule):
+class EnergyDP(SpectrumRule):
     """Maximise the product of *energies*, shares of squared singular values (Zhang et al., eq. 13, on the kernels)."""
 
     name = "dp-energy"
@@ -79,49 +96,9 @@ class EnergyDP(_SpectrumRule):
         return squares / squares[-1]
 
 
-def original_ranks(candidates, budget, cost):
-    """Ranks as the original's recurrence chose them: every layer is split, even where that costs more.
-
-    Parameters
-    ----------
-    candidates, budget, cost
-        See :meth:`RankRule.select`.
-
-    Returns
-    -------
-    Selection
-    """
-    rule, ranks, costs, values = OriginalDP(), [], [], []
-    for candidate in candidates:
-        kept = rule.kept(candidate.singular_values)
-        ranks.append(_original_ranks(candidate))
-        costs.append(np.array([cost.chain(candidate.spec, candidate.chain(rank)) for rank in ranks[-1]], float))
-        values.append(np.log(kept[:len(ranks[-1])]))
-    choice = knapsack.solve(costs, values, budget)
-    if choice is None:
-        raise Unreachable(sum(float(c.min()) for c in costs))
-    chosen = {candidate.name: options[pick] for candidate, options, pick in zip(candidates, ranks, choice.picks)}
-    return Selection(chosen, choice.value, choice.bound)
-
-
-def _original_ranks(candidate):
-    """The ranks the original looked at: as many as there are singular values, and no more than filters."""
-    return [rank for rank in candidate.ranks() if rank <= candidate.spec.part.weight_shape[0]]
-
-
-def _cheaper_ranks(candidate, cost):
-    """Ranks up to the number of filters with their costs; None, leaving the layer alone, for those not cheaper."""
-    whole = cost.layer(candidate.spec)
-    ranks, costs = [], []
-    for rank in _original_ranks(candidate):
-        price = cost.chain(candidate.spec, candidate.chain(rank))
-        if price >= whole:
-            break
-        ranks.append(rank)
-        costs.append(price)
-    if len(ranks) < len(_original_ranks(candidate)) or not ranks:
-        ranks, costs = ranks + [None], costs + [whole]
-    return ranks, np.array(costs, float)
+def original_ranks(candidate, align=1):
+    """list of int: the ranks the original looked at, as many as there are singular values and no more than filters."""
+    return [rank for rank in candidate.ranks(align) if rank <= candidate.spec.part.outputs]
 
 
 def _positive(values):

@@ -1,0 +1,116 @@
+"""Command-line options that mean the same in every script, and reading what they say."""
+from dataclasses import fields
+
+from accnn.cli import say
+from accnn.errors import AccnnError
+
+
+def add_model_options(parser):
+    """Options that say which checkpoint is read."""
+    parser.add_argument("-m", "--model", required=True, metavar="PREFIX",
+                        help="checkpoint to speed up: the path before '-symbol.json'")
+    parser.add_argument("--load-epoch", type=_epoch, default=None, metavar="N",
+                        help="its epoch (default: 1, or the newest where there is no 1)")
+    parser.add_argument("-g", "--gpus", default=None, metavar="IDS",
+                        help="GPUs, as '0,1' (default: CPU; decompositions run on the CPU in any case)")
+    parser.add_argument("--input-shape", type=_input_shape, action="append", default=[], metavar="[NAME:]C,H,W",
+                        help="shape of an input without the batch, once for every input (default: read from the "
+                             "checkpoint where a fully connected layer pins it, else 3,224,224)")
+
+
+def add_output_options(parser):
+    """Options that say what is written and how results are told."""
+    parser.add_argument("--save-model", default="new-model", metavar="PREFIX",
+                        help="checkpoint to write, as epoch 1 (default: %(default)s)")
+    parser.add_argument("--force", action="store_true", help="allow --save-model to be the prefix that is read")
+    parser.add_argument("--json", action="store_true", help="print results as JSON")
+
+
+def add_planning_options(parser):
+    """Options that say which layers are split, by which method, at which ranks: the attributes of a Request.
+
+    They have no defaults here, so that :func:`planning` can tell which were given.
+    """
+    import argparse
+
+    from accnn import costs, methods, ranks
+
+    def add(name, **how):
+        parser.add_argument(name, default=argparse.SUPPRESS, **how)
+
+    add("--ratio", type=float, help="theoretical speed-up, cost before / after, over all convolutions; with --fc over "
+                                    "all fully connected layers too (default: 2)")
+    add("--rank-selection", choices=ranks.names(), help="rank rule: %s (default: %s)" % (_told(ranks), ranks.DEFAULT))
+    add("--cost", choices=costs.names(),
+        help="what the ratio is counted in: %s (default: the rank rule's own)" % _told(costs))
+    add("--method", choices=methods.names(),
+        help="decomposition: %s (default: %s)" % (_told(methods), ", ".join(methods.DEFAULT.values())))
+    add("--layers", action="append", metavar="PATTERN",
+        help="plan these layers only, a name or a shell pattern such as 'conv3_*'; may be repeated")
+    add("--exclude", action="append", metavar="PATTERN", help="leave these layers alone; may be repeated")
+    add("--fc", action="store_true", help="plan fully connected layers too")
+    add("--align", type=int, metavar="N",
+        help="choose ranks that are multiples of N: 16 runs best on AVX-512, 8 on AVX2 (default: any)")
+    add("--seed", type=int, help="for methods that draw random numbers; vh and fc-svd do not (default: 0)")
+
+
+def planning(args):
+    """dict: the attributes of a Request that were given on the command line."""
+    from accnn.planning import Request
+
+    return {field.name: getattr(args, field.name) for field in fields(Request) if hasattr(args, field.name)}
+
+
+def open_model(args):
+    """Load the checkpoint that :func:`add_model_options` describes; say on stderr which epoch when nobody asked."""
+    from accnn.graph.checkpoint import load_model
+
+    _check_gpus(args.gpus)
+    model = load_model(args.model, args.load_epoch)
+    if args.load_epoch is None and model.epoch != 1:
+        say("%s has no epoch 1: took epoch %d" % (args.model, model.epoch))
+    return model
+
+
+def input_shapes(args):
+    """dict: what ``--input-shape`` said; the name None stands for the only input."""
+    shapes = dict(args.input_shape)
+    if len(shapes) < len(args.input_shape):
+        raise AccnnError("--input-shape names an input twice")
+    return shapes
+
+
+def _told(room):
+    return "; ".join("%s = %s" % (name, room.get(name).summary) for name in room.names())
+
+
+def _check_gpus(gpus):
+    if gpus is None:
+        return
+    from accnn.compat import mx
+
+    try:
+        wanted = [int(number) for number in gpus.split(",")]
+    except ValueError:
+        raise AccnnError("--gpus %s is no list of numbers, as in 0,1" % gpus) from None
+    there = mx.context.num_gpus()
+    if any(not 0 <= number < there for number in wanted):
+        raise AccnnError("--gpus %s: this MXNet sees %d GPUs; leave the option out to run on the CPU" % (gpus, there))
+
+
+def _epoch(text):
+    number = int(text)
+    if not 0 <= number <= 9999:
+        raise ValueError
+    return number
+
+
+def _input_shape(text):
+    name, _, sizes = text.rpartition(":")
+    shape = tuple(int(size) for size in sizes.strip("()").split(",") if size.strip())
+    if not shape or min(shape) < 1:
+        raise ValueError
+    return name or None, shape
+
+
+_epoch.__name__, _input_shape.__name__ = "epoch", "shape"  # what argparse calls them in its complaints

@@ -1,0 +1,97 @@
+"""What scripts write and print: refusals before any work, then checkpoint and config together, then the table."""
+import contextlib
+import json
+import os
+
+from accnn.errors import AccnnError
+
+
+def check_folder(option, target):
+    """Refuse a path to be written, given as `option`, whose folder is missing or read-only, or that is a folder."""
+    folder = os.path.dirname(os.path.abspath(target))
+    if os.path.isdir(target) or not os.path.basename(target):
+        raise AccnnError("%s %s names a folder: add the beginning of a file name, as in %s"
+                         % (option, target, os.path.join(target, "new-model")))
+    if not os.path.isdir(folder):
+        raise AccnnError("%s %s: there is no folder %s, make it first" % (option, target, folder))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise AccnnError("%s %s: the folder %s cannot be written to, choose another" % (option, target, folder))
+
+
+def check_checkpoint(source, target, force):
+    """Refuse ``--save-model`` where it would overwrite the model that is read unasked, or cannot be written.
+
+    Parameters
+    ----------
+    source, target : str
+        Prefixes.
+    force : bool
+
+    Raises
+    ------
+    AccnnError
+    """
+    check_folder("--save-model", target)
+    if not force and os.path.realpath(source) == os.path.realpath(target):
+        raise AccnnError("--save-model %s is the model that is read: choose another prefix, or say --force" % target)
+
+
+def check_config(option, source, target):
+    """Refuse a config that would overwrite a file of the checkpoint `source`, or cannot be written."""
+    from accnn.graph.checkpoint import epochs, params_path, symbol_path
+
+    check_folder(option, target)
+    files = [symbol_path(source)] + [params_path(source, epoch) for epoch in epochs(source)]
+    if os.path.realpath(target) in map(os.path.realpath, files):
+        raise AccnnError("%s %s is a file of the model that is read: choose another name" % (option, target))
+
+
+def config_path(prefix, ratio):
+    """Where ranks chosen for `ratio` are written: beside the saved model, under the original's name."""
+    exact = "%.1f" % ratio
+    return os.path.join(os.path.dirname(prefix), "config-rksel-%s.json" % (exact if float(exact) == ratio else ratio))
+
+
+def accelerate_and_write(bench, plan, prefix, config=None):
+    """Apply `plan` and write the checkpoint, and the plan to `config`: all files, or none.
+
+    Parameters
+    ----------
+    bench : Workbench
+        Of a model that was loaded from files.
+    plan : Plan
+    prefix : str
+    config : str, optional
+
+    Returns
+    -------
+    dict
+        :func:`accnn.report.summary` with ``written`` (paths) and ``file_bytes``.
+    """
+    from accnn.files import written_whole
+    from accnn.graph.checkpoint import params_path, save_model, symbol_path
+    from accnn.report import before_after, summary
+
+    before = os.path.getsize(params_path(bench.model.prefix, bench.model.epoch))
+    faster = bench.accelerate(plan)
+    written = {"symbol": symbol_path(prefix), "params": params_path(prefix, 1)}
+    with contextlib.ExitStack() as stack:
+        if config:
+            plan.write(stack.enter_context(written_whole(config)))
+            written["config"] = config
+        save_model(faster, prefix, 1)
+    return dict(summary(bench, plan), written=written,
+                file_bytes=before_after(before, os.path.getsize(written["params"])))
+
+
+def show(report, as_json):
+    """Print a report on stdout, as JSON or as the table with what was written."""
+    from accnn.report import table
+
+    if as_json:
+        print(json.dumps(report, indent=2))
+        return
+    print("\n".join(table(report)))
+    for kind, path in report.get("written", {}).items():
+        print("%-8s %s" % (kind, path))
+    print("%.1f seconds" % report["seconds"])

@@ -1,0 +1,49 @@
+"""Filling a budget with options: for rules that know what every option of every layer is worth."""
+from dataclasses import dataclass
+from typing import Optional
+
+from accnn.ranks import knapsack
+from accnn.ranks.base import Candidate, Selection, Unreachable
+
+
+@dataclass(frozen=True)
+class Option:
+    """One thing that can be done with a layer.
+
+    Attributes
+    ----------
+    candidate, rank : Candidate and rank, or None
+        None: leave the layer alone.
+    cost, value : float
+    """
+
+    candidate: Optional[Candidate]
+    rank: Optional[object]
+    cost: float
+    value: float
+
+
+def fill(options, budget):
+    """Choose one option for every layer so that the sum of values is largest.
+
+    Parameters
+    ----------
+    options : dict of str to list of Option
+        For every layer at least one.
+    budget : float
+
+    Returns
+    -------
+    Selection
+
+    Raises
+    ------
+    Unreachable
+    """
+    costs = [[option.cost for option in some] for some in options.values()]
+    choice = knapsack.solve(costs, [[option.value for option in some] for some in options.values()], budget)
+    if choice is None:
+        raise Unreachable(sum(map(min, costs)))
+    picks = {name: some[pick] for (name, some), pick in zip(options.items(), choice.picks)}
+    return Selection({name: (option.candidate, option.rank) if option.candidate else None
+                      for name, option in picks.items()}, choice.cost, choice.value, choice.bound)
