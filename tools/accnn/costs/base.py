@@ -1,9 +1,7 @@
 """The contract of a cost, and the registry that finds one by name."""
 from abc import ABC, abstractmethod
 
-from accnn.errors import AccnnError
-
-_REGISTRY = {}
+from accnn.registry import Registry
 
 
 class Cost(ABC):
@@ -34,20 +32,5 @@ class Cost(ABC):
         return self.chain(spec, (spec.part,))
 
 
-def register(cls):
-    """Class decorator: make a Cost known under its name."""
-    _REGISTRY[cls.name] = cls()
-    return cls
-
-
-def names():
-    """list of str: registered costs."""
-    return list(_REGISTRY)
-
-
-def get(name):
-    """Return the cost called `name`, or raise AccnnError with those there are."""
-    try:
-        return _REGISTRY[name]
-    except (KeyError, TypeError):
-        raise AccnnError("there is no cost %r: choose from %s" % (name, ", ".join(names()))) from None
+_registry = Registry("cost")
+register, names, get = _registry.register, _registry.names, _registry.get

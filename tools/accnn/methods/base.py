@@ -4,8 +4,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from accnn.errors import AccnnError
-
-_REGISTRY = {}
+from accnn.registry import Registry
 
 
 class Decomposition(ABC):
@@ -123,26 +122,10 @@ class Method(ABC):
         return self.arrays(self.decompose(weight, spec), weight, bias, spec, rank)
 
 
-def register(cls):
-    """Class decorator: make a Method known under its name."""
-    _REGISTRY[cls.name] = cls()
-    return cls
+_registry = Registry("method")
+register, get = _registry.register, _registry.get
 
 
 def names(op=None):
     """list of str: registered methods, those for `op` only when given."""
-    return [name for name, method in _REGISTRY.items() if op in (None, method.op)]
-
-
-def get(name):
-    """Return the method called `name`.
-
-    Raises
-    ------
-    AccnnError
-        There is none; the sentence lists those there are.
-    """
-    try:
-        return _REGISTRY[name]
-    except (KeyError, TypeError):
-        raise AccnnError("there is no method %r: choose from %s" % (name, ", ".join(names()))) from None
+    return [name for name in _registry.names() if op in (None, get(name).op)]

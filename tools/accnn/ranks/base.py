@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
 from accnn.costs import Cost
-from accnn.errors import AccnnError
-
-_REGISTRY = {}
+from accnn.registry import Registry
 
 
 class Candidate:
@@ -149,20 +147,5 @@ class Unreachable(Exception):
         self.least = least
 
 
-def register(cls):
-    """Class decorator: make a RankRule known under its name."""
-    _REGISTRY[cls.name] = cls()
-    return cls
-
-
-def names():
-    """list of str: registered rank rules."""
-    return list(_REGISTRY)
-
-
-def get(name):
-    """Return the rank rule called `name`, or raise AccnnError with those there are."""
-    try:
-        return _REGISTRY[name]
-    except (KeyError, TypeError):
-        raise AccnnError("there is no rank rule %r: choose from %s" % (name, ", ".join(names()))) from None
+_registry = Registry("rank rule")
+register, names, get = _registry.register, _registry.names, _registry.get
