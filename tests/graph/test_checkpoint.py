@@ -14,6 +14,7 @@ from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.graph import checkpoint
 from accnn.graph.checkpoint import load_model, save_model
+from accnn.workbench import Workbench
 from networks import chain_model, outputs, random_input, random_model, residual_net, saved
 from processes import interruptible
 
@@ -252,3 +253,63 @@ def test_sparse_parameters_and_empty_files(tmp_path):
         load_model(prefix)
     mx.nd.save(prefix + "-0001.params", {})
     assert load_model(prefix).arg_params == {}
+
+
+FUZZ = """
+import random, sys
+sys.path[:0] = {path!r}
+from accnn.errors import AccnnError
+from accnn.graph.checkpoint import load_model
+prefix, path = sys.argv[1], sys.argv[1] + "-0001.params"
+with open(path, "rb") as handle:
+    whole = handle.read()
+rng = random.Random(0)
+ends = list(range(0, 120)) + list(range(len(whole) - 260, len(whole)))
+for turn in range(300):
+    data = bytearray(whole)
+    for _ in range(rng.randint(1, 3)):
+        data[rng.choice(ends)] = rng.choice([0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)])
+    with open(path, "wb") as handle:
+        handle.write(data[:rng.randint(0, len(data))] if turn % 5 == 0 else data)
+    try:
+        load_model(prefix)
+    except AccnnError:
+        pass
+"""
+
+
+def test_damaged_parameters_never_crash_mxnet(tmp_path):
+    """Bytes of headers, shapes, types and names are overwritten: refused or loaded, but no crash and no traceback."""
+    prefix = saved(chain_model(), tmp_path / "m")
+    done = subprocess.run([sys.executable, "-c", FUZZ.format(path=PATHS), prefix], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("spoil, told", [
+    (lambda nodes: nodes[3]["inputs"].pop(), None), (lambda nodes: nodes[3].update(inputs=[[0, 0, 0]]), "no weight"),
+    (lambda nodes: nodes[3]["attrs"].update(num_group="0"), "num_group=0"),
+    (lambda nodes: nodes[3]["attrs"].update(num_group="2147483648"), None),
+    (lambda nodes: nodes[4].update(op="_Native", attrs={"info": "0x1234"}), "_Native"),
+    (lambda nodes: nodes[3].update(inputs=[[7, 0, 0]] + nodes[3]["inputs"][1:]), "cycle"),
+])
+def test_symbols_that_crash_mxnet(tmp_path, spoil, told):
+    prefix = saved(chain_model(), tmp_path / "m")
+    with open(prefix + "-symbol.json") as handle:
+        document = json.load(handle)
+    assert document["nodes"][3]["op"] == "Convolution" and document["nodes"][4]["op"] == "Activation"
+    spoil(document["nodes"])
+    with open(prefix + "-symbol.json", "w") as handle:
+        json.dump(document, handle)
+    with pytest.raises(AccnnError, match=told):
+        Workbench(load_model(prefix), {"data": (3, 12, 12)})
+
+
+def test_heads_that_do_not_exist(tmp_path):
+    prefix = saved(chain_model(), tmp_path / "m")
+    with open(prefix + "-symbol.json") as handle:
+        document = json.load(handle)
+    document["heads"][0][1] = 5
+    with open(prefix + "-symbol.json", "w") as handle:
+        json.dump(document, handle)
+    with pytest.raises(AccnnError, match="the network reads output 5"):
+        load_model(prefix)

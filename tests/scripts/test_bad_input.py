@@ -1,6 +1,8 @@
 """A user's mistake: one sentence, exit 2 (1 for a target), nothing written, nothing lost."""
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -64,6 +66,11 @@ CASES = [
     (accnn, ["-m", "NET", "--input-shape", "4,12,12"], 2, "conv1_weight.*--input-shape"),
     (accnn, ["-m", "NET", "--input-shape", "image:3,12,12"], 2, "no input 'image'"),
     (accnn, ["-m", "NET", "--input-shape", "3,12,12", "--input-shape", "3,12,12"], 2, "twice"),
+    (accnn, ["-m", "NET", "--input-shape", "3,12,12", "--input-shape", "data:3,12,12"], 2, "twice"),
+    (accnn, ["-m", "NET", "--input-shape", "3,2147483648,1"], 2, "--input-shape"),
+    (accnn, ["-m", "NET", "--input-shape", "3,20000,20000"], 2, "--input-shape"),
+    (accnn, ["-m", "NET", "--config", ""], 2, "cannot be read"),
+    (rank_selection, ["-m", "NET\udcff"], 2, "UTF-8"),
     # output
     (accnn, ["-m", "NET", "--save-model", "NET"], 2, "is the model that is read.*--force"),
     (accnn, ["-m", "NET", "--save-model", "TMP/model/../model/net"], 2, "--force"),
@@ -179,3 +186,35 @@ def test_a_quantised_network(tmp_path, capsys):
     mx.model.save_checkpoint(str(tmp_path / "q"), 1, qsym, args, aux)
     assert accnn.main(["-m", str(tmp_path / "q"), "--input-shape", "3,12,12"]) == 2
     assert "accelerate the float checkpoint" in capsys.readouterr().err
+
+
+def test_a_model_read_through_a_link_is_not_overwritten(prefix, tmp_path, capsys):
+    for end in ("-symbol.json", "-0001.params"):
+        os.symlink(prefix + end, str(tmp_path / "link") + end)
+    before = snapshot(str(tmp_path))
+    assert accnn.main(["-m", str(tmp_path / "link"), "--save-model", prefix]) == 2
+    assert snapshot(str(tmp_path)) == before and "--force" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("end", ["-symbol.json", "-0001.params"])
+def test_a_folder_where_a_file_should_go(prefix, tmp_path, capsys, end):
+    (tmp_path / ("new" + end)).mkdir()
+    assert accnn.main(["-m", prefix, "--save-model", str(tmp_path / "new")]) == 2
+    assert "is a folder" in capsys.readouterr().err
+    assert sorted(os.listdir(tmp_path)) == ["model", "new" + end]
+
+
+def test_stdout_that_cannot_be_written(prefix):
+    script = os.path.abspath(accnn.__file__)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, script, "-m", prefix, "--dry-run"], stdout=full, stderr=subprocess.PIPE,
+                              text=True)
+    assert done.returncode == 2 and "error: No space left" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_terminal_that_knows_ascii_only(tmp_path):
+    net = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), num_filter=8, name="\u5377\u79ef")
+    prefix = saved(random_model(net, data=(8, 9, 9)), tmp_path / "m")
+    command = [sys.executable, os.path.abspath(accnn.__file__), "-m", prefix, "--dry-run", "--ratio", "1.2"]
+    done = subprocess.run(command, env=dict(os.environ, PYTHONIOENCODING="ascii"), capture_output=True, text=True)
+    assert done.returncode == 0 and "\\u5377" in done.stdout

@@ -40,13 +40,13 @@ def _main(argv):
     from accnn.planning import Request, select_ranks
     from accnn.workbench import Workbench
 
-    config = None if args.config else output.config_path(args.save_model, wishes["ratio"])
+    config = None if args.config is not None else output.config_path(args.save_model, wishes["ratio"])
     if not args.dry_run:
         output.check_checkpoint(args.model, args.save_model, args.force)
-    plan = _given_plan(args, load_plan) if args.config else None
-    request = None if args.config else Request(**wishes)
+    plan = _given_plan(args, load_plan) if args.config is not None else None
+    request = None if args.config is not None else Request(**wishes)
     bench = Workbench(options.open_model(args), options.input_shapes(args), cli.Progress)
-    plan = bench.check(plan) if plan else select_ranks(bench, request)
+    plan = bench.check(plan) if plan is not None else select_ranks(bench, request)
     result = (report.summary(bench, plan) if args.dry_run else
               output.accelerate_and_write(bench, plan, args.save_model, config))
     output.show(dict(result, seconds=time.monotonic() - started), args.json)

@@ -1,5 +1,6 @@
 """What every script shares: how a run ends, and how progress is told."""
 import contextlib
+import os
 import signal
 import sys
 import time
@@ -7,6 +8,7 @@ import time
 from accnn.errors import AccnnError
 
 INTERRUPTED = 130
+_LONGEST_COMPLAINT = 800
 
 
 def run(body, *arguments):
@@ -18,11 +20,15 @@ def run(body, *arguments):
         What `body` returned (None counts as 0); 2 for bad input, 1 for a target not met,
         130 when interrupted. An :class:`AccnnError` becomes one sentence on stderr.
     """
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no reason to stop
     try:
         with _sigterm_raises():
-            return body(*arguments) or 0
+            code = body(*arguments) or 0
+            sys.stdout.flush()
+            return code
     except AccnnError as error:
-        say("error: %s" % error)
+        _complain(str(error))
         return error.exit_code
     except KeyboardInterrupt:
         say("interrupted: nothing half-written was left behind")
@@ -31,8 +37,24 @@ def run(body, *arguments):
         return end.code if isinstance(end.code, int) else 2
     except BrokenPipeError:
         # The reader of our stdout (head, less) is gone; that is its right, not an error.
-        sys.stderr.close()
+        _forget_stdout()
         return 0
+    except OSError as error:
+        _complain("%s%s" % (error.filename + ": " if error.filename else "", error.strerror or error))
+        _forget_stdout()
+        return AccnnError.exit_code
+
+
+def _complain(sentence):
+    """One line, whatever names it quotes."""
+    line = " ".join(sentence.split())
+    say("error: " + (line if len(line) <= _LONGEST_COMPLAINT else line[:_LONGEST_COMPLAINT] + " ..."))
+
+
+def _forget_stdout():
+    """Keep the interpreter from flushing, at its end, what cannot be written."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager

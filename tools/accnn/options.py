@@ -1,5 +1,6 @@
 """Command-line options that mean the same in every script, and reading what they say."""
 from dataclasses import fields
+from math import prod
 
 from accnn.cli import say
 from accnn.errors import AccnnError
@@ -108,7 +109,7 @@ def _epoch(text):
 def _input_shape(text):
     name, _, sizes = text.rpartition(":")
     shape = tuple(int(size) for size in sizes.strip("()").split(",") if size.strip())
-    if not shape or min(shape) < 1:
+    if not shape or min(shape) < 1 or prod(shape) >= 1 << 31:
         raise ValueError
     return name or None, shape
 

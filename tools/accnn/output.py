@@ -31,8 +31,15 @@ def check_checkpoint(source, target, force):
     ------
     AccnnError
     """
+    from accnn.graph.checkpoint import epochs, params_path, symbol_path
+
     check_folder("--save-model", target)
-    if not force and os.path.realpath(source) == os.path.realpath(target):
+    written = [symbol_path(target), params_path(target, 1)]
+    for path in written:
+        if os.path.isdir(path):
+            raise AccnnError("--save-model %s: %s is a folder, choose another prefix" % (target, path))
+    read = {source, symbol_path(source)} | {params_path(source, epoch) for epoch in epochs(source)}
+    if not force and set(map(os.path.realpath, read)) & set(map(os.path.realpath, [target] + written)):
         raise AccnnError("--save-model %s is the model that is read: choose another prefix, or say --force" % target)
 
 

@@ -64,7 +64,7 @@ def _main(argv):
     from accnn.report import summary
     from accnn.workbench import Workbench
 
-    config = args.output or output.config_path("", request["ratio"])
+    config = output.config_path("", request["ratio"]) if args.output is None else args.output
     output.check_config("--output", args.model, config)
     request = Request(**request)
     bench = Workbench(options.open_model(args), options.input_shapes(args), cli.Progress)

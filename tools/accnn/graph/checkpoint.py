@@ -13,8 +13,12 @@ import numpy as np
 from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.files import written_whole
+from accnn.graph import attrs
 from accnn.graph.ir import Graph, reason, symbol_from_json
+from accnn.graph.params_file import check_whole, expected_size
 
+# Operators whose attributes are addresses in the memory of the process that made them.
+_BOUND_TO_A_PROCESS = {"_Native", "_NDArray", "_CachedOp", "_CustomFunction"}
 _CHUNK = 1 << 20  # elements looked at together: reading a weight must not double the memory it takes
 
 
@@ -67,7 +71,8 @@ def epochs(prefix):
     """list of int: the epochs saved under `prefix`, ascending."""
     pattern = re.compile(re.escape(os.path.basename(prefix)) + r"-(\d{4,})\.params$")
     found = (pattern.match(os.path.basename(path)) for path in glob.glob(glob.escape(prefix) + "-*.params"))
-    return sorted(int(match.group(1)) for match in found if match)
+    return sorted(int(match.group(1)) for match in found if match and os.path.isfile(params_path(prefix, int(
+        match.group(1)))))
 
 
 def load_model(prefix, epoch=None):
@@ -89,10 +94,12 @@ def load_model(prefix, epoch=None):
     AccnnError
         A file is missing, cut short or of another kind; a parameter holds NaN or infinity.
     """
+    _refuse_name(prefix)
     if not os.path.isfile(symbol_path(prefix)):
         raise AccnnError("%s does not exist: give -m the path before '-symbol.json'%s"
                          % (symbol_path(prefix), _nearby(prefix)))
-    graph = Graph.from_symbol(_read_symbol(symbol_path(prefix)))
+    graph = Graph.from_symbol(_read_symbol(symbol_path(prefix)), symbol_path(prefix))
+    _refuse_damaged_layers(graph, symbol_path(prefix))
     epoch = choose_epoch(prefix, epoch)
     arg_params, aux_params = _read_params(params_path(prefix, epoch))
     return Model(graph, arg_params, aux_params, prefix, epoch)
@@ -133,6 +140,7 @@ def save_model(model, prefix, epoch=1):
 
 def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params):
     """Write the two files of a checkpoint as :func:`save_model` does, for a symbol and its parameters."""
+    _refuse_name(prefix)
     text = symbol.tojson(remove_amp_cast=False)
     arrays = {"arg:" + name: array for name, array in arg_params.items()}
     arrays.update({"aux:" + name: array for name, array in aux_params.items()})
@@ -155,10 +163,35 @@ def _read_symbol(path):
         raise AccnnError("%s cannot be read: %s" % (path, error.strerror)) from error
     if not isinstance(document, dict) or not all(isinstance(document.get(k), list) for k in ("nodes", "heads")):
         raise AccnnError("%s is JSON, but no MXNet symbol: it has no list of nodes and heads" % path)
+    for node in document["nodes"]:
+        if isinstance(node, dict) and node.get("op") in _BOUND_TO_A_PROCESS:
+            raise AccnnError("%s has the operator %s (%r), which lives only in the process that made it"
+                             % (path, node["op"], node.get("name")))
     return symbol_from_json(text, path)
 
 
+def _refuse_damaged_layers(graph, path):
+    """Refuse layers that MXNet reads without complaint and crashes on later."""
+    for node in graph.nodes:
+        if node.op in ("Convolution", "FullyConnected") and len(node.inputs) < 2:
+            raise AccnnError("%s: the layer %r has no weight among its inputs: export the network again"
+                             % (path, node.name))
+        if node.op in ("Convolution", "Deconvolution"):
+            groups, filters = attrs.integer(node, "num_group", 1), attrs.integer(node, "num_filter", 1)
+            if not 1 <= groups <= filters:
+                raise AccnnError("%s: the layer %r has num_group=%d and num_filter=%d: mend one of them"
+                                 % (path, node.name, groups, filters))
+
+
+def _refuse_name(prefix):
+    try:
+        prefix.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise AccnnError("%r is no UTF-8 name, which MXNet needs: rename the file" % prefix) from error
+
+
 def _read_params(path):
+    check_whole(path)
     try:
         arrays = mx.nd.load(path)
     except mx.base.MXNetError as error:
@@ -195,16 +228,8 @@ def _write_params(path, arrays, named):
     except mx.base.MXNetError as error:
         raise AccnnError("%s cannot be written (%s): is the disk full?" % (named, reason(error))) from error
     # MXNet does not look whether closing the file succeeded, so a full disk can cut it short unnoticed.
-    if os.path.getsize(path) != _expected_size(arrays):
+    if os.path.getsize(path) != expected_size(arrays):
         raise AccnnError("%s cannot be written: the disk took only a part of it" % named)
-
-
-def _expected_size(arrays):
-    """Bytes of MXNet's own list form: header, then per array magic, storage, shape, context, type and data."""
-    size = 3 * 8
-    for array in arrays.values():
-        size += 4 + 4 + 4 + 8 * len(array.shape) + 8 + 4 + array.size * np.dtype(array.dtype).itemsize
-    return size + 8 + sum(8 + len(key.encode()) for key in arrays)
 
 
 def _nearby(prefix):

@@ -99,6 +99,8 @@ def _named(model, names, labels, given):
     if None in given and len(names) != 1:
         raise AccnnError("%s has the inputs %s: say which with --input-shape NAME:SHAPE"
                          % (model.prefix, ", ".join(names) or "(none)"))
+    if None in given and names[0] in given:
+        raise AccnnError("--input-shape names the input %r twice" % names[0])
     given = {names[0] if name is None else name: tuple(shape) for name, shape in given.items()}
     for name in given:
         if name not in names + labels:

@@ -54,12 +54,22 @@ class Graph:
     heads: Tuple[Entry, ...]
 
     @classmethod
-    def from_symbol(cls, symbol):
-        """Read an ``mx.sym.Symbol`` (its JSON is already in today's form and in topological order)."""
-        document = json.loads(symbol.tojson(remove_amp_cast=False), strict=False)  # MXNet leaves tabs as they are
-        nodes = tuple(_node(entry) for entry in document["nodes"])
-        _check_order(nodes, document["node_row_ptr"])
-        return cls(nodes, tuple(_entry(head) for head in document["heads"]))
+    def from_symbol(cls, symbol, source="the network"):
+        """Read an ``mx.sym.Symbol`` (its JSON is already in today's form and in topological order).
+
+        Raises
+        ------
+        AccnnError
+            The symbol reads what does not exist; names `source`.
+        """
+        try:
+            document = json.loads(symbol.tojson(remove_amp_cast=False), strict=False)  # MXNet leaves tabs as they are
+        except mx.base.MXNetError as error:
+            raise AccnnError("%s is damaged, its nodes may form a cycle (%s): export it again"
+                             % (source, reason(error))) from error
+        nodes, heads = tuple(_node(entry) for entry in document["nodes"]), tuple(map(_entry, document["heads"]))
+        _check_entries(nodes, heads, document["node_row_ptr"], source)
+        return cls(nodes, heads)
 
     def to_symbol(self):
         """Return the graph as an ``mx.sym.Symbol``.
@@ -159,13 +169,14 @@ def _keep(graph, needed):
     return Graph(tuple(nodes), tuple(where(head) for head in graph.heads))
 
 
-def _check_order(nodes, pointers):
+def _check_entries(nodes, heads, pointers, source):
     """Refuse what MXNet lets through: a node that reads itself, or an output that its producer does not have."""
-    for position, node in enumerate(nodes):
-        for producer, output, _ in node.inputs:
-            if producer >= position or output >= pointers[producer + 1] - pointers[producer]:
-                raise AccnnError("the node %r reads output %d of %r, which does not exist before it: the symbol JSON "
-                                 "is damaged, export it again" % (node.name, output, nodes[producer].name))
+    entries = [(position, entry) for position, node in enumerate(nodes) for entry in node.inputs]
+    for position, (producer, output, _) in entries + [(len(nodes), head) for head in heads]:
+        if producer >= position or output >= pointers[producer + 1] - pointers[producer]:
+            reader = repr(nodes[position].name) if position < len(nodes) else "the network"
+            raise AccnnError("%s is damaged: %s reads output %d of %r, which does not exist before it: export it again"
+                             % (source, reader, output, nodes[producer].name))
 
 
 def _node(entry):

@@ -28,7 +28,7 @@ def infer_shapes(model, input_shapes):
     symbol = model.graph.to_symbol().get_internals()
     entries = json.loads(symbol.tojson(remove_amp_cast=False), strict=False)["heads"]
     try:
-        arg_shapes, out_shapes, aux_shapes = symbol.infer_shape_partial(**with_batch(input_shapes))
+        arg_shapes, out_shapes, aux_shapes = _infer(symbol, input_shapes)
     except mx.base.MXNetError as error:
         raise AccnnError("%s does not accept the input %s (%s): give --input-shape"
                          % (model.prefix, _said(input_shapes), reason(error))) from error
@@ -40,7 +40,7 @@ def infer_shapes(model, input_shapes):
 def infer_arguments(symbol, input_shapes):
     """dict: shapes of the arguments MXNet can infer; None where the input shapes contradict the network."""
     try:
-        shapes, _, _ = symbol.infer_shape_partial(**with_batch(input_shapes))
+        shapes, _, _ = _infer(symbol, input_shapes)
     except mx.base.MXNetError:
         return None
     return {name: tuple(shape) for name, shape in zip(symbol.list_arguments(), shapes) if is_known(shape)}
@@ -54,6 +54,16 @@ def with_batch(input_shapes):
 def is_known(shape):
     """True for a shape without unknown sizes."""
     return shape is not None and len(shape) > 0 and all(size > 0 for size in shape)
+
+
+def _infer(symbol, input_shapes):
+    try:
+        return symbol.infer_shape_partial(**with_batch(input_shapes))
+    except Exception as error:
+        # MXNet raises a bare Exception, and nothing better, for arrays of more than 2^31 elements.
+        if type(error) is not Exception:
+            raise
+        raise mx.base.MXNetError("an array of more than 2^31 elements") from error
 
 
 def _compare(model, needed, params, input_shapes):
