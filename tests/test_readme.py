@@ -24,11 +24,12 @@ def test_every_file_named_in_a_command_exists():
 
 def test_every_option_named_is_known():
     help_text = ""
-    for script in ("tools/accnn/accnn.py", "tools/accnn/acc_conv.py", "model_zoo/get_model.py"):
+    for script in ("tools/accnn/accnn.py", "tools/accnn/acc_conv.py", "tools/accnn/rank_selection.py",
+                   "model_zoo/get_model.py"):
         help_text += subprocess.run([sys.executable, os.path.join(ROOT, script), "--help"], capture_output=True,
                                     text=True).stdout
-    known = set(re.findall(r"--[\w-]+", help_text)) | {"--help", "--target", "--python_out"}
-    # Of pip, protoc, and of scoring, which reads them off this page.
+    known = set(re.findall(r"--[\w-]+", help_text)) | {"--help", "--version", "--target", "--python_out"}
+    # The others are of python, pip, protoc, and of a future score.py.
     assert set(re.findall(r"--[a-z][\w-]+", README)) <= known | {"--rgb-mean", "--rgb-std"}
 
 

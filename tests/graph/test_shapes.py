@@ -8,6 +8,10 @@ from accnn.workbench import Workbench
 from networks import chain_model, chain_net, random_model, residual_net
 
 
+def _resolved(*arguments):
+    return resolve_input_shapes(*arguments)[0]
+
+
 def lenet():
     x = mx.sym.Variable("data")
     for i, width in enumerate((20, 50), 1):
@@ -18,30 +22,30 @@ def lenet():
 
 @pytest.mark.parametrize("side", [12, 24, 32, 48, 112])
 def test_a_fully_connected_layer_pins_the_side(side):
-    assert resolve_input_shapes(chain_model(side=side)) == {"data": (3, side, side)}
+    assert _resolved(chain_model(side=side)) == {"data": (3, side, side)}
 
 
 def test_lenet_is_for_digits_of_28():
-    assert resolve_input_shapes(random_model(lenet(), data=(1, 28, 28))) == {"data": (1, 28, 28)}
+    assert _resolved(random_model(lenet(), data=(1, 28, 28))) == {"data": (1, 28, 28)}
 
 
 def test_an_odd_side_is_found_too():
-    assert resolve_input_shapes(chain_model(side=78)) == {"data": (3, 78, 78)}
+    assert _resolved(chain_model(side=78)) == {"data": (3, 78, 78)}
 
 
 def test_nothing_pins_a_network_with_global_pooling():
-    assert resolve_input_shapes(random_model(residual_net(), data=(3, 8, 8))) == {"data": (3, 224, 224)}
+    assert _resolved(random_model(residual_net(), data=(3, 8, 8))) == {"data": (3, 224, 224)}
 
 
 def test_vectors():
     net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3, name="fc")
-    assert resolve_input_shapes(random_model(net, data=(17,))) == {"data": (17,)}
+    assert _resolved(random_model(net, data=(17,))) == {"data": (17,)}
 
 
 def test_a_hint_on_the_variable_counts_first():
     data = mx.sym.Variable("data", shape=(0, 3, 20, 30))
     net = mx.sym.Convolution(data, kernel=(3, 3), num_filter=4, name="c")
-    assert resolve_input_shapes(random_model(net, data=(3, 20, 30))) == {"data": (3, 20, 30)}
+    assert _resolved(random_model(net, data=(3, 20, 30))) == {"data": (3, 20, 30)}
 
 
 def test_labels_are_no_inputs_and_missing_parameters_are_errors():
@@ -84,7 +88,7 @@ def test_a_parameter_of_the_wrong_shape():
 
 
 def test_the_only_input_needs_no_name_but_two_do():
-    assert resolve_input_shapes(chain_model(), {None: (3, 12, 12)}) == {"data": (3, 12, 12)}
+    assert _resolved(chain_model(), {None: (3, 12, 12)}) == {"data": (3, 12, 12)}
     two = mx.sym.Variable("a") + mx.sym.Variable("b")
     with pytest.raises(AccnnError, match="has the inputs a, b"):
         resolve_input_shapes(random_model(two, a=(3,), b=(3,)), {None: (3,)})
@@ -105,16 +109,27 @@ def test_a_vector_beside_the_picture_is_not_guessed():
     picture = mx.sym.Flatten(mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), num_filter=4, name="c"))
     net = mx.sym.FullyConnected(mx.sym.Concat(picture, mx.sym.Variable("age")), num_hidden=3, name="fc")
     model = random_model(net, data=(3, 8, 8), age=(5,))
-    assert resolve_input_shapes(model, {"data": (3, 8, 8), "age": (5,)}) == {"data": (3, 8, 8), "age": (5,)}
+    assert _resolved(model, {"data": (3, 8, 8), "age": (5,)}) == {"data": (3, 8, 8), "age": (5,)}
     with pytest.raises(AccnnError, match="give the right --input-shape"):
         Workbench(model, {"data": (3, 8, 8)})
 
 
 def test_a_detector_of_448():
-    assert resolve_input_shapes(random_model(lenet(), data=(3, 448, 448))) == {"data": (3, 448, 448)}
+    assert _resolved(random_model(lenet(), data=(3, 448, 448))) == {"data": (3, 448, 448)}
 
 
 def test_a_label_can_be_given_where_it_is_an_input():
     net = mx.sym.Concat(mx.sym.Variable("data"), mx.sym.Variable("label"))
     given = {"data": (3,), "label": (2,)}
-    assert resolve_input_shapes(random_model(net, **given), given) == given
+    assert _resolved(random_model(net, **given), given) == given
+
+
+@pytest.mark.parametrize("model, shape, assumed", [
+    (chain_model(), None, []), (chain_model(), {"data": (3, 12, 12)}, []),
+    (random_model(residual_net(), data=(3, 8, 8)), None, ["data"]),
+    (random_model(residual_net(), data=(3, 8, 8)), {"data": (3, 8, 8)}, []),
+    (random_model(mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), num_filter=4), data=(3, 8, 8)), None,
+     ["data"]),
+])
+def test_a_side_that_nothing_pins_is_told(model, shape, assumed):
+    assert resolve_input_shapes(model, shape)[1] == assumed

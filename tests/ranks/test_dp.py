@@ -61,11 +61,10 @@ def test_dp_energy_is_the_best_of_all_plans(ratio):
         squares = np.cumsum(original_spectrum(weight) ** 2)
         unit = 36 * 3 * (weight.shape[0] + weight.shape[1])
         whole = 36 * weight.size
-        some = [(k * unit, math.log(squares[k - 1] / squares[-1])) for k in range(1, weight.shape[0] + 1)
+        some = [(k * unit, math.log(squares[k - 1] / squares[-1])) for k in range(1, len(squares) + 1)
                 if k * unit < whole]
         wholes.append(whole)
-        # A layer is left alone only in the place of a rank up to the number of filters that is no cheaper.
-        options.append(some + ([(whole, 0.0)] if len(some) < min(len(squares), weight.shape[0]) else []))
+        options.append(some + [(whole, 0.0)])
     budget = sum(wholes) / ratio
     best = max(a[1] + b[1] + c[1] for a in options[0] for b in options[1] for c in options[2]
                if a[0] + b[0] + c[0] <= budget)

@@ -44,6 +44,8 @@ CASES = [
     (accnn, ["-m", "NET", "--load-epoch", "7"], 2, "net-0007.params does not exist; saved are the epochs 1"),
     (accnn, ["-m", "NET", "--load-epoch", "-1"], 2, "--load-epoch"),
     (accnn, ["-m", "NET", "--load-epoch", "one"], 2, "--load-epoch"),
+    (accnn, ["-m", "NET-symbol.json"], 2, "before '-symbol.json': -m .*net$"),
+    (accnn, ["-m", "NET-0001.params"], 2, "before '-symbol.json': -m .*net$"),
     (accnn, ["-m", ""], 2, "does not exist"),
     # ratio and rules
     (accnn, ["-m", "NET", "--ratio", "0.5"], 2, "ratio"),
@@ -109,6 +111,7 @@ def test_command_lines(refused, script, arguments, code, sentence):
 
 CONFIGS = {
     "": "not JSON", "{": "not JSON", "[]": "no JSON object", "3": "no JSON object", "{}": "names no layer",
+    '{"conv_param": {"conv1": 3}}': "did you mean conv_params",
     '{"conv_params": {}}': "names no layer", '{"conv_params": [1]}': "must be an object",
     '{"conv_params": {"conv9": 3}}': "no layer 'conv9': did you mean conv",
     '{"conv_params": {"fc1": 3}}': "'fc1' is a FullyConnected",

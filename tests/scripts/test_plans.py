@@ -61,7 +61,7 @@ def test_options_that_a_config_overrides_are_named(prefix, tmp_path, capsys):
     (tmp_path / "c.json").write_text('{"conv_params": {"conv2": 3}}')
     arguments = ["-m", prefix, "--config", str(tmp_path / "c.json"), "--dry-run"]
     assert script.main(arguments + ["--ratio", "7", "--fc"]) == 0
-    assert "--config says the ranks: --ratio, --fc is not used" in capsys.readouterr().err
+    assert "the ranks come from --config: ignoring --ratio, --fc" in capsys.readouterr().err
 
 
 def test_ranks_are_never_written_over_the_model(prefix, tmp_path, capsys):
@@ -77,7 +77,7 @@ def test_ranks_are_never_written_over_the_model(prefix, tmp_path, capsys):
 
 def test_a_ratio_counted_by_the_original_formula_is_told_in_both(prefix, capsys):
     assert script.main(["-m", prefix, "--rank-selection", "dp", "--dry-run"]) == 0
-    assert "asked for: 2x counted by the cost 'original', reached: 2.0" in capsys.readouterr().out
+    assert "asked for 2x by dp, reached 2.0" in capsys.readouterr().out
 
 
 def test_the_package_by_its_short_names(prefix, tmp_path):

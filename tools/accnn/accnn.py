@@ -38,14 +38,13 @@ def _main(argv):
     from accnn import output, report
     from accnn.plan import load_plan
     from accnn.planning import Request, select_ranks
-    from accnn.workbench import Workbench
 
     config = None if args.config is not None else output.config_path(args.save_model, wishes["ratio"])
     if not args.dry_run:
         output.check_checkpoint(args.model, args.save_model, args.force)
     plan = _given_plan(args, load_plan) if args.config is not None else None
     request = None if args.config is not None else Request(**wishes)
-    bench = Workbench(options.open_model(args), options.input_shapes(args), cli.Progress)
+    bench = options.open_bench(args)
     plan = bench.check(plan) if plan is not None else select_ranks(bench, request)
     result = (report.summary(bench, plan) if args.dry_run else
               output.accelerate_and_write(bench, plan, args.save_model, config))
@@ -55,7 +54,7 @@ def _main(argv):
 def _given_plan(args, load_plan):
     unused = ["--" + name.replace("_", "-") for name in options.planning(args) if name != "seed"]
     if unused:
-        cli.say("--config says the ranks: %s is not used" % ", ".join(unused))
+        cli.say("the ranks come from --config: ignoring %s" % ", ".join(unused))
     return load_plan(args.config)
 
 

@@ -6,9 +6,11 @@ import sys
 import time
 
 from accnn.errors import AccnnError
+from accnn.versions import check_python
 
 INTERRUPTED = 130
 _LONGEST_COMPLAINT = 800
+_LIBRARIES = ("mxnet", "numpy", "scipy", "threadpoolctl", "cv2", "sklearn")
 
 
 def run(body, *arguments):
@@ -23,6 +25,7 @@ def run(body, *arguments):
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no reason to stop
     try:
+        check_python()
         with _sigterm_raises():
             code = body(*arguments) or 0
             sys.stdout.flush()
@@ -30,6 +33,11 @@ def run(body, *arguments):
     except AccnnError as error:
         _complain(str(error))
         return error.exit_code
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in _LIBRARIES:
+            raise
+        _complain("%s is missing: pip install accnn's folder, the one with setup.py" % error.name)
+        return AccnnError.exit_code
     except KeyboardInterrupt:
         say("interrupted: nothing half-written was left behind")
         return INTERRUPTED

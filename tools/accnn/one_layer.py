@@ -2,7 +2,7 @@
 import argparse
 import time
 
-from accnn import cli, methods, options
+from accnn import cli, options
 
 
 def split(model, layer, method, rank, input_shapes=None):
@@ -32,31 +32,37 @@ def split(model, layer, method, rank, input_shapes=None):
 
 def main(name, description, op, rank_help, argv=None):
     """Run the command line of a script that splits one layer with operator `op`; return the exit code."""
-    arguments = argparse.ArgumentParser(name, description=description,
-                                        formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_model_options(arguments)
-    options.add_output_options(arguments)
-    arguments.add_argument("--layer", required=True, help="name of the layer")
-    arguments.add_argument("--K", type=int, required=True, help="rank: " + rank_help)
-    arguments.add_argument("--method", choices=methods.names(op), default=methods.DEFAULT[op],
-                           help="decomposition (default: %(default)s)")
-    return cli.run(_main, arguments, argv)
+    return cli.run(_main, name, description, op, rank_help, argv)
 
 
-def _main(arguments, argv):
+def _main(name, description, op, rank_help, argv):
     started = time.monotonic()
-    args = arguments.parse_args(argv)
+    args = _parser(name, description, op, rank_help).parse_args(argv)
     from accnn import output
-    from accnn.workbench import Workbench
 
     output.check_checkpoint(args.model, args.save_model, args.force)
-    bench = Workbench(options.open_model(args), options.input_shapes(args), cli.Progress)
+    bench = options.open_bench(args)
     plan = bench.check(_plan(args.layer, args.method, args.K))
     result = output.accelerate_and_write(bench, plan, args.save_model)
     output.show(dict(result, seconds=time.monotonic() - started), args.json)
 
 
+def _parser(name, description, op, rank_help):
+    from accnn import methods
+
+    arguments = argparse.ArgumentParser(name, description=description,
+                                        formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_model_options(arguments)
+    options.add_output_options(arguments)
+    arguments.add_argument("--layer", required=True, metavar="NAME", help="name of the layer")
+    arguments.add_argument("--K", type=int, required=True, help="rank: " + rank_help)
+    arguments.add_argument("--method", choices=methods.names(op), default=methods.DEFAULT[op],
+                           help="decomposition (default: %(default)s)")
+    return arguments
+
+
 def _plan(layer, method, rank):
+    from accnn import methods
     from accnn.plan import Plan, Row
 
     return Plan((Row(layer, methods.get(method).op, method, rank),))

@@ -62,6 +62,18 @@ def planning(args):
     return {field.name: getattr(args, field.name) for field in fields(Request) if hasattr(args, field.name)}
 
 
+def open_bench(args):
+    """Return a Workbench for the checkpoint and input shapes the options describe; say on stderr what was assumed."""
+    from accnn.cli import Progress
+    from accnn.workbench import Workbench
+
+    bench = Workbench(open_model(args), input_shapes(args), Progress)
+    for name in bench.assumed:
+        say("nothing says the size of the input %r: %s is assumed; MACs and ranks depend on it, give --input-shape"
+            % (name, ",".join(map(str, bench.input_shapes[name]))))
+    return bench
+
+
 def open_model(args):
     """Load the checkpoint that :func:`add_model_options` describes; say on stderr which epoch when nobody asked."""
     from accnn.graph.checkpoint import load_model

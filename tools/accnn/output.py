@@ -3,6 +3,7 @@ import contextlib
 import json
 import os
 
+from accnn.cli import say
 from accnn.errors import AccnnError
 
 
@@ -82,6 +83,7 @@ def accelerate_and_write(bench, plan, prefix, config=None):
     before = os.path.getsize(params_path(bench.model.prefix, bench.model.epoch))
     faster = bench.accelerate(plan)
     written = {"symbol": symbol_path(prefix), "params": params_path(prefix, 1)}
+    say_replaced(list(written.values()) + ([config] if config else []))
     with contextlib.ExitStack() as stack:
         if config:
             plan.write(stack.enter_context(written_whole(config)))
@@ -89,6 +91,13 @@ def accelerate_and_write(bench, plan, prefix, config=None):
         save_model(faster, prefix, 1)
     return dict(summary(bench, plan), written=written,
                 file_bytes=before_after(before, os.path.getsize(written["params"])))
+
+
+def say_replaced(paths):
+    """Say on stderr which files of an earlier run are about to be replaced."""
+    there = [path for path in paths if os.path.exists(path)]
+    if there:
+        say("replacing %s" % ", ".join(there))
 
 
 def show(report, as_json):

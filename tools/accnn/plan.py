@@ -1,4 +1,5 @@
 """The plan: which layer becomes which chain, and why the others stay. A JSON file that a person can read and edit."""
+import difflib
 import json
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
@@ -9,6 +10,7 @@ from accnn import methods
 from accnn.errors import AccnnError
 from accnn.files import written_whole
 
+NOT_IN_PLAN = "not in the plan"
 _SECTIONS = {"conv_params": "Convolution", "fc_params": "FullyConnected"}
 # What a bare number in a file means, for ever: the original's two methods.
 _PLAIN = {"Convolution": "vh", "FullyConnected": "fc-svd"}
@@ -95,6 +97,7 @@ def load_plan(path):
         The file is missing, no JSON, of another form, or names no layer.
     """
     document = _read(path)
+    _refuse_misspelt(path, document)
     rows = [_row(path, layer, op, value) for section, op in _SECTIONS.items()
             for layer, value in _section(path, document, section).items()]
     if not rows:
@@ -143,6 +146,14 @@ def _once_each(pairs):
             raise _NamedTwice(key)
         document[key] = value
     return document
+
+
+def _refuse_misspelt(path, document):
+    known = list(_SECTIONS) + ["left_alone", "made_by"]
+    for key in document:
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.75)
+        if key not in known and near:
+            raise AccnnError("the config %s has %r: did you mean %s?" % (path, key, near[0]))
 
 
 def _section(path, document, section):

@@ -107,12 +107,19 @@ def select_ranks(bench, request):
     rows = []
     for spec in bench.layers:
         pick = selection.picks.get(spec.name)
-        reason = left.get(spec.name, "no cheaper chain is worth it")
         rows.append(Row(spec.name, spec.op, pick[0].method.name, pick[1]) if pick else
-                    Row(spec.name, spec.op, reason=reason))
+                    Row(spec.name, spec.op, reason=left.get(spec.name) or _why_kept(bench, spec, request)))
     return Plan(tuple(rows), dict(asdict(request), layers=list(request.layers), exclude=list(request.exclude),
                                   reached=total.before / total.after(selection.cost),
                                   objective=selection.objective, bound=selection.bound))
+
+
+def _why_kept(bench, spec, request):
+    """Why a rank rule left a layer alone that it could have split."""
+    cost, candidate = costs.get(request.cost), bench.candidate(spec.name, request.method_for(spec))
+    if any(cost.chain(spec, candidate.chain(rank)) < cost.layer(spec) for rank in candidate.ranks(request.align)[:1]):
+        return "kept whole: saving elsewhere loses less"
+    return "no rank makes it cheaper" + (" (--align %d)" % request.align if request.align > 1 else "")
 
 
 @dataclass(frozen=True)
@@ -168,7 +175,8 @@ def within_budget(bench, candidates, request, select):
         over = "all convolutions" + (" and fully connected layers" if request.fc else "")
         stay = " (%.0f%% of the cost is in what stays)" % (100 * total.fixed / total.before) if total.fixed else ""
         raise TargetError("%gx (%s, over %s) cannot be reached: the best is %.2fx, with the least rank everywhere%s; "
-                          "ask for less" % (request.ratio, cost.name, over, best, stay)) from None
+                          "ask for less%s" % (request.ratio, cost.name, over, best, stay,
+                                              " or a smaller --align" if request.align > 1 else "")) from None
 
 
 def _total(bench, candidates, request, cost):
@@ -188,7 +196,13 @@ def _check_patterns(bench, patterns):
     for pattern in patterns:
         if pattern != "*" and not any(matches(name, [pattern]) for name in bench.specs):
             raise AccnnError("%s has no convolution or fully connected layer that matches %r: its layers are %s"
-                             % (bench.model.prefix, pattern, ", ".join(list(bench.specs)[:8])))
+                             % (bench.model.prefix, pattern, some(bench.specs)))
+
+
+def some(names, most=8):
+    """The first names as a list for a sentence."""
+    names = list(names)
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def _patterns(value):

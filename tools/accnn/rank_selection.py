@@ -62,14 +62,14 @@ def _main(argv):
     from accnn import output
     from accnn.planning import Request, select_ranks
     from accnn.report import summary
-    from accnn.workbench import Workbench
 
     config = output.config_path("", request["ratio"]) if args.output is None else args.output
     output.check_config("--output", args.model, config)
     request = Request(**request)
-    bench = Workbench(options.open_model(args), options.input_shapes(args), cli.Progress)
+    bench = options.open_bench(args)
     plan = select_ranks(bench, request)
     result = summary(bench, plan)
+    output.say_replaced([config])
     plan.save(config)
     output.show(dict(result, written={"config": config}, seconds=time.monotonic() - started), args.json)
 

@@ -2,6 +2,7 @@
 from math import prod
 
 from accnn import costs, methods
+from accnn.plan import NOT_IN_PLAN
 
 
 def summary(bench, plan):
@@ -65,10 +66,13 @@ def before_after(before, after):
 
 def table(report):
     """The report as lines of text; wide enough for its longest layer name."""
+    unnamed = [layer for layer in report["layers"] if layer["reason"] == NOT_IN_PLAN]
     rows = [("layer", "method", "rank", "MACs before", "after", "ratio", "energy", "")]
-    rows += [_cells(layer) for layer in report["layers"]]
+    rows += [_cells(layer) for layer in report["layers"] if layer["reason"] != NOT_IN_PLAN]
     lines = columns(rows, "<<>>>>><")
     lines.insert(1, "-" * len(lines[0]))
+    if unnamed:
+        lines.append("and %d other layers, unchanged" % len(unnamed))
     return lines + [""] + _totals(report)
 
 
@@ -102,16 +106,18 @@ def _totals(report):
             for title, part, note in (
                 ("MACs, all convolutions", report["convolutions"], "theoretical"),
                 ("MACs, whole network", report["network"], "theoretical; convolutions and fully connected layers"),
-                ("parameters", report["parameters"], ""))]
+                ("parameters", report["parameters"], "with BatchNorm statistics"))]
     files = report.get("file_bytes")
     if files:
-        rows.append(("checkpoint bytes", count(files["before"]), "->", count(files["after"]), _times(files["ratio"]),
+        rows.append((".params file, bytes", count(files["before"]), "->", count(files["after"]), _times(files["ratio"]),
                      ""))
     lines = columns(rows, "<>>>><")
+    lines += ["input %s  %s" % (name, ",".join(map(str, shape))) for name, shape in report["input_shapes"].items()]
     made_by = report["made_by"]
-    if made_by.get("cost", "macs") != "macs":
-        lines.append("asked for: %gx counted by the cost %r, reached: %.2fx; take --cost macs to have it in MACs"
-                     % (made_by["ratio"], made_by["cost"], made_by["reached"]))
+    if "reached" in made_by:
+        lines.append("asked for %gx by %s, reached %.2fx by the cost %r%s" % (
+            made_by["ratio"], made_by["rank_selection"], made_by["reached"], made_by["cost"],
+            "" if made_by["align"] == 1 else ", ranks in multiples of %d" % made_by["align"]))
     if report["network"]["uncounted"]:
         lines.append("layers of unknown shape, which are not counted: %d" % report["network"]["uncounted"])
     return lines

@@ -6,7 +6,7 @@ from accnn.errors import AccnnError
 from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.rewrite import Replacement, new_names, replace_layers
 from accnn.graph.specs import layer_specs
-from accnn.plan import Plan, Row
+from accnn.plan import NOT_IN_PLAN, Plan, Row
 from accnn.threads import one_blas_thread
 
 
@@ -27,6 +27,8 @@ class Workbench:
     ----------
     model : Model
     input_shapes : dict
+    assumed : list of str
+        Inputs that neither the caller nor the checkpoint pins: taken to be 224 x 224.
     layers : list of LayerSpec
         Convolutions and fully connected layers in topological order.
     specs : dict of str to LayerSpec
@@ -35,7 +37,7 @@ class Workbench:
 
     def __init__(self, model, input_shapes=None, progress=None):
         self.model = model
-        self.input_shapes = resolve_input_shapes(model, input_shapes)
+        self.input_shapes, self.assumed = resolve_input_shapes(model, input_shapes)
         self.layers = layer_specs(model, self.input_shapes)
         self.specs = {spec.name: spec for spec in self.layers}
         self._names = {node.name for node in model.graph.nodes} | set(model.arg_params) | set(model.aux_params)
@@ -114,7 +116,7 @@ class Workbench:
                 raise AccnnError("the plan names the layer %r twice" % row.layer)
             named[row.layer] = row
         rows = [named.get(spec.name) or Row(spec.name, spec.op, reason=spec.refusal or reasons.get(
-                spec.name, "not in the plan")) for spec in self.layers]
+                spec.name, NOT_IN_PLAN)) for spec in self.layers]
         return Plan(tuple(rows), plan.made_by)
 
     def accelerate(self, plan):
@@ -163,7 +165,7 @@ class Workbench:
         near = difflib.get_close_matches(str(name), list(self.specs), n=3, cutoff=0.4)
         raise AccnnError("%s has no layer %r%s" % (self.model.prefix, name,
                                                    ": did you mean %s?" % ", ".join(near) if near else
-                                                   "; its layers are %s" % ", ".join(list(self.specs)[:8])))
+                                                   "; its layers are %s" % planning.some(self.specs)))
 
     def _taken_name(self, spec, method):
         taken = [name for name in new_names(spec, method.chain(spec, method.ranks(spec)[0])) if name in self._names]

@@ -233,6 +233,9 @@ def _write_params(path, arrays, named):
 
 
 def _nearby(prefix):
+    name = re.match(r"(.+)(-symbol\.json|-\d{4}\.params)$", prefix)
+    if name:
+        return ": -m %s" % name.group(1)
     folder = os.path.dirname(prefix)
     suffix = "-symbol.json"
     here = [path[:-len(suffix)] for path in glob.glob(os.path.join(glob.escape(folder), "*" + suffix))]

@@ -61,8 +61,10 @@ def resolve_input_shapes(model, given=None):
 
     Returns
     -------
-    dict of str to tuple of int
+    shapes : dict of str to tuple of int
         Without the batch. An input with nothing to read it from is left out.
+    assumed : list of str
+        Inputs whose height and width nothing says: they are taken to be 224.
 
     Raises
     ------
@@ -79,8 +81,12 @@ def resolve_input_shapes(model, given=None):
             form = _form(model, name)
             if form is not None:
                 forms[name] = form
-    side = _pinned_side(model, symbol, forms) if any(map(callable, forms.values())) else DEFAULT_SIDE
-    return _at_side(forms, side)
+    free = [name for name, form in forms.items() if callable(form)]
+    pins = _flattening_layers(model) if free else {}
+    side = _pinned_side(symbol, forms, pins) if pins else DEFAULT_SIDE
+    # Behind global pooling twice the side fits as well: then nothing was pinned, and the first side tried was taken.
+    assumed = free if not pins or _fits(symbol, forms, pins, 2 * side) else []
+    return _at_side(forms, side), assumed
 
 
 def _refuse_parameter(model, node, roles):
@@ -153,17 +159,18 @@ def _first_layer(graph, position):
     return None
 
 
-def _pinned_side(model, symbol, forms):
-    pins = _flattening_layers(model)
-    if not pins:
-        return DEFAULT_SIDE
+def _pinned_side(symbol, forms, pins):
     multiples = tuple(range(32, _LARGEST_SIDE + 1, 32))
     for side in dict.fromkeys(_USUAL_SIDES + multiples + tuple(range(1, _LARGEST_SIDE + 1))):
-        shapes = infer_arguments(symbol, _at_side(forms, side))
-        if shapes is not None and all(shapes.get(name, pinned) == pinned for name, pinned in pins.items()):
+        if _fits(symbol, forms, pins, side):
             return side
     raise AccnnError("no square input up to %d gives %s the %d units its weight has: give --input-shape C,H,W"
                      % (_LARGEST_SIDE, next(iter(pins)), prod(next(iter(pins.values()))[1:])))
+
+
+def _fits(symbol, forms, pins, side):
+    shapes = infer_arguments(symbol, _at_side(forms, side))
+    return shapes is not None and all(shapes.get(name, pinned) == pinned for name, pinned in pins.items())
 
 
 def _at_side(forms, side):

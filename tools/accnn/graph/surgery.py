@@ -38,7 +38,7 @@ def replace_layer(model, name, build, fill):
     described = {"op": node.op, "name": node.name, "param": dict(node.attrs), "attrs": dict(node.attrs)}
     graph = splice(model.graph, {positions[0]: _fragment(build(mx.sym.Variable(_STAND_IN), described))})
     stripped = with_parameters(model, graph, {})
-    input_shapes = resolve_input_shapes(model)
+    input_shapes, _ = resolve_input_shapes(model)
     arg_params = dict(stripped.arg_params)
     fill(_argument_shapes(graph, input_shapes), arg_params)
     return with_parameters(stripped, graph, arg_params)

@@ -8,8 +8,7 @@ from accnn.ranks.fill import Option, fill
 class SpectrumRule(RankRule):
     """Maximise the sum over layers of the log of what their ranks keep of the singular values.
 
-    The options are the original's: every rank up to the number of filters. Where one would cost as much as the layer,
-    or more, its place is taken by leaving the layer alone; a layer that each of these ranks makes cheaper is split.
+    The options of a layer are the ranks that make it cheaper, and leaving it alone.
     """
 
     def refuse(self, method):
@@ -22,6 +21,24 @@ class SpectrumRule(RankRule):
         """ndarray: for K = 1, 2, ... what K singular values keep, on the scale the logarithm is taken of."""
         raise NotImplementedError
 
+    def ranks(self, candidate, align):
+        """list of int: the ranks to look at."""
+        return candidate.ranks(align)
+
+    def alone(self, values, ranks, cheaper):
+        """Value of leaving a layer alone, or None where that is no option.
+
+        Parameters
+        ----------
+        values : ndarray
+            Of K = 1, 2, ...
+        ranks : list of int
+            The ranks that were looked at.
+        cheaper : list of Option
+            Those of them that cost less than the layer.
+        """
+        return values[-1]
+
     def select(self, problem):
         """See :meth:`RankRule.select`; the objective is natural log, as in the original."""
         seen = {}
@@ -30,28 +47,42 @@ class SpectrumRule(RankRule):
 
     def _options(self, candidates, problem, seen):
         """list of Option; `seen` keeps the costs of layers that are alike."""
-        options, alone = [], []
+        options = []
         for candidate in candidates:
             spec = candidate.spec
             key = candidate.method.name, spec.part, spec.in_shape, spec.repeats
             if key not in seen:
                 seen[key] = [(rank, problem.cost.chain(spec, candidate.chain(rank)))
-                             for rank in original_ranks(candidate, problem.align)]
+                             for rank in self.ranks(candidate, problem.align)]
             values, whole = np.log(self.kept(candidate.decomposition.singular_values)), problem.cost.layer(spec)
             cheaper = [Option(candidate, rank, cost, values[rank - 1]) for rank, cost in seen[key] if cost < whole]
             options += cheaper
-            if not cheaper or len(cheaper) < len(seen[key]):
-                alone = [Option(None, None, whole, values[self.left_alone(candidate) - 1])]
-        return options + alone
+            alone = self.alone(values, [rank for rank, _ in seen[key]], cheaper)
+        if alone is not None:
+            options.append(Option(None, None, whole, alone))
+        return options
 
-    def left_alone(self, candidate):
-        """int: the rank whose value leaving the layer alone has; 0 stands for all singular values."""
-        return 0
+
+@register
+class EnergyDP(SpectrumRule):
+    """Maximise the product of *energies*, shares of squared singular values (Zhang et al., eq. 13, on the kernels)."""
+
+    name = "dp-energy"
+    cost = "macs"
+    summary = "keep the largest product of energies, shares of squared singular values"
+
+    def kept(self, singular_values):
+        """Cumulated squares as a share of them all."""
+        squares = _positive(np.cumsum(np.square(singular_values)))
+        return squares / squares[-1]
 
 
 @register
 class OriginalDP(SpectrumRule):
     """The original's objective: the sum of logs of *cumulated singular values*, under its own complexity formula.
+
+    As in the original a rank is at most the number of filters, and a layer that all these ranks make cheaper is split.
+    Where one would cost as much as the layer, or more, leaving it alone takes its place, at no less value and cost.
 
     Notes
     -----
@@ -61,15 +92,21 @@ class OriginalDP(SpectrumRule):
 
     name = "dp"
     cost = "original"
-    summary = "the original's: log of cumulated singular values, by its complexity formula"
-
-    def left_alone(self, candidate):
-        """The original's largest rank: to the original there is nothing above it."""
-        return len(original_ranks(candidate))
+    summary = "the original's choice: keep the largest product of cumulated singular values"
 
     def kept(self, singular_values):
         """Cumulated singular values, not normalised."""
         return _positive(np.cumsum(singular_values))
+
+    def ranks(self, candidate, align):
+        """Ranks up to the number of filters."""
+        return [rank for rank in candidate.ranks(align) if rank <= candidate.spec.part.outputs]
+
+    def alone(self, values, ranks, cheaper):
+        """The value of the original's largest rank: to the original there is nothing above it."""
+        if ranks and len(cheaper) == len(ranks):
+            return None
+        return values[ranks[-1] - 1] if ranks else values[-1]
 
     def select_to_the_letter(self, problem):
         """Choose as the original's recurrence did: every layer is split, even where that costs more."""
@@ -78,27 +115,8 @@ class OriginalDP(SpectrumRule):
             values = np.log(self.kept(candidate.decomposition.singular_values))
             options[candidate.name] = [
                 Option(candidate, rank, problem.cost.chain(candidate.spec, candidate.chain(rank)), values[rank - 1])
-                for rank in original_ranks(candidate)]
+                for rank in self.ranks(candidate, 1)]
         return fill(options, problem.budget)
-
-
-@register
-class EnergyDP(SpectrumRule):
-    """Maximise the product of *energies*, shares of squared singular values (Zhang et al., eq. 13, on the kernels)."""
-
-    name = "dp-energy"
-    cost = "macs"
-    summary = "product of squared-singular-value energies, by MACs"
-
-    def kept(self, singular_values):
-        """Cumulated squares as a share of them all."""
-        squares = _positive(np.cumsum(np.square(singular_values)))
-        return squares / squares[-1]
-
-
-def original_ranks(candidate, align=1):
-    """list of int: the ranks the original looked at, as many as there are singular values and no more than filters."""
-    return [rank for rank in candidate.ranks(align) if rank <= candidate.spec.part.outputs]
 
 
 def _positive(values):
