@@ -118,7 +118,7 @@ def _why_kept(bench, spec, request):
     """Why a rank rule left a layer alone that it could have split."""
     cost, candidate = costs.get(request.cost), bench.candidate(spec.name, request.method_for(spec))
     if any(cost.chain(spec, candidate.chain(rank)) < cost.layer(spec) for rank in candidate.ranks(request.align)[:1]):
-        return "kept whole: saving elsewhere loses less"
+        return "saving elsewhere loses less"
     return "no rank makes it cheaper" + (" (--align %d)" % request.align if request.align > 1 else "")
 
 
