@@ -8,7 +8,7 @@ def interruptible():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def end(child, number, attempts=20):
+def stop(child, number, attempts=20):
     """Send a signal until `child` is gone: Python loses a KeyboardInterrupt that falls into an object's __del__."""
     for _ in range(attempts):
         child.send_signal(number)

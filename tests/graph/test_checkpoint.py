@@ -16,7 +16,7 @@ from accnn.graph import checkpoint
 from accnn.graph.checkpoint import load_model, save_model
 from accnn.workbench import Workbench
 from networks import chain_model, outputs, random_input, random_model, residual_net, saved
-from processes import end, interruptible
+from processes import interruptible, stop
 
 
 def as_version_08(document):
@@ -235,7 +235,7 @@ def test_an_interrupted_save_leaves_an_old_or_a_new_file(tmp_path, kill):
                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=interruptible)
         assert child.stdout.readline() == b"ready\n"
         time.sleep(0.1 + 0.037 * attempt)
-        end(child, kill)
+        stop(child, kill)
         child.stdout.close()
         assert (target / "m-0001.params").read_bytes() in whole
         load_model(str(target / "m"))
