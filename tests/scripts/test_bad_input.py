@@ -121,6 +121,7 @@ CONFIGS = {
     '{"conv_params": {"conv2": "7"}}': "no whole number", '{"conv_params": {"conv2": 2.5}}': "no whole number",
     '{"conv_params": {"conv2": true}}': "no whole number", '{"conv_params": {"conv2": null}}': "no whole number",
     '{"conv_params": {"conv2": NaN}}': "no whole number",
+    '{"conv_params": {"conv2": [3]}}': "K=\\(3,\\)",
     '{"conv_params": {"conv2": [3, 4]}}': "K=\\(3, 4\\)",
     '{"conv_params": {"conv2": {"rank": 3}}}': "method and rank",
     '{"conv_params": {"conv2": {"method": "magic", "rank": 3}}}': "no method 'magic'",
@@ -221,3 +222,31 @@ def test_a_terminal_that_knows_ascii_only(tmp_path):
     command = [sys.executable, os.path.abspath(accnn.__file__), "-m", prefix, "--dry-run", "--ratio", "1.2"]
     done = subprocess.run(command, env=dict(os.environ, PYTHONIOENCODING="ascii"), capture_output=True, text=True)
     assert done.returncode == 0 and "\\u5377" in done.stdout
+
+
+def test_a_folder_where_the_config_should_go(prefix, tmp_path, capsys):
+    (tmp_path / "config-rksel-2.0.json").mkdir()
+    assert accnn.main(["-m", prefix, "--save-model", str(tmp_path / "new")]) == 2
+    assert sorted(os.listdir(tmp_path)) == ["config-rksel-2.0.json", "model"]
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams(prefix, tmp_path, closed):
+    command = "%s %s -m %s --save-model %s %s" % (sys.executable, os.path.abspath(accnn.__file__), prefix,
+                                                  tmp_path / "new", closed)
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 0 and (tmp_path / "new-0001.params").exists() and "Traceback" not in done.stderr
+
+
+def test_a_network_that_no_size_of_input_mends(tmp_path, capsys):
+    model = chain_model()
+    model.arg_params["conv2_bias"] = mx.nd.ones((3, 2))
+    assert accnn.main(["-m", saved(model, tmp_path / "m"), "--dry-run"]) == 2
+    assert "conv2_bias" in capsys.readouterr().err
+
+
+def test_weights_near_the_end_of_double_precision(tmp_path):
+    model = random_model(mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), num_filter=8, name="c"),
+                         dtype="float64", data=(8, 9, 9))
+    model.arg_params["c_weight"] = model.arg_params["c_weight"] * 1e300
+    assert accnn.main(["-m", saved(model, tmp_path / "m"), "--ratio", "1.2", "--save-model", str(tmp_path / "n")]) == 0

@@ -41,7 +41,7 @@ def _main(argv):
 
     config = None if args.config is not None else output.config_path(args.save_model, wishes["ratio"])
     if not args.dry_run:
-        output.check_checkpoint(args.model, args.save_model, args.force)
+        output.check_checkpoint(args.model, args.save_model, args.force, config)
     plan = _given_plan(args, load_plan) if args.config is not None else None
     request = None if args.config is not None else Request(**wishes)
     bench = options.open_bench(args)

@@ -22,35 +22,43 @@ def run(body, *arguments):
         What `body` returned (None counts as 0); 2 for bad input, 1 for a target not met,
         130 when interrupted. An :class:`AccnnError` becomes one sentence on stderr.
     """
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no reason to stop
+    _mend_streams()
+    interrupted = []
     try:
         check_python()
-        with _sigterm_raises():
+        with _interrupts(interrupted):
             code = body(*arguments) or 0
             sys.stdout.flush()
             return code
-    except AccnnError as error:
-        _complain(str(error))
-        return error.exit_code
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in _LIBRARIES:
-            raise
-        _complain("%s is missing: pip install accnn's folder, the one with setup.py" % error.name)
-        return AccnnError.exit_code
+    except Exception as error:  # noqa: BLE001  (what is not foreseen is raised again)
+        # NumPy and MXNet turn an interrupt that falls into their import into errors of their own.
+        return INTERRUPTED if interrupted else _ended(error)
     except KeyboardInterrupt:
-        say("interrupted: nothing half-written was left behind")
         return INTERRUPTED
     except SystemExit as end:  # argparse ends --help with 0 and a wrong option with 2
         return end.code if isinstance(end.code, int) else 2
-    except BrokenPipeError:
+    finally:
+        if interrupted:
+            say("interrupted: nothing half-written was left behind")
+
+
+def _ended(error):
+    """Exit code for a foreseen error, told in one sentence; anything else is a bug and goes on as it came."""
+    if isinstance(error, AccnnError):
+        _complain(str(error))
+        return error.exit_code
+    if isinstance(error, BrokenPipeError):
         # The reader of our stdout (head, less) is gone; that is its right, not an error.
         _forget_stdout()
         return 0
-    except OSError as error:
+    if isinstance(error, OSError):
         _complain("%s%s" % (error.filename + ": " if error.filename else "", error.strerror or error))
         _forget_stdout()
         return AccnnError.exit_code
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in _LIBRARIES:
+        _complain("%s is missing: pip install accnn's folder, the one with setup.py" % error.name)
+        return AccnnError.exit_code
+    raise error
 
 
 def _complain(sentence):
@@ -65,21 +73,41 @@ def _forget_stdout():
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _mend_streams():
+    """Give a program that was started without stdout or stderr ones that nobody reads."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no reason to stop
+
+
 @contextlib.contextmanager
-def _sigterm_raises():
-    """Let SIGTERM unwind like Ctrl-C, so that temporary files are removed."""
-    def interrupt(_signal, _frame):
+def _interrupts(seen):
+    """Let the first SIGINT or SIGTERM raise KeyboardInterrupt, so that temporary files go; later ones do nothing.
+
+    Parameters
+    ----------
+    seen : list
+        Not empty once there was one.
+    """
+
+    def interrupt(number, _frame):
+        seen.append(number)
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
 
     try:
-        previous = signal.signal(signal.SIGTERM, interrupt)
+        previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:  # only the main thread may set handlers; elsewhere the caller's stay
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def say(sentence):

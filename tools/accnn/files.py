@@ -1,6 +1,7 @@
-"""Files appear whole or not at all: written beside their target, flushed, then renamed."""
+"""Files appear whole or not at all, and those that belong together appear together."""
 import contextlib
 import os
+import signal
 import tempfile
 
 from accnn.errors import AccnnError
@@ -8,39 +9,107 @@ from accnn.errors import AccnnError
 
 @contextlib.contextmanager
 def written_whole(path):
-    """Yield a temporary path in the folder of `path`; rename it onto `path` when the block succeeds.
+    """Yield a temporary path beside `path`, renamed onto it when the block succeeds; see :func:`written_together`."""
+    with written_together([path]) as (temporary,):
+        yield temporary
 
-    The block writes the temporary file by name. When it raises, or the process is interrupted,
-    the temporary file is removed and whatever was at `path` before is untouched; a process
-    that is killed outright leaves the old file and at worst a stray ``.<name>.*.tmp``.
+
+@contextlib.contextmanager
+def written_together(paths):
+    """Yield temporary paths in the folders of `paths`; when the block succeeds rename all of them, or none.
+
+    The block writes the temporary files by name. When it raises, or the process is interrupted, they are removed and
+    whatever was at `paths` before is untouched. They are flushed to the disk before the first is renamed, an interrupt
+    waits until the last is, and when a rename is refused the earlier ones are taken back. A process that is killed
+    outright leaves old files or new ones, and at worst a stray ``.<name>.*.tmp``.
 
     Parameters
     ----------
-    path : str
+    paths : list of str
+
+    Yields
+    ------
+    list of str
 
     Raises
     ------
     AccnnError
-        When the folder is missing, read-only or full; names `path`.
+        A folder is missing, read-only or full; names the file.
     """
-    temporary = _create_beside(path)
+    temporaries = []
     try:
-        with _os_errors_named(path):
-            yield temporary
-            _flush(temporary)
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        for path in paths:
+            with _os_errors_named(path), interrupts_wait():
+                temporaries.append(_create_beside(path))
+        with _os_errors_named(paths[0] if len(paths) == 1 else "one of " + ", ".join(paths)):
+            yield temporaries
+        for path, temporary in zip(paths, temporaries):
+            with _os_errors_named(path):
+                _flush(temporary)
+                os.chmod(temporary, 0o666 & ~_umask())
+        with interrupts_wait():
+            _rename_all(temporaries, paths)
+    finally:
+        for temporary in temporaries:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+
+@contextlib.contextmanager
+def interrupts_wait():
+    """Let SIGINT and SIGTERM wait until the block is done.
+
+    Handlers are exchanged, since a signal that is blocked in this thread would reach Python through another one.
+    """
+    waiting, previous = [], {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.signal(number, lambda number, frame: waiting.append(number))
+    except ValueError:  # only the main thread may; it is also the only one that is interrupted
+        pass
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        if waiting:
+            signal.raise_signal(waiting[0])
+
+
+def _rename_all(temporaries, paths):
+    """Rename in order; when one fails, put back what was there before."""
+    kept = []
+    try:
+        for temporary, path in zip(temporaries, paths):
+            with _os_errors_named(path):
+                kept.append((path, _kept_aside(path)))
+                os.replace(temporary, path)
+    except AccnnError:
+        for path, old in kept:
+            if old is not None:
+                os.replace(old, path)
+            elif path != kept[-1][0]:
+                os.unlink(path)
         raise
+    for _, old in kept:
+        if old is not None:
+            os.unlink(old)
+
+
+def _kept_aside(path):
+    """A second name for the file at `path`, or None when there is none."""
+    if not os.path.lexists(path) or os.path.isdir(path):
+        return None
+    aside = _create_beside(path)
+    os.unlink(aside)
+    os.link(path, aside, follow_symlinks=False)
+    return aside
 
 
 def _create_beside(path):
     folder, name = os.path.split(os.path.abspath(path))
-    with _os_errors_named(path):
-        handle, temporary = tempfile.mkstemp(prefix="." + name + ".", suffix=".tmp", dir=folder)
-        os.close(handle)
+    handle, temporary = tempfile.mkstemp(prefix="." + name + ".", suffix=".tmp", dir=folder)
+    os.close(handle)
     return temporary
 
 

@@ -1,5 +1,4 @@
 """What scripts write and print: refusals before any work, then checkpoint and config together, then the table."""
-import contextlib
 import json
 import os
 
@@ -19,7 +18,7 @@ def check_folder(option, target):
         raise AccnnError("%s %s: the folder %s cannot be written to, choose another" % (option, target, folder))
 
 
-def check_checkpoint(source, target, force):
+def check_checkpoint(source, target, force, config=None):
     """Refuse ``--save-model`` where it would overwrite the model that is read unasked, or cannot be written.
 
     Parameters
@@ -27,6 +26,8 @@ def check_checkpoint(source, target, force):
     source, target : str
         Prefixes.
     force : bool
+    config : str, optional
+        A file that is written too.
 
     Raises
     ------
@@ -36,7 +37,7 @@ def check_checkpoint(source, target, force):
 
     check_folder("--save-model", target)
     written = [symbol_path(target), params_path(target, 1)]
-    for path in written:
+    for path in written + ([config] if config else []):
         if os.path.isdir(path):
             raise AccnnError("--save-model %s: %s is a folder, choose another prefix" % (target, path))
     read = {source, symbol_path(source)} | {params_path(source, epoch) for epoch in epochs(source)}
@@ -76,7 +77,6 @@ def accelerate_and_write(bench, plan, prefix, config=None):
     dict
         :func:`accnn.report.summary` with ``written`` (paths) and ``file_bytes``.
     """
-    from accnn.files import written_whole
     from accnn.graph.checkpoint import params_path, save_model, symbol_path
     from accnn.report import before_after, summary
 
@@ -84,11 +84,9 @@ def accelerate_and_write(bench, plan, prefix, config=None):
     faster = bench.accelerate(plan)
     written = {"symbol": symbol_path(prefix), "params": params_path(prefix, 1)}
     say_replaced(list(written.values()) + ([config] if config else []))
-    with contextlib.ExitStack() as stack:
-        if config:
-            plan.write(stack.enter_context(written_whole(config)))
-            written["config"] = config
-        save_model(faster, prefix, 1)
+    save_model(faster, prefix, 1, {config: plan.text()} if config else None)
+    if config:
+        written["config"] = config
     return dict(summary(bench, plan), written=written,
                 file_bytes=before_after(before, os.path.getsize(written["params"])))
 

@@ -62,13 +62,12 @@ class Plan:
 
     def save(self, path):
         """Write the plan; a plan of ``vh`` and ``fc-svd`` alone is what the original's config was, and some more."""
-        with written_whole(path) as temporary:
-            self.write(temporary)
+        with written_whole(path) as temporary, open(temporary, "w", encoding="utf-8") as handle:
+            handle.write(self.text())
 
-    def write(self, path):
-        """Write the plan straight to `path`, for a caller who sees to it that the file is whole."""
-        with open(path, "w", encoding="utf-8") as handle:
-            handle.write(json.dumps(self.document(), indent=2) + "\n")
+    def text(self):
+        """str: what :meth:`save` writes."""
+        return json.dumps(self.document(), indent=2) + "\n"
 
     def document(self):
         """dict: the JSON form."""

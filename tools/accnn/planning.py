@@ -55,11 +55,11 @@ class Request:
             raise AccnnError("--ratio %s makes no sense: it is cost before / cost after, 1 or more" % (self.ratio,))
         if not _is(self.align, Integral) or self.align < 1:
             raise AccnnError("--align %s makes no sense: ranks are multiples of it, so 1 or more" % (self.align,))
-        if self.method and methods.get(self.method).op == "FullyConnected" and not self.fc:
+        if self.method is not None and methods.get(self.method).op == "FullyConnected" and not self.fc:
             raise AccnnError("--method %s splits fully connected layers: add --fc" % self.method)
-        cost = costs.get(self.cost or ranks.get(self.rank_selection).cost).name
-        self._set(ratio=float(self.ratio), align=int(self.align), layers=_patterns(self.layers),
-                  exclude=_patterns(self.exclude), cost=cost)
+        cost = costs.get(ranks.get(self.rank_selection).cost if self.cost is None else self.cost).name
+        self._set(ratio=float(self.ratio), align=int(self.align), seed=int(self.seed), fc=bool(self.fc), cost=cost,
+                  layers=_patterns(self.layers), exclude=_patterns(self.exclude))
 
     def _set(self, **values):
         for name, value in values.items():
@@ -67,7 +67,7 @@ class Request:
 
     def method_for(self, spec):
         """Method: the one asked for where it splits such layers, else the default."""
-        asked = methods.get(self.method) if self.method else None
+        asked = None if self.method is None else methods.get(self.method)
         return asked if asked and asked.op == spec.op else methods.get(methods.DEFAULT[spec.op])
 
     def leaves_alone(self, spec):

@@ -1,5 +1,4 @@
 """Checkpoints in prefix-epoch form: ``PREFIX-symbol.json`` and ``PREFIX-%04d.params``, read checked, saved whole."""
-import contextlib
 import difflib
 import glob
 import json
@@ -12,7 +11,7 @@ import numpy as np
 
 from accnn.compat import mx
 from accnn.errors import AccnnError
-from accnn.files import written_whole
+from accnn.files import written_together
 from accnn.graph import attrs
 from accnn.graph.ir import Graph, reason, symbol_from_json
 from accnn.graph.params_file import check_whole, expected_size
@@ -94,6 +93,7 @@ def load_model(prefix, epoch=None):
     AccnnError
         A file is missing, cut short or of another kind; a parameter holds NaN or infinity.
     """
+    prefix = os.fspath(prefix)
     _refuse_name(prefix)
     if not os.path.isfile(symbol_path(prefix)):
         raise AccnnError("%s does not exist: give -m the path before '-symbol.json'%s"
@@ -124,31 +124,41 @@ def choose_epoch(prefix, asked=None):
     raise AccnnError("%s does not exist; %s" % (wanted, there))
 
 
-def save_model(model, prefix, epoch=1):
-    """Write ``PREFIX-symbol.json`` and ``PREFIX-%04d.params``, each whole or not at all.
+def save_model(model, prefix, epoch=1, also=None):
+    """Write ``PREFIX-symbol.json`` and ``PREFIX-%04d.params``, both or neither.
 
-    Both are complete on disk before either takes its name, so an interruption leaves the old
-    pair or the new one but for the instant between two renames.
+    Parameters
+    ----------
+    model : Model
+    prefix : str or path
+    epoch : int
+        0 to 9999.
+    also : dict of str to str, optional
+        Paths and texts of files that are written with the checkpoint, or not at all.
 
     Raises
     ------
     AccnnError
-        The folder is missing, read-only or full.
+        The folder is missing, read-only or full; `epoch` or `prefix` makes no file name.
     """
-    save_checkpoint(prefix, epoch, model.symbol, model.arg_params, model.aux_params)
+    save_checkpoint(prefix, epoch, model.symbol, model.arg_params, model.aux_params, also)
 
 
-def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params):
+def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, also=None):
     """Write the two files of a checkpoint as :func:`save_model` does, for a symbol and its parameters."""
+    prefix = os.fspath(prefix)
     _refuse_name(prefix)
+    if not os.path.basename(prefix) or not 0 <= epoch <= 9999:
+        raise AccnnError("a checkpoint cannot be called %r, epoch %s: it needs a name and an epoch from 0 to 9999"
+                         % (prefix, epoch))
     text = symbol.tojson(remove_amp_cast=False)
     arrays = {"arg:" + name: array for name, array in arg_params.items()}
     arrays.update({"aux:" + name: array for name, array in aux_params.items()})
-    with contextlib.ExitStack() as stack:
-        params_file = stack.enter_context(written_whole(params_path(prefix, epoch)))
-        symbol_file = stack.enter_context(written_whole(symbol_path(prefix)))
-        with open(symbol_file, "w", encoding="utf-8") as handle:
-            handle.write(text)
+    texts = dict({symbol_path(prefix): text}, **(also or {}))
+    with written_together([params_path(prefix, epoch)] + list(texts)) as (params_file, *text_files):
+        for path, content in zip(text_files, texts.values()):
+            with open(path, "w", encoding="utf-8") as handle:
+                handle.write(content)
         _write_params(params_file, arrays, params_path(prefix, epoch))
 
 

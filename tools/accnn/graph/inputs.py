@@ -4,7 +4,7 @@ from math import prod
 
 from accnn.errors import AccnnError
 from accnn.graph import attrs
-from accnn.graph.shapes import infer_arguments
+from accnn.graph.shapes import check_inference, infer_arguments
 
 DEFAULT_SIDE = 224
 # Sides people really use, tried before all others: several sides can give an FC the same number of units.
@@ -127,6 +127,9 @@ def _form(model, name):
         return None
     if layer.op == "FullyConnected":
         return (weight.shape[1],)
+    if len(weight.shape) < 3:
+        raise AccnnError("the weight of the layer %r in %s has the shape %s, which is no kernel: export the network "
+                         "again" % (layer.name, model.prefix, tuple(weight.shape)))
     axes, groups = len(weight.shape) - 2, attrs.integer(layer, "num_group", 1)
     if attrs.layout(layer).endswith("C"):
         return lambda side: (side,) * axes + (weight.shape[-1] * groups,)
@@ -164,6 +167,7 @@ def _pinned_side(symbol, forms, pins):
     for side in dict.fromkeys(_USUAL_SIDES + multiples + tuple(range(1, _LARGEST_SIDE + 1))):
         if _fits(symbol, forms, pins, side):
             return side
+    check_inference(symbol, _at_side(forms, DEFAULT_SIDE))  # a network that MXNet refuses at any size says why
     raise AccnnError("no square input up to %d gives %s the %d units its weight has: give --input-shape C,H,W"
                      % (_LARGEST_SIDE, next(iter(pins)), prod(next(iter(pins.values()))[1:])))
 

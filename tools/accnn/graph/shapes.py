@@ -27,14 +27,19 @@ def infer_shapes(model, input_shapes):
     """
     symbol = model.graph.to_symbol().get_internals()
     entries = json.loads(symbol.tojson(remove_amp_cast=False), strict=False)["heads"]
-    try:
-        arg_shapes, out_shapes, aux_shapes = _infer(symbol, input_shapes)
-    except mx.base.MXNetError as error:
-        raise AccnnError("%s does not accept the input %s (%s): give --input-shape"
-                         % (model.prefix, _said(input_shapes), reason(error))) from error
+    arg_shapes, out_shapes, aux_shapes = check_inference(symbol, input_shapes)
     _compare(model, dict(zip(symbol.list_arguments(), arg_shapes)), model.arg_params, input_shapes)
     _compare(model, dict(zip(symbol.list_auxiliary_states(), aux_shapes)), model.aux_params, input_shapes)
     return {tuple(entry[:2]): shape for entry, shape in zip(entries, out_shapes) if is_known(shape)}
+
+
+def check_inference(symbol, input_shapes):
+    """Return MXNet's (argument, output, aux) shapes, or raise AccnnError with MXNet's reason."""
+    try:
+        return _infer(symbol, input_shapes)
+    except mx.base.MXNetError as error:
+        raise AccnnError("the network does not accept the input %s (%s): give the right --input-shape, or mend the "
+                         "layer that is named" % (_said(input_shapes), reason(error))) from error
 
 
 def infer_arguments(symbol, input_shapes):

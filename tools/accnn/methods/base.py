@@ -29,9 +29,11 @@ class Decomposition(ABC):
         """Share of the squared singular values that `rank` keeps, 0..1; None without singular values."""
         if self.singular_values is None:
             return None
-        squares = np.square(self.singular_values, dtype=np.float64)
-        total = squares.sum()
-        return float(squares[:rank].sum() / total) if total > 0 else 1.0
+        largest = self.singular_values[0]
+        if largest == 0:
+            return 1.0
+        squares = np.square(self.singular_values / largest)
+        return float(squares[:rank].sum() / squares.sum())
 
 
 class Method(ABC):
@@ -87,7 +89,8 @@ class Method(ABC):
         """Raise AccnnError, naming the layer and the ranks there are, unless a person may ask for `rank`."""
         largest = self.full_rank(spec)
         asked, most = (value if isinstance(value, tuple) else (value,) for value in (rank, largest))
-        if len(asked) != len(most) or not all(type(k) is int and 1 <= k <= top for k, top in zip(asked, most)):
+        alike = isinstance(rank, tuple) == isinstance(largest, tuple) and len(asked) == len(most)
+        if not alike or not all(type(k) is int and 1 <= k <= top for k, top in zip(asked, most)):
             least = (1,) * len(most) if isinstance(largest, tuple) else 1
             raise AccnnError("K=%s does not fit the layer %r: %s takes %s to %s there"
                              % (rank, spec.name, self.name, least, largest))

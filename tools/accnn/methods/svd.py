@@ -27,9 +27,11 @@ class BalancedSVD:
     def __init__(self, matrix):
         self._wide = matrix.shape[0] <= matrix.shape[1]
         side = matrix if self._wide else matrix.T
-        gram = sum(block @ block.T for block in _blocks(side))
+        # Scaled, because squares of float64 weights could overflow.
+        self._scale = float(np.abs(matrix).max()) or 1.0
+        gram = sum(block @ block.T for block in _blocks(side, self._scale))
         values, vectors = linalg.eigh(gram, overwrite_a=True, check_finite=False, driver="evd")
-        self.singular_values = np.sqrt(np.maximum(values[::-1], 0))
+        self.singular_values = self._scale * np.sqrt(np.maximum(values[::-1], 0))
         # float32 halves what a whole network's decompositions take; its rounding is that of the weights themselves.
         self._vectors = vectors[:, ::-1].astype(np.float32)
 
@@ -37,14 +39,15 @@ class BalancedSVD:
         """Return (left, right) of shapes (m, rank) and (rank, n), their product the best approximation of `matrix`."""
         basis = self._vectors[:, :rank].astype(np.float64)
         side = matrix if self._wide else matrix.T
-        projected = np.concatenate([basis.T @ block for block in _blocks(side)], axis=1)
+        projected = np.concatenate([basis.T @ block for block in _blocks(side, self._scale)], axis=1)
         # Lengths, not singular_values: where a value is tiny the length is what balances the two sides.
         root = np.sqrt(np.maximum(np.linalg.norm(projected, axis=1), np.finfo(np.float32).tiny))
-        left, right = basis * root, projected / root[:, None]
+        half = np.sqrt(self._scale)
+        left, right = basis * (root * half), projected / root[:, None] * half
         return (left, right) if self._wide else (right.T, left.T)
 
 
-def _blocks(matrix, columns=4096):
-    """Yield `matrix` in float64, some columns at a time: VGG-16's fc6 would take 0.8 GB in one piece."""
+def _blocks(matrix, scale, columns=4096):
+    """Yield `matrix` / `scale` in float64, some columns at a time: VGG-16's fc6 would take 0.8 GB in one piece."""
     for start in range(0, matrix.shape[1], columns):
-        yield np.asarray(matrix[:, start:start + columns], np.float64)
+        yield matrix[:, start:start + columns].astype(np.float64) / scale

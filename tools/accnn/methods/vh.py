@@ -56,7 +56,9 @@ class _VHDecomposition(Decomposition):
         self._part = part
         self._svds = [BalancedSVD(matrix) for matrix in _unfolded(weight, part)]
         # Every group keeps its K largest, so the K-th step of all of them counts as one.
-        self.singular_values = np.sqrt(sum(np.square(svd.singular_values) for svd in self._svds))
+        spectra = np.array([svd.singular_values for svd in self._svds])
+        largest = spectra.max() or 1.0
+        self.singular_values = largest * np.linalg.norm(spectra / largest, axis=0)
 
     def factors(self, weight, rank):
         vertical, horizontal = zip(*(self._halves(svd, matrix, rank)

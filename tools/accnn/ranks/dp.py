@@ -73,7 +73,7 @@ class EnergyDP(SpectrumRule):
 
     def kept(self, singular_values):
         """Cumulated squares as a share of them all."""
-        squares = _positive(np.cumsum(np.square(singular_values)))
+        squares = _positive(np.cumsum(np.square(singular_values / (singular_values[0] or 1))))
         return squares / squares[-1]
 
 
