@@ -10,6 +10,7 @@ from accnn.versions import check_python
 
 INTERRUPTED = 130
 _LONGEST_COMPLAINT = 800
+_UNWINDING = 1.0
 _LIBRARIES = ("mxnet", "numpy", "scipy", "threadpoolctl", "cv2", "sklearn")
 
 
@@ -32,14 +33,16 @@ def run(body, *arguments):
             return code
     except Exception as error:  # noqa: BLE001  (what is not foreseen is raised again)
         # NumPy and MXNet turn an interrupt that falls into their import into errors of their own.
-        return INTERRUPTED if interrupted else _ended(error)
+        return _told_interrupted() if interrupted else _ended(error)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return _told_interrupted()
     except SystemExit as end:  # argparse ends --help with 0 and a wrong option with 2
         return end.code if isinstance(end.code, int) else 2
-    finally:
-        if interrupted:
-            say("interrupted: nothing half-written was left behind")
+
+
+def _told_interrupted():
+    say("interrupted: nothing half-written was left behind")
+    return INTERRUPTED
 
 
 def _ended(error):
@@ -84,19 +87,22 @@ def _mend_streams():
 
 @contextlib.contextmanager
 def _interrupts(seen):
-    """Let the first SIGINT or SIGTERM raise KeyboardInterrupt, so that temporary files go; later ones do nothing.
+    """Let SIGINT and SIGTERM raise KeyboardInterrupt, so that temporary files go.
+
+    Another one within `_UNWINDING` seconds does nothing, so that cleaning up is not interrupted in its turn. Later ones
+    count again, since Python loses an exception that falls into an object's ``__del__``.
 
     Parameters
     ----------
-    seen : list
-        Not empty once there was one.
+    seen : list of float
+        Receives the time of each that counted.
     """
 
-    def interrupt(number, _frame):
-        seen.append(number)
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
+    def interrupt(_number, _frame):
+        now = time.monotonic()
+        if not seen or now - seen[-1] > _UNWINDING:
+            seen.append(now)
+            raise KeyboardInterrupt
 
     try:
         previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -21,7 +21,9 @@ def summary(bench, plan):
         (*theoretical* speed-up), over all convolutions and over these and the fully connected layers. ``parameters``:
         numbers stored. ``made_by``: of the plan.
     """
-    layers = [_layer(bench, spec, row) for spec, row in zip(bench.layers, bench.check(plan).rows)]
+    checked = bench.check(plan)
+    bench.decompose([bench.candidate(row.layer, methods.get(row.method)) for row in checked.chosen()])  # for energies
+    layers = [_layer(bench, spec, row) for spec, row in zip(bench.layers, checked.rows)]
     stored = sum(array.size for array in list(bench.model.arg_params.values()) + list(bench.model.aux_params.values()))
     saved = sum(layer["parameters_before"] - layer["parameters_after"] for layer in layers)
     return {

@@ -14,7 +14,7 @@ class FullyConnectedSVD(Method):
 
     References
     ----------
-    Denton et al., NIPS 2014, section 3.2; Eckart and Young, 1936.
+    Denton et al., NIPS 2014; Eckart and Young, 1936.
     """
 
     name = "fc-svd"

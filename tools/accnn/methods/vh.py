@@ -18,8 +18,8 @@ class VerticalHorizontal(Method):
 
     References
     ----------
-    Tai, Xiao, Wang, E, "Convolutional neural networks with low-rank regularization", ICLR 2016, section 2.1:
-    the closed form, eq. 2-4. Jaderberg et al., BMVC 2014, scheme 2.
+    Tai, Xiao, Wang, E, "Convolutional neural networks with low-rank regularization", ICLR 2016: the closed form.
+    Jaderberg et al., BMVC 2014, scheme 2: the two halves.
     """
 
     name = "vh"

@@ -1,4 +1,6 @@
 """The original's rank selection: dynamic programming over the ranks of all layers, solved exactly."""
+from abc import abstractmethod
+
 import numpy as np
 
 from accnn.ranks.base import RankRule, register
@@ -17,9 +19,9 @@ class SpectrumRule(RankRule):
             return "%s has no singular values, which the rank rule %s stands on" % (method.name, self.name)
         return None
 
+    @abstractmethod
     def kept(self, singular_values):
         """ndarray: for K = 1, 2, ... what K singular values keep, on the scale the logarithm is taken of."""
-        raise NotImplementedError
 
     def ranks(self, candidate, align):
         """list of int: the ranks to look at."""
