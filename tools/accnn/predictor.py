@@ -1,0 +1,77 @@
+"""A model bound for forward passes: what scoring, timing and teaching run."""
+from accnn.compat import mx
+from accnn.graph.inputs import input_names
+from accnn.graph.shapes import infer_shapes
+
+
+class Predictor:
+    """A network ready to run batches of one size.
+
+    Parameters
+    ----------
+    model : Model
+        Its parameters are copied, not shared.
+    input_shapes : dict of str to tuple of int
+        Of every input, without the batch.
+    batch_size : int
+    context : mx.Context or list of mx.Context, optional
+        Several ones share every batch. Default: the CPU.
+    symbol : mx.sym.Symbol, optional
+        Run this one instead of the model's own, such as a group of its internal outputs.
+
+    Attributes
+    ----------
+    inputs : list of str
+        Names in the order in which :meth:`forward` takes arrays.
+    output_shapes : dict of str to tuple of int
+        By name of the output, with the batch, in order.
+
+    Raises
+    ------
+    AccnnError
+        The shapes fit neither the network nor its parameters; says why.
+    """
+
+    def __init__(self, model, input_shapes, batch_size, context=None, symbol=None):
+        symbol = model.symbol if symbol is None else symbol
+        _, labels = input_names(model, input_shapes)
+        used = set(symbol.list_arguments())
+        self.inputs = [name for name in input_shapes if name in used]
+        labels = [name for name in labels if name in used]
+        shapes = {name: (batch_size,) + tuple(input_shapes[name]) for name in self.inputs}
+        infer_shapes(model, input_shapes)  # Module would copy a parameter whose shape does not fit
+        inferred = dict(zip(symbol.list_arguments(), symbol.infer_shape(**shapes)[0]))
+        self._module = mx.mod.Module(symbol, self.inputs, labels, context=context or mx.cpu())
+        kind = _dtype(model)
+        # Labels are bound although nothing feeds them: without their shapes Module warns.
+        self._module.bind([mx.io.DataDesc(name, shape, kind) for name, shape in shapes.items()],
+                          [mx.io.DataDesc(name, inferred[name]) for name in labels] or None, for_training=False)
+        self._module.set_params(model.arg_params, model.aux_params, allow_extra=True)
+        self.output_shapes = dict(self._module.output_shapes)
+
+    def forward(self, *arrays):
+        """Start a forward pass and return its outputs.
+
+        Parameters
+        ----------
+        *arrays : mx.nd.NDArray
+            One for each of :attr:`inputs`, of the bound batch size.
+
+        Returns
+        -------
+        list of mx.nd.NDArray
+            MXNet computes in the background: reading one waits. The next pass overwrites them.
+        """
+        self._module.forward(mx.io.DataBatch(list(arrays)), is_train=False)
+        return self._module.get_outputs()
+
+
+def contexts(gpus):
+    """Contexts for ``--gpus``, such as '0,1', checked by the options; None is the CPU."""
+    return [mx.gpu(int(number)) for number in gpus.split(",")] if gpus else [mx.cpu()]
+
+
+def _dtype(model):
+    """Half precision where the parameters are: MXNet does not cast an input."""
+    kinds = {array.dtype for array in model.arg_params.values()}
+    return kinds.pop() if len(kinds) == 1 else "float32"
