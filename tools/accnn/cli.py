@@ -36,8 +36,8 @@ def run(body, *arguments):
         return _told_interrupted() if interrupted else _ended(error)
     except KeyboardInterrupt:
         return _told_interrupted()
-    except SystemExit as end:  # argparse ends --help with 0 and a wrong option with 2
-        return end.code if isinstance(end.code, int) else 2
+    except SystemExit as end:  # argparse ends --help with 0 and a wrong option with 2, a kvstore server with None
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 2
 
 
 def _told_interrupted():

@@ -6,15 +6,15 @@ from accnn.cli import say
 from accnn.errors import AccnnError
 
 
-def add_model_options(parser):
-    """Options that say which checkpoint is read."""
-    parser.add_argument("-m", "--model", required=True, metavar="PREFIX",
-                        help="checkpoint to speed up: the path before '-symbol.json'")
+def add_model_options(parser, purpose="checkpoint to speed up", name="--model"):
+    """Options that say which checkpoint is read; `name` is what the script calls it beside ``-m``."""
+    parser.add_argument("-m", name, dest="model", required=True, metavar="PREFIX",
+                        help=purpose + ": the path before '-symbol.json'")
     parser.add_argument("--load-epoch", type=_epoch, default=None, metavar="N",
                         help="its epoch (default: 1, or the newest where there is no 1)")
     parser.add_argument("-g", "--gpus", default=None, metavar="IDS",
                         help="GPUs, as '0,1' (default: CPU; decompositions run on the CPU in any case)")
-    parser.add_argument("--input-shape", type=_input_shape, action="append", default=[], metavar="[NAME:]C,H,W",
+    parser.add_argument("--input-shape", "--image-shape", type=_input_shape, action="append", default=[], metavar="[NAME:]C,H,W",
                         help="shape of an input without the batch, once for every input (default: read from the "
                              "checkpoint where a fully connected layer pins it, else 3,224,224)")
 
@@ -25,6 +25,17 @@ def add_output_options(parser):
                         help="checkpoint to write, as epoch 1 (default: %(default)s)")
     parser.add_argument("--force", action="store_true", help="allow --save-model to be the prefix that is read")
     parser.add_argument("--json", action="store_true", help="print results as JSON")
+
+
+def add_job_options(parser):
+    """Options of a job that may have several workers."""
+    from accnn import distributed
+
+    parser.add_argument("--kv-store", choices=distributed.STORES, default="local",
+                        help="dist_sync: one of several workers started by launch.py (default: %(default)s)")
+    parser.add_argument("--worker-timeout", type=float, default=None, metavar="SECONDS",
+                        help="a worker that waits longer for the others ends the job (default: five times its longest "
+                             "step, at least 60)")
 
 
 def add_planning_options(parser):

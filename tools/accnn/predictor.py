@@ -41,11 +41,13 @@ class Predictor:
         shapes = {name: (batch_size,) + tuple(input_shapes[name]) for name in self.inputs}
         infer_shapes(model, input_shapes)  # Module would copy a parameter whose shape does not fit
         inferred = dict(zip(symbol.list_arguments(), symbol.infer_shape(**shapes)[0]))
+        self._labels = [mx.io.DataDesc(name, inferred[name]) for name in labels]
+        self._devices = len(context) if isinstance(context, list) else 1
         self._module = mx.mod.Module(symbol, self.inputs, labels, context=context or mx.cpu())
         kind = _dtype(model)
         # Labels are bound although nothing feeds them: without their shapes Module warns.
         self._module.bind([mx.io.DataDesc(name, shape, kind) for name, shape in shapes.items()],
-                          [mx.io.DataDesc(name, inferred[name]) for name in labels] or None, for_training=False)
+                          self._labels or None, for_training=False)
         self._module.set_params(model.arg_params, model.aux_params, allow_extra=True)
         self.output_shapes = dict(self._module.output_shapes)
 
@@ -55,15 +57,27 @@ class Predictor:
         Parameters
         ----------
         *arrays : mx.nd.NDArray
-            One for each of :attr:`inputs`, of the bound batch size.
+            One for each of :attr:`inputs`. Another number of rows than before binds anew, which takes a moment.
 
         Returns
         -------
         list of mx.nd.NDArray
             MXNet computes in the background: reading one waits. The next pass overwrites them.
         """
+        size = len(arrays[0])
+        if size != self._module.data_shapes[0].shape[0]:
+            self._resize(size)
         self._module.forward(mx.io.DataBatch(list(arrays)), is_train=False)
         return self._module.get_outputs()
+
+    def can_take(self, size):
+        """Whether a batch of `size` can be shared among the devices."""
+        return size >= self._devices
+
+    def _resize(self, size):
+        resized = [[mx.io.DataDesc(entry.name, (size,) + tuple(entry.shape[1:]), entry.dtype) for entry in entries]
+                   for entries in (self._module.data_shapes, self._labels)]
+        self._module.reshape(resized[0], resized[1] or None)
 
 
 def contexts(gpus):

@@ -1,0 +1,150 @@
+"""Images of a RecordIO file as batches for a network: every record exactly once, by MXNet's ImageRecordIter."""
+import contextlib
+from dataclasses import dataclass, field
+from typing import Tuple
+
+from accnn.compat import mx
+from accnn.data.records import part_range
+from accnn.errors import AccnnError
+from accnn.graph.ir import reason
+
+CHANNELS = "rgb"
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What becomes of a picture before the network sees it.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (channels, height, width) of what the network gets: a crop from the middle.
+    mean, std : tuple of float
+        Subtracted from, then dividing, the pixels 0..255, in the order red, green, blue.
+    resize : int
+        Length in pixels to which the shorter side is scaled before the crop; 0 leaves it.
+    threads : int
+        Decoding threads; MXNet takes at most half of the cores.
+    """
+
+    shape: Tuple[int, ...]
+    mean: Tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: Tuple[float, ...] = (1.0, 1.0, 1.0)
+    resize: int = 0
+    threads: int = 4
+
+    def __post_init__(self):
+        if len(self.shape) != 3 or self.shape[0] not in (1, 3, 4):
+            raise AccnnError("images have 1, 3 or 4 channels, a height and a width, as in 3,224,224; not %s"
+                             % ",".join(map(str, self.shape)))
+        colours = min(self.shape[0], 3)
+        for option, values in (("--rgb-mean", self.mean), ("--rgb-std", self.std)):
+            if len(values) != colours and any(value != values[0] for value in values):
+                raise AccnnError("%s has %d values, but the network takes %d: give one for every channel"
+                                 % (option, len(values), colours))
+        if not all(value > 0 for value in self.std):
+            raise AccnnError("--rgb-std must be above 0: pixels are divided by it")
+
+    def iterator_arguments(self):
+        """dict: the arguments of ImageRecordIter that say the same."""
+        said = {"data_shape": self.shape, "preprocess_threads": self.threads, "resize": self.resize or -1}
+        colours = min(self.shape[0], 3)
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            full = tuple(values) if len(values) == colours else (values[0],) * colours
+            said.update(("%s_%s" % (name, channel), value) for channel, value in zip(CHANNELS, full))
+        return said
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some images of a file.
+
+    Attributes
+    ----------
+    images : mx.nd.NDArray of shape (batch, channels, height, width)
+        Rows from `size` on are no images, and may hold anything.
+    labels : ndarray of shape (size,)
+    first : int
+        Number of the first record in the file.
+    """
+
+    images: object
+    labels: object = field(repr=False)
+    first: int = 0
+
+    @property
+    def size(self):
+        """int: rows that are images."""
+        return len(self.labels)
+
+
+def read_images(records, preprocessing, batch_size, part=0, parts=1, limit=None):
+    """Yield every record of a part of a file exactly once, in the order of the file.
+
+    Parameters
+    ----------
+    records : Records
+    preprocessing : Preprocessing
+    batch_size : int
+    part, parts : int
+        Read the `part`-th of `parts` shares.
+    limit : int, optional
+        Stop after the first so many records of the file.
+
+    Yields
+    ------
+    Batch
+        `images` of the last one has rows that are no images. The next batch overwrites them.
+
+    Raises
+    ------
+    AccnnError
+        A record holds no image; names it.
+    """
+    mine = part_range(len(records), part, parts)
+    first, end = mine.start, min(mine.stop, len(records) if limit is None else limit)
+    # A new iterator for every pass that neither wraps round nor is reset: MXNet's then gives each record once, and
+    # the rest of its last batch is memory it did not write. A second prefetched batch would never be freed.
+    with iterator(records, preprocessing, batch_size, part, parts, round_batch=False, prefetch_buffer=1) as batches:
+        while first < end:
+            size = min(batch_size, end - first)
+            batch = next_batch(batches, records)
+            yield Batch(batch.data[0], records.labels[first:first + size], first)
+            first += size
+
+
+@contextlib.contextmanager
+def iterator(records, preprocessing, batch_size, part=0, parts=1, **arguments):
+    """Yield MXNet's ImageRecordIter over a part of a file."""
+    with records.index_file() as index:
+        try:
+            made = mx.io.ImageRecordIter(path_imgrec=records.path, path_imgidx=index, batch_size=batch_size,
+                                         num_parts=parts, part_index=part, verbose=False,
+                                         **dict(preprocessing.iterator_arguments(), **arguments))
+        except mx.base.MXNetError as error:
+            raise AccnnError("%s cannot be read as images of shape %s (%s)" % (
+                records.path, ",".join(map(str, preprocessing.shape)), reason(error))) from error
+        yield made
+
+
+def next_batch(batches, records):
+    """Return the next batch of an iterator over `records`, or say which record it cannot read."""
+    try:
+        return next(batches)
+    except mx.base.MXNetError as error:
+        raise _unreadable(records, error) from error
+    except StopIteration as error:
+        raise AccnnError("%s gave fewer images than it holds records: pack it again" % records.path) from error
+
+
+def _unreadable(records, error):
+    """The sentence for the first record that is no image."""
+    with contextlib.closing(mx.recordio.MXRecordIO(records.path, "r")) as reader:
+        for number in range(len(records)):
+            _, content = mx.recordio.unpack(reader.read())
+            try:
+                mx.image.imdecode(content).wait_to_read()
+            except (mx.base.MXNetError, ValueError, TypeError):
+                return AccnnError("record %d of %s is no image (it has %d bytes): pack the images again"
+                                  % (number, records.path, len(content)))
+    return AccnnError("the images of %s cannot be read: %s" % (records.path, reason(error)))

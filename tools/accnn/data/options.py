@@ -1,0 +1,77 @@
+"""Command-line options that say which images are read and how, under the names of MXNet's classic scripts."""
+from accnn.errors import AccnnError
+
+
+def add_preprocessing_options(parser, batch_size):
+    """Options that say what becomes of a picture, with `batch_size` as the default."""
+    parser.add_argument("--rgb-mean", type=_numbers, default=(0.0, 0.0, 0.0), metavar="R,G,B",
+                        help="subtracted from pixels 0..255 (default: 0,0,0)")
+    parser.add_argument("--rgb-std", type=_numbers, default=(1.0, 1.0, 1.0), metavar="R,G,B",
+                        help="pixels are then divided by it (default: 1,1,1)")
+    parser.add_argument("--resize", type=_count, default=0, metavar="N",
+                        help="scale the shorter side to N pixels before the crop (default: leave it)")
+    parser.add_argument("--batch-size", type=_positive, default=batch_size, metavar="N", help="default: %(default)s")
+    parser.add_argument("--data-nthreads", type=_positive, default=4, metavar="N",
+                        help="decoding threads, of which MXNet takes at most half the cores (default: %(default)s)")
+
+
+def image_input(model, given):
+    """The single input of an image network.
+
+    Parameters
+    ----------
+    model : Model
+    given : dict
+        What ``--image-shape`` said, see :func:`accnn.options.input_shapes`.
+
+    Returns
+    -------
+    shapes : dict of str to tuple of int
+        With one item.
+    assumed : list of str
+        That item's name when nothing says its size.
+
+    Raises
+    ------
+    AccnnError
+        The network has several inputs, or one that is no image.
+    """
+    from accnn.graph.inputs import input_names, resolve_input_shapes
+
+    names, _ = input_names(model, given)
+    if len(names) != 1:
+        raise AccnnError("%s has the inputs %s: images can be fed to networks with one input only"
+                         % (model.prefix, ", ".join(names) or "(none)"))
+    shapes, assumed = resolve_input_shapes(model, given)
+    if len(shapes.get(names[0], ())) != 3:
+        raise AccnnError("the input %s of %s has the shape %s, which is no image: give --image-shape C,H,W"
+                         % (names[0], model.prefix, shapes.get(names[0], "(unknown)")))
+    return shapes, assumed
+
+
+def preprocessing(args, shape):
+    """Preprocessing that the options of :func:`add_preprocessing_options` describe, for images of `shape`."""
+    from accnn.data.images import Preprocessing
+
+    return Preprocessing(shape, args.rgb_mean, args.rgb_std, args.resize, args.data_nthreads)
+
+
+def _numbers(text):
+    return tuple(float(number) for number in text.split(","))
+
+
+def _count(text):
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
+
+
+def _positive(text):
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+_numbers.__name__, _count.__name__, _positive.__name__ = "numbers", "count", "positive number"

@@ -1,0 +1,173 @@
+"""The steps of score.py: checks, one pass, the report."""
+import json
+import time
+from dataclasses import dataclass
+
+from accnn import options, output
+from accnn.cli import Progress, say
+from accnn.data.images import read_images
+from accnn.data.options import image_input, preprocessing
+from accnn.data.records import open_records, part_range
+from accnn.errors import AccnnError
+from accnn.files import written_whole
+from accnn.graph.checkpoint import load_model
+from accnn.predictor import Predictor, contexts
+from accnn.scoring import report
+from accnn.scoring.fidelity import FidelityTally, check_same_outputs
+from accnn.scoring.heads import class_head
+from accnn.scoring.passes import answers, speeds
+from accnn.scoring.tally import PairTally, Tally, check_finite
+
+_DEFAULT_TOP = (1, 5)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network to be scored."""
+
+    model: object
+    input_shapes: dict
+    head: object
+    predictor: Predictor
+
+
+def run(args, job):
+    """Do what the options of score.py say, as one worker of `job`.
+
+    Raises
+    ------
+    AccnnError
+    """
+    _check(args)
+    records = open_records(args.data_val, args.data_val_idx)
+    subjects = _subjects(args, records)
+    how = preprocessing(args, next(iter(subjects[0].input_shapes.values())))
+    started = time.perf_counter()
+    tallies, pair = (_fidelity if args.fidelity else _count)(args, job, records, how, subjects)
+    seconds = time.perf_counter() - started
+    found = _report(args, subjects, tallies, pair)
+    found["data"] = {"file": args.data_val, "images": tallies[0].images, "image_shape": list(how.shape),
+                     "batch_size": args.batch_size, "workers": job.workers}
+    if job.leads:
+        found["images_per_second"] = _speeds(args, records, how, subjects, tallies[0].images, seconds)
+        if args.confusion:
+            _write_confusion(args.confusion, tallies[0].confusion)
+            found["confusion"] = args.confusion
+        print(json.dumps(found, indent=2) if args.json else "\n".join(report.table(found)))
+
+
+def _check(args):
+    if args.fidelity and not args.baseline:
+        raise AccnnError("--fidelity compares with a baseline: give --baseline PREFIX")
+    if args.fidelity and (args.output or args.confusion or args.per_class or args.top_k):
+        raise AccnnError("--fidelity reads no labels: leave out --output, --top-k, --per-class and --confusion")
+    if args.max_num_examples is not None and args.max_num_examples < 1:
+        raise AccnnError("--max-num-examples must be at least 1")
+    if args.confusion:
+        output.check_config("--confusion", args.model, args.confusion)
+
+
+def _subjects(args, records):
+    """The model, and the baseline where there is one."""
+    models = [options.open_model(args)]
+    if args.baseline:
+        models.append(load_model(args.baseline, args.baseline_epoch))
+    subjects = []
+    for model in models:
+        given = _same_shape(subjects) if subjects else options.input_shapes(args)
+        shapes, assumed = image_input(model, given)
+        if assumed:
+            say("nothing says the size of the input of %s: %s is assumed, give --image-shape"
+                % (model.prefix, ",".join(map(str, shapes[assumed[0]]))))
+        head = None if args.fidelity else class_head(model, shapes, args.output)
+        if head:
+            records.check_classes(head.classes)
+        symbol = head.symbol(model) if head else None
+        subjects.append(Subject(model, shapes, head, Predictor(model, shapes, args.batch_size, contexts(args.gpus),
+                                                               symbol)))
+    _check_pair(args, subjects)
+    return subjects
+
+
+def _same_shape(subjects):
+    return {None: next(iter(subjects[0].input_shapes.values()))}
+
+
+def _check_pair(args, subjects):
+    if len(subjects) < 2:
+        return
+    after, before = subjects
+    if args.fidelity:
+        check_same_outputs(after.predictor, before.predictor, (after.model.prefix, before.model.prefix))
+    elif after.head.classes != before.head.classes:
+        raise AccnnError("%s scores %d classes and the baseline %s scores %d: only networks with the same classes can "
+                         "be compared" % (after.model.prefix, after.head.classes, before.model.prefix,
+                                          before.head.classes))
+
+
+def _count(args, job, records, how, subjects):
+    tallies = [Tally(subject.head, _top_k(args, subject.head), bool(args.confusion)) for subject in subjects]
+    pair = PairTally() if len(subjects) == 2 else None
+    for batch, outputs in _pass(args, job, records, how, subjects):
+        labels, best = batch.labels.astype(int), []
+        for subject, tally, (scores,) in zip(subjects, tallies, outputs):
+            check_finite(scores, subject.head.name, subject.model, batch.first)
+            best.append(tally.add(scores, labels))
+        if pair:
+            pair.add(*best, labels)
+    return [tally.summed(job) for tally in tallies], pair and pair.summed(job)
+
+
+def _fidelity(args, job, records, how, subjects):
+    tally = FidelityTally(subjects[0].predictor.output_shapes)
+    for batch, outputs in _pass(args, job, records, how, subjects):
+        for subject, some in zip(subjects, outputs):
+            for name, values in zip(tally.outputs, some):
+                check_finite(values, name, subject.model, batch.first)
+        tally.add(*outputs, batch.size)
+    return [tally.summed(job)], None
+
+
+def _pass(args, job, records, how, subjects):
+    """Yield what :func:`answers` does for this worker's share, telling progress."""
+    count = min(len(records), args.max_num_examples or len(records))
+    mine = part_range(len(records), job.rank, job.workers)
+    progress = Progress("scoring", max(0, min(mine.stop, count) - mine.start))
+    batches = read_images(records, how, args.batch_size, job.rank, job.workers, count)
+    done, started = 0, time.perf_counter()
+    for batch, outputs in answers([subject.predictor for subject in subjects], batches):
+        yield batch, outputs
+        done += batch.size
+        progress(done, "images, %.0f images/s" % (done / (time.perf_counter() - started)))
+        job.advanced()
+    progress.close()
+
+
+def _top_k(args, head):
+    asked = args.top_k or tuple(k for k in _DEFAULT_TOP if k == 1 or k < head.classes)
+    if max(asked) > head.classes:
+        raise AccnnError("--top-k %d: the output %s has only %d classes" % (max(asked), head.name, head.classes))
+    return asked
+
+
+def _report(args, subjects, tallies, pair):
+    if args.fidelity:
+        return {"fidelity": report.fidelity_report(tallies[0])}
+    reports = [report.model_report(subject.model.prefix, subject.model.epoch, tally)
+               for subject, tally in zip(subjects, tallies)]
+    found = dict(zip(("model", "baseline"), reports))
+    if pair:
+        found["paired"] = report.pair_report(*reports, pair)
+    if args.per_class:
+        found["per_class"] = report.class_report(tallies)
+    return found
+
+
+def _speeds(args, records, how, subjects, images, seconds):
+    decoding, networks = speeds([subject.predictor for subject in subjects], records, how, args.batch_size, seconds)
+    return dict({"pass": images / seconds, "decoding": decoding}, **dict(zip(("model", "baseline"), networks)))
+
+
+def _write_confusion(path, confusion):
+    with written_whole(path) as temporary, open(temporary, "w") as handle:
+        handle.writelines(",".join(map(str, row)) + "\n" for row in confusion.tolist())

@@ -1,0 +1,65 @@
+"""How far the outputs of two networks are apart: for networks without classes, such as detectors."""
+import numpy as np
+
+from accnn.errors import AccnnError
+
+
+class FidelityTally:
+    """Relative error of every output against the baseline's, over all images.
+
+    Parameters
+    ----------
+    outputs : list of str
+
+    Attributes
+    ----------
+    squares : ndarray of shape (2, outputs), float64
+        Sums of squares: of the difference, and of the baseline's output.
+    """
+
+    def __init__(self, outputs):
+        self.outputs, self.images = list(outputs), 0
+        self.squares = np.zeros((2, len(self.outputs)))
+
+    def add(self, after, before, size):
+        """Count one batch.
+
+        Parameters
+        ----------
+        after, before : list of ndarray
+            Outputs of the accelerated network and of the baseline.
+        size : int
+            Images in the batch.
+        """
+        self.images += size
+        for position, (new, old) in enumerate(zip(after, before)):
+            old = old.astype(np.float64)
+            self.squares[:, position] += np.square(new - old).sum(), np.square(old).sum()
+
+    def summed(self, job):
+        """Return self, with the sums of all workers of `job`."""
+        self.images, self.squares = job.total(self.images), job.sum(self.squares)
+        return self
+
+    def relative_errors(self):
+        """dict: ||after - before|| / ||before|| by output; None where the baseline's is zero everywhere."""
+        difference, size = np.sqrt(self.squares)
+        return {name: float(d / s) if s else None for name, d, s in zip(self.outputs, difference, size)}
+
+
+def check_same_outputs(after, before, names):
+    """Refuse two models whose outputs differ in name or shape.
+
+    Parameters
+    ----------
+    after, before : Predictor
+    names : tuple of str
+        What to call them.
+    """
+    if after.output_shapes != before.output_shapes:
+        raise AccnnError("%s has the outputs %s and %s has %s: --fidelity compares a network with the one it was made "
+                         "from" % (names[0], _listed(after), names[1], _listed(before)))
+
+
+def _listed(predictor):
+    return ", ".join("%s %s" % item for item in predictor.output_shapes.items())

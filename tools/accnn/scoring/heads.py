@@ -1,0 +1,85 @@
+"""Which output of a network says the class, and in which form."""
+import difflib
+from dataclasses import dataclass
+from math import prod
+
+from accnn.errors import AccnnError
+from accnn.graph.shapes import infer_shapes
+
+PROBABILITY, LOG_PROBABILITY, SCORE = "probability", "log-probability", "score"
+_FORMS = {"SoftmaxOutput": PROBABILITY, "Softmax": PROBABILITY, "softmax": PROBABILITY,
+          "SoftmaxActivation": PROBABILITY, "log_softmax": LOG_PROBABILITY}
+_PASSING_ON = {"_copy", "identity", "Flatten", "Reshape", "Cast", "amp_cast", "BlockGrad", "squeeze"}
+
+
+@dataclass(frozen=True)
+class Head:
+    """An output of a network that scores classes.
+
+    Attributes
+    ----------
+    name : str
+        As ``symbol.list_outputs()`` says it, such as ``softmax_output``.
+    form : {'probability', 'log-probability', 'score'}
+        A score becomes a probability by a softmax over the classes.
+    classes : int
+    """
+
+    name: str
+    form: str
+    classes: int
+
+    def symbol(self, model):
+        """mx.sym.Symbol: the part of `model` that this output needs."""
+        return model.symbol.get_internals()[self.name]
+
+
+def class_head(model, input_shapes, name=None):
+    """Return the output of a model that scores classes.
+
+    Parameters
+    ----------
+    model : Model
+    input_shapes : dict of str to tuple of int
+    name : str, optional
+        An output or an operator, such as ``softmax_output`` or ``softmax``; needed where there are several outputs.
+
+    Returns
+    -------
+    Head
+
+    Raises
+    ------
+    AccnnError
+        There are several outputs and no `name`, or the output holds anything but one number for every class.
+    """
+    graph = model.graph
+    name = _output_name(model, name)
+    node = next(i for i, node in enumerate(graph.nodes) if name in (node.name + "_output", node.name + "_output0"))
+    shape = infer_shapes(model, input_shapes).get((node, 0))
+    if shape is None or shape[0] != 1 or prod(shape[1:]) != max(shape[1:], default=0) or prod(shape[1:]) < 2:
+        raise AccnnError("the output %s of %s has the shape %s for one image, which scores no classes: choose another "
+                         "with --output, or compare with --fidelity" % (name, model.prefix, shape))
+    return Head(name, _form(graph, node), prod(shape[1:]))
+
+
+def _output_name(model, asked):
+    heads = model.symbol.list_outputs()
+    if asked is None:
+        if len(heads) > 1:
+            raise AccnnError("%s has the outputs %s: say with --output which one scores the classes, or compare all "
+                             "with --fidelity" % (model.prefix, ", ".join(heads)))
+        return heads[0]
+    inside = model.symbol.get_internals().list_outputs()
+    for wanted in (asked, asked + "_output", asked + "_output0"):
+        if wanted in inside and not wanted.endswith(("_weight", "_bias")):
+            return wanted
+    near = difflib.get_close_matches(asked, inside, n=3, cutoff=0.5) or heads
+    raise AccnnError("%s has no output %r: did you mean %s?" % (model.prefix, asked, " or ".join(near)))
+
+
+def _form(graph, position):
+    node = graph.nodes[position]
+    while node.op in _PASSING_ON:
+        node = graph.nodes[node.inputs[0][0]]
+    return _FORMS.get(node.op, SCORE)

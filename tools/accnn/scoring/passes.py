@@ -1,0 +1,86 @@
+"""One pass over the images, and how fast its parts are alone."""
+import itertools
+import time
+
+from accnn.data.images import read_images
+
+_MOST_SECONDS, _LEAST_SECONDS, _SHARE = 5.0, 0.5, 0.25
+_WARM_UP = 2
+
+
+def answers(predictors, batches):
+    """Run networks over batches, decoding, computing and counting at the same time.
+
+    Parameters
+    ----------
+    predictors : list of Predictor
+    batches : iterable of Batch
+
+    Yields
+    ------
+    batch : Batch
+        Its `images` are no longer these.
+    outputs : list of list of ndarray
+        By predictor and output, cut to the images there are.
+    """
+    waiting = None
+    for batch in batches:
+        # Copies, since the next pass writes into the same arrays; nothing here waits for them to be computed.
+        started = batch, [_started(predictor, batch) for predictor in predictors]
+        if waiting:
+            yield _read(*waiting)
+        waiting = started
+    if waiting:
+        yield _read(*waiting)
+
+
+def speeds(predictors, records, preprocessing, batch_size, seconds):
+    """Images per second of decoding alone, and of every network alone.
+
+    Parameters
+    ----------
+    predictors : list of Predictor
+    records : Records
+    preprocessing : Preprocessing
+    batch_size : int
+    seconds : float
+        How long the pass over the data took; each measurement takes a quarter of that, from 0.5 to 5 s.
+
+    Returns
+    -------
+    decoding : float
+    networks : list of float
+    """
+    seconds = min(max(_SHARE * seconds, _LEAST_SECONDS), _MOST_SECONDS)
+    # Over again where the file is small: the pass would end before the clock says much.
+    batches = itertools.chain.from_iterable(
+        read_images(records, preprocessing, batch_size) for _ in itertools.repeat(None))
+    decoding = _rate(lambda: next(batches).size, seconds)
+    images = next(read_images(records, preprocessing, batch_size)).images.copy()
+    return decoding, [_rate(lambda predictor=predictor: _forward(predictor, images), seconds)
+                      for predictor in predictors]
+
+
+def _started(predictor, batch):
+    # A last batch of few images is cut, so that no time goes into rows that are none.
+    images = batch.images[:batch.size] if predictor.can_take(batch.size) else batch.images
+    return [output.copy() for output in predictor.forward(images)]
+
+
+def _read(batch, outputs):
+    return batch, [[output.asnumpy()[:batch.size] for output in some] for some in outputs]
+
+
+def _forward(predictor, images):
+    for output in predictor.forward(images):
+        output.wait_to_read()
+    return len(images)
+
+
+def _rate(step, seconds):
+    for _ in range(_WARM_UP):
+        step()
+    done, started = 0, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        done += step()
+    return done / (time.perf_counter() - started)
