@@ -1,6 +1,7 @@
 """What every script shares: how a run ends, and how progress is told."""
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import time
@@ -11,6 +12,7 @@ from accnn.versions import check_python
 INTERRUPTED = 130
 _LONGEST_COMPLAINT = 800
 _UNWINDING = 1.0
+_BAR = 20  # characters of a progress bar
 _LIBRARIES = ("mxnet", "numpy", "scipy", "threadpoolctl", "cv2", "sklearn")
 
 
@@ -124,14 +126,15 @@ def say(sentence):
 class Progress:
     """A counter line on stderr for a step that may take longer than a second.
 
-    Silent until the step has run `patience` seconds; rewrites one line on a terminal, prints
-    at most one line every `every` seconds elsewhere.
+    Silent until the step has run `patience` seconds; on a terminal rewrites one line, with a bar and the time left,
+    elsewhere prints at most one line every `every` seconds. Steps before `first` were made by an earlier run.
     """
 
-    def __init__(self, title, total, patience=1.0, every=5.0):
-        self.title, self.total = title, total
+    def __init__(self, title, total, patience=1.0, every=5.0, first=0):
+        self.title, self.total, self.first = title, total, first
         self.started = time.monotonic()
-        self.every = 0.1 if sys.stderr.isatty() else every
+        self.terminal = sys.stderr.isatty()
+        self.every = 0.1 if self.terminal else every
         self.next_report = self.started + patience
         self.shown = False
 
@@ -141,18 +144,32 @@ class Progress:
         if now < self.next_report:
             return
         self.next_report = now + self.every
-        self._show("%s: %d of %d %s" % (self.title, done, self.total, what))
+        bar = "[%s] " % "".join("#" if i < _BAR * done // max(self.total, 1) else "-" for i in range(_BAR))
+        line = "%s: %s%d of %d %s%s" % (self.title, bar if self.terminal else "", done, self.total, what,
+                                        self._left(now, done))
+        self._show(line.rstrip())
 
     def close(self):
         """End the line, if one was shown."""
-        if self.shown and sys.stderr.isatty():
+        if self.shown and self.terminal:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
 
+    def _left(self, now, done):
+        """How long the rest takes at the pace so far."""
+        if done <= self.first or now == self.started:
+            return ""
+        seconds = int((self.total - done) * (now - self.started) / (done - self.first))
+        clock = "%d:%02d" % divmod(seconds, 60) if seconds < 3600 else "%d:%02d:%02d" % (
+            seconds // 3600, seconds % 3600 // 60, seconds % 60)
+        return ", %s left" % clock
+
     def _show(self, line):
         self.shown = True
-        if sys.stderr.isatty():
-            sys.stderr.write("\r\x1b[K" + line)
+        if self.terminal:
+            # A line longer than the terminal would not be rewritten but repeated.
+            width = shutil.get_terminal_size().columns - 1
+            sys.stderr.write("\r\x1b[K" + line[:width])
             sys.stderr.flush()
         else:
             say(line)

@@ -14,7 +14,8 @@ def add_model_options(parser, purpose="checkpoint to speed up", name="--model"):
                         help="its epoch (default: 1, or the newest where there is no 1)")
     parser.add_argument("-g", "--gpus", default=None, metavar="IDS",
                         help="GPUs, as '0,1' (default: CPU; decompositions run on the CPU in any case)")
-    parser.add_argument("--input-shape", "--image-shape", type=_input_shape, action="append", default=[], metavar="[NAME:]C,H,W",
+    parser.add_argument("--input-shape", "--image-shape", type=_input_shape, action="append", default=[],
+                        metavar="[NAME:]C,H,W",
                         help="shape of an input without the batch, once for every input (default: read from the "
                              "checkpoint where a fully connected layer pins it, else 3,224,224)")
 

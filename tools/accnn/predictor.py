@@ -48,8 +48,12 @@ class Predictor:
         # Labels are bound although nothing feeds them: without their shapes Module warns.
         self._module.bind([mx.io.DataDesc(name, shape, kind) for name, shape in shapes.items()],
                           self._labels or None, for_training=False)
-        self._module.set_params(model.arg_params, model.aux_params, allow_extra=True)
+        self.set_parameters(model)
         self.output_shapes = dict(self._module.output_shapes)
+
+    def set_parameters(self, model):
+        """Take over the parameters of a model with the same network."""
+        self._module.set_params(model.arg_params, model.aux_params, allow_extra=True)
 
     def forward(self, *arrays):
         """Start a forward pass and return its outputs.

@@ -159,7 +159,7 @@ def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, also=None):
         for path, content in zip(text_files, texts.values()):
             with open(path, "w", encoding="utf-8") as handle:
                 handle.write(content)
-        _write_params(params_file, arrays, params_path(prefix, epoch))
+        write_arrays(params_file, arrays, params_path(prefix, epoch))
 
 
 def _read_symbol(path):
@@ -200,16 +200,27 @@ def _refuse_name(prefix):
         raise AccnnError("%r is no UTF-8 name, which MXNet needs: rename the file" % prefix) from error
 
 
-def _read_params(path):
+def read_arrays(path):
+    """Return the arrays of a file that ``mx.nd.save`` wrote: a dict by name, or a list.
+
+    Raises
+    ------
+    AccnnError
+        The file is missing, cut short or of another kind.
+    """
     check_whole(path)
     try:
-        arrays = mx.nd.load(path)
+        return mx.nd.load(path)
     except mx.base.MXNetError as error:
         if "is_np_shape" in str(error):
             raise AccnnError("%s was saved in NumPy mode (npx.set_np): load the network there, reset_np(), and save it "
                              "again" % path) from error
         raise AccnnError("%s is no complete parameter file (%s): save or copy the checkpoint again"
                          % (path, reason(error))) from error
+
+
+def _read_params(path):
+    arrays = read_arrays(path)
     if arrays == []:  # what MXNet makes of a file without parameters
         return {}, {}
     if not isinstance(arrays, dict) or not all(key.startswith(("arg:", "aux:")) for key in arrays):
@@ -232,7 +243,14 @@ def _refuse_non_finite(path, key, array):
                              % (path, key[4:]))
 
 
-def _write_params(path, arrays, named):
+def write_arrays(path, arrays, named):
+    """Write a dict of arrays to `path`, a temporary file for what errors call `named`.
+
+    Raises
+    ------
+    AccnnError
+        The disk did not take all of it.
+    """
     try:
         mx.nd.save(path, arrays)
     except mx.base.MXNetError as error:

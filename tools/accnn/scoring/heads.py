@@ -2,6 +2,7 @@
 import difflib
 from dataclasses import dataclass
 from math import prod
+from typing import Optional
 
 from accnn.errors import AccnnError
 from accnn.graph.shapes import infer_shapes
@@ -23,11 +24,17 @@ class Head:
     form : {'probability', 'log-probability', 'score'}
         A score becomes a probability by a softmax over the classes.
     classes : int
+    node : int or None
+        Position in the graph of the operator it is the output of.
+    source : int or None
+        Position of the operator that gave it its form: before any that only passes on, such as Flatten.
     """
 
     name: str
     form: str
     classes: int
+    node: Optional[int] = None
+    source: Optional[int] = None
 
     def symbol(self, model):
         """mx.sym.Symbol: the part of `model` that this output needs."""
@@ -60,7 +67,8 @@ def class_head(model, input_shapes, name=None):
     if shape is None or shape[0] != 1 or prod(shape[1:]) != max(shape[1:], default=0) or prod(shape[1:]) < 2:
         raise AccnnError("the output %s of %s has the shape %s for one image, which scores no classes: choose another "
                          "with --output, or compare with --fidelity" % (name, model.prefix, shape))
-    return Head(name, _form(graph, node), prod(shape[1:]))
+    source = _source(graph, node)
+    return Head(name, _FORMS.get(graph.nodes[source].op, SCORE), prod(shape[1:]), node, source)
 
 
 def _output_name(model, asked):
@@ -78,8 +86,7 @@ def _output_name(model, asked):
     raise AccnnError("%s has no output %r: did you mean %s?" % (model.prefix, asked, " or ".join(near)))
 
 
-def _form(graph, position):
-    node = graph.nodes[position]
-    while node.op in _PASSING_ON:
-        node = graph.nodes[node.inputs[0][0]]
-    return _FORMS.get(node.op, SCORE)
+def _source(graph, position):
+    while graph.nodes[position].op in _PASSING_ON:
+        position = graph.nodes[position].inputs[0][0]
+    return position

@@ -1,0 +1,140 @@
+"""Shuffled, augmented training images in an order that depends on the seed alone, not on the number of workers."""
+import contextlib
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from accnn.compat import mx
+from accnn.data.images import iterator, next_batch
+from accnn.data.records import part_range
+from accnn.errors import AccnnError
+
+MOST_SHARDS = 8
+_SEEDS = 2 ** 31 - 1
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes to training images, named as ImageRecordIter names them.
+
+    Attributes
+    ----------
+    rand_crop, rand_mirror : bool
+        Else the crop is from the middle, and nothing is mirrored.
+    pad, fill_value : int
+        Pixels added on every side before the crop, and their value 0..255.
+    random_h, random_s, random_l : int
+        Largest change of hue (0..180), saturation and lightness (0..255).
+    max_rotate_angle : int
+        Degrees.
+    random_resized_crop : bool
+        Crop a random share of the area, from `min_random_area` to `max_random_area`, at an aspect ratio changed by
+        up to `max_aspect_ratio`.
+    """
+
+    rand_crop: bool = True
+    rand_mirror: bool = True
+    pad: int = 0
+    fill_value: int = 127
+    random_h: int = 0
+    random_s: int = 0
+    random_l: int = 0
+    max_rotate_angle: int = 0
+    random_resized_crop: bool = False
+    min_random_area: float = 1.0
+    max_random_area: float = 1.0
+    max_aspect_ratio: float = 0.0
+
+    def iterator_arguments(self):
+        """dict: the arguments of ImageRecordIter that say the same."""
+        return asdict(self)
+
+
+class TrainingStream:
+    """The training images of every epoch.
+
+    The records are dealt into shards, each read by an iterator of its own, and every batch takes as many images from
+    each. Workers share the shards, so one worker with a batch of B sees in every step what two with B/2 see together.
+
+    Parameters
+    ----------
+    records : Records
+    preprocessing : Preprocessing
+    augmentation : Augmentation
+    batch_size : int
+        Of this worker.
+    seed : int
+    rank, workers : int
+    limit : int, optional
+        Images an epoch, of all workers.
+
+    Attributes
+    ----------
+    steps : int
+        Batches an epoch; images that fill no batch wait for another epoch's order.
+
+    Raises
+    ------
+    AccnnError
+        There are fewer images than one batch of all workers takes.
+    """
+
+    def __init__(self, records, preprocessing, augmentation, batch_size, seed=0, rank=0, workers=1,
+                 limit=None):
+        self.batch_size, self._records, self._augmentation, self._seed = batch_size, records, augmentation, seed
+        self._shards = _shards(len(records), batch_size * workers, workers)
+        self.steps = _steps(len(records), batch_size * workers, self._shards)
+        if not self.steps:
+            raise AccnnError("%s holds %d images, fewer than a batch of %d: choose a smaller --batch-size"
+                             % (records.path, len(records), batch_size * workers))
+        if limit is not None:
+            self.steps = max(1, min(self.steps, limit // (batch_size * workers)))
+        each = self._shards // workers
+        self._mine = range(rank * each, (rank + 1) * each)
+        self._preprocessing = replace(preprocessing, threads=max(1, preprocessing.threads // each))
+
+    def epoch(self, number, skip=0):
+        """Yield (images, labels) for every step of an epoch.
+
+        Parameters
+        ----------
+        number : int
+            The same number gives the same images.
+        skip : int
+            Steps to leave out at the beginning.
+
+        Yields
+        ------
+        images : mx.nd.NDArray of shape (batch_size, channels, height, width)
+        labels : mx.nd.NDArray of shape (batch_size,)
+            The next step may overwrite both.
+        """
+        with contextlib.ExitStack() as stack:
+            shards = [stack.enter_context(self._iterator(number, shard)) for shard in self._mine]
+            for step in range(self.steps):
+                batches = [next_batch(shard, self._records) for shard in shards]
+                if step >= skip:
+                    yield _joined([batch.data[0] for batch in batches]), _joined([batch.label[0] for batch in batches])
+
+    def _iterator(self, number, shard):
+        seed = int(np.random.SeedSequence([self._seed, number, shard]).generate_state(1)[0]) % _SEEDS
+        return iterator(self._records, self._preprocessing, self.batch_size // len(self._mine), shard, self._shards,
+                        shuffle=True, seed=seed, seed_aug=seed, round_batch=False, prefetch_buffer=1,
+                        **self._augmentation.iterator_arguments())
+
+
+def _shards(count, batch_size, workers):
+    """The largest number of shards, up to 8, that workers can share without losing a step."""
+    fitting = [shards for shards in range(workers, MOST_SHARDS + 1, workers)
+               if MOST_SHARDS % shards == 0 and batch_size % shards == 0 and
+               _steps(count, batch_size, shards) == count // batch_size]
+    return max(fitting, default=workers)
+
+
+def _steps(count, batch_size, shards):
+    smallest = min(len(part_range(count, shard, shards)) for shard in range(shards))
+    return smallest // (batch_size // shards)
+
+
+def _joined(arrays):
+    return arrays[0] if len(arrays) == 1 else mx.nd.concat(*arrays, dim=0)

@@ -1,0 +1,200 @@
+"""The steps of fine_tune.py: checks, a run, the report."""
+import json
+import os
+import zlib
+
+import numpy as np
+
+from accnn import options, output
+from accnn.cli import say
+from accnn.data.images import read_images
+from accnn.data.options import image_input, preprocessing
+from accnn.data.records import open_records
+from accnn.data.stream import TrainingStream
+from accnn.errors import AccnnError
+from accnn.graph.checkpoint import epochs, load_model, params_path, symbol_path
+from accnn.predictor import Predictor, contexts
+from accnn.scoring.heads import class_head
+from accnn.scoring.passes import answers
+from accnn.scoring.tally import Tally
+from accnn.training import diary, optimizer, resume
+from accnn.training.classifier import with_classes
+from accnn.training.frozen import frozen_parameters
+from accnn.training.keeping import Keeper
+from accnn.training.objective import Distillation
+from accnn.training.options import augmentation, check
+from accnn.training.run import Run
+from accnn.training.schedule import scheduler
+from accnn.training.teacher import Teacher
+from accnn.training.trainer import Trainer
+
+
+def run(args, job):
+    """Do what the options of fine_tune.py say, as one worker of `job`.
+
+    Raises
+    ------
+    AccnnError
+    """
+    check(args)
+    _check_prefix(args, job)
+    model, shapes, head = _subject(args)
+    train = open_records(args.data_train, args.data_train_idx)
+    val = open_records(args.data_val, args.data_val_idx) if args.data_val else None
+    for records in filter(None, (train, val)):
+        records.check_classes(head.classes)
+    how = preprocessing(args, next(iter(shapes.values())))
+    stream = TrainingStream(train, how, augmentation(args), args.batch_size, args.seed, job.rank, job.workers,
+                            args.num_examples)
+    settings = _settings(args, job, train)
+    begun = _begun(args, model, settings)
+    trainer = _trainer(args, job, model, shapes, head, stream)
+    keeper = Keeper(args.model_prefix, settings, args.save_period, job.leads)
+    going = Run(trainer, stream, keeper, job, args.num_epochs, head.classes, save_every=args.save_every)
+    if val:
+        going.validate = _validator(args, job, model, shapes, head, val, how)
+    if begun:
+        going.resume(*begun)
+    _agree(job, going)
+    entries = going.go()
+    if job.leads:
+        _report(args, keeper, entries, model)
+
+
+def _check_prefix(args, job):
+    output.check_folder("--model-prefix", args.model_prefix)
+    keeper = Keeper(args.model_prefix)
+    written = {os.path.realpath(symbol_path(prefix)) for prefix in (keeper.prefix, keeper.best_prefix)}
+    for option, prefix in (("--pretrained-model", args.model), ("--teacher", args.teacher)):
+        if prefix and os.path.realpath(symbol_path(prefix)) in written:
+            raise AccnnError("--model-prefix %s would overwrite %s %s: choose another prefix"
+                             % (args.model_prefix, option, prefix))
+    there = [path for prefix in (keeper.prefix, keeper.best_prefix) for path in
+             [symbol_path(prefix)] + [params_path(prefix, epoch) for epoch in epochs(prefix)] if os.path.exists(path)]
+    there += [resume.resume_path(args.model_prefix)] * resume.exists(args.model_prefix)
+    if there and not args.resume and not args.force and job.leads:
+        raise AccnnError("%s is there already: say --resume to go on with that run, --force to replace it, or choose "
+                         "another --model-prefix" % there[-1])
+    if there and args.force and job.leads:
+        output.say_replaced(there)
+
+
+def _subject(args):
+    """The model to train, the shape of its input, and the output that is trained."""
+    model = options.open_model(args)
+    if any(array.dtype != np.float32 for array in list(model.arg_params.values()) + list(model.aux_params.values())):
+        raise AccnnError("%s holds parameters of half or double precision: only float32 networks are fine-tuned, cast "
+                         "it first" % model.prefix)
+    shapes, assumed = image_input(model, options.input_shapes(args))
+    if assumed:
+        say("nothing says the size of the input of %s: %s is assumed, give --image-shape"
+            % (model.prefix, ",".join(map(str, shapes[assumed[0]]))))
+    head = class_head(model, shapes, args.output)
+    if args.num_classes:
+        model = with_classes(model, head, args.num_classes, args.seed)
+        head = class_head(model, shapes, args.output)
+    return model, shapes, head
+
+
+def _settings(args, job, train):
+    """dict: what a resumed run must have in common with the one it goes on with, by option."""
+    names = ["lr", "lr_schedule", "lr_step_epochs", "lr_factor", "warmup_epochs", "warmup_strategy", "optimizer", "mom",
+             "wd", "freeze", "num_classes", "num_examples", "output", "seed", "rgb_mean", "rgb_std", "resize"]
+    if args.teacher:
+        names += ["teacher", "teacher_epoch", "distill_weight", "temperature"]
+    if args.lr_schedule in ("cosine", "poly"):
+        names.append("num_epochs")
+    said = {name.replace("_", "-"): getattr(args, name) for name in names}
+    said["batch-size"] = args.batch_size * job.workers
+    said["data-train"] = "of %d records" % len(train)
+    said["augmentation"] = augmentation(args).iterator_arguments()
+    return json.loads(json.dumps(said))  # as it comes back from the file
+
+
+def _begun(args, model, settings):
+    """(arrays, note) of the run to go on with, or None."""
+    if not args.resume:
+        return None
+    if not resume.exists(args.model_prefix):
+        say("there is no %s: starting from the beginning" % resume.resume_path(args.model_prefix))
+        return None
+    arrays, note = resume.load(args.model_prefix)
+    resume.check_fits(args.model_prefix, arrays, note, model, settings)
+    return arrays, note
+
+
+def _trainer(args, job, model, shapes, head, stream):
+    frozen = frozen_parameters(model, args.freeze)
+    kind = args.lr_schedule or ("step" if args.lr_step_epochs else "constant")
+    schedule = scheduler(kind, args.lr, args.num_epochs * stream.steps,
+                         [max(1, round(epoch * stream.steps)) for epoch in args.lr_step_epochs], args.lr_factor,
+                         round(args.warmup_epochs * stream.steps), args.warmup_strategy)
+    return Trainer(model, head, shapes, args.batch_size, job, contexts(args.gpus), args.optimizer,
+                   optimizer.parameters(args.optimizer, schedule, args.mom, args.wd), frozen,
+                   _teacher(args, model, shapes, head), args.seed)
+
+
+def _teacher(args, model, shapes, head):
+    if not args.teacher or not args.distill_weight:
+        return None
+    teacher = load_model(args.teacher, args.teacher_epoch)
+    given, _ = image_input(teacher, {None: next(iter(shapes.values()))})
+    known = class_head(teacher, given, args.output)
+    if known.classes != head.classes:
+        raise AccnnError("the teacher %s knows %d classes and %s has %d: choose a teacher with the same classes"
+                         % (teacher.prefix, known.classes, model.prefix, head.classes))
+    return Teacher(teacher, known, given, args.batch_size, contexts(args.gpus),
+                   Distillation(args.distill_weight, args.temperature))
+
+
+def _validator(args, job, model, shapes, head, val, how):
+    """A function that scores a model with the network of `model` on the validation images."""
+    predictor = Predictor(model, shapes, args.batch_size, contexts(args.gpus), head.symbol(model))
+    top_k = (1, 5) if head.classes > 5 else (1,)
+
+    def validate(current):
+        predictor.set_parameters(current)
+        tally = Tally(head, top_k)
+        batches = read_images(val, how, args.batch_size, job.rank, job.workers)
+        for batch, ((scores,),) in answers([predictor], batches):
+            tally.add(scores, batch.labels.astype(int))
+            job.advanced()
+        return tally.summed(job)
+
+    return validate
+
+
+def _agree(job, going):
+    """Refuse to start where workers read different checkpoints or resume files."""
+    place = going.place.epoch * 10 ** 6 + going.place.step
+    if job.total(place) != job.workers * place:
+        raise AccnnError("the workers do not resume at the same place: give all of them the same resume file, in a "
+                         "shared folder")
+    mark = fingerprint(going.trainer.model())
+    if job.total(mark) != job.workers * mark:
+        raise AccnnError("the workers do not read the same checkpoint: give all of them the same files")
+
+
+def fingerprint(model):
+    """int: a number that other parameters hardly share."""
+    mark = 0
+    for name in sorted(model.arg_params):
+        mark = zlib.crc32(model.arg_params[name].asnumpy().tobytes(), mark)
+    return mark
+
+
+def _report(args, keeper, entries, model):
+    best = diary.best(entries)
+    found = {"epochs": [entry.as_dict() for entry in entries], "model_prefix": args.model_prefix,
+             "best": best and {"epoch": best.epoch, "prefix": keeper.best_prefix}, "log": keeper.log_path,
+             "last": {"epoch": entries[-1].epoch, "params": params_path(args.model_prefix, entries[-1].epoch)}}
+    if args.json:
+        print(json.dumps(found, indent=2))
+        return
+    print("\n".join(diary.table(entries)) + "\n")
+    print("last   %s" % found["last"]["params"])
+    if best:
+        print("best   %s, epoch %d" % (params_path(keeper.best_prefix, 0), best.epoch))
+    print("log    %s" % keeper.log_path)
+
+

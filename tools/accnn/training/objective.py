@@ -1,0 +1,90 @@
+"""What fine-tuning minimises: cross-entropy with the labels, and with the answers of a teacher."""
+from dataclasses import dataclass
+
+from accnn.compat import mx
+from accnn.scoring.heads import PROBABILITY, SCORE, Head
+
+LABEL, TEACHER = "fine_tune_label", "fine_tune_teacher"
+_LOSS, _SOFT_LOSS = "fine_tune_loss", "fine_tune_soft_loss"
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """How much a teacher says.
+
+    Attributes
+    ----------
+    weight : float
+        Share of the loss, 0..1, that is the teacher's; the labels have the rest.
+    temperature : float
+        Both networks' class scores are divided by it before the softmax.
+    """
+
+    weight: float = 0.0
+    temperature: float = 1.0
+
+
+def class_scores(model, head):
+    """mx.sym.Symbol of shape (batch, classes): what goes into the softmax of an output.
+
+    Parameters
+    ----------
+    model : Model
+    head : Head
+    """
+    graph = model.graph
+    inside = model.symbol.get_internals()
+    producer, output = head.source, 0
+    if head.form != SCORE:
+        producer, output, _ = graph.nodes[head.source].inputs[0]
+    return mx.sym.Flatten(inside[_entry_name(inside, graph.nodes[producer].name, output)])
+
+
+def training_symbol(model, head, distillation=None):
+    """The network up to its class scores, ending in the losses instead of its own head.
+
+    Parameters
+    ----------
+    model : Model
+    head : Head
+    distillation : Distillation, optional
+        Adds a second loss, (1 - w) H(y, p) + w T^2 H(q_T, p_T) in all: q_T and p_T are the teacher's and the
+        network's probabilities at temperature T. The factor T^2 keeps the size of the gradient whatever T.
+
+    Returns
+    -------
+    mx.sym.Symbol
+        First output: probabilities, of shape (batch, classes). Reads :data:`LABEL`, and :data:`TEACHER` where there is
+        a distillation.
+
+    References
+    ----------
+    G. Hinton, O. Vinyals, J. Dean. Distilling the knowledge in a neural network. 2015. Section 2.
+    """
+    scores = class_scores(model, head)
+    weight = distillation.weight if distillation else 0.0
+    loss = mx.sym.SoftmaxOutput(scores, mx.sym.Variable(LABEL), grad_scale=1.0 - weight, name=_LOSS)
+    if not weight:
+        return loss
+    # The gradient of the inner division is 1/T, so T^2 remains T for the scores. SoftmaxOutput takes a label of the
+    # shape of its input for probabilities.
+    soft = mx.sym.SoftmaxOutput(scores * (1.0 / distillation.temperature), mx.sym.Variable(TEACHER),
+                                grad_scale=weight * distillation.temperature ** 2, name=_SOFT_LOSS)
+    return mx.sym.Group([loss, soft])
+
+
+def teacher_symbol(model, head, temperature):
+    """mx.sym.Symbol of shape (batch, classes): a network's probabilities at `temperature`."""
+    return mx.sym.softmax(class_scores(model, head) * (1.0 / temperature), name="fine_tune_taught")
+
+
+def training_head(classes):
+    """Head of the first output of :func:`training_symbol`."""
+    return Head(_LOSS + "_output", PROBABILITY, classes)
+
+
+def _entry_name(inside, node, output):
+    """Name of an output of a node among the internals of a symbol."""
+    names = inside.list_outputs()
+    candidates = [node, node + "_output", node + "_output%d" % output]
+    return next(name for name in candidates[::-1] if name in names)

@@ -1,0 +1,168 @@
+"""A run of fine-tuning: epochs, their validation, and what is kept of them."""
+import math
+import time
+from collections import namedtuple
+from dataclasses import dataclass, field
+from typing import Callable, List, Optional
+
+from accnn.cli import Progress
+from accnn.errors import TargetError
+from accnn.scoring.tally import Tally
+from accnn.training import resume
+from accnn.training.diary import Entry
+from accnn.training.keeping import Keeper
+from accnn.training.objective import training_head
+
+Place = namedtuple("Place", "epoch step")
+Place.__doc__ = "The epoch, counted from 1, and the step in it that come next."
+
+
+@dataclass
+class Run:
+    """Everything a run needs; see :meth:`go`.
+
+    Attributes
+    ----------
+    trainer : Trainer
+    stream : TrainingStream
+    keeper : Keeper
+    job : Job
+    epochs : int
+    classes : int
+    validate : callable or None
+        ``validate(model)`` returns a Tally over the validation images.
+    entries : list of Entry
+        Epochs that are over.
+    place : Place
+    save_every : float
+        Seconds between two saves of the resume file inside an epoch.
+    """
+
+    trainer: object
+    stream: object
+    keeper: Keeper
+    job: object
+    epochs: int
+    classes: int
+    validate: Optional[Callable] = None
+    entries: List[Entry] = field(default_factory=list)
+    place: Place = Place(1, 0)
+    save_every: float = 600.0
+    unfinished: tuple = (0, 0, 0.0)
+
+    def go(self):
+        """Train until the last epoch is over.
+
+        Returns
+        -------
+        list of Entry
+
+        Raises
+        ------
+        TargetError
+            The loss or a parameter is no number any more; the last good epoch is kept.
+        """
+        if not self.entries:
+            self._begin()
+        for epoch in range(self.place.epoch, self.epochs + 1):
+            self._epoch(epoch)
+        return self.entries
+
+    def _begin(self):
+        started = time.monotonic()
+        self.job.advanced()
+        if self.validate:
+            entry = Entry(0, seconds=0.0, **_validation(self.validate(self.trainer.model())))
+            self.entries.append(_timed(entry, started))
+            self.keeper.keep_best(self.entries, self.trainer.model())
+
+    def _epoch(self, epoch):
+        started = time.monotonic()
+        tally, speed = self._train(epoch)
+        self.trainer.share_statistics()
+        model = self.trainer.model()
+        self._check(model, epoch)
+        entry = Entry(epoch, self.trainer.rate(), tally.loss / tally.images, tally.right[1] / tally.images,
+                      images_per_second=speed, **_validation(self.validate(model) if self.validate else None))
+        self.entries.append(_timed(entry, started))
+        self.place, self.unfinished = Place(epoch + 1, 0), (0, 0, 0.0)
+        self.keeper.keep_epoch(self.entries, model, last=epoch == self.epochs)
+        self._save()
+
+    def _train(self, epoch):
+        """Make the steps of an epoch; return the Tally of its answers and the images per second."""
+        tally = Tally(training_head(self.classes))
+        tally.images, tally.right[1], tally.loss = self.unfinished
+        first, steps = self.place.step, self.stream.steps
+        progress = Progress("epoch %d of %d, batches" % (epoch, self.epochs), steps, first=first)
+        started = saved = time.monotonic()
+        waiting = None
+        for step, (images, labels) in enumerate(self.stream.epoch(epoch, first), first):
+            answer = self.trainer.step(images, labels, epoch, step)
+            # The answer before this one is read while MXNet computes this one.
+            if waiting:
+                self._count(tally, waiting, epoch, step - 1)
+            waiting = answer
+            self.job.advanced()
+            speed = (step + 1 - first) * self.stream.batch_size * self.job.workers / (time.monotonic() - started)
+            progress(step + 1, _told(tally, speed))
+            if time.monotonic() - saved > self.save_every and step + 1 < steps:
+                self._count(tally, waiting, epoch, step)
+                waiting, saved = None, time.monotonic()
+                self.place, self.unfinished = Place(epoch, step + 1), (tally.images, tally.right[1], tally.loss)
+                self._save()
+        if waiting:
+            self._count(tally, waiting, epoch, steps - 1)
+        progress.close()
+        speed = (steps - first) * self.stream.batch_size * self.job.workers / (time.monotonic() - started)
+        return tally.summed(self.job), speed
+
+    def _count(self, tally, answer, epoch, step):
+        probabilities, labels = (array.asnumpy() for array in answer)
+        tally.add(probabilities, labels.astype(int))
+        if not math.isfinite(tally.loss):
+            raise self._diverged(epoch, "the loss is %s after batch %d" % (tally.loss, step + 1))
+
+    def _check(self, model, epoch):
+        """Refuse parameters that are no numbers: the last update of an epoch is not seen in its loss."""
+        import numpy as np
+
+        for name, array in list(model.arg_params.items()) + list(model.aux_params.items()):
+            if not np.isfinite(array.asnumpy()).all():
+                raise self._diverged(epoch, "the parameter %s holds NaN or infinity" % name)
+
+    def _diverged(self, epoch, what):
+        return TargetError("fine-tuning diverged in epoch %d (%s, learning rate %.3g): lower --lr or add "
+                           "--warmup-epochs; %s" % (epoch, what, self.trainer.rate(), self.keeper.told()))
+
+    def _save(self):
+        if self.job.leads:
+            note = {"place": list(self.place), "unfinished": list(self.unfinished), "updates": self.trainer.updates(),
+                    "entries": [entry.as_dict() for entry in self.entries], "settings": self.keeper.settings}
+            resume.save(self.keeper.prefix, self.trainer.arrays(), note)
+
+    def resume(self, arrays, note):
+        """Go on from a resume file."""
+        self.trainer.restore(arrays, note["updates"])
+        self.entries = [Entry(**entry) for entry in note["entries"]]
+        self.place, self.unfinished = Place(*note["place"]), tuple(note["unfinished"])
+
+
+def _timed(entry, started):
+    return Entry(**dict(entry.as_dict(), seconds=time.monotonic() - started))
+
+
+def _validation(tally):
+    """dict: the fields of an Entry that a Tally of validation images fills."""
+    if tally is None:
+        return {}
+    return {"val_images": tally.images, "val_right": tally.right[1], "val_right_top5": tally.right.get(5),
+            "val_loss": tally.loss / tally.images}
+
+
+def _told(tally, speed):
+    seen = "" if not tally.images else ", loss %.4f, top-1 %.2f%%" % (
+        tally.loss / tally.images, 100 * tally.right[1] / tally.images)
+    return "%.0f images/s%s" % (speed, seen)
+
+
