@@ -37,7 +37,7 @@ def run(args, job):
     AccnnError
     """
     check(args)
-    _check_prefix(args, job)
+    stale = _check_prefix(args, job)
     model, shapes, head = _subject(args)
     train = open_records(args.data_train, args.data_train_idx)
     val = open_records(args.data_val, args.data_val_idx) if args.data_val else None
@@ -49,12 +49,14 @@ def run(args, job):
     settings = _settings(args, job, train)
     begun = _begun(args, model, settings)
     trainer = _trainer(args, job, model, shapes, head, stream)
-    keeper = Keeper(args.model_prefix, settings, args.save_period, job.leads)
+    keeper = Keeper(args.model_prefix, settings, args.save_period, job.leads, stale)
     going = Run(trainer, stream, keeper, job, args.num_epochs, head.classes, save_every=args.save_every)
     if val:
         going.validate = _validator(args, job, model, shapes, head, val, how)
     if begun:
         going.resume(*begun)
+        keeper.kept = [path for path in (params_path(keeper.prefix, entry.epoch) for entry in going.entries)
+                       if os.path.exists(path)]
     _agree(job, going)
     entries = going.go()
     if job.leads:
@@ -62,6 +64,7 @@ def run(args, job):
 
 
 def _check_prefix(args, job):
+    """Refuse to lose anything; return the files of an earlier run that --force replaces."""
     output.check_folder("--model-prefix", args.model_prefix)
     keeper = Keeper(args.model_prefix)
     written = {os.path.realpath(symbol_path(prefix)) for prefix in (keeper.prefix, keeper.best_prefix)}
@@ -75,8 +78,11 @@ def _check_prefix(args, job):
     if there and not args.resume and not args.force and job.leads:
         raise AccnnError("%s is there already: say --resume to go on with that run, --force to replace it, or choose "
                          "another --model-prefix" % there[-1])
-    if there and args.force and job.leads:
+    if not args.force:
+        return []
+    if job.leads:
         output.say_replaced(there)
+    return there
 
 
 def _subject(args):
@@ -99,7 +105,8 @@ def _subject(args):
 def _settings(args, job, train):
     """dict: what a resumed run must have in common with the one it goes on with, by option."""
     names = ["lr", "lr_schedule", "lr_step_epochs", "lr_factor", "warmup_epochs", "warmup_strategy", "optimizer", "mom",
-             "wd", "freeze", "num_classes", "num_examples", "output", "seed", "rgb_mean", "rgb_std", "resize"]
+             "wd", "dropout", "freeze", "num_classes", "num_examples", "output", "seed", "rgb_mean", "rgb_std",
+             "resize"]
     if args.teacher:
         names += ["teacher", "teacher_epoch", "distill_weight", "temperature"]
     if args.lr_schedule in ("cosine", "poly"):
@@ -131,7 +138,7 @@ def _trainer(args, job, model, shapes, head, stream):
                          round(args.warmup_epochs * stream.steps), args.warmup_strategy)
     return Trainer(model, head, shapes, args.batch_size, job, contexts(args.gpus), args.optimizer,
                    optimizer.parameters(args.optimizer, schedule, args.mom, args.wd), frozen,
-                   _teacher(args, model, shapes, head), args.seed)
+                   _teacher(args, model, shapes, head), args.seed, args.dropout)
 
 
 def _teacher(args, model, shapes, head):

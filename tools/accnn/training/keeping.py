@@ -1,9 +1,12 @@
 """What a run writes beside its resume file: checkpoints of epochs, the best one apart, and the log."""
+import contextlib
+import os
 from dataclasses import dataclass, field
 
 from accnn.files import written_whole
-from accnn.graph.checkpoint import params_path, save_model
+from accnn.graph.checkpoint import params_path, save_model, symbol_path
 from accnn.training import diary
+from accnn.training.resume import resume_path
 
 BEST_EPOCH = 0  # what the best checkpoint is saved as: no epoch of a run, which count from 1
 
@@ -22,13 +25,19 @@ class Keeper:
         Every so many epochs are kept, and the last.
     writes : bool
         False in all workers but the first.
+    stale : list of str
+        Files of an earlier run, removed once the first epoch of this one is written.
+    kept : list of str
+        Checkpoints of epochs, in the order of writing.
     """
 
     prefix: str
     settings: dict = field(default_factory=dict)
     period: int = 1
     writes: bool = True
+    stale: list = field(default_factory=list)
     kept: list = field(default_factory=list)
+    _best_is_mine: bool = False
 
     @property
     def best_prefix(self):
@@ -50,11 +59,23 @@ class Keeper:
         if self.writes:
             with written_whole(self.log_path) as temporary, open(temporary, "w", encoding="utf-8") as handle:
                 handle.write(diary.csv_text(entries))
+            self._drop_stale()
 
     def keep_best(self, entries, model):
         """Write `model`, of the last of `entries`, where it is the best so far."""
         if self.writes and entries and diary.best(entries) is entries[-1]:
             save_model(model, self.best_prefix, BEST_EPOCH)
+            self._best_is_mine = True
+
+    def _drop_stale(self):
+        own = set(self.kept) | {symbol_path(self.prefix), self.log_path, resume_path(self.prefix)}
+        if self._best_is_mine:
+            own |= {symbol_path(self.best_prefix), params_path(self.best_prefix, BEST_EPOCH)}
+        for path in self.stale:
+            if path not in own:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+        self.stale = []
 
     def told(self):
         """A few words on what is there to go back to."""

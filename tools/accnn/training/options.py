@@ -22,6 +22,8 @@ def add_training_options(parser):
     add("--optimizer", choices=OPTIMIZERS, default="sgd", help="default: %(default)s")
     add("--mom", type=float, default=0.9, help="momentum of sgd, nag and signum (default: %(default)s)")
     add("--wd", type=float, default=1e-4, help="weight decay (default: %(default)s)")
+    add("--dropout", type=float, metavar="P",
+        help="probability of every Dropout layer while training (default: the network's own)")
     add("--freeze", action="append", default=[], metavar="PATTERN",
         help="leave these layers or parameters as they are, a name or a shell pattern; may be repeated")
     add("--num-classes", type=int, metavar="N", help="give the network a new, random last layer with N classes")
@@ -84,6 +86,7 @@ def check(args):
     _refuse(not 0 <= args.warmup_epochs < args.num_epochs, "--warmup-epochs must be from 0 to less than --num-epochs")
     _refuse(not 0 <= args.mom < 1, "--mom must be from 0 to less than 1")
     _refuse(not 0 <= args.wd < float("inf"), "--wd must be 0 or more")
+    _refuse(args.dropout is not None and not 0 <= args.dropout < 1, "--dropout must be from 0 to less than 1")
     _refuse(args.seed < 0, "--seed must be 0 or more")
     _refuse(args.save_period < 1, "--save-period must be at least 1")
     _refuse(args.num_classes is not None and args.num_classes < 2, "--num-classes must be at least 2")

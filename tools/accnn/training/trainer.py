@@ -6,6 +6,7 @@ import numpy as np
 
 from accnn.compat import mx
 from accnn.training import objective, optimizer
+from accnn.training.dropout import with_dropout
 from accnn.training.frozen import hold_statistics
 
 Answer = namedtuple("Answer", "probabilities labels")
@@ -34,13 +35,17 @@ class Trainer:
     teacher : Teacher, optional
     seed : int
         Of whatever the network draws while training, such as dropout.
+    dropout : float, optional
+        Probability of all Dropout layers. Default: the network's own.
     """
 
     def __init__(self, model, head, input_shapes, batch_size, job, contexts, optimizer_name, optimizer_parameters,
-                 frozen=(), teacher=None, seed=0):
+                 frozen=(), teacher=None, seed=0, dropout=None):
         self._model, self._job, self._teacher, self._seed = model, job, teacher, seed
-        held = hold_statistics(model, frozen)
-        symbol = objective.training_symbol(held, head, teacher and teacher.distillation)
+        trained = hold_statistics(model, frozen)
+        if dropout is not None:
+            trained = with_dropout(trained, dropout)
+        symbol = objective.training_symbol(trained, head, teacher and teacher.distillation)
         labels = {objective.LABEL: (batch_size,), objective.TEACHER: (batch_size, head.classes)}
         used = [name for name in labels if name in symbol.list_arguments()]
         self._frozen = frozen
