@@ -9,6 +9,9 @@ import pytest
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as handle:
     README = handle.read()
+SCRIPTS = ["tools/accnn/%s.py" % name for name in (
+    "accnn", "acc_conv", "rank_selection", "score", "benchmark", "fine_tune", "pack", "launch")]
+SCRIPTS.append("model_zoo/get_model.py")
 
 
 def blocks(language):
@@ -24,13 +27,12 @@ def test_every_file_named_in_a_command_exists():
 
 def test_every_option_named_is_known():
     help_text = ""
-    for script in ("tools/accnn/accnn.py", "tools/accnn/acc_conv.py", "tools/accnn/rank_selection.py",
-                   "model_zoo/get_model.py"):
+    for script in SCRIPTS:
         help_text += subprocess.run([sys.executable, os.path.join(ROOT, script), "--help"], capture_output=True,
                                     text=True).stdout
     known = set(re.findall(r"--[\w-]+", help_text)) | {"--help", "--version", "--target", "--python_out"}
-    # The others are of python, pip, protoc, and of a future score.py.
-    assert set(re.findall(r"--[a-z][\w-]+", README)) <= known | {"--rgb-mean", "--rgb-std"}
+    # The others are of python, pip and protoc.
+    assert set(re.findall(r"--[a-z][\w-]+", README)) <= known
 
 
 def test_every_method_rank_rule_and_cost_has_its_place():
@@ -54,5 +56,7 @@ def test_the_console_commands_are_installed_by_setup():
     with open(os.path.join(ROOT, "setup.py"), encoding="utf-8") as handle:
         setup = handle.read()
     for command, module in (("accnn", "accnn"), ("acc-conv", "acc_conv"), ("acc-fc", "acc_fc"),
-                            ("accnn-ranks", "rank_selection")):
+                            ("accnn-ranks", "rank_selection"), ("accnn-score", "score"),
+                            ("accnn-benchmark", "benchmark"), ("accnn-fine-tune", "fine_tune"),
+                            ("accnn-launch", "launch"), ("accnn-pack", "pack")):
         assert '"%s": "accnn.%s"' % (command, module) in setup and "`%s`" % command in README

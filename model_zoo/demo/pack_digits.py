@@ -5,7 +5,6 @@ Writes scikit-learn's handwritten digits as RecordIO: ``digits-train`` and ``dig
 is downloaded.
 """
 import argparse
-import contextlib
 import os
 import sys
 
@@ -20,7 +19,9 @@ if not __package__:  # started as a script
 from accnn import cli
 from accnn.compat import mx
 from accnn.errors import AccnnError
-from accnn.files import written_whole
+from accnn.files import written_together
+from accnn.packing.encoding import opencv
+from accnn.packing.writing import record_writer
 
 IMAGE_SHAPE = (3, 32, 32)  # what ImageRecordIter makes of the grey PNGs: channels, height, width
 UPSCALING = 4              # 8x8 scans become 32x32: room for three poolings
@@ -110,6 +111,7 @@ def pack(folder):
     dict of str to str
         The ``.rec`` files under the keys 'train' and 'val'.
     """
+    opencv()  # pack_img would only assert that it is there
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
@@ -122,25 +124,13 @@ def pack(folder):
 
 
 def _write_part(prefix, images, labels, positions):
-    rec, idx = prefix + ".rec", prefix + ".idx"
-    # Left from the last to the first: the writer is closed before its two files get their names.
-    with written_whole(rec) as rec_path, written_whole(idx) as idx_path, _writer(idx_path, rec_path) as writer:
+    rec = prefix + ".rec"
+    with written_together([rec, prefix + ".idx"]) as files, record_writer(*files) as write:
         for key, position in enumerate(positions):
             # The record's id is the scan's position in scikit-learn's array.
             header = mx.recordio.IRHeader(0, float(labels[position]), int(position), 0)
-            writer.write_idx(key, _encoded(header, images[position]))
+            write(key, mx.recordio.pack_img(header, images[position], quality=9, img_fmt=".png"))
     return rec
-
-
-def _writer(idx_path, rec_path):
-    return contextlib.closing(mx.recordio.MXIndexedRecordIO(idx_path, rec_path, "w"))
-
-
-def _encoded(header, image):
-    if mx.recordio.cv2 is None:  # pack_img would only assert
-        raise AccnnError("PNG images are written by OpenCV, which cannot be imported: "
-                         "pip install opencv-python-headless")
-    return mx.recordio.pack_img(header, image, quality=9, img_fmt=".png")
 
 
 def main(argv=None):

@@ -1,7 +1,8 @@
 """python model_zoo/demo/run.py
 
-Accelerates the demo's network through the real command line and scores it before and after on 500 images that it was
-not trained on. Everything it writes goes to ``--work-dir``.
+Accelerates the demo's network through the real command lines: accnn.py splits it, fine_tune.py lets the original teach
+it, score.py compares both on 500 images that neither was trained on, benchmark.py times them in turns. Everything that
+is written goes to ``--work-dir``.
 """
 import argparse
 import contextlib
@@ -12,25 +13,26 @@ import shlex
 import sys
 
 if not __package__:  # started as a script
-    # One thread, unless the caller says otherwise, makes the measured ratio repeatable; read when MXNet is imported.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     _REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     # The script's own folder goes off the path, so that no file in it shadows an installed module.
     sys.path[0] = os.path.join(_REPOSITORY, "tools")
     sys.path.append(_REPOSITORY)
 
-from accnn import accnn as accnn_script
-from accnn import cli
-from model_zoo.demo import pack_digits, scoring
+from accnn import accnn, benchmark, cli, fine_tune, score
+from model_zoo.demo import pack_digits
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 CHECKPOINT = os.path.join(FOLDER, "digits")
 EPOCH = 1
+EPOCHS = 2             # of fine-tuning
+LEARNING_RATE = 1e-3
 LATENCY_BATCH = 32
+LATENCY_THREADS = 1    # makes the measured ratio repeatable
+_SHAPE = ",".join(str(size) for size in pack_digits.IMAGE_SHAPE)
 
 
 def demonstrate(ratio, align, work_dir, as_json=False):
-    """Pack, accelerate, score and time; print the outcome.
+    """Pack, accelerate, fine-tune, score and time; print the outcome.
 
     Parameters
     ----------
@@ -46,80 +48,61 @@ def demonstrate(ratio, align, work_dir, as_json=False):
     Returns
     -------
     int
-        0, or the exit code of the acceleration where that failed.
+        0, or the exit code of the first step that failed.
     """
-    rec = pack_digits.pack(work_dir)["val"]
-    accelerated = os.path.join(work_dir, f"digits-{ratio:g}x")
-    arguments = _accnn_arguments(ratio, align, accelerated)
-    command = _shell_command(arguments)
+    recs = pack_digits.pack(work_dir)
+    found = {}
+    for script, arguments in steps(ratio, align, work_dir, recs):
+        name = os.path.splitext(os.path.basename(script.__file__))[0]
+        command = _shell_command(script, arguments)
+        if as_json:
+            exit_code, text = _captured(script, arguments + ["--json"])
+        else:
+            print("$ " + command, flush=True)
+            exit_code, text = script.main(arguments), None
+            print(flush=True)
+        if exit_code:
+            return exit_code
+        found[name] = dict(json.loads(text), command=command) if as_json else None
     if as_json:
-        exit_code, text = _captured(arguments + ["--json"])
-    else:
-        print("$ " + command, flush=True)
-        exit_code, text = accnn_script.main(arguments), None
-    if exit_code:
-        return exit_code
-    outcome = dict(_scores(accelerated, rec), ratio=ratio, command=command, latency=_latency(accelerated, rec))
-    print(json.dumps(dict(outcome, accnn=json.loads(text)), indent=2) if as_json else "\n" + table(outcome))
+        print(json.dumps(dict(found, ratio=ratio), indent=2))
     return 0
 
 
-def _accnn_arguments(ratio, align, accelerated):
-    shape = ",".join(str(size) for size in pack_digits.IMAGE_SHAPE)
-    return ["-m", os.path.relpath(CHECKPOINT), "--load-epoch", str(EPOCH), "--input-shape", shape,
-            "--ratio", f"{ratio:g}", "--align", str(align), "--save-model", accelerated]
-
-
-def _shell_command(arguments):
-    script = os.path.relpath(os.path.abspath(accnn_script.__file__))
-    return " ".join(shlex.quote(word) for word in ["python", script] + arguments)
-
-
-def _captured(arguments):
-    with contextlib.redirect_stdout(io.StringIO()) as stdout:
-        exit_code = accnn_script.main(arguments)
-    return exit_code, stdout.getvalue()
-
-
-def _scores(accelerated, rec):
-    before, labels = scoring.predict(CHECKPOINT, EPOCH, rec, pack_digits.IMAGE_SHAPE)
-    after, _ = scoring.predict(accelerated, EPOCH, rec, pack_digits.IMAGE_SHAPE)
-    return {"images": len(labels), "right_before": int((before == labels).sum()),
-            "right_after": int((after == labels).sum()), "agree": int((before == after).sum())}
-
-
-def _latency(accelerated, rec):
-    images, _ = next(scoring.read_images(rec, pack_digits.IMAGE_SHAPE, LATENCY_BATCH))
-    bound = [scoring.bind(prefix, EPOCH, pack_digits.IMAGE_SHAPE, LATENCY_BATCH)
-             for prefix in (CHECKPOINT, accelerated)]
-    measured = scoring.compare_latency(*bound, images=images)
-    return dict(measured._asdict(), ratio=measured.baseline_ms / measured.accelerated_ms, batch=LATENCY_BATCH,
-                threads=os.environ.get("OMP_NUM_THREADS", "unset"))
-
-
-def table(outcome):
-    """Return the lines to print for what :func:`demonstrate` found, as one text."""
-    images, latency = outcome["images"], outcome["latency"]
-    before, after, agree = outcome["right_before"], outcome["right_after"], outcome["agree"]
-    setting = f"batch {latency['batch']}, threads {latency['threads']}, median"
-    rows = [
-        ("", "before", "after", ""),
-        ("top-1", _percent(before, images), _percent(after, images), f"{before} and {after} of {images} right"),
-        ("same answer", "", _percent(agree, images), f"{agree} of {images}"),
-        ("forward pass", f"{latency['baseline_ms']:.1f} ms", f"{latency['accelerated_ms']:.1f} ms",
-         f"measured {latency['ratio']:.2f}x, whole network ({setting})"),
+def steps(ratio, align, work_dir, recs):
+    """list of (script, arguments): the commands of the demo, in order."""
+    split = os.path.join(work_dir, f"digits-{ratio:g}x")
+    tuned = split + "-tuned"
+    original = os.path.relpath(CHECKPOINT)
+    shape = ["--image-shape", _SHAPE]
+    return [
+        (accnn, ["-m", original, "--load-epoch", str(EPOCH), "--ratio", f"{ratio:g}", "--align", str(align),
+                 "--save-model", split] + shape),
+        (fine_tune, ["--pretrained-model", split, "--teacher", original, "--data-train", recs["train"],
+                     "--data-val", recs["val"], "--num-epochs", str(EPOCHS), "--lr", f"{LEARNING_RATE:g}",
+                     "--batch-size", "32", "--dropout", "0", "--random-mirror", "0", "--pad-size", "2",
+                     "--fill-value", "0", "--model-prefix", tuned, "--force"] + shape),
+        (score, ["-m", tuned + "-best", "--baseline", original, "--data-val", recs["val"]] + shape),
+        (benchmark, ["-m", tuned + "-best", "--baseline", original, "--batch-size", str(LATENCY_BATCH),
+                     "--threads", str(LATENCY_THREADS)] + shape),
     ]
-    return "\n".join(f"{name:12}  {left:>9}  {right:>9}  {note}".rstrip() for name, left, right, note in rows)
 
 
-def _percent(part, whole):
-    return f"{part / whole:.2%}"
+def _shell_command(script, arguments):
+    path = os.path.relpath(os.path.abspath(script.__file__))
+    return " ".join(shlex.quote(word) for word in ["python", path] + arguments)
+
+
+def _captured(script, arguments):
+    with contextlib.redirect_stdout(io.StringIO()) as stdout:
+        exit_code = script.main(arguments)
+    return exit_code, stdout.getvalue()
 
 
 def main(argv=None):
     """Run the demo as the command line says; return the exit code."""
-    parser = argparse.ArgumentParser(description="Accelerate a small network and score it before and after.")
-    parser.add_argument("--ratio", type=float, default=2, help="theoretical speed-up (default: %(default)s)")
+    parser = argparse.ArgumentParser(description="Accelerate a small network, fine-tune it, score and time it.")
+    parser.add_argument("--ratio", type=float, default=4, help="theoretical speed-up (default: %(default)s)")
     parser.add_argument("--align", type=int, default=16, help="ranks are multiples of this (default: %(default)s)")
     parser.add_argument("--work-dir", default="accnn-demo", help="where files go (default: ./%(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")

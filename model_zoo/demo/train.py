@@ -16,11 +16,12 @@ if not __package__:  # started as a script
     # Sums in parallel depend on the number of threads; read when MXNet is imported.
     os.environ["OMP_NUM_THREADS"] = "1"
 
-from accnn import cli
+from accnn import cli, score
 from accnn.compat import mx
+from accnn.data.records import open_records
 from accnn.errors import AccnnError
 from accnn.files import written_whole
-from model_zoo.demo import pack_digits, scoring
+from model_zoo.demo import pack_digits
 
 # Filters of each 3x3 convolution; a pooling after every group. 64 everywhere is four blocks of the 16 channels that
 # AVX-512 kernels like, and wide enough that the convolutions, not the layers between them, take the time.
@@ -78,7 +79,7 @@ def train(rec, epochs=EPOCHS, seed=SEED):
     mx.random.seed(seed)
     module = mx.module.Module(network(), context=mx.cpu())
     images = _training_images(rec, seed)
-    updates = epochs * -(-scoring.count_records(rec) // BATCH_SIZE)
+    updates = epochs * -(-len(open_records(rec)) // BATCH_SIZE)
     progress = cli.Progress("training", epochs)
     module.fit(images, eval_metric="acc", num_epoch=epochs, initializer=mx.init.MSRAPrelu(slope=0),
                optimizer="sgd", optimizer_params=_optimizer(updates),
@@ -125,8 +126,8 @@ def _trained(options):
     with tempfile.TemporaryDirectory() as folder:
         recs = pack_digits.pack(folder)
         save(train(recs["train"], options.num_epochs, options.seed), options.model_prefix)
-        predicted, labels = scoring.predict(options.model_prefix, 1, recs["val"], pack_digits.IMAGE_SHAPE)
-    print(f"{(predicted == labels).sum()} of {len(labels)} validation images right")
+        return score.main(["-m", options.model_prefix, "--data-val", recs["val"],
+                           "--image-shape", ",".join(map(str, pack_digits.IMAGE_SHAPE))])
 
 
 if __name__ == "__main__":

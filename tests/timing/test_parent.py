@@ -1,0 +1,57 @@
+"""How a measuring process ends, and what is said of it."""
+import os
+import signal
+
+import pytest
+
+from accnn.errors import AccnnError
+from accnn.timing import machine, parent
+from accnn.timing.job import Job, from_text
+from accnn.timing.table import noise
+
+
+def test_a_job_survives_the_pipe():
+    job = Job("a", "b", 3, None, None, ((None, (3, 4, 4)), ("x", (2,))), (1, 8), (2,), True, 5, 1, 9)
+    assert from_text(job.text()) == job
+    assert from_text(Job("a").text()) == Job("a")
+
+
+@pytest.mark.parametrize("wrong, sentence", [
+    ({"batch_sizes": (0,)}, "--batch-size 0"), ({"batch_sizes": ()}, "--batch-size"),
+    ({"threads": (1, -2)}, "--threads"),
+    ({"repeats": 0}, "--repeats 0"), ({"warm_up": -1}, "--warm-up -1"), ({"seed": -1}, "--seed"),
+    ({"layers": True}, "give --baseline"), ({"baseline_epoch": 2}, "give both"),
+])
+def test_jobs_nobody_can_do(wrong, sentence):
+    with pytest.raises(AccnnError, match=sentence):
+        Job("a", **wrong)
+
+
+@pytest.mark.parametrize("text, code, sentence", [
+    (b"", -signal.SIGKILL, "was killed, as the system does when memory runs out"),
+    (b'{"half', -signal.SIGSEGV, "SIGSEGV"), (b"", 1, "without an answer"),
+    (b'{"error": "no such thing"}', 0, "no such"),
+])
+def test_ends_of_the_process(text, code, sentence):
+    with pytest.raises(AccnnError, match=sentence):
+        parent._heard(text, code)
+
+
+def test_the_process_gets_its_number_of_threads():
+    assert parent.environment_for(3)["OMP_NUM_THREADS"] == parent.environment_for(3)["OPENBLAS_NUM_THREADS"] == "3"
+    assert os.environ.items() <= dict(parent.environment_for(3), **os.environ).items()
+
+
+def test_the_machine_is_told():
+    told = machine.environment()
+    assert told["cpu"] and told["cores"] >= 1 and told["mxnet"] == "1.9.1"
+
+
+def test_noise_is_said():
+    quiet = {"median_ms": 10, "quartiles_ms": [9.9, 10.1], "spread": 0.02, "rounds": 20}
+    loud = {"median_ms": 10, "quartiles_ms": [9, 14], "spread": 0.5, "rounds": 80}
+    row = {"layer": "conv1", "status": "replaced", "before": quiet, "after": loud}
+    run = {"threads": 1, "batch_size": 2, "model": loud, "baseline": quiet, "layers": {"rows": [row]}}
+    whole, layers = noise({"runs": [run], "networks": {"baseline": {}, "model": {}}}, 0.2)
+    assert "model at 1 thread, batch 2" in whole and "9.00 to 14.00 ms, 50%" in whole
+    assert "1 of 1 layers" in layers and "conv1" in layers

@@ -1,0 +1,1 @@
+"""Milliseconds: callables timed in turns, layers cut out of networks, networks compared in a process of their own."""

@@ -1,0 +1,68 @@
+"""Milliseconds of candidate chains, before any of them is in a network."""
+import numpy as np
+
+from accnn.compat import mx
+from accnn.graph.checkpoint import Model
+from accnn.graph.ir import Graph, Node
+from accnn.timing import passes
+from accnn.timing.clock import alternate
+from accnn.timing.cut import DATA, Cut
+
+
+def time_chains(chains, in_shape, batch_size=1, context=None, dtype="float32", seed=0, inside=True, **how):
+    """Time chains at the place of one layer, in turns, with random weights.
+
+    The number of threads is that of the process: see :func:`accnn.timing.parent.environment_for`.
+
+    Parameters
+    ----------
+    chains : sequence of tuple of SubConv or SubFC
+        The layer itself is a chain of one. Names (suffixes) must differ within a chain.
+    in_shape : tuple of int
+        Of the layer's input, without the batch.
+    batch_size : int
+    context : mx.Context, optional
+        Default: the CPU.
+    dtype : str
+    seed : int
+        Of the weights and the input.
+    inside : bool
+        The input lies in memory as the convolution before it leaves it; False: as pictures that enter a network do.
+    **how
+        ``rounds``, ``warm_up``, ``clock``, ``tell``, ``noisy`` of :func:`accnn.timing.clock.alternate`.
+
+    Returns
+    -------
+    list of Sample
+        Seconds of a pass over the whole batch, in the order of `chains`.
+    """
+    rng, context = np.random.RandomState(seed), context or mx.cpu()
+    data = passes.random_array(rng, (batch_size,) + tuple(in_shape), dtype, context)
+    if inside and data.ndim == 4:
+        data = _left_by_a_convolution(data)
+    return alternate([passes.of_part(random_chain(chain, rng, dtype), data) for chain in chains], **how)
+
+
+def random_chain(chain, rng, dtype="float32"):
+    """Cut: the operators of `chain` one after another, with random weights scaled by fan-in."""
+    nodes, params, data = [Node("null", DATA, {})], {}, 0
+    for part in chain:
+        name, first = "part" + part.suffix, len(nodes)
+        shapes = [part.weight_shape, part.weight_shape[:1]][:2 if part.bias else 1]
+        for end, shape in zip(("_weight", "_bias"), shapes):
+            nodes.append(Node("null", name + end, {}))
+            scale = np.sqrt(np.prod(part.weight_shape[1:]))
+            params[name + end] = mx.nd.array(rng.standard_normal(shape) / scale, dtype=dtype)
+        entries = [data] + list(range(first, len(nodes)))
+        data = len(nodes)
+        nodes.append(Node(part.op, name, part.attrs(), tuple((entry, 0, 0) for entry in entries)))
+    return Cut(Model(Graph(tuple(nodes), ((data, 0, 0),)), params))
+
+
+def _left_by_a_convolution(data):
+    """Random numbers of the shape of `data`, laid out in memory as oneDNN's convolutions leave their outputs."""
+    channels = data.shape[1]
+    weight = mx.nd.ones((channels, channels, 1, 1), data.context, data.dtype) / channels
+    mixed = mx.nd.Convolution(data, weight, kernel=(1, 1), num_filter=channels, no_bias=True)
+    mixed.wait_to_read()
+    return mixed

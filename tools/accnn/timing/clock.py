@@ -1,0 +1,95 @@
+"""Timing callables in turns, and what is said of the seconds they took. Knows nothing of MXNet."""
+import statistics
+import time
+from dataclasses import dataclass
+from typing import Tuple
+
+NOISY = 0.2  # interquartile range over median from which a sample is measured longer, and then called noisy
+_LONGEST = 4  # so many times the rounds that were asked for, at most
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One number a round: seconds, or ratios of seconds.
+
+    Attributes
+    ----------
+    values : tuple of float
+        In the order in which the rounds were run.
+    """
+
+    values: Tuple[float, ...]
+
+    @property
+    def median(self):
+        """float: of all rounds, in the unit of the values."""
+        return statistics.median(self.values)
+
+    @property
+    def quartiles(self):
+        """(float, float): a quarter of the rounds lies below the first, a quarter above the second."""
+        if len(self.values) < 2:
+            return self.values[0], self.values[0]
+        first, _, third = statistics.quantiles(self.values, n=4, method="inclusive")
+        return first, third
+
+    @property
+    def spread(self):
+        """float: interquartile range over median."""
+        first, third = self.quartiles
+        return (third - first) / self.median if self.median else 0.0
+
+
+def alternate(passes, rounds=20, warm_up=3, clock=time.perf_counter, tell=None, noisy=NOISY):
+    """Time callables in turns, A B A B.
+
+    What slows the machine down for a while then slows all of them down, and their ratio within a round stays.
+
+    Parameters
+    ----------
+    passes : sequence of callable
+        Each returns when its work is done.
+    rounds : int
+        Of each callable. While the interquartile range of any is wider than `noisy`, as many again are run, up to
+        four times as many altogether.
+    warm_up : int
+        Untimed rounds before: the first passes of a network allocate memory and rearrange its weights.
+    clock : callable
+        Seconds.
+    tell : callable, optional
+        ``tell(done, total)`` after each round.
+    noisy : float
+        Interquartile range over median.
+
+    Returns
+    -------
+    list of Sample
+        Seconds, one Sample for each callable, all of as many rounds.
+    """
+    for _ in range(warm_up):
+        for once in passes:
+            once()
+    taken, asked = [[] for _ in passes], rounds
+    while True:
+        while len(taken[0]) < asked:
+            for once, seconds in zip(passes, taken):
+                start = clock()
+                once()
+                seconds.append(clock() - start)
+            if tell:
+                tell(len(taken[0]), asked)
+        samples = [Sample(tuple(seconds)) for seconds in taken]
+        if asked >= _LONGEST * rounds or all(sample.spread <= noisy for sample in samples):
+            return samples
+        asked += rounds
+
+
+def ratios(before, after):
+    """How many times faster `after` is, round by round.
+
+    Returns
+    -------
+    Sample
+        Its median is less disturbed by a machine that changes its speed than the ratio of the medians.
+    """
+    return Sample(tuple(a / b for a, b in zip(before.values, after.values) if b > 0))

@@ -1,0 +1,143 @@
+"""Layer by layer: what the new network put in the place of a layer, timed against it in isolation."""
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+from accnn.compat import mx
+from accnn.errors import AccnnError
+from accnn.graph.ir import Graph
+from accnn.predictor import Predictor
+from accnn.timing import passes
+from accnn.timing.clock import alternate, ratios
+from accnn.timing.cut import Cut, cut, source
+from accnn.timing.told import NOT_COMPARED, REPLACED, UNCHANGED, described_ratio, described_seconds
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A layer of the baseline, and what the new network has in its place.
+
+    Attributes
+    ----------
+    spec : LayerSpec
+    start : tuple or None
+        What the layer reads: (name of a node, which of its outputs).
+    before, after : Cut or None
+    reason : str or None
+        Why there is nothing to compare.
+    """
+
+    spec: object
+    start: Optional[Tuple[str, int]] = None
+    before: Optional[Cut] = None
+    after: Optional[Cut] = None
+    reason: Optional[str] = None
+
+
+def find_pairs(old, new, specs):
+    """list of Pair: one for each of the baseline's layers `specs`."""
+    return [_pair(old, new, spec) for spec in specs]
+
+
+def _pair(old, new, spec):
+    try:
+        start = source(old, spec.name)
+        return Pair(spec, start, cut(old, spec.name, start), cut(new, spec.name, start))
+    except AccnnError as error:
+        return Pair(spec, reason=str(error))
+
+
+def layer_inputs(model, pairs, input_shapes, batch_size, arrays, context):
+    """What the layers of a network read in a real forward pass.
+
+    Taken from a pass, and not made up, because how an array lies in memory is a part of what a layer costs.
+
+    Parameters
+    ----------
+    model : Model
+        The baseline.
+    pairs : list of Pair
+    input_shapes : dict of str to tuple of int
+    batch_size : int
+    arrays : dict of str to mx.nd.NDArray
+        The inputs of the network.
+    context : mx.Context
+
+    Returns
+    -------
+    dict
+        (name of a node, output) -> mx.nd.NDArray.
+    """
+    starts = list(dict.fromkeys(pair.start for pair in pairs if pair.before))
+    read = {start: arrays[start[0]].as_in_context(context) for start in starts if start[0] in arrays}
+    inner = [start for start in starts if start not in read]
+    if inner:
+        position = {node.name: i for i, node in enumerate(model.graph.nodes) if not node.is_variable}
+        heads = tuple((position[name], output, 0) for name, output in inner)
+        predictor = Predictor(model, input_shapes, batch_size, context, Graph(model.graph.nodes, heads).to_symbol())
+        outputs = predictor.forward(*(arrays[name] for name in predictor.inputs))
+        mx.nd.waitall()
+        read.update(zip(inner, outputs))
+    return read
+
+
+def time_layers(pairs, inputs, batch_size, how, tell):
+    """Time every pair in isolation, in turns.
+
+    Parameters
+    ----------
+    pairs : list of Pair
+    inputs : dict
+        See :func:`layer_inputs`.
+    batch_size : int
+    how : dict
+        For :func:`accnn.timing.clock.alternate`.
+    tell : callable
+        ``tell(done, what)`` before each layer.
+
+    Returns
+    -------
+    list of dict
+        A row a layer: its ``status``, MACs of one example, milliseconds of a batch, GFLOP/s (two operations a MAC).
+    """
+    rows = []
+    for done, pair in enumerate(pairs):
+        tell(done, pair.spec.name)
+        rows.append(_row(pair, inputs.get(pair.start), batch_size, how))
+    return rows
+
+
+def _row(pair, data, batch_size, how):
+    row = {"layer": pair.spec.name, "op": pair.spec.op, "status": NOT_COMPARED, "reason": pair.reason, "chain": []}
+    if pair.reason:
+        return row
+    data = _in_kind_of(pair.before.model, data)
+    try:
+        macs = [part.macs(data.shape) for part in (pair.before, pair.after)]
+    except AccnnError:
+        return dict(row, reason="does not take the baseline's input of this layer, %s" % (data.shape,))
+    row["status"] = UNCHANGED if pair.before.same_work(pair.after, data.shape) else REPLACED
+    timed = [pair.before] if row["status"] == UNCHANGED else [pair.before, pair.after]
+    samples = alternate([passes.of_part(part, data) for part in timed], **how)
+    before, after = samples[0], samples[-1]  # one and the same where both run the same
+    return dict(row, chain=list(pair.after.operators), input_shape=list(data.shape),
+                macs_before=macs[0] // batch_size, macs_after=macs[1] // batch_size,
+                theoretical=macs[0] / macs[1] if macs[1] else None,
+                measured=described_ratio(ratios(before, after)) if row["status"] == REPLACED else None,
+                before=described_seconds(before), after=described_seconds(after),
+                gflops_before=_gflops(macs[0], before), gflops_after=_gflops(macs[1], after))
+
+
+def _in_kind_of(model, data):
+    """An input of the network in the number format of the layer's weights; MXNet does not cast it."""
+    kinds = {array.dtype for array in model.arg_params.values() if len(array.shape) > 1}
+    return data.astype(kinds.pop()) if len(kinds) == 1 and data.dtype not in kinds else data
+
+
+def _gflops(macs, sample):
+    return 2e-9 * macs / sample.median if sample.median else None
+
+
+def totals(rows):
+    """dict: milliseconds of all compared layers together, before and after."""
+    compared = [row for row in rows if row["status"] != NOT_COMPARED]
+    return {side + "_ms": sum(row[side]["median_ms"] for row in compared) for side in ("before", "after")}

@@ -1,0 +1,159 @@
+"""Whole networks loaded, compared and timed in this process, with the threads it has."""
+from argparse import Namespace
+
+import numpy as np
+
+from accnn import options
+from accnn.cli import Progress, say
+from accnn.errors import AccnnError
+from accnn.graph.inputs import input_names, resolve_input_shapes
+from accnn.graph.shapes import infer_arguments, infer_shapes
+from accnn.graph.specs import layer_specs
+from accnn.predictor import Predictor, contexts
+from accnn.timing import layers, passes
+from accnn.timing.clock import alternate, ratios
+from accnn.timing.cut import count_macs
+from accnn.timing.job import shapes_given
+from accnn.timing.machine import environment
+from accnn.timing.told import described_ratio, described_seconds
+
+
+def measure(job):
+    """Do a job with the threads this process has.
+
+    Parameters
+    ----------
+    job : Job
+        Its one number of threads is written into the result.
+
+    Returns
+    -------
+    dict
+        ``runs`` has one dict for each batch size; the rest describes networks and machine.
+
+    Raises
+    ------
+    AccnnError
+        A checkpoint cannot be read, the networks have different inputs, or shapes or batch size do not fit.
+    """
+    models = _open(job)
+    shapes, assumed = _shapes(models, job)
+    specs = {side: _specs(model, shapes) for side, model in models.items()}
+    rng = np.random.RandomState(job.seed)
+    runs = [_run(job, models, specs, shapes, batch, rng) for batch in job.batch_sizes]
+    return {"networks": {side: {"prefix": model.prefix, "epoch": model.epoch} for side, model in models.items()},
+            "input_shapes": {name: list(shape) for name, shape in shapes.items()}, "assumed": assumed,
+            "theoretical": _theoretical(specs), "environment": environment(), "runs": runs}
+
+
+def _open(job):
+    """dict: 'baseline', where there is one, and 'model'."""
+    models = {}
+    if job.baseline is not None:
+        try:
+            models["baseline"] = options.open_model(Namespace(model=job.baseline, load_epoch=job.baseline_epoch,
+                                                              gpus=job.gpus))
+        except AccnnError as error:
+            sentence = str(error).replace("--load-epoch", "--baseline-epoch").replace("-m ", "--baseline ")
+            raise AccnnError(sentence) from error
+    models["model"] = options.open_model(Namespace(model=job.model, load_epoch=job.load_epoch, gpus=job.gpus))
+    return models
+
+
+def _shapes(models, job):
+    """Return the shapes of all inputs, checked against every network, and the names of those that are assumed."""
+    first = next(iter(models.values()))
+    shapes, assumed = resolve_input_shapes(first, shapes_given(job))
+    names, _ = input_names(first, shapes)
+    followed = infer_arguments(first.symbol, shapes) or {}
+    shapes.update({name: followed[name][1:] for name in names if name not in shapes and name in followed})
+    for name in names:
+        if name not in shapes:
+            raise AccnnError("nothing says the shape of the input %r of %s: give --input-shape %s:SIZES"
+                             % (name, first.prefix, name))
+    infer_shapes(first, shapes)
+    if job.baseline is not None:
+        _refuse_other_inputs(first, models["model"], names, shapes)
+    for name in assumed:
+        say("nothing says the size of the input %r: %s is assumed; milliseconds and MACs depend on it, give "
+            "--image-shape" % (name, ",".join(map(str, shapes[name]))))
+    return shapes, assumed
+
+
+def _refuse_other_inputs(baseline, model, names, shapes):
+    there, _ = input_names(model, shapes)
+    if set(there) != set(names):
+        raise AccnnError("%s has the inputs %s, but %s has %s: networks with different inputs cannot be compared"
+                         % (baseline.prefix, ", ".join(names) or "(none)", model.prefix, ", ".join(there) or "(none)"))
+    try:
+        infer_shapes(model, shapes)
+    except AccnnError as error:
+        raise AccnnError("%s does not take the input of the baseline %s: %s"
+                         % (model.prefix, baseline.prefix, error)) from error
+
+
+def _specs(model, shapes):
+    """list of LayerSpec, or None where layers cannot be counted; says why."""
+    try:
+        return layer_specs(model, shapes)
+    except AccnnError as error:
+        say("no theoretical ratio: %s" % error)
+        return None
+
+
+def _theoretical(specs):
+    """dict: MACs of one example over convolutions and fully connected layers, and their ratio."""
+    macs = {side: None if counted is None else count_macs(counted) for side, counted in specs.items()}
+    uncounted = sum(spec.part is None for counted in specs.values() for spec in counted or ())
+    before, after = macs.get("baseline"), macs["model"]
+    return {"macs_before": before, "macs_after": after, "ratio": before / after if before and after else None,
+            "uncounted": uncounted}
+
+
+def _run(job, models, specs, shapes, batch_size, rng):
+    """Time all networks at one batch size."""
+    title = "batch %d, %s" % (batch_size, _threads(job.threads[0]))
+    how = {"rounds": job.repeats, "warm_up": job.warm_up}
+    with passes.refusals(batch_size, shapes):
+        arrays = {name: passes.random_array(rng, (batch_size,) + tuple(shape)) for name, shape in shapes.items()}
+        run = _whole(models, shapes, batch_size, arrays, dict(how, tell=_teller(title)), contexts(job.gpus))
+        if job.layers and specs["baseline"] is not None:
+            run["layers"] = _layers(models, specs["baseline"], shapes, batch_size, arrays, how, title, job)
+    return dict({"threads": job.threads[0], "batch_size": batch_size}, **run)
+
+
+def _whole(models, shapes, batch_size, arrays, how, where):
+    predictors = [Predictor(model, shapes, batch_size, where) for model in models.values()]
+    calls = [passes.of_network(predictor, [arrays[name] for name in predictor.inputs]) for predictor in predictors]
+    samples = dict(zip(models, alternate(calls, **how)))
+    run = {side: dict(described_seconds(sample, every_round=True), images_per_second=batch_size / sample.median)
+           for side, sample in samples.items()}
+    if "baseline" in samples:
+        run["measured"] = described_ratio(ratios(samples["baseline"], samples["model"]))
+    return run
+
+
+def _layers(models, specs, shapes, batch_size, arrays, how, title, job):
+    context = contexts(job.gpus)[0]
+    pairs = layers.find_pairs(models["baseline"], models["model"], specs)
+    inputs = layers.layer_inputs(models["baseline"], pairs, shapes, batch_size, arrays, context)
+    progress = Progress("layers, " + title, len(pairs))
+    rows = layers.time_layers(pairs, inputs, batch_size, how, progress)
+    progress.close()
+    return {"rows": rows, "sum": layers.totals(rows)}
+
+
+def _teller(title):
+    progress = Progress(title + ", rounds", 0)
+
+    def tell(done, total):
+        progress.total = total
+        progress(done)
+        if done == total:
+            progress.close()
+
+    return tell
+
+
+def _threads(number):
+    return "%d thread%s" % (number, "" if number == 1 else "s")

@@ -1,0 +1,76 @@
+"""Forward passes as callables that return when the numbers are there: what the clock is given."""
+import contextlib
+from math import prod
+
+import numpy as np
+
+from accnn.compat import mx
+from accnn.errors import AccnnError
+from accnn.graph.ir import reason
+from accnn.timing.cut import DATA
+
+
+def of_network(predictor, arrays):
+    """Callable: a pass of a whole network as scoring runs it, from the input to all outputs.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    arrays : list of mx.nd.NDArray
+        One for each input.
+    """
+    def once():
+        for output in predictor.forward(*arrays):
+            output.wait_to_read()
+
+    return once
+
+
+def of_part(part, data):
+    """Callable: a pass of a part of a network.
+
+    Parameters
+    ----------
+    part : Cut
+    data : mx.nd.NDArray
+        Its input, used where and as it lies: oneDNN keeps pictures in blocks of channels between operators, and a
+        kernel that is fast on such an input may be slow on a plain one, and the other way round.
+    """
+    model, context = part.model, data.context
+    arrays = {name: array.copyto(context) for name, array in model.arg_params.items()}  # oneDNN rearranges weights
+    aux = {name: array.copyto(context) for name, array in model.aux_params.items()}
+    executor = model.symbol.bind(context, args=dict(arrays, **{DATA: data}), grad_req="null", aux_states=aux)
+
+    def once():
+        executor.forward(is_train=False)
+        for output in executor.outputs:
+            output.wait_to_read()
+
+    return once
+
+
+def random_array(rng, shape, dtype="float32", context=None):
+    """mx.nd.NDArray of uniform numbers in 0..1: valid as a picture, and as indices of an embedding."""
+    drawn = np.empty(shape, np.float32)
+    for example in drawn:  # one by one, since NumPy draws in double precision: twice the memory of a large batch
+        example[...] = rng.uniform(0, 1, example.shape)
+    return mx.nd.array(drawn, context or mx.cpu(), dtype=dtype)
+
+
+@contextlib.contextmanager
+def refusals(batch_size, shapes):
+    """Tell in one sentence what MXNet says of a batch size that a network does not accept or the memory not hold."""
+    if batch_size * max(map(prod, shapes.values()), default=0) >= 1 << 31:
+        raise AccnnError("--batch-size %d makes an input of more than 2^31 numbers: MXNet holds less"
+                         % batch_size)
+    try:
+        yield
+    except (mx.base.MXNetError, RuntimeError) as error:
+        inner = error.__context__ if isinstance(error.__context__, mx.base.MXNetError) else error  # of simple_bind
+        if not isinstance(inner, mx.base.MXNetError):
+            raise
+        raise AccnnError("MXNet cannot run the network at --batch-size %d: %s" % (batch_size, reason(inner))) from error
+    except Exception as error:
+        if type(error) is not Exception:  # what MXNet raises, and nothing better, for arrays of more than 2^31 elements
+            raise
+        raise AccnnError("--batch-size %d makes an array of more than 2^31 numbers" % batch_size) from error
