@@ -10,6 +10,8 @@ import pytest
 
 from accnn import pack
 from accnn.compat import mx
+from accnn.errors import AccnnError
+from accnn.packing.writing import record_writer
 
 cv2 = pytest.importorskip("cv2")
 
@@ -266,6 +268,13 @@ def test_a_full_disk(classes, tmp_path, bare_environment):
     assert run.returncode == 2
     assert "Traceback" not in run.stderr and "cannot be written" in run.stderr
     assert folder_names(tmp_path / "new") == []
+
+
+def test_a_disk_that_is_full_at_the_last_byte(tmp_path):
+    with pytest.raises(AccnnError, match="whole"), record_writer("/dev/full", str(tmp_path / "idx")) as write:
+        write(0, b"what MXNet loses without a word")
+    with pytest.raises(OSError, match="No space"), record_writer(str(tmp_path / "rec"), "/dev/full") as write:
+        write(0, b"x")
 
 
 def test_photos(shared, tmp_path):

@@ -58,9 +58,9 @@ def csv_text(entries):
 
 
 def best(entries):
-    """The entry with the most validation images right, the earliest of equals; None without validation."""
+    """The entry with the most validation images right, of equals the one with the least loss; None without any."""
     scored = [entry for entry in entries if entry.val_right is not None]
-    return max(scored, key=lambda entry: (entry.val_right, -entry.epoch), default=None)
+    return max(scored, key=lambda entry: (entry.val_right, -entry.val_loss), default=None)
 
 
 def table(entries):

@@ -1,0 +1,108 @@
+"""python tests/benchmarks/fine_tune_throughput.py -m vgg16_cifar10 --data-train cifar10_train.rec [--teacher P]
+
+How much of the speed of MXNet's bare loop fine-tuning keeps: in turns, the same number of steps of a bare
+forward/backward/update on one synthetic batch, of the decoder alone, and of fine-tuning as fine_tune.py does it.
+"""
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "tools"))
+
+from accnn.compat import mx
+from accnn.data.images import Preprocessing
+from accnn.data.options import image_input
+from accnn.data.records import open_records
+from accnn.data.stream import Augmentation, TrainingStream
+from accnn.distributed import Job
+from accnn.graph.checkpoint import load_model
+from accnn.scoring.heads import class_head
+from accnn.scoring.tally import Tally
+from accnn.training import optimizer
+from accnn.training.objective import training_head
+from accnn.training.schedule import scheduler
+from accnn.training.trainer import Trainer
+
+
+def bare_loop(model, head, shapes, batch_size, steps):
+    """Seconds of so many steps of MXNet's Module on one batch that is in memory already."""
+    module = mx.mod.Module(model.symbol, list(shapes), ["softmax_label"])
+    name, shape = next(iter(shapes.items()))
+    module.bind([(name, (batch_size,) + shape)], [("softmax_label", (batch_size,))])
+    module.set_params(model.arg_params, model.aux_params)
+    module.init_optimizer("local", "sgd", {"learning_rate": 1e-5, "momentum": 0.9, "wd": 1e-4})
+    batch = mx.io.DataBatch([mx.nd.random.normal(shape=(batch_size,) + shape)], [mx.nd.zeros(batch_size)])
+
+    def run():
+        for _ in range(steps):
+            module.forward_backward(batch)
+            module.update()
+        mx.nd.waitall()
+
+    return run
+
+
+def fine_tuning(model, head, shapes, stream, steps):
+    """The same number of steps as fine_tune.py makes them: decoding, random numbers, answers read and counted."""
+    tally = Tally(training_head(head.classes))
+    schedule = scheduler("constant", 1e-5, steps)
+    trainer = Trainer(model, head, shapes, stream.batch_size, Job(), [mx.cpu()], "sgd",
+                      optimizer.parameters("sgd", schedule, 0.9, 1e-4))
+
+    def run():
+        waiting = None
+        for step, (images, labels) in enumerate(stream.epoch(1)):
+            answer = trainer.step(images, labels, 1, step)
+            if waiting:
+                tally.add(waiting.probabilities.asnumpy(), waiting.labels.asnumpy().astype(int))
+            waiting = answer
+        mx.nd.waitall()
+
+    return run
+
+
+def decoding(stream):
+    """The images alone."""
+
+    def run():
+        for images, _ in stream.epoch(1):
+            images.wait_to_read()
+
+    return run
+
+
+def main():
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-m", "--model", required=True)
+    parser.add_argument("--data-train", required=True)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    model = load_model(args.model)
+    shapes, _ = image_input(model, {})
+    head = class_head(model, shapes)
+    stream = TrainingStream(open_records(args.data_train), Preprocessing(next(iter(shapes.values()))), Augmentation(),
+                            args.batch_size, limit=args.steps * args.batch_size)
+    runs = {"bare": bare_loop(model, head, shapes, args.batch_size, stream.steps), "decoding": decoding(stream),
+            "fine_tuning": fine_tuning(model, head, shapes, stream, stream.steps)}
+    speeds = {name: [] for name in runs}
+    for turn in range(args.rounds + 1):
+        for name, run in runs.items():
+            started = time.perf_counter()
+            run()
+            if turn:
+                speeds[name].append(stream.steps * args.batch_size / (time.perf_counter() - started))
+    medians = {name: statistics.median(values) for name, values in speeds.items()}
+    slower = [min(bare, decoded) for bare, decoded in zip(speeds["bare"], speeds["decoding"])]
+    shares = [own / other for own, other in zip(speeds["fine_tuning"], slower)]
+    print(json.dumps({"images_per_second": medians, "share_of_the_slower": statistics.median(shares),
+                      "shares": sorted(shares), "threads": os.environ.get("OMP_NUM_THREADS", "unset")}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
