@@ -1,6 +1,12 @@
 """A model bound for forward passes: what scoring, timing and teaching run."""
+import contextlib
+
+import numpy as np
+
 from accnn.compat import mx
+from accnn.errors import AccnnError
 from accnn.graph.inputs import input_names
+from accnn.graph.ir import reason
 from accnn.graph.shapes import infer_shapes
 
 
@@ -29,7 +35,7 @@ class Predictor:
     Raises
     ------
     AccnnError
-        The shapes fit neither the network nor its parameters; says why.
+        The shapes fit neither the network nor its parameters, or the network takes no batch of that size; says why.
     """
 
     def __init__(self, model, input_shapes, batch_size, context=None, symbol=None):
@@ -40,15 +46,15 @@ class Predictor:
         labels = [name for name in labels if name in used]
         shapes = {name: (batch_size,) + tuple(input_shapes[name]) for name in self.inputs}
         infer_shapes(model, input_shapes)  # Module would copy a parameter whose shape does not fit
-        inferred = dict(zip(symbol.list_arguments(), symbol.infer_shape(**shapes)[0]))
-        self._labels = [mx.io.DataDesc(name, inferred[name]) for name in labels]
         self._devices = len(context) if isinstance(context, list) else 1
         self._module = mx.mod.Module(symbol, self.inputs, labels, context=context or mx.cpu())
         kind = _dtype(model)
-        # Labels are bound although nothing feeds them: without their shapes Module warns.
-        self._module.bind([mx.io.DataDesc(name, shape, kind) for name, shape in shapes.items()],
-                          self._labels or None, for_training=False)
-        self.set_parameters(model)
+        with _bind_errors_told(model, batch_size):
+            # Labels are bound although nothing feeds them: without their shapes Module warns.
+            self._labels = _described(symbol, labels, shapes, kind)
+            self._module.bind([mx.io.DataDesc(name, shape, kind) for name, shape in shapes.items()],
+                              self._labels or None, for_training=False)
+            self.set_parameters(model)
         self.output_shapes = dict(self._module.output_shapes)
 
     def set_parameters(self, model):
@@ -90,6 +96,29 @@ def contexts(gpus):
 
 
 def _dtype(model):
-    """Half precision where the parameters are: MXNet does not cast an input."""
-    kinds = {array.dtype for array in model.arg_params.values()}
-    return kinds.pop() if len(kinds) == 1 else "float32"
+    """The precision of the weights, where they are floats of one: MXNet does not cast an input."""
+    # Vectors do not count: those of BatchNorm stay float32 in a network of half precision.
+    kinds = {np.dtype(array.dtype) for array in model.arg_params.values() if len(array.shape) > 1}
+    kind = kinds.pop() if len(kinds) == 1 else np.dtype(np.float32)
+    return kind if kind.kind == "f" else np.dtype(np.float32)
+
+
+def _described(symbol, names, shapes, kind):
+    """What Module wants to know of some arguments, inferred from the shapes of the inputs and their type."""
+    arguments = symbol.list_arguments()
+    found = dict(zip(arguments, symbol.infer_shape(**shapes)[0]))
+    kinds = dict(zip(arguments, symbol.infer_type(**dict.fromkeys(shapes, kind))[0] or ()))
+    return [mx.io.DataDesc(name, found[name], kinds.get(name, kind)) for name in names]
+
+
+@contextlib.contextmanager
+def _bind_errors_told(model, batch_size):
+    """Tell in a sentence what MXNet refuses only for the whole batch: a size that is fixed inside, too much memory."""
+    try:
+        yield
+    except Exception as error:
+        # MXNet raises a bare Exception for arrays of more than 2^31 elements, and simple_bind a RuntimeError.
+        if not isinstance(error, (mx.base.MXNetError, RuntimeError, OverflowError)) and type(error) is not Exception:
+            raise
+        raise AccnnError("%s cannot run on batches of %d (%s): choose another --batch-size"
+                         % (model.prefix, batch_size, reason(error))) from error

@@ -43,10 +43,10 @@ def parser():
 
 
 def _main(argv):
-    args = parser().parse_args(argv)
     from accnn import distributed
 
     distributed.serve_if_asked()
+    args = parser().parse_args(argv)
     from accnn.scoring import command
 
     with distributed.open_job(args.kv_store, args.worker_timeout) as job:

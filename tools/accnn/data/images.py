@@ -1,5 +1,6 @@
 """Images of a RecordIO file as batches for a network: every record exactly once, by MXNet's ImageRecordIter."""
 import contextlib
+import os
 from dataclasses import dataclass, field
 from typing import Tuple
 
@@ -9,6 +10,8 @@ from accnn.errors import AccnnError
 from accnn.graph.ir import reason
 
 CHANNELS = "rgb"
+_EXTREME = 1e30  # beyond this, or below its inverse, float32 gives no pixels
+_BLOCK = 1000    # records in which one that cannot be read is looked for at a time
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Preprocessing:
     shape : tuple of int
         (channels, height, width) of what the network gets: a crop from the middle.
     mean, std : tuple of float
-        Subtracted from, then dividing, the pixels 0..255, in the order red, green, blue.
+        Subtracted from, then dividing, the pixels 0..255, in the order red, green, blue; one value counts for all.
     resize : int
         Length in pixels to which the shorter side is scaled before the crop; 0 leaves it.
     threads : int
@@ -28,8 +31,8 @@ class Preprocessing:
     """
 
     shape: Tuple[int, ...]
-    mean: Tuple[float, ...] = (0.0, 0.0, 0.0)
-    std: Tuple[float, ...] = (1.0, 1.0, 1.0)
+    mean: Tuple[float, ...] = (0.0,)
+    std: Tuple[float, ...] = (1.0,)
     resize: int = 0
     threads: int = 4
 
@@ -39,15 +42,18 @@ class Preprocessing:
                              % ",".join(map(str, self.shape)))
         colours = min(self.shape[0], 3)
         for option, values in (("--rgb-mean", self.mean), ("--rgb-std", self.std)):
-            if len(values) != colours and any(value != values[0] for value in values):
+            if len(values) not in (1, colours):
                 raise AccnnError("%s has %d values, but the network takes %d: give one for every channel"
                                  % (option, len(values), colours))
-        if not all(value > 0 for value in self.std):
+            if not all(abs(value) < _EXTREME for value in values):
+                raise AccnnError("%s must be finite numbers, as pixels are 0 to 255" % option)
+        if not all(value > 1 / _EXTREME for value in self.std):
             raise AccnnError("--rgb-std must be above 0: pixels are divided by it")
 
     def iterator_arguments(self):
         """dict: the arguments of ImageRecordIter that say the same."""
-        said = {"data_shape": self.shape, "preprocess_threads": self.threads, "resize": self.resize or -1}
+        said = {"data_shape": self.shape, "preprocess_threads": min(self.threads, os.cpu_count() or 1),
+                "resize": self.resize or -1}
         colours = min(self.shape[0], 3)
         for name, values in (("mean", self.mean), ("std", self.std)):
             full = tuple(values) if len(values) == colours else (values[0],) * colours
@@ -103,48 +109,58 @@ def read_images(records, preprocessing, batch_size, part=0, parts=1, limit=None)
     """
     mine = part_range(len(records), part, parts)
     first, end = mine.start, min(mine.stop, len(records) if limit is None else limit)
+    if first >= end:
+        return
     # A new iterator for every pass that neither wraps round nor is reset: MXNet's then gives each record once, and
     # the rest of its last batch is memory it did not write. A second prefetched batch would never be freed.
     with iterator(records, preprocessing, batch_size, part, parts, round_batch=False, prefetch_buffer=1) as batches:
         while first < end:
             size = min(batch_size, end - first)
-            batch = next_batch(batches, records)
+            batch = next_batch(batches, records, first)
             yield Batch(batch.data[0], records.labels[first:first + size], first)
             first += size
 
 
 @contextlib.contextmanager
 def iterator(records, preprocessing, batch_size, part=0, parts=1, **arguments):
-    """Yield MXNet's ImageRecordIter over a part of a file."""
-    with records.index_file() as index:
+    """Yield MXNet's ImageRecordIter over a part of a file; what ImageRecordIter takes may be added."""
+    with records.iterator_arguments() as files:
         try:
-            made = mx.io.ImageRecordIter(path_imgrec=records.path, path_imgidx=index, batch_size=batch_size,
-                                         num_parts=parts, part_index=part, verbose=False,
-                                         **dict(preprocessing.iterator_arguments(), **arguments))
+            made = mx.io.ImageRecordIter(batch_size=batch_size, num_parts=parts, part_index=part, verbose=False,
+                                         **dict(preprocessing.iterator_arguments(), **files, **arguments))
         except mx.base.MXNetError as error:
-            raise AccnnError("%s cannot be read as images of shape %s (%s)" % (
-                records.path, ",".join(map(str, preprocessing.shape)), reason(error))) from error
+            raise _unreadable(records, error) from error
         yield made
 
 
-def next_batch(batches, records):
-    """Return the next batch of an iterator over `records`, or say which record it cannot read."""
+def next_batch(batches, records, first=0):
+    """Return the next batch of an iterator over `records`, or say which one, from `first` on, it cannot read."""
     try:
         return next(batches)
     except mx.base.MXNetError as error:
-        raise _unreadable(records, error) from error
+        raise _unreadable(records, error, first) from error
     except StopIteration as error:
         raise AccnnError("%s gave fewer images than it holds records: pack it again" % records.path) from error
 
 
-def _unreadable(records, error):
-    """The sentence for the first record that is no image."""
-    with contextlib.closing(mx.recordio.MXRecordIO(records.path, "r")) as reader:
-        for number in range(len(records)):
-            _, content = mx.recordio.unpack(reader.read())
-            try:
-                mx.image.imdecode(content).wait_to_read()
-            except (mx.base.MXNetError, ValueError, TypeError):
-                return AccnnError("record %d of %s is no image (it has %d bytes): pack the images again"
-                                  % (number, records.path, len(content)))
+def _unreadable(records, error, first=0):
+    """The error that names the first record that is no image, from `first` on."""
+    for start in range(first, len(records), _BLOCK):
+        end = min(start + _BLOCK, len(records))
+        if _is_readable(records, start, end):
+            continue
+        while end - start > 1:
+            middle = (start + end) // 2
+            start, end = (middle, end) if _is_readable(records, start, middle) else (start, middle)
+        return AccnnError("record %d of %s is no image: pack the images again" % (start, records.path))
     return AccnnError("the images of %s cannot be read: %s" % (records.path, reason(error)))
+
+
+def _is_readable(records, start, end):
+    """Whether MXNet's iterator decodes these records: other decoders take what it refuses, and the reverse."""
+    with records.cut(start, end) as some, some.iterator_arguments() as files:
+        try:
+            next(mx.io.ImageRecordIter(batch_size=len(some), data_shape=(3, 1, 1), verbose=False, **files))
+        except mx.base.MXNetError:
+            return False
+    return True

@@ -1,14 +1,16 @@
 """Command-line options that say which images are read and how, under the names of MXNet's classic scripts."""
 from accnn.errors import AccnnError
 
+_LARGEST_SIDE = 10000  # a picture of that height and width takes 300 MB
+
 
 def add_preprocessing_options(parser, batch_size):
     """Options that say what becomes of a picture, with `batch_size` as the default."""
-    parser.add_argument("--rgb-mean", type=_numbers, default=(0.0, 0.0, 0.0), metavar="R,G,B",
+    parser.add_argument("--rgb-mean", type=_numbers, default=(0.0,), metavar="R,G,B",
                         help="subtracted from pixels 0..255 (default: 0,0,0)")
-    parser.add_argument("--rgb-std", type=_numbers, default=(1.0, 1.0, 1.0), metavar="R,G,B",
+    parser.add_argument("--rgb-std", type=_numbers, default=(1.0,), metavar="R,G,B",
                         help="pixels are then divided by it (default: 1,1,1)")
-    parser.add_argument("--resize", type=_count, default=0, metavar="N",
+    parser.add_argument("--resize", type=_side, default=0, metavar="N",
                         help="scale the shorter side to N pixels before the crop (default: leave it)")
     parser.add_argument("--batch-size", type=_positive, default=batch_size, metavar="N", help="default: %(default)s")
     parser.add_argument("--data-nthreads", type=_positive, default=4, metavar="N",
@@ -60,9 +62,9 @@ def _numbers(text):
     return tuple(float(number) for number in text.split(","))
 
 
-def _count(text):
+def _side(text):
     number = int(text)
-    if number < 0:
+    if not 0 <= number <= _LARGEST_SIDE:
         raise ValueError
     return number
 
@@ -74,4 +76,4 @@ def _positive(text):
     return number
 
 
-_numbers.__name__, _count.__name__, _positive.__name__ = "numbers", "count", "positive number"
+_numbers.__name__, _side.__name__, _positive.__name__ = "numbers", "number of pixels", "positive number"

@@ -5,6 +5,7 @@ what it can, so files are looked through before.
 """
 import contextlib
 import os
+import stat
 import struct
 import tempfile
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ _LENGTH_BITS = 29
 _WHOLE, _FIRST, _LAST = 0, 1, 3   # what the upper bits say of a record that holds the magic number and was cut there
 _HEADER = struct.Struct("<II")    # magic, flag and length
 _IMAGE = struct.Struct("<IfQQ")   # IRHeader: number of labels (0: the next field is the label), label, id, id2
-_LOOK = _HEADER.size + _IMAGE.size
+_LABEL = struct.Struct("<f")      # where there is a number, so many follow
+_LOOK = _HEADER.size + _IMAGE.size + _LABEL.size
+_FOUND = np.dtype([("offset", np.int64), ("label", np.float32), ("several", bool), ("id", np.uint64)])
 _TELL_EVERY = 10000
 
 
@@ -34,15 +37,18 @@ class Records:
     offsets : ndarray of shape (n,), int64
         Byte at which every record begins.
     labels : ndarray of shape (n,), float32
-        NaN for a record that carries several labels.
-    index : str or None
-        The ``.idx`` file that agrees with `offsets`, where there is one.
+        The first one where a record carries several.
+    several : ndarray of shape (n,), bool
+        Which records carry several labels.
+    ids : ndarray of shape (n,), uint64
+        The number that the packer gave to every image.
     """
 
     path: str
     offsets: np.ndarray
     labels: np.ndarray
-    index: str = None
+    several: np.ndarray
+    ids: np.ndarray
 
     def __len__(self):
         return len(self.offsets)
@@ -59,24 +65,52 @@ class Records:
         AccnnError
             Names the first such record.
         """
-        fine = np.isfinite(self.labels) & (self.labels >= 0) & (self.labels < classes) & (self.labels % 1 == 0)
+        whole = self.labels == np.floor(self.labels)
+        fine = whole & (self.labels >= 0) & (self.labels < classes) & ~self.several
         if not fine.all():
             first = int(np.argmin(fine))
-            said = "several labels" if np.isnan(self.labels[first]) else "the label %g" % self.labels[first]
+            said = "several labels" if self.several[first] else "the label %g" % self.labels[first]
             raise AccnnError("record %d of %s has %s, but the network's classes are 0 to %d: it was packed for another "
                              "network, or needs other labels" % (first, self.path, said, classes - 1))
 
     @contextlib.contextmanager
-    def index_file(self):
-        """Yield the path of an ``.idx`` for this file: its own, or a temporary one."""
-        if self.index is not None:
-            yield self.index
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "records.idx")
-            with open(path, "w") as handle:
-                handle.writelines("%d\t%d\n" % pair for pair in enumerate(self.offsets))
-            yield path
+    def iterator_arguments(self):
+        """Yield the arguments of ImageRecordIter that name this file.
+
+        In names MXNet takes ``#``, ``?`` and ``;`` for commands, an index with keys that are no numbers ends the
+        process, and several labels are an error where it was not told how many. So it gets a link, an index and, for
+        such records, a list of labels that were made here.
+        """
+        with tempfile.TemporaryDirectory(prefix="accnn-") as folder:
+            rec, idx, labels = (os.path.join(folder, "images" + end) for end in (".rec", ".idx", ".lst"))
+            os.symlink(os.path.abspath(self.path), rec)
+            named = {"path_imgrec": rec, "path_imgidx": idx}
+            _write_lines(idx, ("%d\t%d\n" % pair for pair in enumerate(self.offsets)))
+            if self.several.any():
+                _write_lines(labels, ("%d\t0\tx\n" % number for number in self.ids))
+                named["path_imglist"] = labels
+            yield named
+
+    @contextlib.contextmanager
+    def cut(self, start, end):
+        """Yield some records as a file of their own, which lasts as long as the block.
+
+        Parameters
+        ----------
+        start, end : int
+            The first record, and the one behind the last.
+
+        Yields
+        ------
+        Records
+        """
+        with tempfile.NamedTemporaryFile(prefix="accnn-", suffix=".rec") as copy, open(self.path, "rb") as whole:
+            first = int(self.offsets[start])
+            whole.seek(first)
+            copy.write(whole.read(int(self.offsets[end]) - first if end < len(self) else -1))
+            copy.flush()
+            yield Records(copy.name, self.offsets[start:end] - first, self.labels[start:end], self.several[start:end],
+                          self.ids[start:end])
 
 
 def open_records(path, index=None):
@@ -98,12 +132,12 @@ def open_records(path, index=None):
     AccnnError
         A file is missing, empty, cut short or of another kind, or the index belongs to another file.
     """
-    offsets, labels = _walk(path)
+    records = _walk(path)
     if index is None and os.path.exists(os.path.splitext(path)[0] + ".idx"):
         index = os.path.splitext(path)[0] + ".idx"
     if index is not None:
-        _check_index(index, path, offsets)
-    return Records(path, offsets, labels, index)
+        _check_index(index, path, records.offsets)
+    return records
 
 
 def part_range(count, part, parts):
@@ -113,27 +147,42 @@ def part_range(count, part, parts):
 
 
 def _walk(path):
-    """Return offset and label of every record."""
-    offsets, labels = [], []
+    """Return the Records of a file."""
     try:
-        with open(path, "rb") as handle:
+        with _open_file(path) as handle:
             size = os.fstat(handle.fileno()).st_size
             if size == 0:
                 raise AccnnError("%s is empty: pack the images again" % path)
             progress = Progress("looking through %s, MB" % path, size >> 20)
-            for offset, label in _records(handle.fileno(), size, path):
-                offsets.append(offset)
-                labels.append(label)
-                if len(offsets) % _TELL_EVERY == 0:
-                    progress(offset >> 20)
+            found = np.fromiter(_told(_records(handle.fileno(), size, path), progress), _FOUND)
             progress.close()
     except OSError as error:
         raise AccnnError("%s cannot be read (%s): give a .rec file" % (path, error.strerror)) from error
-    return np.array(offsets, np.int64), np.array(labels, np.float32)
+    return Records(path, *(np.ascontiguousarray(found[name]) for name in _FOUND.names))
+
+
+def _told(found, progress):
+    """Pass on what :func:`_records` yields, telling now and then how far it came."""
+    for number, record in enumerate(found):
+        if number % _TELL_EVERY == 0:
+            progress(record[0] >> 20)
+        yield record
+
+
+def _open_file(path, mode="rb", **how):
+    """Open a regular file: a pipe would be waited for, and can be read once only."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise AccnnError("%s is no regular file: copy what it holds into one" % path)
+    return open(path, mode, **how)
+
+
+def _write_lines(path, lines):
+    with open(path, "w") as handle:
+        handle.writelines(lines)
 
 
 def _records(handle, size, path):
-    """Yield (offset, label) of every record; parts of one that was cut count once."""
+    """Yield (offset, label, several, id) of every record; parts of one that was cut count once."""
     offset, inside = 0, False
     while offset < size:
         look = os.pread(handle, _LOOK, offset)
@@ -150,19 +199,21 @@ def _records(handle, size, path):
         if following > size:
             raise _damaged(path, offset, size, "it ends in the middle of a record")
         if not inside:
-            yield offset, _label(look, length, offset, path)
+            yield (offset,) + _image_header(look, length, offset, path)
         inside = kind not in (_WHOLE, _LAST)
         offset = following
     if inside:
         raise _damaged(path, offset, size, "a record of several parts lacks one")
 
 
-def _label(look, length, offset, path):
-    if length < _IMAGE.size:
+def _image_header(look, length, offset, path):
+    count, label, number, _ = _IMAGE.unpack_from(look, _HEADER.size) if length >= _IMAGE.size else (0,) * 4
+    if length < _IMAGE.size + count * _LABEL.size:
         raise AccnnError("%s: the record at byte %d is too short to hold an image: pack the images again"
                          % (path, offset))
-    several, label, _, _ = _IMAGE.unpack_from(look, _HEADER.size)
-    return np.nan if several else label
+    if count:
+        label, = _LABEL.unpack_from(look, _HEADER.size + _IMAGE.size)
+    return label, count > 1, number
 
 
 def _damaged(path, offset, size, why):
@@ -171,10 +222,12 @@ def _damaged(path, offset, size, why):
 
 def _check_index(index, path, offsets):
     try:
-        with open(index, encoding="ascii") as handle:
+        with _open_file(index, "r", encoding="ascii") as handle:
             listed = np.array([int(line.split("\t")[1]) for line in handle if line.strip()], np.int64)
     except OSError as error:
         raise AccnnError("%s cannot be read: %s" % (index, error.strerror)) from error
+    except AccnnError:  # is a ValueError too
+        raise
     except (ValueError, IndexError, OverflowError) as error:
         raise AccnnError("%s is no index of a RecordIO file: every line must hold a key, a tab and an offset; remove "
                          "it, or make it again" % index) from error

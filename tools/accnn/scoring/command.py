@@ -1,5 +1,7 @@
 """The steps of score.py: checks, one pass, the report."""
 import json
+import os
+import tempfile
 import time
 from dataclasses import dataclass
 
@@ -40,6 +42,19 @@ def run(args, job):
     """
     _check(args)
     records = open_records(args.data_val, args.data_val_idx)
+    args.batch_size = min(args.batch_size, _count_asked(args, records))  # rows that are no images would cost as much
+    found, confusion = _scored(args, job, records)
+    if not job.leads:
+        return
+    try:
+        if args.confusion:
+            _write_confusion(args.confusion, confusion)
+    finally:  # a file that cannot be written is no reason to keep what was found
+        print(json.dumps(found, indent=2) if args.json else "\n".join(report.table(found)))
+
+
+def _scored(args, job, records):
+    """Return what the report says, and the confusion matrix where one was asked for."""
     subjects = _subjects(args, records)
     how = preprocessing(args, next(iter(subjects[0].input_shapes.values())))
     started = time.perf_counter()
@@ -50,27 +65,47 @@ def run(args, job):
                      "batch_size": args.batch_size, "workers": job.workers}
     if job.leads:
         found["images_per_second"] = _speeds(args, records, how, subjects, tallies[0].images, seconds)
-        if args.confusion:
-            _write_confusion(args.confusion, tallies[0].confusion)
-            found["confusion"] = args.confusion
-        print(json.dumps(found, indent=2) if args.json else "\n".join(report.table(found)))
+    if args.confusion:
+        found["confusion"] = args.confusion
+    return found, tallies[0].confusion if args.confusion else None
+
+
+def _count_asked(args, records):
+    return min(len(records), args.max_num_examples or len(records))
 
 
 def _check(args):
-    if args.fidelity and not args.baseline:
-        raise AccnnError("--fidelity compares with a baseline: give --baseline PREFIX")
+    for option in ("fidelity", "baseline_epoch"):
+        if getattr(args, option) not in (None, False) and args.baseline is None:
+            raise AccnnError("--%s is about a baseline: give --baseline PREFIX" % option.replace("_", "-"))
     if args.fidelity and (args.output or args.confusion or args.per_class or args.top_k):
         raise AccnnError("--fidelity reads no labels: leave out --output, --top-k, --per-class and --confusion")
     if args.max_num_examples is not None and args.max_num_examples < 1:
         raise AccnnError("--max-num-examples must be at least 1")
-    if args.confusion:
-        output.check_config("--confusion", args.model, args.confusion)
+    if args.confusion is not None:
+        _check_confusion(args)
+
+
+def _check_confusion(args):
+    """Refuse a file that is read, and what is no file but would be replaced by one."""
+    for prefix in filter(None, (args.model, args.baseline)):
+        output.check_config("--confusion", prefix, args.confusion)
+    index = args.data_val_idx or os.path.splitext(args.data_val)[0] + ".idx"
+    if os.path.realpath(args.confusion) in map(os.path.realpath, (args.data_val, index)):
+        raise AccnnError("--confusion %s is a file of the images that are read: choose another name" % args.confusion)
+    if os.path.exists(args.confusion) and not os.path.isfile(args.confusion):
+        raise AccnnError("--confusion %s is no regular file: choose another name" % args.confusion)
+    folder, name = os.path.split(os.path.abspath(args.confusion))
+    try:  # what permissions do not tell, /proc among it, is told before the pass
+        tempfile.NamedTemporaryFile(dir=folder, prefix="." + name + ".", suffix=".tmp").close()
+    except OSError as error:
+        raise AccnnError("--confusion %s cannot be written: %s" % (args.confusion, error.strerror)) from error
 
 
 def _subjects(args, records):
     """The model, and the baseline where there is one."""
     models = [options.open_model(args)]
-    if args.baseline:
+    if args.baseline is not None:
         models.append(load_model(args.baseline, args.baseline_epoch))
     subjects = []
     for model in models:
@@ -130,7 +165,7 @@ def _fidelity(args, job, records, how, subjects):
 
 def _pass(args, job, records, how, subjects):
     """Yield what :func:`answers` does for this worker's share, telling progress."""
-    count = min(len(records), args.max_num_examples or len(records))
+    count = _count_asked(args, records)
     mine = part_range(len(records), job.rank, job.workers)
     progress = Progress("scoring", max(0, min(mine.stop, count) - mine.start))
     batches = read_images(records, how, args.batch_size, job.rank, job.workers, count)

@@ -5,6 +5,7 @@ from math import prod
 from typing import Optional
 
 from accnn.errors import AccnnError
+from accnn.graph.ir import Graph
 from accnn.graph.shapes import infer_shapes
 
 PROBABILITY, LOG_PROBABILITY, SCORE = "probability", "log-probability", "score"
@@ -38,7 +39,8 @@ class Head:
 
     def symbol(self, model):
         """mx.sym.Symbol: the part of `model` that this output needs."""
-        return model.symbol.get_internals()[self.name]
+        inside = model.symbol.get_internals()
+        return inside[_last(inside.list_outputs(), self.name)]
 
 
 def class_head(model, input_shapes, name=None):
@@ -62,13 +64,19 @@ def class_head(model, input_shapes, name=None):
     """
     graph = model.graph
     name = _output_name(model, name)
-    node = next(i for i, node in enumerate(graph.nodes) if name in (node.name + "_output", node.name + "_output0"))
-    shape = infer_shapes(model, input_shapes).get((node, 0))
+    inside = model.symbol.get_internals()
+    node, number, _ = Graph.from_symbol(inside).heads[_last(inside.list_outputs(), name)]
+    shape = infer_shapes(model, input_shapes).get((node, number))
     if shape is None or shape[0] != 1 or prod(shape[1:]) != max(shape[1:], default=0) or prod(shape[1:]) < 2:
         raise AccnnError("the output %s of %s has the shape %s for one image, which scores no classes: choose another "
                          "with --output, or compare with --fidelity" % (name, model.prefix, shape))
     source = _source(graph, node)
     return Head(name, _FORMS.get(graph.nodes[source].op, SCORE), prod(shape[1:]), node, source)
+
+
+def _last(names, name):
+    """Where a name occurs last: two operators may share it, and the network's own outputs come behind."""
+    return len(names) - 1 - names[::-1].index(name)
 
 
 def _output_name(model, asked):
@@ -78,11 +86,12 @@ def _output_name(model, asked):
             raise AccnnError("%s has the outputs %s: say with --output which one scores the classes, or compare all "
                              "with --fidelity" % (model.prefix, ", ".join(heads)))
         return heads[0]
-    inside = model.symbol.get_internals().list_outputs()
+    variables = set(model.graph.variables())
+    outputs = [name for name in model.symbol.get_internals().list_outputs() if name not in variables]
     for wanted in (asked, asked + "_output", asked + "_output0"):
-        if wanted in inside and not wanted.endswith(("_weight", "_bias")):
+        if wanted in outputs:
             return wanted
-    near = difflib.get_close_matches(asked, inside, n=3, cutoff=0.5) or heads
+    near = difflib.get_close_matches(asked, outputs, n=3, cutoff=0.5) or heads
     raise AccnnError("%s has no output %r: did you mean %s?" % (model.prefix, asked, " or ".join(near)))
 
 

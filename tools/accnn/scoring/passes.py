@@ -1,8 +1,12 @@
 """One pass over the images, and how fast its parts are alone."""
+import contextlib
 import itertools
 import time
 
+from accnn.compat import mx
 from accnn.data.images import read_images
+from accnn.errors import AccnnError
+from accnn.graph.ir import reason
 
 _MOST_SECONDS, _LEAST_SECONDS, _SHARE = 5.0, 0.5, 0.25
 _WARM_UP = 2
@@ -26,7 +30,8 @@ def answers(predictors, batches):
     waiting = None
     for batch in batches:
         # Copies, since the next pass writes into the same arrays; nothing here waits for them to be computed.
-        started = batch, [_started(predictor, batch) for predictor in predictors]
+        with _compute_errors_told():
+            started = batch, [_started(predictor, batch) for predictor in predictors]
         if waiting:
             yield _read(*waiting)
         waiting = started
@@ -64,11 +69,22 @@ def speeds(predictors, records, preprocessing, batch_size, seconds):
 def _started(predictor, batch):
     # A last batch of few images is cut, so that no time goes into rows that are none.
     images = batch.images[:batch.size] if predictor.can_take(batch.size) else batch.images
-    return [output.copy() for output in predictor.forward(images)]
+    # An output may have several rows for an image.
+    return [output[:len(output) * batch.size // len(images)].copy() for output in predictor.forward(images)]
 
 
 def _read(batch, outputs):
-    return batch, [[output.asnumpy()[:batch.size] for output in some] for some in outputs]
+    with _compute_errors_told():
+        return batch, [[output.asnumpy() for output in some] for some in outputs]
+
+
+@contextlib.contextmanager
+def _compute_errors_told():
+    """Tell in a sentence what MXNet finds out only when it computes, such as half precision on a CPU."""
+    try:
+        yield
+    except mx.base.MXNetError as error:
+        raise AccnnError("the network cannot be computed here: %s" % reason(error)) from error
 
 
 def _forward(predictor, images):

@@ -1,0 +1,58 @@
+"""Which output says the class, and in which form."""
+import pytest
+
+from accnn.compat import mx
+from accnn.errors import AccnnError
+from accnn.graph.checkpoint import Model
+from accnn.graph.ir import Graph
+from accnn.scoring.heads import class_head
+from networks import chain_model, outputs, random_input, random_model
+
+SHAPES = {"data": (3, 12, 12)}
+
+
+def model_of(make, name="fc"):
+    features = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=6, name=name)
+    return random_model(make(features), data=(3, 12, 12))
+
+
+@pytest.mark.parametrize("make, form", [
+    (lambda x: x, "score"), (lambda x: mx.sym.SoftmaxOutput(x, name="softmax"), "probability"),
+    (lambda x: mx.sym.softmax(x), "probability"), (lambda x: mx.sym.log_softmax(x), "log-probability"),
+    (lambda x: mx.sym.SoftmaxActivation(x), "probability"),
+    (lambda x: mx.sym.identity(mx.sym.softmax(x)), "probability"),
+    (lambda x: mx.sym.Reshape(mx.sym.softmax(x), shape=(-1, 6, 1, 1)), "probability"),
+    (lambda x: mx.sym.SliceChannel(x, num_outputs=2)[1], "score"),
+])
+def test_forms(make, form):
+    model = model_of(make)
+    head = class_head(model, SHAPES)
+    assert head.form == form and head.classes in (3, 6)
+    assert head.symbol(model).list_outputs() == [head.name]
+
+
+def test_two_operators_of_one_name():
+    model = model_of(lambda x: mx.sym.softmax(mx.sym.Activation(x, act_type="relu", name="same"), name="same"))
+    head = class_head(model, SHAPES)
+    assert head.form == "probability"
+    out, = outputs(Model(Graph.from_symbol(head.symbol(model)), model.arg_params, {}), data=random_input(2, 3, 12, 12))
+    assert out.sum(axis=1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("asked", ["b", "b_output", "s_output1"])
+def test_one_of_several(asked):
+    model = model_of(lambda x: mx.sym.Group([mx.sym.softmax(x, name="b"),
+                                             mx.sym.SliceChannel(x, num_outputs=2, name="s")]))
+    with pytest.raises(AccnnError, match="b_output, s_output0, s_output1.*--output"):
+        class_head(model, SHAPES)
+    assert class_head(model, SHAPES, asked).classes == (3 if asked[0] == "s" else 6)
+
+
+@pytest.mark.parametrize("asked, said", [
+    ("data", "no output 'data'"), ("softmax_label", "did you mean softmax_output"), ("fc2_weight", "did you mean fc2"),
+    ("nonsense", "softmax_output"), ("", "no output"), ("conv1", "scores no classes"),
+    ("pool_output", "scores no classes"),
+])
+def test_no_classes(asked, said):
+    with pytest.raises(AccnnError, match=said):
+        class_head(chain_model(), SHAPES, asked)

@@ -1,0 +1,60 @@
+"""Forward passes equal those of a plain executor, whatever the size of the batch."""
+import numpy as np
+import pytest
+
+from accnn.compat import mx
+from accnn.errors import AccnnError
+from accnn.predictor import Predictor
+from networks import chain_model, chain_net, outputs, random_input, random_model, residual_net
+
+SHAPES = {"data": (3, 12, 12)}
+
+
+def made(kind):
+    if kind == "softmax":
+        return chain_model()
+    if kind == "no loss":
+        return random_model(residual_net(), data=(3, 12, 12))
+    x = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), num_filter=4, name="c")
+    return random_model(mx.sym.Group([mx.sym.Activation(x, act_type="relu", name="a"),
+                                      mx.sym.FullyConnected(x, num_hidden=5, name="f")]), data=(3, 12, 12))
+
+
+@pytest.mark.parametrize("kind", ["softmax", "no loss", "heads"])
+def test_batches_and_their_tails(kind):
+    model, x = made(kind), random_input(10, 3, 12, 12)
+    predictor, wanted = Predictor(model, SHAPES, 4), outputs(made(kind), data=x)
+    assert predictor.inputs == ["data"] and len(predictor.output_shapes) == len(wanted)
+    for rows in (slice(0, 4), slice(4, 8), slice(8, 10), slice(0, 1), slice(2, 6)):
+        found = [some.asnumpy() for some in predictor.forward(mx.nd.array(x[rows]))]
+        assert [len(some) for some in found] == [len(x[rows])] * len(wanted)
+        for some, whole in zip(found, wanted):
+            np.testing.assert_allclose(some, whole[rows], rtol=1e-4, atol=1e-5)
+
+
+def test_an_internal_output():
+    model, x = chain_model(), random_input(4, 3, 12, 12)
+    inside = model.symbol.get_internals()["fc2_output"]
+    scores = Predictor(model, SHAPES, 4, symbol=inside).forward(mx.nd.array(x))[0]
+    np.testing.assert_allclose(mx.nd.softmax(scores).asnumpy(), outputs(model, data=x)[0], rtol=1e-4)
+
+
+def test_double_precision_with_a_loss():
+    model = random_model(chain_net(), dtype="float64", data=(3, 12, 12))
+    found = Predictor(model, SHAPES, 2).forward(mx.nd.array(random_input(2, 3, 12, 12)))[0]
+    assert found.dtype == np.float64 and np.allclose(found.asnumpy().sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("size", [2 ** 31, 10 ** 20, 10 ** 8])
+def test_batches_beyond_memory(size):
+    with pytest.raises(AccnnError, match="batches of %d .*--batch-size" % size):
+        Predictor(chain_model(), SHAPES, size)
+
+
+def test_a_network_with_a_batch_of_its_own():
+    x = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), num_filter=4, name="c")
+    x = mx.sym.FullyConnected(mx.sym.Reshape(x, shape=(1, -1)), num_hidden=5, name="f")
+    model = random_model(x, data=(3, 12, 12))
+    assert Predictor(model, SHAPES, 1).output_shapes == {"f_output": (1, 5)}
+    with pytest.raises(AccnnError, match="batches of 4"):
+        Predictor(model, SHAPES, 4)
