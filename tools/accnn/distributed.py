@@ -45,8 +45,13 @@ def open_job(store="local", timeout=None):
     Raises
     ------
     AccnnError
-        A distributed store was asked for in a process that no launcher started.
+        A distributed store was asked for in a process that no launcher started, or `timeout` is no time.
     """
+    if timeout is not None and not 0 < timeout < float("inf"):
+        raise AccnnError("--worker-timeout must be above 0")
+    # Workers, and several devices of one, apply the summed gradients themselves: the optimizer's state can then be
+    # saved and resumed.
+    os.environ["MXNET_UPDATE_ON_KVSTORE"] = "0"
     if not store.startswith("dist"):
         yield Job(store)
         return
@@ -54,8 +59,6 @@ def open_job(store="local", timeout=None):
     if missing:
         raise AccnnError("--kv-store %s needs a launcher, which sets %s: start with python tools/accnn/launch.py "
                          "-n WORKERS --launcher local python ..." % (store, ", ".join(missing)))
-    # Every worker applies the summed gradients itself: the optimizer's state can then be saved and resumed.
-    os.environ["MXNET_UPDATE_ON_KVSTORE"] = "0"
     job = DistributedJob(store, timeout)
     try:
         yield job
@@ -87,7 +90,7 @@ class Job:
         return self.rank == 0
 
     def sum(self, array):
-        """Return the sum over workers of an ndarray of integers (exact) or floats (to float32)."""
+        """Return the sum over workers of an ndarray of integers from 0 to 2^60 (exact) or floats (to float32)."""
         return array
 
     def total(self, number):

@@ -47,7 +47,8 @@ class Augmentation:
 
     def iterator_arguments(self):
         """dict: the arguments of ImageRecordIter that say the same."""
-        return asdict(self)
+        # A random share of the area is cropped at random already: MXNet refuses to be told both.
+        return dict(asdict(self), rand_crop=self.rand_crop and not self.random_resized_crop)
 
 
 class TrainingStream:

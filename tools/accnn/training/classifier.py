@@ -9,8 +9,9 @@ from accnn.graph import attrs
 from accnn.graph.ir import Graph
 
 _COUNTED = {"FullyConnected": "num_hidden", "Convolution": "num_filter"}
-_BETWEEN = {"Flatten", "Reshape", "Pooling", "Activation", "LeakyReLU", "Dropout", "_copy", "identity", "Cast", "mean",
-            "squeeze", "SoftmaxOutput", "Softmax", "softmax", "SoftmaxActivation", "log_softmax"}
+_BETWEEN = {"Flatten", "Reshape", "Pooling", "Activation", "LeakyReLU", "Dropout", "_copy", "identity", "Cast",
+            "amp_cast", "BlockGrad", "mean", "squeeze", "SoftmaxOutput", "Softmax", "softmax",
+            "SoftmaxActivation", "log_softmax"}
 
 
 def with_classes(model, head, classes, seed=0):
@@ -39,6 +40,11 @@ def with_classes(model, head, classes, seed=0):
         raise AccnnError("the last layer %s of %s is grouped: it cannot be given other classes"
                          % (node.name, model.prefix))
     parameters = [entry[0] for entry in node.inputs[1:]]
+    readers = graph.consumers()
+    for place in parameters:
+        if len(readers[place]) > 1 or graph.nodes[place].name not in model.arg_params:
+            raise AccnnError("the last layer %s of %s shares %s with another layer: it cannot be given other classes"
+                             % (node.name, model.prefix, graph.nodes[place].name))
     new_nodes = list(graph.nodes)
     new_nodes[position] = replace(node, attrs=dict(node.attrs, **{_COUNTED[node.op]: str(classes)}))
     for place in parameters:  # these say the old shape, which MXNet would believe

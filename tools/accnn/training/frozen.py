@@ -8,7 +8,7 @@ from accnn.graph import attrs
 from accnn.graph.ir import Graph
 
 
-def frozen_parameters(model, patterns):
+def frozen_parameters(model, patterns, used):
     """Parameters of the layers that patterns name.
 
     Parameters
@@ -16,6 +16,8 @@ def frozen_parameters(model, patterns):
     model : Model
     patterns : list of str
         Shell patterns of layers, such as ``conv1_*``, or of parameters, such as ``*_bias``.
+    used : container of str
+        Parameters that could be trained.
 
     Returns
     -------
@@ -40,8 +42,8 @@ def frozen_parameters(model, patterns):
             raise AccnnError("--freeze %s matches no layer of %s%s" % (
                 pattern, model.prefix, ": did you mean %s?" % ", ".join(near) if near else ""))
         frozen.update(*(owned[name] for name in matching))
-    if frozen and frozen >= set(model.arg_params):
-        raise AccnnError("--freeze leaves nothing of %s to train: freeze less" % model.prefix)
+    if not set(used) & set(model.arg_params) - frozen:
+        raise AccnnError("%s leaves nothing of %s to train" % ("--freeze" if frozen else "the output", model.prefix))
     return [name for name in model.arg_params if name in frozen]
 
 
@@ -50,6 +52,13 @@ def hold_statistics(model, frozen):
     frozen = set(frozen)
     nodes = tuple(_held(model.graph, node, frozen) for node in model.graph.nodes)
     return replace(model, graph=Graph(nodes, model.graph.heads))
+
+
+def held_statistics(model):
+    """set of str: the moving statistics that stay as they are in this network."""
+    held = (node for node in model.graph.nodes
+            if node.op == "BatchNorm" and attrs.boolean(node, "use_global_stats", False))
+    return {model.graph.nodes[entry[0]].name for node in held for entry in node.inputs[3:]}
 
 
 def _held(graph, node, frozen):

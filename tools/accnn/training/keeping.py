@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field
 
 from accnn.files import written_whole
-from accnn.graph.checkpoint import params_path, save_model, symbol_path
+from accnn.graph.checkpoint import epochs, params_path, save_model, symbol_path
 from accnn.training import diary
 from accnn.training.resume import resume_path
 
@@ -37,12 +37,20 @@ class Keeper:
     writes: bool = True
     stale: list = field(default_factory=list)
     kept: list = field(default_factory=list)
+    _unsaved: tuple = ()
     _best_is_mine: bool = False
 
     @property
     def best_prefix(self):
         """str: prefix of the best checkpoint."""
         return self.prefix + "-best"
+
+    def files(self):
+        """list of str: what is there of all that a run writes."""
+        paths = [resume_path(self.prefix), self.log_path] + [
+            path for prefix in (self.prefix, self.best_prefix)
+            for path in [symbol_path(prefix)] + [params_path(prefix, epoch) for epoch in epochs(prefix)]]
+        return [path for path in paths if os.path.lexists(path)]
 
     @property
     def log_path(self):
@@ -52,14 +60,23 @@ class Keeper:
     def keep_epoch(self, entries, model, last):
         """Write what is due after an epoch, the last of `entries`."""
         epoch = entries[-1].epoch
-        if self.writes and (last or epoch % self.period == 0):
-            save_model(model, self.prefix, epoch)
-            self.kept.append(params_path(self.prefix, epoch))
+        self._unsaved = model, epoch
+        if last or epoch % self.period == 0:
+            self._keep_unsaved()
         self.keep_best(entries, model)
         if self.writes:
             with written_whole(self.log_path) as temporary, open(temporary, "w", encoding="utf-8") as handle:
                 handle.write(diary.csv_text(entries))
             self._drop_stale()
+
+    def _keep_unsaved(self):
+        """Write the model of the epoch that was finished last, where that is not done."""
+        if self._unsaved:
+            model, epoch = self._unsaved
+            if self.writes:
+                save_model(model, self.prefix, epoch)
+            self.kept.append(params_path(self.prefix, epoch))
+        self._unsaved = ()
 
     def keep_best(self, entries, model):
         """Write `model`, of the last of `entries`, where it is the best so far."""
@@ -77,8 +94,9 @@ class Keeper:
                     os.unlink(path)
         self.stale = []
 
-    def told(self):
-        """A few words on what is there to go back to."""
+    def keep_last_good(self):
+        """Write the last epoch that was finished, whatever the period says; return a few words on what is kept."""
+        self._keep_unsaved()
         if self.kept:
             return "%s is the last good epoch" % self.kept[-1]
         return "no epoch was finished, the model that was given is unchanged"

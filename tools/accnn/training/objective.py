@@ -2,6 +2,8 @@
 from dataclasses import dataclass
 
 from accnn.compat import mx
+from accnn.errors import AccnnError
+from accnn.graph.ir import Graph
 from accnn.scoring.heads import PROBABILITY, SCORE, Head
 
 LABEL, TEACHER = "fine_tune_label", "fine_tune_teacher"
@@ -32,12 +34,31 @@ def class_scores(model, head):
     model : Model
     head : Head
     """
-    graph = model.graph
-    inside = model.symbol.get_internals()
-    producer, output = head.source, 0
-    if head.form != SCORE:
-        producer, output, _ = graph.nodes[head.source].inputs[0]
-    return mx.sym.Flatten(inside[_entry_name(inside, graph.nodes[producer].name, output)])
+    entry = (head.source, 0, 0) if head.form == SCORE else model.graph.nodes[head.source].inputs[0]
+    return mx.sym.Flatten(Graph(model.graph.nodes, (entry,)).to_symbol())
+
+
+def check_trainable(model, head, inputs):
+    """Refuse an output whose class scores come from a loss of another kind, or need more than an image.
+
+    Parameters
+    ----------
+    model : Model
+    head : Head
+    inputs : container of str
+
+    Raises
+    ------
+    AccnnError
+    """
+    source = model.graph.nodes[head.source]
+    if head.form == SCORE and (source.op.endswith("Output") or source.op == "MakeLoss"):
+        raise AccnnError("the output %s of %s is that of the loss %s: only cross-entropy is fine-tuned, choose another "
+                         "with --output" % (head.name, model.prefix, source.op))
+    for name in class_scores(model, head).list_arguments():
+        if name not in model.arg_params and name not in inputs:
+            raise AccnnError("the output %s of %s needs %r beside the image: choose another with --output"
+                             % (head.name, model.prefix, name))
 
 
 def training_symbol(model, head, distillation=None):
@@ -81,10 +102,3 @@ def teacher_symbol(model, head, temperature):
 def training_head(classes):
     """Head of the first output of :func:`training_symbol`."""
     return Head(_LOSS + "_output", PROBABILITY, classes)
-
-
-def _entry_name(inside, node, output):
-    """Name of an output of a node among the internals of a symbol."""
-    names = inside.list_outputs()
-    candidates = [node, node + "_output", node + "_output%d" % output]
-    return next(name for name in candidates[::-1] if name in names)

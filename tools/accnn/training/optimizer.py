@@ -60,6 +60,8 @@ def restore(module, arrays, done):
     optimizer, updater = module._optimizer, module._updater
     # Counts of single parameters begin here when they are first updated.
     optimizer.begin_num_update = optimizer.num_update = done
+    if not done:
+        return  # memory begins with the first update
     for index, name in _names(module).items():
         if name in module._fixed_param_names:
             continue

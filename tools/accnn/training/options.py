@@ -3,6 +3,9 @@ from accnn.errors import AccnnError
 
 # Optimizers whose memory is arrays and a count of updates, so that a resumed run is the same run.
 OPTIMIZERS = ("sgd", "nag", "adam", "rmsprop", "adagrad", "adadelta", "signum")
+_MOST_CLASSES = 10 ** 6
+_MOST = {"pad_size": 10000, "fill_value": 255, "max_random_h": 180, "max_random_s": 255, "max_random_l": 255,
+         "max_random_rotate_angle": 360}
 SCHEDULES = ("constant", "step", "cosine", "poly")
 
 
@@ -87,18 +90,24 @@ def check(args):
     _refuse(not 0 <= args.mom < 1, "--mom must be from 0 to less than 1")
     _refuse(not 0 <= args.wd < float("inf"), "--wd must be 0 or more")
     _refuse(args.dropout is not None and not 0 <= args.dropout < 1, "--dropout must be from 0 to less than 1")
-    _refuse(args.seed < 0, "--seed must be 0 or more")
+    _refuse(not 0 <= args.seed < 2 ** 32, "--seed must be from 0 to 2^32 - 1")
     _refuse(args.save_period < 1, "--save-period must be at least 1")
-    _refuse(args.num_classes is not None and args.num_classes < 2, "--num-classes must be at least 2")
+    _refuse(not 0 <= args.save_every < float("inf"), "--save-every must be 0 or more")
+    _refuse(args.num_classes is not None and not 2 <= args.num_classes <= _MOST_CLASSES,
+            "--num-classes must be from 2 to %d" % _MOST_CLASSES)
     _refuse(not 0 <= args.distill_weight <= 1, "--distill-weight must be from 0 to 1")
-    _refuse(not 0 < args.temperature < float("inf"), "--temperature must be above 0")
+    _refuse(not 0.01 <= args.temperature <= 1000, "--temperature must be from 0.01 to 1000")
+    _refuse(args.teacher is None and args.teacher_epoch is not None, "--teacher-epoch is about a teacher: give "
+            "--teacher PREFIX")
     _refuse(args.lr_step_epochs and args.lr_schedule not in (None, "step"),
             "--lr-step-epochs belongs to --lr-schedule step")
     _refuse(args.lr_schedule == "step" and not args.lr_step_epochs, "--lr-schedule step needs --lr-step-epochs")
     _refuse(args.resume and args.force, "--resume goes on with a run and --force starts again: choose one")
     _refuse(args.teacher and args.num_classes, "--num-classes gives other classes than the teacher knows: choose one")
-    _refuse(min(args.pad_size, args.max_random_h, args.max_random_s, args.max_random_l, args.fill_value,
-                args.max_random_rotate_angle) < 0, "augmentation options must be 0 or more")
+    for option, most in _MOST.items():
+        value = getattr(args, option)
+        _refuse(not 0 <= value <= most, "--%s must be from 0 to %d" % (option.replace("_", "-"), most))
+    _refuse(not 0 <= args.max_random_aspect_ratio < 1, "--max-random-aspect-ratio must be from 0 to less than 1")
     _refuse(not 0 < args.min_random_area <= args.max_random_area <= 1,
             "--min-random-area and --max-random-area must be above 0, at most 1, and in order")
 

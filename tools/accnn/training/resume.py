@@ -1,6 +1,7 @@
 """The file from which a run goes on exactly where it was: parameters, optimizer and place in the data, in one piece."""
 import json
 import os
+import zlib
 
 import numpy as np
 
@@ -59,9 +60,26 @@ def load(prefix):
         note = json.loads(flat.pop(_NOTE).asnumpy().tobytes().decode("utf-8"))
     except ValueError as error:
         raise AccnnError("%s is damaged (%s): remove it and start again" % (path, error)) from error
+    if not _is_complete(note):
+        raise AccnnError("%s holds no fine-tuning of this version to resume: remove it and start again" % path)
     arrays = {kind: {key[len(kind) + 1:]: array for key, array in flat.items() if key.startswith(kind + ":")}
               for kind in _KINDS}
     return arrays, note
+
+
+def _is_complete(note):
+    """Whether a note says all that a run wants to know."""
+    return isinstance(note, dict) and all(isinstance(note.get(key), kind) for key, kind in (
+        ("place", list), ("unfinished", list), ("updates", int), ("entries", list), ("settings", dict)))
+
+
+def fingerprint(model):
+    """int: a number that another network, or other parameters, hardly share."""
+    mark = zlib.crc32(model.symbol.tojson().encode())
+    for arrays in (model.arg_params, model.aux_params):
+        for name in sorted(arrays):
+            mark = zlib.crc32(arrays[name].asnumpy().tobytes(), zlib.crc32(name.encode(), mark))
+    return mark
 
 
 def exists(prefix):
@@ -98,4 +116,10 @@ def check_fits(prefix, arrays, note, model, settings):
     for option, value in settings.items():
         if note["settings"].get(option) != value:
             raise AccnnError("%s was begun with --%s %s, not %s: resume with the same, or say --force instead"
-                             % (path, option, note["settings"].get(option), value))
+                             % ((path, option) + tuple(_said(some) for some in (note["settings"].get(option), value))))
+
+
+def _said(value):
+    if value is None or value == []:
+        return "(none)"
+    return ",".join(map(str, value)) if isinstance(value, list) else value

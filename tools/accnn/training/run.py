@@ -5,13 +5,17 @@ from collections import namedtuple
 from dataclasses import dataclass, field
 from typing import Callable, List, Optional
 
+import numpy as np
+
 from accnn.cli import Progress
-from accnn.errors import TargetError
+from accnn.errors import AccnnError, TargetError
 from accnn.scoring.tally import Tally
 from accnn.training import resume
 from accnn.training.diary import Entry
 from accnn.training.keeping import Keeper
 from accnn.training.objective import training_head
+
+_NOTHING = (0, 0, 0.0)  # images, how many of them right, loss
 
 Place = namedtuple("Place", "epoch step")
 Place.__doc__ = "The epoch, counted from 1, and the step in it that come next."
@@ -36,6 +40,8 @@ class Run:
     place : Place
     save_every : float
         Seconds between two saves of the resume file inside an epoch.
+    unfinished : (int, int, float)
+        Of the epoch that was begun: images, how many of them right, sum of the losses.
     """
 
     trainer: object
@@ -48,7 +54,7 @@ class Run:
     entries: List[Entry] = field(default_factory=list)
     place: Place = Place(1, 0)
     save_every: float = 600.0
-    unfinished: tuple = (0, 0, 0.0)
+    unfinished: tuple = _NOTHING
 
     def go(self):
         """Train until the last epoch is over.
@@ -71,9 +77,14 @@ class Run:
     def _begin(self):
         started = time.monotonic()
         self.job.advanced()
+        if self.place == Place(1, 0):
+            self._save()  # before anything else is written, so that all of it is known to belong to this run
         if self.validate:
-            entry = Entry(0, seconds=0.0, **_validation(self.validate(self.trainer.model())))
-            self.entries.append(_timed(entry, started))
+            tally = self.validate(self.trainer.model())
+            if not math.isfinite(tally.loss):
+                raise AccnnError("the network's answers to the validation images are not finite: check --rgb-mean and "
+                                 "--rgb-std")
+            self.entries.append(_timed(Entry(0, seconds=0.0, **_validation(tally)), started))
             self.keeper.keep_best(self.entries, self.trainer.model())
 
     def _epoch(self, epoch):
@@ -82,10 +93,13 @@ class Run:
         self.trainer.share_statistics()
         model = self.trainer.model()
         self._check(model, epoch)
+        validation = self.validate(model) if self.validate else None
+        if validation and not math.isfinite(validation.loss):
+            raise self._diverged(epoch, "the loss of the validation images is %s" % validation.loss)
         entry = Entry(epoch, self.trainer.rate(), tally.loss / tally.images, tally.right[1] / tally.images,
-                      images_per_second=speed, **_validation(self.validate(model) if self.validate else None))
+                      images_per_second=speed, **_validation(validation))
         self.entries.append(_timed(entry, started))
-        self.place, self.unfinished = Place(epoch + 1, 0), (0, 0, 0.0)
+        self.place, self.unfinished = Place(epoch + 1, 0), _NOTHING
         self.keeper.keep_epoch(self.entries, model, last=epoch == self.epochs)
         self._save()
 
@@ -95,8 +109,7 @@ class Run:
         tally.images, tally.right[1], tally.loss = self.unfinished
         first, steps = self.place.step, self.stream.steps
         progress = Progress("epoch %d of %d, batches" % (epoch, self.epochs), steps, first=first)
-        started = saved = time.monotonic()
-        waiting = None
+        started, due, waiting = time.monotonic(), _Due(self.save_every, self.job), None
         for step, (images, labels) in enumerate(self.stream.epoch(epoch, first), first):
             answer = self.trainer.step(images, labels, epoch, step)
             # The answer before this one is read while MXNet computes this one.
@@ -106,16 +119,22 @@ class Run:
             self.job.advanced()
             speed = (step + 1 - first) * self.stream.batch_size * self.job.workers / (time.monotonic() - started)
             progress(step + 1, _told(tally, speed))
-            if time.monotonic() - saved > self.save_every and step + 1 < steps:
+            if step + 1 < steps and due.now():
                 self._count(tally, waiting, epoch, step)
-                waiting, saved = None, time.monotonic()
-                self.place, self.unfinished = Place(epoch, step + 1), (tally.images, tally.right[1], tally.loss)
-                self._save()
+                waiting = None
+                self._save_inside(Place(epoch, step + 1), tally)
         if waiting:
             self._count(tally, waiting, epoch, steps - 1)
         progress.close()
         speed = (steps - first) * self.stream.batch_size * self.job.workers / (time.monotonic() - started)
         return tally.summed(self.job), speed
+
+    def _save_inside(self, place, tally):
+        """Save inside an epoch, which all workers do at the same step."""
+        self._check(self.trainer.model(), place.epoch)
+        self.place = place
+        self.unfinished = tuple(map(self.job.total, (tally.images, tally.right[1], tally.loss)))
+        self._save(self.trainer.mean_statistics() if self.job.workers > 1 else {})
 
     def _count(self, tally, answer, epoch, step):
         probabilities, labels = (array.asnumpy() for array in answer)
@@ -125,27 +144,54 @@ class Run:
 
     def _check(self, model, epoch):
         """Refuse parameters that are no numbers: the last update of an epoch is not seen in its loss."""
-        import numpy as np
-
         for name, array in list(model.arg_params.items()) + list(model.aux_params.items()):
             if not np.isfinite(array.asnumpy()).all():
                 raise self._diverged(epoch, "the parameter %s holds NaN or infinity" % name)
 
     def _diverged(self, epoch, what):
         return TargetError("fine-tuning diverged in epoch %d (%s, learning rate %.3g): lower --lr or add "
-                           "--warmup-epochs; %s" % (epoch, what, self.trainer.rate(), self.keeper.told()))
+                           "--warmup-epochs, with --force; %s"
+                           % (epoch, what, self.trainer.rate(), self.keeper.keep_last_good()))
 
-    def _save(self):
+    def _save(self, statistics=()):
         if self.job.leads:
             note = {"place": list(self.place), "unfinished": list(self.unfinished), "updates": self.trainer.updates(),
                     "entries": [entry.as_dict() for entry in self.entries], "settings": self.keeper.settings}
-            resume.save(self.keeper.prefix, self.trainer.arrays(), note)
+            arrays = self.trainer.arrays()
+            resume.save(self.keeper.prefix, dict(arrays, aux=dict(arrays["aux"], **dict(statistics))), note)
 
     def resume(self, arrays, note):
         """Go on from a resume file."""
         self.trainer.restore(arrays, note["updates"])
         self.entries = [Entry(**entry) for entry in note["entries"]]
-        self.place, self.unfinished = Place(*note["place"]), tuple(note["unfinished"])
+        self.place = Place(*note["place"])
+        # The first worker goes on with what all of them counted.
+        self.unfinished = tuple(note["unfinished"]) if self.job.leads else _NOTHING
+
+
+class _Due:
+    """When to save inside an epoch: all workers get the same answer after the same step."""
+
+    def __init__(self, seconds, job):
+        self._seconds, self._job = seconds, job
+        self._begin()
+
+    def now(self):
+        """Whether it is time; to be asked after every step."""
+        self._steps += 1
+        if self._steps < self._look:
+            return False
+        waited = self._job.total(time.monotonic() - self._started) / self._job.workers
+        if waited >= self._seconds:
+            self._begin()
+            return True
+        # Asking the others takes time: how many steps until then, but no more than were made.
+        ahead = 1 if self._job.workers == 1 else int(self._steps * min(1.0, (self._seconds - waited) / waited))
+        self._look = self._steps + max(1, ahead)
+        return False
+
+    def _begin(self):
+        self._started, self._steps, self._look = time.monotonic(), 0, 1
 
 
 def _timed(entry, started):
@@ -164,5 +210,3 @@ def _told(tally, speed):
     seen = "" if not tally.images else ", loss %.4f, top-1 %.2f%%" % (
         tally.loss / tally.images, 100 * tally.right[1] / tally.images)
     return "%.0f images/s%s" % (speed, seen)
-
-

@@ -1,6 +1,7 @@
 """A network that teaches another: its probabilities for the very images that the other one sees."""
 from accnn.predictor import Predictor
 from accnn.training.objective import teacher_symbol
+from accnn.training.resume import fingerprint
 
 
 class Teacher:
@@ -14,10 +15,15 @@ class Teacher:
     batch_size : int
     contexts : list of mx.Context
     distillation : Distillation
+
+    Attributes
+    ----------
+    fingerprint : int
+        See :func:`accnn.training.resume.fingerprint`.
     """
 
     def __init__(self, model, head, input_shapes, batch_size, contexts, distillation):
-        self.distillation = distillation
+        self.distillation, self.fingerprint = distillation, fingerprint(model)
         self._predictor = Predictor(model, input_shapes, batch_size, contexts,
                                     teacher_symbol(model, head, distillation.temperature))
 

@@ -1,13 +1,16 @@
 """One network in training: steps that repeat exactly, and everything needed to go on after any of them."""
+import contextlib
 from collections import namedtuple
 from dataclasses import replace
 
 import numpy as np
 
 from accnn.compat import mx
+from accnn.errors import AccnnError
+from accnn.graph.ir import reason
 from accnn.training import objective, optimizer
 from accnn.training.dropout import with_dropout
-from accnn.training.frozen import hold_statistics
+from accnn.training.frozen import held_statistics, hold_statistics
 
 Answer = namedtuple("Answer", "probabilities labels")
 Answer.__doc__ = "What the network said to one batch before its update; arrays that MXNet may still be computing."
@@ -48,13 +51,14 @@ class Trainer:
         symbol = objective.training_symbol(trained, head, teacher and teacher.distillation)
         labels = {objective.LABEL: (batch_size,), objective.TEACHER: (batch_size, head.classes)}
         used = [name for name in labels if name in symbol.list_arguments()]
-        self._frozen = frozen
+        self._frozen, self._held = set(frozen), held_statistics(trained)
         self._module = mx.mod.Module(symbol, list(input_shapes), used, context=contexts,
                                      fixed_param_names=[name for name in frozen if name in symbol.list_arguments()])
-        self._module.bind([(name, (batch_size,) + tuple(shape)) for name, shape in input_shapes.items()],
-                          [(name, labels[name]) for name in used], for_training=True)
-        self._module.set_params(model.arg_params, model.aux_params, allow_extra=True)
-        self._module.init_optimizer(job.store, optimizer_name, optimizer_parameters)
+        with _errors_told(model, batch_size):
+            self._module.bind([(name, (batch_size,) + tuple(shape)) for name, shape in input_shapes.items()],
+                              [(name, labels[name]) for name in used], for_training=True)
+            self._module.set_params(model.arg_params, model.aux_params, allow_extra=True)
+            self._module.init_optimizer(job.store, optimizer_name, optimizer_parameters)
 
     def step(self, images, labels, epoch, number):
         """Start one update.
@@ -81,13 +85,20 @@ class Trainer:
         made = self._module._optimizer
         return float(made.lr_scheduler(max(made.num_update, 1)))
 
+    def mean_statistics(self):
+        """dict of str to mx.nd.NDArray: BatchNorm statistics, which every worker gathered on its own images.
+
+        All workers must ask for them at the same step.
+        """
+        _, states = self._module.get_params()
+        return {name: mx.nd.array(self._job.sum(array.asnumpy()) / self._job.workers)
+                for name, array in sorted(states.items()) if name not in self._held}
+
     def share_statistics(self):
-        """Give all workers the mean of their BatchNorm statistics, which each gathered on its own images."""
+        """Give all workers the mean of their BatchNorm statistics."""
         if self._job.workers > 1:
             args, states = self._module.get_params()
-            mean = {name: mx.nd.array(self._job.sum(array.asnumpy()) / self._job.workers)
-                    for name, array in sorted(states.items())}
-            self._module.set_params(args, mean)
+            self._module.set_params(args, dict(states, **self.mean_statistics()))
 
     def model(self):
         """Return the model as it is now."""
@@ -96,7 +107,8 @@ class Trainer:
         trained = {name: args[name].copy() if name in args and name not in self._frozen else array
                    for name, array in kept.items()}
         return replace(self._model, arg_params=trained, aux_params={
-            name: states[name].copy() if name in states else array for name, array in held.items()})
+            name: states[name].copy() if name in states and name not in self._held else array
+            for name, array in held.items()})
 
     def arrays(self):
         """dict of str to dict: parameters ('arg', 'aux') and what the optimizer remembers ('state')."""
@@ -111,6 +123,19 @@ class Trainer:
         """Go on from what :meth:`arrays` and :meth:`updates` gave."""
         self._module.set_params(arrays["arg"], arrays["aux"], allow_extra=True)
         optimizer.restore(self._module, arrays["state"], updates)
+
+
+@contextlib.contextmanager
+def _errors_told(model, batch_size):
+    """Tell in a sentence what MXNet refuses of a network that can be run: a size fixed inside, too much memory."""
+    try:
+        yield
+    except Exception as error:
+        # MXNet raises a bare Exception for arrays of more than 2^31 elements, and simple_bind a RuntimeError.
+        if not isinstance(error, (mx.base.MXNetError, RuntimeError, OverflowError)) and type(error) is not Exception:
+            raise
+        raise AccnnError("%s cannot be trained on batches of %d (%s): choose another --batch-size"
+                         % (model.prefix, batch_size, reason(error))) from error
 
 
 def _seed(*place):

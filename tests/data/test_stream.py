@@ -1,0 +1,119 @@
+"""Training images: the same again for the same epoch, none twice, and the same steps for any number of workers."""
+import numpy as np
+import pytest
+
+from accnn.data.images import Preprocessing
+from accnn.data.records import open_records
+from accnn.data.stream import Augmentation, TrainingStream
+from accnn.errors import AccnnError
+from pictures import items, packed, read
+
+SHAPE = (3, 12, 11)
+PLAIN = Augmentation(rand_crop=False, rand_mirror=False)
+
+
+@pytest.fixture(scope="module")
+def rec(tmp_path_factory):
+    return packed(tmp_path_factory.mktemp("pictures") / "a", items(43))
+
+
+def stream(rec, batch_size=8, changes=PLAIN, threads=1, **how):
+    return TrainingStream(open_records(rec), Preprocessing(SHAPE, threads=threads), changes, batch_size, **how)
+
+
+def steps(made, epoch=1, skip=0):
+    """list of (images, labels) as ndarrays."""
+    return [(images.asnumpy(), labels.asnumpy()) for images, labels in made.epoch(epoch, skip)]
+
+
+def equal(first, second):
+    return len(first) == len(second) and all(
+        np.array_equal(a, b) for one, other in zip(first, second) for a, b in zip(one, other))
+
+
+def numbers(rec, made):
+    """list of list of int: which records the steps hold; pixels and label must be theirs."""
+    images, labels = read(rec, SHAPE)
+    found = []
+    for some, said in made:
+        rows = [int(np.argmin(np.abs(images - row).sum(axis=(1, 2, 3)))) for row in some]
+        np.testing.assert_allclose(some, images[rows], atol=1e-4)
+        assert [labels[row] for row in rows] == said.tolist()
+        found.append(rows)
+    return found
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 8, 16, 43])
+def test_every_record_once_and_other_epochs_in_another_order(rec, batch_size):
+    made = stream(rec, batch_size)
+    orders = [numbers(rec, steps(made, epoch)) for epoch in (1, 2)]
+    for order in orders:
+        assert len(order) == made.steps == 43 // batch_size
+        flat = sum(order, [])
+        assert len(set(flat)) == len(flat) == made.steps * batch_size
+    assert orders[0] != orders[1] and sum(orders[0], []) != sorted(sum(orders[0], []))
+
+
+@pytest.mark.parametrize("changes", [PLAIN, Augmentation(), Augmentation(
+    pad=2, random_h=30, random_s=30, random_l=30, max_rotate_angle=20),
+    Augmentation(random_resized_crop=True, min_random_area=0.3, max_aspect_ratio=0.3)])
+def test_seed_and_epoch_decide(rec, changes):
+    first = steps(stream(rec, changes=changes, seed=3), 2)
+    assert equal(first, steps(stream(rec, changes=changes, seed=3), 2))
+    assert not equal(first, steps(stream(rec, changes=changes, seed=4), 2))
+    assert not equal(first, steps(stream(rec, changes=changes, seed=3), 3))
+    assert equal(first[2:], steps(stream(rec, changes=changes, seed=3), 2, skip=2))
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize("batch_size", [8, 16])
+def test_workers_see_in_every_step_what_one_sees(tmp_path, workers, batch_size):
+    rec = packed(tmp_path / "a", items(48))
+    for changes in (PLAIN, Augmentation()):
+        one = steps(stream(rec, batch_size, changes, threads=4))
+        parts = [steps(stream(rec, batch_size // workers, changes, threads=4, rank=rank, workers=workers))
+                 for rank in range(workers)]
+        assert equal(one, [tuple(np.concatenate([part[step][place] for part in parts]) for place in (0, 1))
+                           for step in range(len(one))])
+
+
+@pytest.mark.parametrize("count", range(16, 30))
+def test_two_workers_lose_no_step(tmp_path, count):
+    rec = packed(tmp_path / "a", items(count))
+    one = stream(rec, 8)
+    assert one.steps == count // 8
+    seen = [numbers(rec, steps(stream(rec, 4, rank=rank, workers=2))) for rank in (0, 1)]
+    assert [a + b for a, b in zip(*seen)] == numbers(rec, steps(one))
+
+
+def test_three_workers_share_the_records(rec):
+    seen = [numbers(rec, steps(stream(rec, 4, rank=rank, workers=3))) for rank in range(3)]
+    flat = sum((sum(part, []) for part in seen), [])
+    assert len({len(part) for part in seen}) == 1 and len(flat) == len(set(flat)) == 36
+
+
+def test_a_limit(rec):
+    whole = steps(stream(rec))
+    assert equal(steps(stream(rec, limit=20)), whole[:2])
+    assert equal(steps(stream(rec, limit=3)), whole[:1])
+    assert equal(steps(stream(rec, limit=1000)), whole)
+
+
+def test_random_crops_and_mirrors_are_pieces_of_the_picture(rec):
+    images, _ = read(rec, (3, 14, 13))
+    pieces = {}
+    for some, _ in steps(stream(rec, changes=Augmentation(), seed=5)):
+        for row in some:
+            found = [(number, top, left, mirrored) for number, whole in enumerate(images) for top in range(3)
+                     for left in range(3) for mirrored in (1, -1)
+                     if np.allclose(whole[:, top:top + 12, left:left + 11][:, :, ::mirrored], row, atol=1e-4)]
+            assert len(found) == 1
+            pieces[found[0][1:]] = pieces.get(found[0][1:], 0) + 1
+    assert len(pieces) > 6 and {mirrored for _, _, mirrored in pieces} == {1, -1}
+
+
+def test_fewer_images_than_a_batch(rec):
+    with pytest.raises(AccnnError, match="holds 43 images, fewer than a batch of 44"):
+        stream(rec, 44)
+    with pytest.raises(AccnnError, match="fewer than a batch of 44"):
+        stream(rec, 22, workers=2)
