@@ -84,7 +84,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     model = load_model(args.model)
-    shapes, _ = image_input(model, {})
+    shapes = image_input(model, {})
     head = class_head(model, shapes)
     stream = TrainingStream(open_records(args.data_train), Preprocessing(next(iter(shapes.values()))), Augmentation(),
                             args.batch_size, limit=args.steps * args.batch_size)

@@ -13,6 +13,9 @@ from accnn.graph.shapes import infer_shapes
 class Predictor:
     """A network ready to run batches of one size.
 
+    Its parameters are those at the time it was made: once run, the layers that oneDNN fuses stay with the weights they
+    saw first, so other parameters need another Predictor.
+
     Parameters
     ----------
     model : Model
@@ -49,17 +52,13 @@ class Predictor:
         self._devices = len(context) if isinstance(context, list) else 1
         self._module = mx.mod.Module(symbol, self.inputs, labels, context=context or mx.cpu())
         kind = _dtype(model)
-        with _bind_errors_told(model, batch_size):
+        with bind_errors_told("%s cannot run on batches of %d" % (model.prefix, batch_size)):
             # Labels are bound although nothing feeds them: without their shapes Module warns.
             self._labels = _described(symbol, labels, shapes, kind)
             self._module.bind([mx.io.DataDesc(name, shape, kind) for name, shape in shapes.items()],
                               self._labels or None, for_training=False)
-            self.set_parameters(model)
+            self._module.set_params(model.arg_params, model.aux_params, allow_extra=True)
         self.output_shapes = dict(self._module.output_shapes)
-
-    def set_parameters(self, model):
-        """Take over the parameters of a model with the same network."""
-        self._module.set_params(model.arg_params, model.aux_params, allow_extra=True)
 
     def forward(self, *arrays):
         """Start a forward pass and return its outputs.
@@ -112,13 +111,17 @@ def _described(symbol, names, shapes, kind):
 
 
 @contextlib.contextmanager
-def _bind_errors_told(model, batch_size):
-    """Tell in a sentence what MXNet refuses only for the whole batch: a size that is fixed inside, too much memory."""
+def bind_errors_told(what):
+    """Tell in a sentence, after `what`, why MXNet refuses a whole batch: a size that is fixed inside, too much memory.
+
+    Raises
+    ------
+    AccnnError
+    """
     try:
         yield
     except Exception as error:
         # MXNet raises a bare Exception for arrays of more than 2^31 elements, and simple_bind a RuntimeError.
         if not isinstance(error, (mx.base.MXNetError, RuntimeError, OverflowError)) and type(error) is not Exception:
             raise
-        raise AccnnError("%s cannot run on batches of %d (%s): choose another --batch-size"
-                         % (model.prefix, batch_size, reason(error))) from error
+        raise AccnnError("%s (%s): choose another --batch-size" % (what, reason(error))) from error

@@ -1,4 +1,5 @@
 """Command-line options that say which images are read and how, under the names of MXNet's classic scripts."""
+from accnn.cli import say
 from accnn.errors import AccnnError
 
 _LARGEST_SIDE = 10000  # a picture of that height and width takes 300 MB
@@ -18,7 +19,7 @@ def add_preprocessing_options(parser, batch_size):
 
 
 def image_input(model, given):
-    """The single input of an image network.
+    """The single input of an image network; says on stderr where its size is assumed.
 
     Parameters
     ----------
@@ -28,10 +29,8 @@ def image_input(model, given):
 
     Returns
     -------
-    shapes : dict of str to tuple of int
+    dict of str to tuple of int
         With one item.
-    assumed : list of str
-        That item's name when nothing says its size.
 
     Raises
     ------
@@ -48,7 +47,10 @@ def image_input(model, given):
     if len(shapes.get(names[0], ())) != 3:
         raise AccnnError("the input %s of %s has the shape %s, which is no image: give --image-shape C,H,W"
                          % (names[0], model.prefix, shapes.get(names[0], "(unknown)")))
-    return shapes, assumed
+    if assumed:
+        say("nothing says the size of the input of %s: %s is assumed, give --image-shape"
+            % (model.prefix, ",".join(map(str, shapes[names[0]]))))
+    return shapes
 
 
 def preprocessing(args, shape):

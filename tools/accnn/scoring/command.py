@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from accnn import options, output
-from accnn.cli import Progress, say
+from accnn.cli import Progress
 from accnn.data.images import read_images
 from accnn.data.options import image_input, preprocessing
 from accnn.data.records import open_records, part_range
@@ -110,10 +110,7 @@ def _subjects(args, records):
     subjects = []
     for model in models:
         given = _same_shape(subjects) if subjects else options.input_shapes(args)
-        shapes, assumed = image_input(model, given)
-        if assumed:
-            say("nothing says the size of the input of %s: %s is assumed, give --image-shape"
-                % (model.prefix, ",".join(map(str, shapes[assumed[0]]))))
+        shapes = image_input(model, given)
         head = None if args.fidelity else class_head(model, shapes, args.output)
         if head:
             records.check_classes(head.classes)

@@ -69,7 +69,7 @@ def class_head(model, input_shapes, name=None):
     shape = infer_shapes(model, input_shapes).get((node, number))
     if shape is None or shape[0] != 1 or prod(shape[1:]) != max(shape[1:], default=0) or prod(shape[1:]) < 2:
         raise AccnnError("the output %s of %s has the shape %s for one image, which scores no classes: choose another "
-                         "with --output, or compare with --fidelity" % (name, model.prefix, shape))
+                         "with --output, or compare with score.py --fidelity" % (name, model.prefix, shape))
     source = _source(graph, node)
     return Head(name, _FORMS.get(graph.nodes[source].op, SCORE), prod(shape[1:]), node, source)
 
@@ -84,7 +84,7 @@ def _output_name(model, asked):
     if asked is None:
         if len(heads) > 1:
             raise AccnnError("%s has the outputs %s: say with --output which one scores the classes, or compare all "
-                             "with --fidelity" % (model.prefix, ", ".join(heads)))
+                             "with score.py --fidelity" % (model.prefix, ", ".join(heads)))
         return heads[0]
     variables = set(model.graph.variables())
     outputs = [name for name in model.symbol.get_internals().list_outputs() if name not in variables]

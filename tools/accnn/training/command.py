@@ -126,10 +126,7 @@ def _subject(args):
     if any(array.dtype != np.float32 for array in list(model.arg_params.values()) + list(model.aux_params.values())):
         raise AccnnError("%s holds parameters of half or double precision: only float32 networks are fine-tuned, cast "
                          "it first" % model.prefix)
-    shapes, assumed = image_input(model, options.input_shapes(args))
-    if assumed:
-        say("nothing says the size of the input of %s: %s is assumed, give --image-shape"
-            % (model.prefix, ",".join(map(str, shapes[assumed[0]]))))
+    shapes = image_input(model, options.input_shapes(args))
     head = class_head(model, shapes, args.output)
     if args.num_classes:
         model = with_classes(model, head, args.num_classes, args.seed)
@@ -174,7 +171,7 @@ def _teacher(args, model, shapes, head):
     if not args.teacher or not args.distill_weight:
         return None
     teacher = load_model(args.teacher, args.teacher_epoch)
-    given, _ = image_input(teacher, {None: next(iter(shapes.values()))})
+    given = image_input(teacher, {None: next(iter(shapes.values()))})
     known = class_head(teacher, given, args.output)
     if known.classes != head.classes:
         raise AccnnError("the teacher %s knows %d classes and %s has %d: choose a teacher with the same classes"

@@ -1,13 +1,11 @@
 """One network in training: steps that repeat exactly, and everything needed to go on after any of them."""
-import contextlib
 from collections import namedtuple
 from dataclasses import replace
 
 import numpy as np
 
 from accnn.compat import mx
-from accnn.errors import AccnnError
-from accnn.graph.ir import reason
+from accnn.predictor import bind_errors_told
 from accnn.training import objective, optimizer
 from accnn.training.dropout import with_dropout
 from accnn.training.frozen import held_statistics, hold_statistics
@@ -54,7 +52,7 @@ class Trainer:
         self._frozen, self._held = set(frozen), held_statistics(trained)
         self._module = mx.mod.Module(symbol, list(input_shapes), used, context=contexts,
                                      fixed_param_names=[name for name in frozen if name in symbol.list_arguments()])
-        with _errors_told(model, batch_size):
+        with bind_errors_told("%s cannot be trained on batches of %d" % (model.prefix, batch_size)):
             self._module.bind([(name, (batch_size,) + tuple(shape)) for name, shape in input_shapes.items()],
                               [(name, labels[name]) for name in used], for_training=True)
             self._module.set_params(model.arg_params, model.aux_params, allow_extra=True)
@@ -123,19 +121,6 @@ class Trainer:
         """Go on from what :meth:`arrays` and :meth:`updates` gave."""
         self._module.set_params(arrays["arg"], arrays["aux"], allow_extra=True)
         optimizer.restore(self._module, arrays["state"], updates)
-
-
-@contextlib.contextmanager
-def _errors_told(model, batch_size):
-    """Tell in a sentence what MXNet refuses of a network that can be run: a size fixed inside, too much memory."""
-    try:
-        yield
-    except Exception as error:
-        # MXNet raises a bare Exception for arrays of more than 2^31 elements, and simple_bind a RuntimeError.
-        if not isinstance(error, (mx.base.MXNetError, RuntimeError, OverflowError)) and type(error) is not Exception:
-            raise
-        raise AccnnError("%s cannot be trained on batches of %d (%s): choose another --batch-size"
-                         % (model.prefix, batch_size, reason(error))) from error
 
 
 def _seed(*place):
