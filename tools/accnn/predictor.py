@@ -6,7 +6,7 @@ import numpy as np
 from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.graph.inputs import input_names
-from accnn.graph.ir import reason
+from accnn.graph.ir import Graph, reason
 from accnn.graph.shapes import infer_shapes
 
 
@@ -26,7 +26,7 @@ class Predictor:
     context : mx.Context or list of mx.Context, optional
         Several ones share every batch. Default: the CPU.
     symbol : mx.sym.Symbol, optional
-        Run this one instead of the model's own, such as a group of its internal outputs.
+        Run this one instead of the model's own, such as a group of its internal outputs: see :func:`readable_heads`.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Predictor:
     """
 
     def __init__(self, model, input_shapes, batch_size, context=None, symbol=None):
-        symbol = model.symbol if symbol is None else symbol
+        symbol = readable_heads(model.symbol) if symbol is None else symbol
         _, labels = input_names(model, input_shapes)
         used = set(symbol.list_arguments())
         self.inputs = [name for name in input_shapes if name in used]
@@ -87,6 +87,23 @@ class Predictor:
         resized = [[mx.io.DataDesc(entry.name, (size,) + tuple(entry.shape[1:]), entry.dtype) for entry in entries]
                    for entries in (self._module.data_shapes, self._labels)]
         self._module.reshape(resized[0], resized[1] or None)
+
+
+def readable_heads(symbol):
+    """Return a symbol whose outputs hold what they should, also those that go on into the network.
+
+    Where a convolution that oneDNN fuses with its activation is an output as well, MXNet 1.9.1 computes it, and what
+    follows from it, wrongly. A reshaping to the same shape, under the same name, keeps the two apart.
+    """
+    graph = Graph.from_symbol(symbol)
+    readers, names = graph.consumers(), symbol.list_outputs()
+    heads = []
+    for number, (position, _, _) in enumerate(graph.heads):
+        head, node = symbol[number], graph.nodes[position]
+        if readers[position] and names[number] == node.name + "_output":
+            head = mx.sym.reshape(head, shape=(-2,), name=node.name)
+        heads.append(head)
+    return mx.sym.Group(heads)
 
 
 def contexts(gpus):
