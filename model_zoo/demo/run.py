@@ -102,7 +102,7 @@ def _captured(script, arguments):
 def main(argv=None):
     """Run the demo as the command line says; return the exit code."""
     parser = argparse.ArgumentParser(description="Accelerate a small network, fine-tune it, score and time it.")
-    parser.add_argument("--ratio", type=float, default=4, help="theoretical speed-up (default: %(default)s)")
+    parser.add_argument("--ratio", type=float, default=5, help="theoretical speed-up (default: %(default)s)")
     parser.add_argument("--align", type=int, default=16, help="ranks are multiples of this (default: %(default)s)")
     parser.add_argument("--work-dir", default="accnn-demo", help="where files go (default: ./%(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")

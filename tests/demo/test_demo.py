@@ -170,7 +170,7 @@ def test_the_demo_runs_and_tells_its_commands(demo_run):
     commands = [line for line in finished.stdout.splitlines() if line.startswith("$ python ")]
     assert [os.path.basename(line.split()[2]) for line in commands] == [
         "accnn.py", "fine_tune.py", "score.py", "benchmark.py"]
-    assert "--ratio 4" in commands[0]
+    assert "--ratio 5" in commands[0]
     assert all(word in finished.stdout for word in ("val top-1", "same answer", "95% interval", "measured"))
     assert sorted(os.listdir(str(folder))) == ["work"]
 
@@ -178,7 +178,7 @@ def test_the_demo_runs_and_tells_its_commands(demo_run):
 def test_the_first_command_it_tells_works(demo_run):
     folder, finished = demo_run
     command = finished.stdout.splitlines()[0][len("$ python "):].split()
-    written = folder / "work" / "digits-4x-0001.params"
+    written = folder / "work" / "digits-5x-0001.params"
     first = written.read_bytes()
     written.unlink()
     subprocess.run([sys.executable] + command, cwd=str(folder), check=True, stdout=subprocess.DEVNULL, timeout=60)
@@ -194,11 +194,11 @@ def test_the_demo_reports_what_it_wrote(recs, tmp_path):
     before, after = (scored[name]["top"]["1"]["right"] for name in ("baseline", "model"))
     assert scored["data"]["images"] == len(labels)
     assert before == count_right(CHECKPOINT, images, labels)
-    assert after == count_right(str(tmp_path / "digits-4x-tuned-best"), images, labels, epoch=0)
+    assert after == count_right(str(tmp_path / "digits-5x-tuned-best"), images, labels, epoch=0)
     assert after >= before - LOSS_ALLOWED * len(labels)
-    assert report["accnn"]["convolutions"]["ratio"] >= 4
+    assert report["accnn"]["convolutions"]["ratio"] >= 5
     assert [entry["epoch"] for entry in report["fine_tune"]["epochs"]] == [0, 1, 2]
-    assert report["fine_tune"]["epochs"][0]["val_right"] == count_right(str(tmp_path / "digits-4x"), images, labels)
+    assert report["fine_tune"]["epochs"][0]["val_right"] == count_right(str(tmp_path / "digits-5x"), images, labels)
 
 
 @pytest.mark.parametrize("ratio", ["nan", "0.5", "100000"])
