@@ -154,6 +154,23 @@ def test_a_part_as_a_file_of_its_own(rec):
     assert not os.path.exists(some.path)
 
 
+@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("numbers", [[22], [0, 5, 6, 22], [7, 3], list(range(23)), []])
+def test_records_chosen_as_a_file_of_their_own(tmp_path, numbers, index):
+    pictures = items()
+    pictures[5] = ([3.0, 4.0], pictures[5][1])
+    records = open_records(packed(tmp_path / "a", pictures, index))
+    wanted = {batch.first: batch.images.asnumpy() for batch in read_images(records, Preprocessing(SHAPE), 1)}
+    with records.chosen(numbers) as some:
+        assert len(some) == len(numbers) and list(some.labels) == list(records.labels[numbers])
+        assert list(some.ids) == numbers and list(some.several) == [number == 5 for number in numbers]
+        if numbers:
+            assert list(open_records(some.path).offsets) == list(some.offsets)
+        for number, batch in zip(numbers, read_images(some, Preprocessing(SHAPE), 1)):
+            np.testing.assert_array_equal(batch.images.asnumpy(), wanted[number])
+    assert not os.path.exists(some.path)
+
+
 def test_the_magic_number_inside_a_picture(tmp_path):
     from accnn.compat import mx
 

@@ -95,16 +95,17 @@ def test_error_does_not_grow_with_rank(method, spec):
 
 @contract
 def test_energy_tells_the_error_of_the_kernel(method, spec):
-    """Eckart-Young: what a rank does not keep of the squared singular values is the squared error of the kernel."""
+    """What a rank does not keep is the squared error of the kernel: with singular values that is Eckart-Young."""
     weight, _, _ = _kernel(spec)
     decomposition = method.decompose(weight, spec)
     assert (decomposition.singular_values is not None) == method.has_singular_values
     for rank in method.ranks(spec):
-        if method.has_singular_values:
-            lost = (_kernel_error(method, spec, weight, rank) / np.linalg.norm(weight.astype(np.float64))) ** 2
-            assert lost == pytest.approx(1 - decomposition.energy(rank), abs=1e-6)
+        energy = decomposition.energy(rank)
+        if energy is None:
+            assert not method.has_singular_values
         else:
-            assert decomposition.energy(rank) is None
+            lost = (_kernel_error(method, spec, weight, rank) / np.linalg.norm(weight.astype(np.float64))) ** 2
+            assert lost == pytest.approx(1 - energy, abs=1e-6)
 
 
 @contract
@@ -124,6 +125,26 @@ def test_wrong_ranks_are_refused_with_the_layer_and_the_range(method, spec):
     for rank in (0, -1, above, 1.5, True, None, "3", (2, 3, 4, 5, 6)):
         with pytest.raises(AccnnError, match="'layer'.* to " + re.escape(str(largest))):
             method.factor(weight, bias, spec, rank)
+
+
+@contract
+@pytest.mark.parametrize("align", [1, 2, 3])
+def test_aligned_ranks_make_parts_of_multiples(method, spec, align):
+    for rank in method.aligned(spec, align):
+        method.check_rank(spec, rank)
+        assert all(part.outputs % align == 0 for part in method.chain(spec, rank)[:-1])
+
+
+@contract
+def test_a_response_rank_bounds_the_dimension_of_responses(method, spec):
+    if method.response_rank is None:
+        return
+    weight, _, data = _kernel(spec)
+    for rank in method.ranks(spec):
+        made = run_chain(data, method.chain(spec, rank), method.factor(weight, np.zeros(len(weight)), spec, rank))
+        responses = made.transpose(1, 0, 2, 3).reshape(len(weight), -1)
+        dimension = np.linalg.matrix_rank(responses, tol=1e-6 * np.linalg.norm(responses))
+        assert dimension == method.response_rank(spec, rank)
 
 
 @contract

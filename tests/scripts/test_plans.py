@@ -8,7 +8,7 @@ import pytest
 import accnn
 from accnn import accnn as script
 from accnn import rank_selection, report
-from accnn.errors import AccnnError
+from accnn.errors import AccnnError, TargetError
 from accnn.plan import Plan, Row, load_plan
 from accnn.workbench import Workbench
 from networks import chain_model
@@ -55,6 +55,71 @@ def test_a_layer_named_twice():
 def test_a_method_for_layers_that_are_not_planned():
     with pytest.raises(AccnnError, match="add --fc"):
         Workbench(chain_model()).select_ranks(1.5, method="fc-svd")
+
+
+def _rows(plan):
+    return {row.layer: (row.method, row.rank) for row in plan.rows}
+
+
+@pytest.mark.parametrize("rule, method, rank", [("dp-energy", "vh", 7), ("uniform", "3d", (7, 5)), ("dp", "vh", 7)])
+def test_a_pinned_layer_has_its_rank_and_the_others_make_up_for_it(tmp_path, rule, method, rank):
+    bench = Workbench(chain_model())
+    plan = bench.select_ranks(1.8, rank_selection=rule, method=method, fixed={"conv2": rank})
+    assert _rows(plan)["conv2"] == (method, rank)
+    assert report.summary(bench, plan)["convolutions"]["ratio"] >= 1.8
+    plan.save(str(tmp_path / "plan.json"))
+    again = bench.check(load_plan(str(tmp_path / "plan.json")))
+    assert again.rows == plan.rows and dict(again.made_by, config=None) == dict(plan.made_by, config=None)
+
+
+def test_pins_on_the_command_line(prefix, capsys):
+    arguments = ["-m", prefix, "--ratio", "1.6", "--json", "--dry-run", "--rank-selection", "uniform", "--method", "3d"]
+    assert script.main(arguments + ["--fixed", "conv2=6,4", "--fixed", "conv3=9,8"]) == 0
+    told = {layer["layer"]: layer["rank"] for layer in json.loads(capsys.readouterr().out)["layers"]}
+    assert told["conv2"] == [6, 4] and told["conv3"] == [9, 8]
+    assert script.main(arguments + ["--fixed", "conv2"]) == 2
+    assert "invalid NAME=RANK value: 'conv2'" in capsys.readouterr().err
+
+
+def test_pins_beat_patterns():
+    bench = Workbench(chain_model())
+    for options in ({"exclude": ["conv*2"]}, {"layers": ["conv3"]}):
+        assert _rows(bench.select_ranks(1.1, fixed=[("conv2", np.int64(3))], **options))["conv2"] == ("vh", 3)
+
+
+def test_every_layer_pinned_leaves_nothing_to_choose():
+    bench = Workbench(chain_model())
+    pins = {"conv1": 2, "conv2": 4, "conv3": 5}
+    plan = bench.select_ranks(1.5, fixed=pins)
+    assert {row.layer: row.rank for row in plan.chosen()} == pins
+    assert plan.made_by["reached"] == pytest.approx(report.summary(bench, plan)["convolutions"]["ratio"])
+    with pytest.raises(TargetError, match="the best is %.1f" % (int(10 * plan.made_by["reached"]) / 10)):
+        bench.select_ranks(plan.made_by["reached"] + 0.1, fixed=pins)
+
+
+def test_pins_that_make_a_ratio_unreachable():
+    with pytest.raises(TargetError, match="the best is .* and what --fixed says") as refused:
+        Workbench(chain_model()).select_ranks(5.0, fixed={"conv3": 20})
+    best = float(str(refused.value).split("the best is ")[1].split("x")[0])
+    Workbench(chain_model()).select_ranks(best, fixed={"conv3": 20})
+
+
+@pytest.mark.parametrize("pins, options, sentence", [
+    ({"conv9": 3}, {}, "no layer 'conv9': did you mean"), ({"relu1": 3}, {}, "'relu1' .* is a Activation"),
+    ({"conv2": 999}, {}, "'conv2': vh takes 1 to 24"), ({"conv2": (2, 3)}, {}, "'conv2': vh takes 1 to 24"),
+    ({"conv2": True}, {}, "'conv2': vh takes 1 to 24"), ({"conv2": 3}, {"method": "3d"}, "3d takes"),
+    ({"conv2": 3}, {"exclude": "conv2"}, "'conv2' is named in --fixed and in --exclude"),
+    ([("conv2", 3), ("conv2", 4)], {}, "'conv2' twice"), ({"fc1": 3}, {}, "fc1: .* add --fc"),
+])
+def test_pins_that_make_no_sense(pins, options, sentence):
+    with pytest.raises(AccnnError, match=sentence):
+        Workbench(chain_model()).select_ranks(1.5, fixed=pins, **options)
+
+
+def test_a_pinned_layer_that_cannot_be_split():
+    """Nothing to reduce in a convolution with one filter."""
+    with pytest.raises(AccnnError, match="'conv2' cannot be split: channel has nothing to reduce"):
+        Workbench(chain_model(widths=(8, 1, 8))).select_ranks(1.0, method="channel", fixed={"conv2": 1})
 
 
 def test_options_that_a_config_overrides_are_named(prefix, tmp_path, capsys):

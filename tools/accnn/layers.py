@@ -159,6 +159,11 @@ def positions(part, in_shape):
     return prod(out[1:]) if part.op == "Convolution" else prod(out[:-1])
 
 
+def macs(chain, in_shape):
+    """Multiply-adds of one example through a chain that starts at `in_shape`; biases are not counted."""
+    return sum(positions(part, shape) * prod(part.weight_shape) for part, shape in walk(chain, in_shape))
+
+
 def walk(chain, in_shape):
     """Yield (part, shape of its input) along a chain that starts at `in_shape`."""
     for part in chain:

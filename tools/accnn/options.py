@@ -61,6 +61,9 @@ def add_planning_options(parser):
     add("--layers", action="append", metavar="PATTERN",
         help="plan these layers only, a name or a shell pattern such as 'conv3_*'; may be repeated")
     add("--exclude", action="append", metavar="PATTERN", help="leave these layers alone; may be repeated")
+    add("--fixed", type=_pin, action="append", metavar="NAME=RANK",
+        help="split this layer at this rank, whatever the rule, as in conv1=32, or conv1=16,32 where a method has "
+             "several ranks; may be repeated")
     add("--fc", action="store_true", help="plan fully connected layers too")
     add("--align", type=int, metavar="N",
         help="choose ranks that are multiples of N: 16 runs best on AVX-512, 8 on AVX2 (default: any)")
@@ -138,4 +141,12 @@ def _input_shape(text):
     return name or None, shape
 
 
-_epoch.__name__, _input_shape.__name__ = "epoch", "shape"  # what argparse calls them in its complaints
+def _pin(text):
+    name, _, rank = text.rpartition("=")
+    ranks = tuple(int(number) for number in rank.split(","))
+    if not name:
+        raise ValueError
+    return name, ranks[0] if len(ranks) == 1 else ranks
+
+
+_epoch.__name__, _input_shape.__name__, _pin.__name__ = "epoch", "shape", "NAME=RANK"  # what argparse calls them

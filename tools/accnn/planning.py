@@ -3,7 +3,7 @@ import fnmatch
 import math
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
-from typing import Optional, Sequence
+from typing import Mapping, Optional, Sequence, Tuple, Union
 
 from accnn import costs, methods, ranks
 from accnn.errors import AccnnError, TargetError
@@ -27,6 +27,9 @@ class Request:
         A name of :func:`accnn.methods.names`, for the operators it splits; others take their default.
     layers, exclude : sequence of str
         Names or shell patterns of layers to plan and to leave alone.
+    fixed : dict, or sequence of pairs (name, rank)
+        Layers that are split at a given rank, whatever the rule; these names beat the patterns of `layers` and
+        `exclude`.
     fc : bool
         Plan fully connected layers too.
     align : int
@@ -37,7 +40,8 @@ class Request:
     Raises
     ------
     AccnnError
-        `ratio` is below 1 or no number, `align` below 1; a name is not known; the method has nothing to do.
+        `ratio` is below 1 or no number, `align` below 1; a name is not known; the method has nothing to do; a layer
+        is fixed twice, or excluded as well.
     """
 
     ratio: float
@@ -49,6 +53,7 @@ class Request:
     fc: bool = False
     align: int = 1
     seed: int = 0
+    fixed: Union[Mapping[str, object], Sequence[Tuple[str, object]]] = ()
 
     def __post_init__(self):
         if not _is(self.ratio, Real) or not math.isfinite(self.ratio) or self.ratio < 1:
@@ -59,7 +64,8 @@ class Request:
             raise AccnnError("--method %s splits fully connected layers: add --fc" % self.method)
         cost = costs.get(ranks.get(self.rank_selection).cost if self.cost is None else self.cost).name
         self._set(ratio=float(self.ratio), align=int(self.align), seed=int(self.seed), fc=bool(self.fc), cost=cost,
-                  layers=_patterns(self.layers), exclude=_patterns(self.exclude))
+                  layers=_patterns(self.layers), exclude=_patterns(self.exclude), fixed=_pins(self.fixed))
+        _check_pins([name for name, _ in self.fixed], self.exclude)
 
     def _set(self, **values):
         for name, value in values.items():
@@ -69,6 +75,11 @@ class Request:
         """Method: the one asked for where it splits such layers, else the default."""
         asked = None if self.method is None else methods.get(self.method)
         return asked if asked and asked.op == spec.op else methods.get(methods.DEFAULT[spec.op])
+
+    def as_json(self):
+        """dict: the attributes, as a plan's file says them."""
+        return dict(asdict(self), layers=list(self.layers), exclude=list(self.exclude), fixed={
+            name: list(rank) if isinstance(rank, tuple) else rank for name, rank in self.fixed})
 
     def leaves_alone(self, spec):
         """Return why the layer is not to be planned, or None."""
@@ -99,18 +110,21 @@ def select_ranks(bench, request):
     TargetError
         The ratio cannot be reached; says which can.
     AccnnError
-        A pattern matches nothing; no layer can be split.
+        A pattern matches nothing; no layer can be split; a fixed rank does not fit; the rule needs images.
     """
     rule = ranks.get(request.rank_selection)
+    if rule.needs_images and bench.responses is None:
+        raise AccnnError("the rank rule %s weighs what the layers answer to real images: give --data-calib, or choose "
+                         "another --rank-selection" % rule.name)
+    pinned = pinned_layers(bench, request)
     candidates, left = choose_layers(bench, request, rule)
-    total, selection = within_budget(bench, candidates, request, rule.select)
-    rows = []
+    total, selection = within_budget(bench, candidates, request, rule.select, pinned)
+    rows, picks = [], dict(selection.picks, **pinned)
     for spec in bench.layers:
-        pick = selection.picks.get(spec.name)
+        pick = picks.get(spec.name)
         rows.append(Row(spec.name, spec.op, pick[0].method.name, pick[1]) if pick else
                     Row(spec.name, spec.op, reason=left.get(spec.name) or _why_kept(bench, spec, request)))
-    return Plan(tuple(rows), dict(asdict(request), layers=list(request.layers), exclude=list(request.exclude),
-                                  reached=total.before / total.after(selection.cost),
+    return Plan(tuple(rows), dict(request.as_json(), reached=total.before / total.after(selection.cost),
                                   objective=selection.objective, bound=selection.bound))
 
 
@@ -124,7 +138,7 @@ def _why_kept(bench, spec, request):
 
 @dataclass(frozen=True)
 class Total:
-    """What the ratio is taken of: all cost that counts, and the part of it that no candidate can change."""
+    """What the ratio is taken of: all cost that counts before, and what no candidate can change of it after."""
 
     before: float
     fixed: float
@@ -134,28 +148,53 @@ class Total:
         return self.fixed + cost
 
 
+def pinned_layers(bench, request):
+    """dict of str to (Candidate, rank): the layers whose rank is fixed.
+
+    Raises
+    ------
+    AccnnError
+        A name is not known, a layer cannot be split, or not at this rank.
+    """
+    pinned = {}
+    for name, rank in request.fixed:
+        spec = bench.specs.get(name)
+        method = request.method_for(spec) if spec else methods.get(methods.DEFAULT["Convolution"])
+        # Knows all that can be wrong with a row of a config, and what to say of a name that is not there.
+        bench.check(Plan((Row(name, spec and spec.op, method.name, rank),)))
+        if spec.op == "FullyConnected" and not request.fc:
+            raise AccnnError("--fixed %s: this layer is fully connected, add --fc" % name)
+        pinned[name] = bench.candidate(name, method), rank
+    return pinned
+
+
 def choose_layers(bench, request, rule):
     """Return (candidates, reasons why the other layers are left alone), the candidates decomposed."""
     _check_patterns(bench, tuple(request.layers) + tuple(request.exclude))
-    candidates, left = [], {}
+    candidates, left, pinned = [], {}, dict(request.fixed)
+    first = next((spec.name for spec in bench.layers if spec.op == "Convolution"), None)
     for name, spec in bench.specs.items():
+        if name in pinned:
+            continue
         method = request.method_for(spec)
-        reason = bench.refusal(spec, method) or request.leaves_alone(spec) or rule.refuse(method)
+        reason = (bench.refusal(spec, method) or request.leaves_alone(spec) or rule.refuse(method) or
+                  (None if name in request.layers else rule.leaves_alone(spec, name == first)))
         if reason:
             left[name] = reason
         else:
             candidates.append(bench.candidate(name, method))
-    if not candidates:
+    if not candidates and not pinned:
         raise AccnnError("no layer of %s can be split: %s" % (bench.model.prefix, "; ".join(
             "%s: %s" % item for item in list(left.items())[:4]) or "it has no convolution"))
     bench.decompose(candidates)
     return candidates, left
 
 
-def within_budget(bench, candidates, request, select):
+def within_budget(bench, candidates, request, select, pinned=None):
     """Call ``select(problem)`` with the budget that the ratio leaves for the candidates.
 
-    Layers that count but are no candidates keep their cost, so the candidates must make up for them.
+    Layers that count but are no candidates keep their cost, or have that of the chain they are `pinned` to, so the
+    candidates must make up for them.
 
     Returns
     -------
@@ -167,24 +206,36 @@ def within_budget(bench, candidates, request, select):
         The ratio cannot be reached; says which can.
     """
     cost = costs.get(request.cost)
-    total = _total(bench, candidates, request, cost)
+    total = _total(bench, candidates, request, cost, pinned or {})
+    problem = ranks.Problem(candidates, total.before / request.ratio - total.fixed, cost, request.align,
+                            bench.responses)
     try:
-        return total, select(ranks.Problem(candidates, total.before / request.ratio - total.fixed, cost, request.align))
+        return total, (select if candidates else _select_nothing)(problem)
     except ranks.Unreachable as error:
         best = math.floor(100 * total.before / total.after(error.least)) / 100  # down, so that asking for it succeeds
         over = "all convolutions" + (" and fully connected layers" if request.fc else "")
-        stay = " (%.0f%% of the cost is in what stays)" % (100 * total.fixed / total.before) if total.fixed else ""
+        stay = " (%.0f%% of the cost is in what stays%s)" % (
+            100 * total.fixed / total.before, " and what --fixed says" if pinned else "") if total.fixed else ""
         raise TargetError("%gx (%s, over %s) cannot be reached: the best is %.2fx, with the least rank everywhere%s; "
                           "ask for less%s" % (request.ratio, cost.name, over, best, stay,
                                               " or a smaller --align" if request.align > 1 else "")) from None
 
 
-def _total(bench, candidates, request, cost):
+def _select_nothing(problem):
+    """What a rule is not asked for: there are no candidates, because every layer to be planned is pinned."""
+    if problem.budget < 0:
+        raise ranks.Unreachable(0)
+    return ranks.Selection({}, 0, 0.0, 0.0)
+
+
+def _total(bench, candidates, request, cost, pinned):
     names = {candidate.name for candidate in candidates}
     counted = [spec for spec in bench.layers if spec.part is not None and (request.fc or spec.op == "Convolution")]
+    after = {name: cost.chain(candidate.spec, candidate.chain(rank)) for name, (candidate, rank) in pinned.items()}
     rest = cost.rest(bench)
     return Total(rest + sum(cost.layer(spec) for spec in counted),
-                 rest + sum(cost.layer(spec) for spec in counted if spec.name not in names))
+                 rest + sum(after[spec.name] if spec.name in after else cost.layer(spec)
+                            for spec in counted if spec.name not in names))
 
 
 def matches(name, patterns):
@@ -207,6 +258,25 @@ def some(names, most=8):
 
 def _patterns(value):
     return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _pins(fixed):
+    """tuple of (name, rank), ranks in Python's own ints where they are whole numbers."""
+    pairs = fixed.items() if isinstance(fixed, Mapping) else fixed
+    return tuple((name, tuple(map(_plain, rank)) if isinstance(rank, (tuple, list)) else _plain(rank))
+                 for name, rank in pairs)
+
+
+def _plain(rank):
+    return int(rank) if _is(rank, Integral) else rank
+
+
+def _check_pins(names, exclude):
+    for name in names:
+        if names.count(name) > 1:
+            raise AccnnError("--fixed names the layer %r twice: keep one of them" % name)
+        if name in exclude:
+            raise AccnnError("the layer %r is named in --fixed and in --exclude: keep one of them" % name)
 
 
 def _is(value, kind):

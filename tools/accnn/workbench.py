@@ -35,6 +35,8 @@ class Workbench:
         The same by name.
     """
 
+    responses = None  # what calibration images say, see accnn.ranks.Problem
+
     def __init__(self, model, input_shapes=None, progress=None):
         self.model = model
         self.input_shapes, self.assumed = resolve_input_shapes(model, input_shapes)

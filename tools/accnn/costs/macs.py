@@ -1,8 +1,6 @@
 """Multiply-adds, counted at output positions; stride, padding and groups respected."""
-from math import prod
-
 from accnn.costs.base import Cost, register
-from accnn.layers import positions, walk
+from accnn.layers import macs
 
 
 @register
@@ -15,5 +13,4 @@ class Macs(Cost):
 
     def chain(self, spec, chain):
         """Sum over the parts of output positions times weights."""
-        once = sum(positions(part, shape) * prod(part.weight_shape) for part, shape in walk(chain, spec.in_shape))
-        return once * spec.repeats
+        return macs(chain, spec.in_shape) * spec.repeats

@@ -112,6 +112,30 @@ class Records:
             yield Records(copy.name, self.offsets[start:end] - first, self.labels[start:end], self.several[start:end],
                           self.ids[start:end])
 
+    @contextlib.contextmanager
+    def chosen(self, numbers):
+        """Yield some records, copied as they are, as a file of their own, which lasts as long as the block.
+
+        Parameters
+        ----------
+        numbers : sequence of int
+            In the order of the new file.
+
+        Yields
+        ------
+        Records
+        """
+        numbers = np.asarray(numbers, np.int64)
+        with tempfile.NamedTemporaryFile(prefix="accnn-", suffix=".rec") as copy, open(self.path, "rb") as whole:
+            ends = np.append(self.offsets[1:], os.fstat(whole.fileno()).st_size)
+            sizes = (ends - self.offsets)[numbers]
+            for number, size in zip(numbers, sizes):
+                whole.seek(int(self.offsets[number]))
+                copy.write(whole.read(int(size)))
+            copy.flush()
+            yield Records(copy.name, np.cumsum(sizes) - sizes, self.labels[numbers], self.several[numbers],
+                          self.ids[numbers])
+
 
 def open_records(path, index=None):
     """Look through a RecordIO file of images.

@@ -26,7 +26,10 @@ class Decomposition(ABC):
         """
 
     def energy(self, rank):
-        """Share of the squared singular values that `rank` keeps, 0..1; None without singular values."""
+        """Share of the squared norm of the kernel that `rank` keeps, 0..1; None where that is not known.
+
+        With singular values it is the share of their squares.
+        """
         if self.singular_values is None:
             return None
         largest = self.singular_values[0]
@@ -52,10 +55,14 @@ class Method(ABC):
         One line for ``--help``.
     has_singular_values : bool
         Whether ranks are ints 1, 2, ... that keep so many singular values.
+    response_rank : callable or None
+        ``response_rank(spec, rank)``: in how many dimensions the layer's responses lie at `rank`, which rules that
+        weigh responses stand on; None where a rank does not bound it.
     """
 
     name = op = summary = None
     has_singular_values = False
+    response_rank = None
 
     def refuse(self, spec):
         """Return why this method cannot serve the layer, or None when it can."""
@@ -66,6 +73,14 @@ class Method(ABC):
     @abstractmethod
     def ranks(self, spec):
         """Sequence of the ranks that rules choose from: ints, or tuples where a method has several."""
+
+    def aligned(self, spec, align):
+        """list: the ranks for rules where chains are to be `align` channels wide, or a multiple, between their parts.
+
+        For methods with several ranks to override, where hardly any of :meth:`ranks` would be such by chance.
+        """
+        return [rank for rank in self.ranks(spec)
+                if all(part.outputs % align == 0 for part in self.chain(spec, rank)[:-1])]
 
     @abstractmethod
     def full_rank(self, spec):

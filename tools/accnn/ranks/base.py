@@ -44,10 +44,7 @@ class Candidate:
 
     def ranks(self, align=1):
         """list: ranks a rule may choose whose chain is `align` channels wide, or a multiple, between its parts."""
-        ranks = self.method.ranks(self.spec)
-        if align == 1:
-            return list(ranks)
-        return [rank for rank in ranks if all(part.outputs % align == 0 for part in self.chain(rank)[:-1])]
+        return list(self.method.ranks(self.spec) if align == 1 else self.method.aligned(self.spec, align))
 
 
 @dataclass(frozen=True)
@@ -63,12 +60,16 @@ class Problem:
     cost : Cost
     align : int
         Ranks are such that chains are multiples of this wide.
+    responses : object, optional
+        What real images say: ``energies(spec)`` is an ndarray of float64, the eigenvalues of the covariance of the
+        layer's responses, largest first, one for every output. None where no images were given.
     """
 
     candidates: List[Candidate]
     budget: float
     cost: Cost
     align: int = 1
+    responses: Optional[object] = None
 
     def layers(self):
         """dict of str to list of Candidate: the candidates of every layer."""
@@ -111,13 +112,23 @@ class RankRule(ABC):
         The cost it counts with when none is asked for.
     summary : str
         One line for ``--help``.
+    needs_images : bool
+        Whether it stands on ``Problem.responses``; planning refuses it without them.
     """
 
     name = summary = None
     cost = "macs"
+    needs_images = False
 
     def refuse(self, method):
         """Return why this rule cannot weigh a method's ranks, or None when it can; asked before any decomposition."""
+        return None
+
+    def leaves_alone(self, spec, is_first):
+        """Return why this rule leaves the layer alone unless a person names it, or None.
+
+        `is_first` is True for the first convolution of the network.
+        """
         return None
 
     @abstractmethod

@@ -1,0 +1,80 @@
+"""Fewer filters, then a 1x1 convolution that mixes them back: the channel decomposition (Zhang et al., 2016)."""
+import numpy as np
+
+from accnn.layers import SubConv
+from accnn.methods.base import Decomposition, Method, register
+from accnn.methods.svd import BalancedSVD
+
+
+@register
+class Channel(Method):
+    """The chain of section 3.1 of the paper, here with the factors that need no data.
+
+    The kernel (N, C, kh, kw) is unfolded to a matrix with N rows; its best rank-d' factors are the weights of
+    ``<layer>_w``, d' filters of the layer's own kernel (the paper's W'), and ``<layer>_p``, N filters of 1x1 (its P).
+    Grouped convolutions are reduced group by group, d' filters each. A 1x1 kernel becomes the plain product of two
+    matrices.
+
+    References
+    ----------
+    Zhang, Zou, He, Sun, "Accelerating very deep convolutional networks for classification and detection", 2016.
+    """
+
+    name = "channel"
+    op = "Convolution"
+    summary = "(d',kh,kw) then (N,1,1) by SVD"
+    has_singular_values = True
+
+    def refuse(self, spec):
+        """A single filter leaves nothing to reduce."""
+        return super().refuse(spec) or ("channel has nothing to reduce where a group has one filter or one weight"
+                                        if self.full_rank(spec) == 1 else None)
+
+    def ranks(self, spec):
+        """range: 1 to the full rank."""
+        return range(1, self.full_rank(spec) + 1)
+
+    def full_rank(self, spec):
+        """int: min(N, C kh kw), both within a group."""
+        return min(_matrix_shape(spec.part))
+
+    def response_rank(self, spec, rank):
+        """int: d' for every group; the 1x1 convolution adds no dimension."""
+        return rank * spec.part.groups
+
+    def chain(self, spec, rank):
+        """tuple of SubConv: the fewer filters and the 1x1 convolution."""
+        part, middle = spec.part, rank * spec.part.groups
+        return (SubConv("_w", part.in_channels, middle, part.kernel, part.stride, part.pad, part.dilate, part.groups,
+                        bias=False),
+                SubConv("_p", middle, part.out_channels, (1, 1), groups=part.groups, bias=part.bias))
+
+    def decompose(self, weight, spec):
+        """Return the singular values of all groups added up, and the factors at any rank."""
+        return _ChannelDecomposition(weight, spec.part)
+
+
+class _ChannelDecomposition(Decomposition):
+    def __init__(self, weight, part):
+        self._part = part
+        self._svds = [BalancedSVD(matrix) for matrix in _unfolded(weight, part)]
+        # Every group keeps its d' largest, so the d'-th step of all of them counts as one.
+        spectra = np.array([svd.singular_values for svd in self._svds])
+        largest = spectra.max() or 1.0
+        self.singular_values = largest * np.linalg.norm(spectra / largest, axis=0)
+
+    def factors(self, weight, rank):
+        mixing, filters = zip(*(svd.factors(matrix, rank)
+                                for svd, matrix in zip(self._svds, _unfolded(weight, self._part))))
+        return [np.concatenate(filters).reshape((-1,) + self._part.weight_shape[1:]),
+                np.concatenate(mixing)[:, :, None, None]]
+
+
+def _unfolded(weight, part):
+    """The kernel of every group as a matrix with rows (filter) and columns (channel, kh, kw)."""
+    return weight.reshape((part.groups,) + _matrix_shape(part))
+
+
+def _matrix_shape(part):
+    """(filters, weights of a filter) within one group."""
+    return part.out_channels // part.groups, int(np.prod(part.weight_shape[1:]))

@@ -1,0 +1,1 @@
+"""Layers rebuilt from responses: factors fitted to what a network's layers answer to real images."""

@@ -1,0 +1,92 @@
+"""What a layer reads and answers at some places, cut out of whole feature maps: plain NumPy, no network."""
+from math import prod
+
+import numpy as np
+
+from accnn import layers
+
+
+def patch_shape(part):
+    """Shape (groups, values that one output of a group is computed from) of a patch."""
+    if part.op == "Convolution":
+        return part.groups, prod(part.weight_shape[1:])
+    return 1, part.in_units
+
+
+def patches(inputs, spec, at):
+    """Cut out what a layer reads at some places: a group's weights times it, plus the bias, are its responses.
+
+    Parameters
+    ----------
+    inputs : ndarray
+        What the layer reads, ``spec.repeats`` rows for every image.
+    spec : LayerSpec
+    at : ndarray of int, shape (images, p)
+        Places, as :func:`accnn.responses.positions.draw` numbers them.
+
+    Returns
+    -------
+    ndarray of float32, shape (images * p, groups, values)
+        Image by image. Values are in the order of ``weight.reshape(outputs, -1)``; zeros where the padding is.
+    """
+    part = spec.part
+    rows, places = _rows(spec, at)
+    if part.op != "Convolution":
+        found = inputs.reshape(-1, part.in_units)[_vectors(spec, rows, places)]
+    else:
+        places, inside = _taps(part, spec.in_shape, places)
+        maps = inputs.reshape(inputs.shape[:2] + (-1,))
+        found = maps[rows[:, np.newaxis], :, places]
+        found[~inside] = 0
+        found = found.transpose(0, 2, 1)
+    return np.ascontiguousarray(found, np.float32).reshape((-1,) + patch_shape(part))
+
+
+def responses(outputs, spec, at):
+    """Take what a layer answers at some places.
+
+    Parameters
+    ----------
+    outputs : ndarray
+        What the layer computes, ``spec.repeats`` rows for every image.
+    spec : LayerSpec
+    at : ndarray of int, shape (images, p)
+
+    Returns
+    -------
+    ndarray of float32, shape (images * p, outputs of the layer)
+    """
+    part = spec.part
+    rows, places = _rows(spec, at)
+    if part.op == "Convolution":
+        found = outputs.reshape(outputs.shape[:2] + (-1,))[rows, :, places]
+    else:
+        found = outputs.reshape(-1, part.out_units)[_vectors(spec, rows, places)]
+    return np.ascontiguousarray(found, np.float32)
+
+
+def _rows(spec, at):
+    """The row that every place lies in, and its number there."""
+    rows, places = np.divmod(at, layers.positions(spec.part, spec.in_shape))
+    rows = rows + spec.repeats * np.arange(len(at))[:, np.newaxis]
+    return rows.ravel(), places.ravel()
+
+
+def _vectors(spec, rows, places):
+    return rows * layers.positions(spec.part, spec.in_shape) + places
+
+
+def _taps(part, in_shape, places):
+    """Where the kernel touches the input: flat places of shape (n, kernel size), and which lie inside of it.
+
+    Those outside are 0, so that they can be read and forgotten.
+    """
+    starts = np.unravel_index(places, part.out_shape(in_shape)[1:])
+    offsets = np.unravel_index(np.arange(prod(part.kernel)), part.kernel)
+    flat, inside = 0, True
+    for size, start, offset, stride, pad, dilate in zip(in_shape[1:], starts, offsets, part.stride, part.pad,
+                                                        part.dilate):
+        axis = start[:, np.newaxis] * stride + offset * dilate - pad
+        inside = inside & (axis >= 0) & (axis < size)
+        flat = flat * size + axis
+    return np.where(inside, flat, 0), inside
