@@ -62,17 +62,18 @@ def test_a_network_with_a_batch_of_its_own():
         Predictor(model, SHAPES, 4)
 
 
-def test_outputs_that_go_on_into_the_network_are_right():
-    """Against each of them alone: MXNet computes a fused convolution wrongly when it is an output too."""
-    model = chain_model()
-    inside, names = model.symbol.get_internals(), ["conv1_output", "conv2_output", "relu2_output", "softmax_output"]
-    tapped = Model(Graph.from_symbol(mx.sym.Group([inside[name] for name in names])), model.arg_params)
-    images = random_input(4, 3, 12, 12)
-    made = Predictor(tapped, {"data": (3, 12, 12)}, 4)
-    assert list(made.output_shapes) == names
-    for _ in range(2):
-        found = [output.asnumpy() for output in made.forward(mx.nd.array(images))]
-    for name, output in zip(names, found):
-        alone, = outputs(Model(Graph.from_symbol(inside[name]), model.arg_params), data=images)
-        assert output.shape == alone.shape
-        np.testing.assert_allclose(output, alone, rtol=1e-5, atol=1e-6, err_msg=name)
+@pytest.mark.parametrize("names", [("conv1", "conv2", "relu2", "softmax"), ("softmax", "conv1"), ("fc1", "fc2"),
+                                   ("fc2", "fc1"), ("conv3", "relu_fc1", "fc1"), ("relu1", "pool", "softmax")])
+def test_outputs_that_go_on_into_the_network_are_right(names):
+    """Against each of them alone, whatever their order."""
+    model, names = chain_model(), [name + "_output" for name in names]
+    inside, images = model.symbol.get_internals(), random_input(7, 3, 12, 12)
+    symbol = mx.sym.Group([inside[name] for name in names])
+    tapped = Model(Graph.from_symbol(symbol), model.arg_params)
+    alone = [outputs(Model(Graph.from_symbol(inside[name]), model.arg_params), data=images)[0] for name in names]
+    for made in (Predictor(tapped, SHAPES, 4), Predictor(model, SHAPES, 4, symbol=symbol)):
+        assert list(made.output_shapes) == names
+        for rows in (slice(0, 4), slice(3, 7), slice(4, 7), slice(0, 7), slice(0, 4)):
+            for name, output, wanted in zip(names, made.forward(mx.nd.array(images[rows])), alone):
+                assert output.shape == wanted[rows].shape
+                np.testing.assert_allclose(output.asnumpy(), wanted[rows], rtol=1e-5, atol=1e-6, err_msg=name)

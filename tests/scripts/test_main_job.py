@@ -96,6 +96,18 @@ def test_one_layer_at_full_rank(prefix, tmp_path):
     assert relative_error(outputs(new, data=random_input(2, 3, 12, 12))[0], wanted) <= 1e-5
 
 
+def test_one_layer_by_a_method_with_two_ranks(prefix, tmp_path, capsys):
+    command = ["-m", prefix, "--layer", "conv2", "--method", "3d", "--save-model", str(tmp_path / "c")]
+    assert acc_conv.main(command + ["--K", "16,9"]) == 0
+    assert "3d      16,9" in capsys.readouterr().out
+    shapes = {name: array.shape[:2] for name, array in load_model(str(tmp_path / "c")).arg_params.items()}
+    assert [shapes["conv2_%s_weight" % end] for end in "vhp"] == [(16, 8), (9, 16), (12, 9)]
+    assert acc_conv.main(command + ["--K", "24,12"]) == 0
+    wanted, found = (outputs(load_model(path), data=random_input(2, 3, 12, 12))[0]
+                     for path in (prefix, str(tmp_path / "c")))
+    assert relative_error(found, wanted) <= 1e-5
+
+
 def test_ranks_only(prefix, tmp_path):
     output = str(tmp_path / "ranks.json")
     assert rank_selection.main(["-m", prefix, "--ratio", "2", "--output", output]) == 0

@@ -28,7 +28,8 @@ def conv_vh_decomposition(model, args):
 
 def main(argv=None):
     """Run the command line; return the exit code."""
-    return one_layer.main("acc-conv", __doc__, "Convolution", "filters between the two halves (per group)", argv)
+    return one_layer.main("acc-conv", __doc__, "Convolution",
+                          "filters between the two halves (per group); for 3d two numbers, as in 16,32", argv)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import argparse
 import sys
 import time
 
-from accnn import cli, options
+from accnn import calibration, cli, options
 
 
 def main(argv=None):
@@ -25,6 +25,7 @@ def parser():
     options.add_model_options(arguments)
     options.add_output_options(arguments)
     options.add_planning_options(arguments)
+    calibration.add_calibration_options(arguments)
     arguments.add_argument("--config", metavar="FILE",
                            help="ranks to use instead of choosing them: a plan, or a config of the original")
     arguments.add_argument("--dry-run", action="store_true", help="print the table, write nothing")
@@ -34,6 +35,7 @@ def parser():
 def _main(argv):
     started = time.monotonic()
     args = parser().parse_args(argv)
+    calibration.check(args)
     wishes = dict({"ratio": 2.0}, **options.planning(args))
     from accnn import output, report
     from accnn.plan import load_plan
@@ -45,9 +47,10 @@ def _main(argv):
     plan = _given_plan(args, load_plan) if args.config is not None else None
     request = None if args.config is not None else Request(**wishes)
     bench = options.open_bench(args)
-    plan = bench.check(plan) if plan is not None else select_ranks(bench, request)
-    result = (report.summary(bench, plan) if args.dry_run else
-              output.accelerate_and_write(bench, plan, args.save_model, config))
+    with calibration.calibrated(args, bench):
+        plan = bench.check(plan) if plan is not None else select_ranks(bench, request)
+        result = (report.summary(bench, plan) if args.dry_run else
+                  output.accelerate_and_write(bench, plan, args.save_model, config))
     output.show(dict(result, seconds=time.monotonic() - started), args.json)
 
 

@@ -13,7 +13,7 @@ def split(model, layer, method, rank, input_shapes=None):
     model : Model
     layer : str
     method : str
-    rank : int
+    rank : int or tuple of int
     input_shapes : dict of str to tuple of int, optional
 
     Returns
@@ -55,7 +55,7 @@ def _parser(name, description, op, rank_help):
     options.add_model_options(arguments)
     options.add_output_options(arguments)
     arguments.add_argument("--layer", required=True, metavar="NAME", help="name of the layer")
-    arguments.add_argument("--K", type=int, required=True, help="rank: " + rank_help)
+    arguments.add_argument("--K", type=options.rank, required=True, help="rank: " + rank_help)
     arguments.add_argument("--method", choices=methods.names(op), default=methods.DEFAULT[op],
                            help="decomposition (default: %(default)s)")
     return arguments

@@ -108,6 +108,12 @@ def input_shapes(args):
     return shapes
 
 
+def rank(text):
+    """Read a rank: an int, or a tuple of them where a method has several, as in '16,32'."""
+    ranks = tuple(int(number) for number in text.split(","))
+    return ranks[0] if len(ranks) == 1 else ranks
+
+
 def _told(room):
     return "; ".join("%s = %s" % (name, room.get(name).summary) for name in room.names())
 
@@ -142,11 +148,10 @@ def _input_shape(text):
 
 
 def _pin(text):
-    name, _, rank = text.rpartition("=")
-    ranks = tuple(int(number) for number in rank.split(","))
+    name, _, given = text.rpartition("=")
     if not name:
         raise ValueError
-    return name, ranks[0] if len(ranks) == 1 else ranks
+    return name, rank(given)
 
 
 _epoch.__name__, _input_shape.__name__, _pin.__name__ = "epoch", "shape", "NAME=RANK"  # what argparse calls them

@@ -5,8 +5,9 @@ import numpy as np
 
 from accnn.compat import mx
 from accnn.errors import AccnnError
+from accnn.fusion import right_fusion
 from accnn.graph.inputs import input_names
-from accnn.graph.ir import Graph, reason
+from accnn.graph.ir import refusal
 from accnn.graph.shapes import infer_shapes
 
 
@@ -14,7 +15,7 @@ class Predictor:
     """A network ready to run batches of one size.
 
     Its parameters are those at the time it was made: once run, the layers that oneDNN fuses stay with the weights they
-    saw first, so other parameters need another Predictor.
+    saw first, so other parameters need another Predictor. It fuses only where that is right, see :mod:`accnn.fusion`.
 
     Parameters
     ----------
@@ -26,7 +27,7 @@ class Predictor:
     context : mx.Context or list of mx.Context, optional
         Several ones share every batch. Default: the CPU.
     symbol : mx.sym.Symbol, optional
-        Run this one instead of the model's own, such as a group of its internal outputs: see :func:`readable_heads`.
+        Run this one instead of the model's own, such as a group of its internal outputs.
 
     Attributes
     ----------
@@ -42,7 +43,7 @@ class Predictor:
     """
 
     def __init__(self, model, input_shapes, batch_size, context=None, symbol=None):
-        symbol = readable_heads(model.symbol) if symbol is None else symbol
+        symbol = model.symbol if symbol is None else symbol
         _, labels = input_names(model, input_shapes)
         used = set(symbol.list_arguments())
         self.inputs = [name for name in input_shapes if name in used]
@@ -55,8 +56,9 @@ class Predictor:
         with bind_errors_told("%s cannot run on batches of %d" % (model.prefix, batch_size)):
             # Labels are bound although nothing feeds them: without their shapes Module warns.
             self._labels = _described(symbol, labels, shapes, kind)
-            self._module.bind([mx.io.DataDesc(name, shape, kind) for name, shape in shapes.items()],
-                              self._labels or None, for_training=False)
+            with right_fusion(symbol):
+                self._module.bind([mx.io.DataDesc(name, shape, kind) for name, shape in shapes.items()],
+                                  self._labels or None, for_training=False)
             self._module.set_params(model.arg_params, model.aux_params, allow_extra=True)
         self.output_shapes = dict(self._module.output_shapes)
 
@@ -87,23 +89,6 @@ class Predictor:
         resized = [[mx.io.DataDesc(entry.name, (size,) + tuple(entry.shape[1:]), entry.dtype) for entry in entries]
                    for entries in (self._module.data_shapes, self._labels)]
         self._module.reshape(resized[0], resized[1] or None)
-
-
-def readable_heads(symbol):
-    """Return a symbol whose outputs hold what they should, also those that go on into the network.
-
-    Where a convolution that oneDNN fuses with its activation is an output as well, MXNet 1.9.1 computes it, and what
-    follows from it, wrongly. A reshaping to the same shape, under the same name, keeps the two apart.
-    """
-    graph = Graph.from_symbol(symbol)
-    readers, names = graph.consumers(), symbol.list_outputs()
-    heads = []
-    for number, (position, _, _) in enumerate(graph.heads):
-        head, node = symbol[number], graph.nodes[position]
-        if readers[position] and names[number] == node.name + "_output":
-            head = mx.sym.reshape(head, shape=(-2,), name=node.name)
-        heads.append(head)
-    return mx.sym.Group(heads)
 
 
 def contexts(gpus):
@@ -138,7 +123,7 @@ def bind_errors_told(what):
     try:
         yield
     except Exception as error:
-        # MXNet raises a bare Exception for arrays of more than 2^31 elements, and simple_bind a RuntimeError.
-        if not isinstance(error, (mx.base.MXNetError, RuntimeError, OverflowError)) and type(error) is not Exception:
+        said = refusal(error)
+        if said is None:
             raise
-        raise AccnnError("%s (%s): choose another --batch-size" % (what, reason(error))) from error
+        raise AccnnError("%s (%s): choose another --batch-size" % (what, said)) from error

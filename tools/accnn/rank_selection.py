@@ -9,7 +9,7 @@ import argparse
 import sys
 import time
 
-from accnn import cli, options
+from accnn import calibration, cli, options
 
 
 def get_ranksel(model, ratio, input_shapes=None):
@@ -50,6 +50,7 @@ def parser():
                                         formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_model_options(arguments)
     options.add_planning_options(arguments)
+    calibration.add_calibration_options(arguments)
     arguments.add_argument("--output", metavar="FILE", help="config to write (default: config-rksel-RATIO.json)")
     arguments.add_argument("--json", action="store_true", help="print results as JSON")
     return arguments
@@ -67,7 +68,8 @@ def _main(argv):
     output.check_config("--output", args.model, config)
     request = Request(**request)
     bench = options.open_bench(args)
-    plan = select_ranks(bench, request)
+    with calibration.calibrated(args, bench):
+        plan = select_ranks(bench, request)
     result = summary(bench, plan)
     output.say_replaced([config])
     plan.save(config)

@@ -3,6 +3,7 @@ from math import prod
 
 from accnn import costs, methods
 from accnn.plan import NOT_IN_PLAN
+from accnn.threads import one_blas_thread
 
 
 def summary(bench, plan):
@@ -23,7 +24,8 @@ def summary(bench, plan):
     """
     checked = bench.check(plan)
     bench.decompose([bench.candidate(row.layer, methods.get(row.method)) for row in checked.chosen()])  # for energies
-    layers = [_layer(bench, spec, row) for spec, row in zip(bench.layers, checked.rows)]
+    with one_blas_thread():  # methods without singular values compute energies
+        layers = [_layer(bench, spec, row) for spec, row in zip(bench.layers, checked.rows)]
     stored = sum(array.size for array in list(bench.model.arg_params.values()) + list(bench.model.aux_params.values()))
     saved = sum(layer["parameters_before"] - layer["parameters_after"] for layer in layers)
     return {
@@ -41,7 +43,7 @@ def _layer(bench, spec, row):
     before = macs.layer(spec) if spec.part else None
     stored = _parameters([spec.part]) if spec.part else 0
     layer = {"layer": row.layer, "op": row.op, "method": row.method, "rank": row.rank, "reason": row.reason,
-             "macs_before": before, "macs_after": before, "energy": None,
+             "macs_before": before, "macs_after": before, "energy": None, "reconstruction": None,
              "parameters_before": stored, "parameters_after": stored}
     if row.method:
         candidate = bench.candidate(row.layer, methods.get(row.method))

@@ -140,8 +140,15 @@ class Workbench:
         return replace_layers(self.model, self.replacements(plan))
 
     def replacements(self, plan):
-        """list of Replacement: chain and arrays for every chosen layer of `plan`, in topological order."""
+        """list of Replacement: chain and arrays for every chosen layer of `plan`, in topological order.
+
+        With calibration images (:attr:`responses`) that are to rebuild the chains, fitted to these.
+        """
         chosen = self.check(plan).chosen()
+        if self.responses is not None and self.responses.wish.solver:
+            with one_blas_thread():
+                return self.responses.replacements([(self.candidate(row.layer, methods.get(row.method)), row.rank)
+                                                    for row in chosen])
         progress = self._progress("splitting layers", len(chosen))
         made = []
         with one_blas_thread():
@@ -154,8 +161,11 @@ class Workbench:
     def _replacement(self, row):
         candidate = self.candidate(row.layer, methods.get(row.method))
         spec = candidate.spec
-        bias = self.model.weight(spec.bias) if spec.bias else None
-        return Replacement(spec, candidate.chain(row.rank), candidate.arrays(row.rank, bias))
+        return Replacement(spec, candidate.chain(row.rank), candidate.arrays(row.rank, self.bias(spec)))
+
+    def bias(self, spec):
+        """ndarray of shape (N,): the bias of a layer, or None where it has none."""
+        return self.model.weight(spec.bias) if spec.bias else None
 
     def _spec(self, name):
         if name in self.specs:

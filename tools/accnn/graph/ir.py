@@ -132,6 +132,18 @@ def reason(error):
     return line.split("Check failed: ")[-1].split(", Possible Arguments")[0].rstrip(".:")
 
 
+def refusal(error):
+    """What MXNet says no to, in one line, or None where an exception says nothing of the kind.
+
+    It says so in an MXNetError, in the RuntimeError that ``simple_bind`` makes of one, and where it counts to 2^31 only
+    in a bare Exception, or ctypes does in an OverflowError.
+    """
+    if isinstance(error, RuntimeError):
+        said = error if isinstance(error, mx.base.MXNetError) else error.__context__
+        return reason(said) if isinstance(said, mx.base.MXNetError) else None
+    return "an array of more than 2^31 elements" if type(error) in (Exception, OverflowError) else None
+
+
 def prune(graph):
     """Return `graph` without the nodes that no head needs.
 

@@ -1,9 +1,8 @@
 """Shapes of every entry of a graph, as MXNet infers them, held against the checkpoint."""
 import json
 
-from accnn.compat import mx
 from accnn.errors import AccnnError
-from accnn.graph.ir import reason
+from accnn.graph.ir import refusal
 
 
 def infer_shapes(model, input_shapes):
@@ -36,17 +35,20 @@ def infer_shapes(model, input_shapes):
 def check_inference(symbol, input_shapes):
     """Return MXNet's (argument, output, aux) shapes, or raise AccnnError with MXNet's reason."""
     try:
-        return _infer(symbol, input_shapes)
-    except mx.base.MXNetError as error:
+        return symbol.infer_shape_partial(**with_batch(input_shapes))
+    except Exception as error:
+        said = refusal(error)
+        if said is None:
+            raise
         raise AccnnError("the network does not accept the input %s (%s): give the right --input-shape, or mend the "
-                         "layer that is named" % (_said(input_shapes), reason(error))) from error
+                         "layer that is named" % (_said(input_shapes), said)) from error
 
 
 def infer_arguments(symbol, input_shapes):
     """dict: shapes of the arguments MXNet can infer; None where the input shapes contradict the network."""
     try:
-        shapes, _, _ = _infer(symbol, input_shapes)
-    except mx.base.MXNetError:
+        shapes, _, _ = check_inference(symbol, input_shapes)
+    except AccnnError:
         return None
     return {name: tuple(shape) for name, shape in zip(symbol.list_arguments(), shapes) if is_known(shape)}
 
@@ -59,16 +61,6 @@ def with_batch(input_shapes):
 def is_known(shape):
     """True for a shape without unknown sizes."""
     return shape is not None and len(shape) > 0 and all(size > 0 for size in shape)
-
-
-def _infer(symbol, input_shapes):
-    try:
-        return symbol.infer_shape_partial(**with_batch(input_shapes))
-    except Exception as error:
-        # MXNet raises a bare Exception, and nothing better, for arrays of more than 2^31 elements.
-        if type(error) is not Exception:
-            raise
-        raise mx.base.MXNetError("an array of more than 2^31 elements") from error
 
 
 def _compare(model, needed, params, input_shapes):

@@ -25,6 +25,15 @@ class Decomposition(ABC):
         `weight` is the kernel again: decompositions of a whole network are kept at once, kernels are not.
         """
 
+    def wide(self, weight, rank):
+        """The parts as they are before the layer's responses are reduced to fewer dimensions, or None.
+
+        For methods whose last two parts are such a reduction, M = P Q^T of Zhang et al., section 3.1: the weights of
+        all parts but the last, the last of these with all outputs of the layer. Its responses are what
+        reconstruction regresses on.
+        """
+        return None
+
     def energy(self, rank):
         """Share of the squared norm of the kernel that `rank` keeps, 0..1; None where that is not known.
 

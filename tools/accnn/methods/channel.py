@@ -69,6 +69,10 @@ class _ChannelDecomposition(Decomposition):
         return [np.concatenate(filters).reshape((-1,) + self._part.weight_shape[1:]),
                 np.concatenate(mixing)[:, :, None, None]]
 
+    def wide(self, weight, rank):
+        """The layer itself."""
+        return [weight]
+
 
 def _unfolded(weight, part):
     """The kernel of every group as a matrix with rows (filter) and columns (channel, kh, kw)."""

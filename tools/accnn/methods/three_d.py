@@ -100,9 +100,16 @@ class _ThreeDDecomposition(Decomposition):
         self._spectra = {}  # singular values of the horizontal half, by d''
         self._roots = np.maximum(np.linalg.norm(left, axis=0), np.finfo(np.float32).tiny)  # of the singular values
 
-    def factors(self, weight, rank):
+    def wide(self, weight, rank):
+        """The spatial pair by filter reconstruction."""
         filters, channels, height, width = self._shape
+        vertical = rank[0]
+        return [self._vertical(vertical), self._right[:vertical].reshape(vertical, filters, 1, width).transpose(
+            1, 0, 2, 3)]
+
+    def factors(self, weight, rank):
         vertical, horizontal = rank
+        width = self._shape[3]
         unfolded = self._unfolded(vertical)
         # More filters than independent ones, which only a person asks for, are filled up with zeros.
         wide = np.pad(unfolded, ((0, 0), (0, max(horizontal - unfolded.shape[1], 0))))
@@ -110,9 +117,12 @@ class _ThreeDDecomposition(Decomposition):
         self._spectra[vertical] = svd.singular_values
         mixing, reduced = svd.factors(wide, horizontal)
         reduced = reduced[:, :vertical * width].reshape(horizontal, vertical, 1, width)
-        return [self._left[:, :vertical].T.reshape(vertical, channels, height, 1),
-                reduced / self._roots[:vertical, None, None],
+        return [self._vertical(vertical), reduced / self._roots[:vertical, None, None],
                 mixing[:, :, None, None]]
+
+    def _vertical(self, vertical):
+        _, channels, height, _ = self._shape
+        return self._left[:, :vertical].T.reshape(vertical, channels, height, 1)
 
     def energy(self, rank):
         """Share of the squared norm of the kernel that the chain at `rank` keeps."""

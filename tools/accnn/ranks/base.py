@@ -42,6 +42,14 @@ class Candidate:
         """Weight and bias of every part of the chain at `rank`."""
         return self.method.arrays(self.decomposition, self._read_weight(), bias, self.spec, rank)
 
+    def wide(self, rank):
+        """See :meth:`accnn.methods.base.Decomposition.wide`."""
+        return self.decomposition.wide(self.weight(), rank)
+
+    def weight(self):
+        """The layer's kernel."""
+        return self._read_weight()
+
     def ranks(self, align=1):
         """list: ranks a rule may choose whose chain is `align` channels wide, or a multiple, between its parts."""
         return list(self.method.ranks(self.spec) if align == 1 else self.method.aligned(self.spec, align))

@@ -9,6 +9,7 @@ import numpy as np
 
 from accnn.compat import mx
 from accnn.errors import AccnnError
+from accnn.fusion import unfused
 from accnn.graph import attrs
 from accnn.graph.ir import Graph, prune, reason
 from accnn.layers import LayerSpec
@@ -17,7 +18,6 @@ from accnn.responses.patches import patch_shape, patches, responses
 from accnn.responses.positions import available, draw
 from accnn.responses.spool import Samples
 
-_BACKEND = "MXNET_SUBGRAPH_BACKEND"
 INPUT, RESPONSE = "input", "response"
 _BATCH_BYTES = 1 << 27  # that the feature maps looked at, and what is taken of them, may take for one batch
 
@@ -94,7 +94,8 @@ def sample(model, images, input_shapes, taps, positions, seed, folder, progress=
     places = {spec.name: draw(spec, images.count, positions, seed) for spec in {tap.spec for tap in taps}}
     readers = [[number for number, entry in enumerate(entries) if entry == one] for one in wanted]
     found = [_spooled(folder, tap) for tap in taps]
-    with _unfused(), _told(progress, "running images through %s" % model.prefix, images.count) as tell:
+    # Unfused, so that a sample does not depend on what else is read.
+    with unfused(), _told(progress, "running images through %s" % model.prefix, images.count) as tell:
         predictor = Predictor(model, input_shapes, batch_size, symbol=symbol)
         for first, size, maps in _passes(model, predictor, images, batch_size):
             tell(first, "")
@@ -173,26 +174,6 @@ def _checked(model, tap, array, at):
         raise AccnnError("%s holds NaN or infinite values: check the parameters, --rgb-mean and --rgb-std"
                          % tap.said(model))
     return rows
-
-
-@contextlib.contextmanager
-def _unfused():
-    """Bind without oneDNN's fusion: reading inside a network must not change what it computes.
-
-    MXNet 1.9.1 computes wrongly where an operator that is fused with the next one is an output as well. Keeping outputs
-    apart (:func:`accnn.predictor.readable_heads`) does not suffice here: a fully connected layer may lose its
-    activation, and a part of a network may be fused wrongly, such as a sum with a convolution that BatchNorm reads as
-    well, where the whole is not. The backend named 'default' fuses nothing, and unlike 'NONE' says nothing on stderr.
-    """
-    before = os.environ.get(_BACKEND)
-    os.environ[_BACKEND] = "default"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_BACKEND]
-        else:
-            os.environ[_BACKEND] = before
 
 
 @contextlib.contextmanager

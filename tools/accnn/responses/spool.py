@@ -1,4 +1,5 @@
 """Rows of numbers that are too many for the memory, kept in a file."""
+import os
 from math import prod
 
 import numpy as np
@@ -50,6 +51,10 @@ class Samples:
         """ndarray: all rows at once."""
         with open(self.path, "rb") as handle:
             return self._read(handle, self.rows)
+
+    def remove(self):
+        """Give the room on the disk back; nothing can be read afterwards."""
+        os.unlink(self.path)
 
     def _read(self, handle, rows):
         count = rows * prod(self.shape)

@@ -6,7 +6,8 @@ import numpy as np
 
 from accnn.compat import mx
 from accnn.errors import AccnnError
-from accnn.graph.ir import reason
+from accnn.fusion import right_fusion
+from accnn.graph.ir import refusal
 from accnn.timing.cut import DATA
 
 
@@ -39,7 +40,8 @@ def of_part(part, data):
     model, context = part.model, data.context
     arrays = {name: array.copyto(context) for name, array in model.arg_params.items()}  # oneDNN rearranges weights
     aux = {name: array.copyto(context) for name, array in model.aux_params.items()}
-    executor = model.symbol.bind(context, args=dict(arrays, **{DATA: data}), grad_req="null", aux_states=aux)
+    with right_fusion(model.symbol):
+        executor = model.symbol.bind(context, args=dict(arrays, **{DATA: data}), grad_req="null", aux_states=aux)
 
     def once():
         executor.forward(is_train=False)
@@ -65,12 +67,8 @@ def refusals(batch_size, shapes):
                          % batch_size)
     try:
         yield
-    except (mx.base.MXNetError, RuntimeError) as error:
-        inner = error.__context__ if isinstance(error.__context__, mx.base.MXNetError) else error  # of simple_bind
-        if not isinstance(inner, mx.base.MXNetError):
-            raise
-        raise AccnnError("MXNet cannot run the network at --batch-size %d: %s" % (batch_size, reason(inner))) from error
     except Exception as error:
-        if type(error) is not Exception:  # what MXNet raises, and nothing better, for arrays of more than 2^31 elements
+        said = refusal(error)
+        if said is None:
             raise
-        raise AccnnError("--batch-size %d makes an array of more than 2^31 numbers" % batch_size) from error
+        raise AccnnError("MXNet cannot run the network at --batch-size %d: %s" % (batch_size, said)) from error

@@ -1,0 +1,66 @@
+"""Calibration images on the command line: the options of every script that lets real images speak."""
+import argparse
+import contextlib
+
+from accnn.cli import Progress
+from accnn.errors import AccnnError
+
+_BATCH_SIZE = 64
+
+
+def add_calibration_options(parser):
+    """Options that say which images calibrate, and what they are used for."""
+    from accnn.data.options import add_preprocessing_options
+    from accnn.reconstruction.rebuilding import SOLVERS
+
+    group = parser.add_argument_group("calibration", "with real images, which need no right labels")
+    group.add_argument("--data-calib", metavar="REC", help="RecordIO file of images such as the network is meant for")
+    group.add_argument("--data-calib-idx", metavar="IDX", help="its index (default: the .idx beside it)")
+    group.add_argument("--calib-images", type=_positive, default=3000, metavar="N",
+                       help="how many of them, drawn at random (default: %(default)s)")
+    group.add_argument("--calib-positions", type=_positive, default=10, metavar="N",
+                       help="places of every image at which a layer's responses are sampled (default: %(default)s)")
+    group.add_argument("--reconstruct", choices=("none",) + SOLVERS, default=argparse.SUPPRESS,
+                       help="fit the factors to the true responses: linear = least squares; nonlinear = behind the "
+                            "activation as well; none = the images choose ranks only (default: linear with "
+                            "--data-calib)")
+    group.add_argument("--symmetric", action="store_true",
+                       help="fit to what layers read in the original network, not in the accelerated one (the paper's "
+                            "ablation)")
+    add_preprocessing_options(group, _BATCH_SIZE)
+
+
+def check(args):
+    """Refuse, before any work, wishes that need images when there are none."""
+    if args.data_calib is None and (getattr(args, "reconstruct", "none") != "none" or args.symmetric):
+        raise AccnnError("--reconstruct and --symmetric stand on real images: give --data-calib FILE.rec")
+
+
+@contextlib.contextmanager
+def calibrated(args, bench):
+    """Let the images that the options name speak for the models of a workbench, as long as the block lasts."""
+    if args.data_calib is None:
+        yield
+        return
+    from accnn.data.options import image_input, preprocessing
+    from accnn.data.records import open_records
+    from accnn.reconstruction.calibrated import Calibrated, Wish
+    from accnn.responses.images import record_images
+
+    (name, shape), = image_input(bench.model, bench.input_shapes).items()
+    records, how = open_records(args.data_calib, args.data_calib_idx), preprocessing(args, shape)
+    solver, seed = getattr(args, "reconstruct", "linear"), getattr(args, "seed", 0)
+    wish = Wish(None if solver == "none" else solver, args.symmetric, args.calib_positions, seed)
+    with record_images(records, how, name, args.calib_images, seed, args.batch_size) as images:
+        bench.responses = Calibrated(bench, images, wish, Progress)
+        yield
+
+
+def _positive(text):
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+_positive.__name__ = "positive number"

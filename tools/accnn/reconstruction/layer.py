@@ -1,0 +1,215 @@
+"""One layer's chain, fitted so that its responses are the true ones."""
+from dataclasses import dataclass, replace
+from typing import Optional
+
+import numpy as np
+
+from accnn.reconstruction import reduced_rank
+from accnn.reconstruction.behind import Behind
+from accnn.reconstruction.fitting import ChainFit, Target, flat_kernel, rolled, seen_by_last, solve_positive, unrolled
+from accnn.reconstruction.relaxed import activated_error, relaxed
+
+_RIDGES = 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0  # shares of the mean variance
+_SWEEPS = 2
+_WIDEST_PATCH = 6000  # values of a patch whose Gram matrix is kept, 0.3 GB; beyond it only the last part is solved for
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A layer and its chain: the whole, or one group of a grouped convolution.
+
+    Attributes
+    ----------
+    kernel : ndarray of shape (N, D)
+        The layer's own.
+    bias : ndarray of shape (N,)
+    lifts : list of ndarray
+        The parts of the chain at the start, see :func:`accnn.reconstruction.fitting.lifted`.
+    behind : Behind
+    wide : list of ndarray, optional
+        The parts before their responses are reduced, for methods that do this: the last has all N outputs.
+    mixed : bool
+        Whether a part has groups of its own, so that only the last one can be solved for.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    lifts: list
+    behind: Behind
+    wide: Optional[list] = None
+    mixed: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A candidate for the chain.
+
+    Attributes
+    ----------
+    lifts : list of ndarray
+    bias : ndarray of shape (N,)
+        Of the last part.
+    error : float
+        Mean squared error of the responses on the samples held aside, as a share of their variance.
+    ridge : float
+        What it was fitted with.
+    """
+
+    lifts: list
+    bias: np.ndarray
+    error: float
+    ridge: float = 0.0
+
+
+def fit_linear(task, evidence):
+    """Fit a chain by linear least squares; what is best on the samples held aside counts.
+
+    Parameters
+    ----------
+    task : Task
+    evidence : Evidence
+
+    Returns
+    -------
+    start : Fit
+        The factors that need no images.
+    best : Fit
+        The same object where nothing is better.
+    """
+    features = seen_by_last(task.lifts)
+    if evidence.width > _WIDEST_PATCH:
+        train, held = evidence.moments(features)
+        pull = np.eye(len(features)), rolled(task.lifts[-1])
+        return _last(task, train, held, pull, np.trace(train.xx) / len(features))
+    train, held = evidence.moments()
+    pull = features @ features.T, task.kernel @ features.T
+    start, best = _last(task, train.seen_through(features), held.seen_through(features), pull,
+                        np.trace(train.xx) / evidence.width)
+    if not start.error > 0 or not np.trace(train.xx) > 0:
+        return start, best  # nothing to gain, or nothing to learn from
+    ridge = best.ridge or _RIDGES[-1]
+    for fit in _further(task, Target(train, task.kernel, ridge, task.behind.importance)):
+        kernel = fit.kernel()
+        bias = train.bias(kernel)
+        best = _better(best, Fit(list(fit.lifts), bias, _error(task, held, kernel, bias), ridge))
+    return start, best
+
+
+def _last(task, train, held, pull, variance):
+    """The factors that need no images, and the best with the last part solved anew, over all ridges.
+
+    `train` and `held` are moments of what the last part reads; a ridge adds its share of `variance`, times `pull`, to
+    the matrix and the right side.
+    """
+    rows = rolled(task.lifts[-1])
+    start = best = Fit(task.lifts, task.bias, _error(task, held, rows, task.bias))
+    if not variance > 0:  # it reads the same everywhere: nothing to learn from
+        return start, best
+    for ridge in _RIDGES:
+        gram, cross = (own + ridge * variance * pulled for own, pulled in zip((train.xx, train.yx), pull))
+        solution = solve_positive(gram, cross.T).T
+        bias = train.bias(solution)
+        error = _error(task, held, solution, bias)
+        if error < best.error:
+            best = Fit(task.lifts[:-1] + [unrolled(solution, task.lifts[-1].shape)], bias, error, ridge)
+    return start, best
+
+
+def _error(task, held, rows, bias):
+    importance = task.behind.importance
+    return float(importance @ held.errors(rows, bias) / max(importance @ held.yy, np.finfo(float).tiny))
+
+
+def fit_nonlinear(task, linear, evidence):
+    """Fit the last part, or the two that reduce the responses, behind BatchNorm and nonlinearity.
+
+    Parameters
+    ----------
+    task : Task
+    linear : Fit
+    evidence : Evidence
+
+    Returns
+    -------
+    fit : Fit
+        `linear` itself where that is as good on the samples held aside.
+    better : bool
+    """
+    solver = _Last(task, linear) if task.wide is None else _Reduced(task, linear)
+    features, responses, train = evidence.features(solver.matrix), evidence.responses(), ~evidence.held
+    ridge = linear.ridge or _RIDGES[0]
+    slope, bias = relaxed(features[train], responses[train], (solver.start, linear.bias), task.behind, ridge,
+                          solver.truncate)
+    lifts = solver.lifts(slope)
+    before = _activated(evidence, linear.lifts, linear.bias, responses, task.behind)
+    after = _activated(evidence, lifts, bias, responses, task.behind)
+    return (replace(linear, lifts=lifts, bias=bias), True) if after < before else (linear, False)
+
+
+def _activated(evidence, lifts, bias, responses, behind):
+    seen = evidence.features(seen_by_last(lifts))[evidence.held]
+    return activated_error(seen, responses[evidence.held], rolled(lifts[-1]), bias, behind)
+
+
+class _Last:
+    """Solves for the last part alone."""
+
+    truncate = None
+
+    def __init__(self, task, linear):
+        self._linear = linear
+        self.matrix, self.start = seen_by_last(linear.lifts), rolled(linear.lifts[-1])
+
+    def lifts(self, slope):
+        return self._linear.lifts[:-1] + [unrolled(slope, self._linear.lifts[-1].shape)]
+
+
+class _Reduced:
+    """Solves for the two parts that reduce the responses, as in the paper: L is M, eq. (8)."""
+
+    def __init__(self, task, linear):
+        self._task = task
+        self.matrix = flat_kernel(task.wide)
+        # What the linear solution makes of the wide chain's answers, as near as that goes.
+        self.start = np.linalg.lstsq(self.matrix.T, flat_kernel(linear.lifts).T, rcond=1e-6)[0].T
+        self._gram = None
+
+    def truncate(self, slope, gram):
+        self._gram = gram
+        out, back = _projection(self._task, slope, gram)
+        return out @ back
+
+    def lifts(self, slope):
+        return _narrowed(self._task, slope, self._gram)
+
+
+def _further(task, target):
+    """Yield what may be better than solving for the last part: a closed form, then sweeps over all parts."""
+    fit = ChainFit(task.lifts if task.wide is None else _reduced(task, target), target)
+    if task.wide is not None:
+        yield fit
+    if not task.mixed and len(fit.lifts) > 1:
+        fit.solve_last()
+        for _ in range(_SWEEPS):
+            fit.sweep()
+            yield fit
+
+
+def _reduced(task, target):
+    """The parts by reduced rank regression on what the wide chain answers (Zhang et al., eq. 7 and 8)."""
+    wide = flat_kernel(task.wide)
+    gram = wide @ target.gram @ wide.T
+    return _narrowed(task, reduced_rank.regressed(target.cross @ wide.T, gram), gram)
+
+
+def _narrowed(task, regression, gram):
+    out, back = _projection(task, regression, gram)
+    return task.wide[:-1] + [np.matmul(back, task.wide[-1]), out[None, None]]
+
+
+def _projection(task, regression, gram):
+    return reduced_rank.projection(regression, gram, task.lifts[-1].shape[3], task.behind.importance)
+
+
+def _better(best, other):
+    return other if other.error < best.error else best
