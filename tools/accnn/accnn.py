@@ -47,7 +47,7 @@ def _main(argv):
     plan = _given_plan(args, load_plan) if args.config is not None else None
     request = None if args.config is not None else Request(**wishes)
     bench = options.open_bench(args)
-    with calibration.calibrated(args, bench):
+    with calibration.calibrated(args, bench, args.save_model):
         plan = bench.check(plan) if plan is not None else select_ranks(bench, request)
         result = (report.summary(bench, plan) if args.dry_run else
                   output.accelerate_and_write(bench, plan, args.save_model, config))

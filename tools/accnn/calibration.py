@@ -1,6 +1,7 @@
 """Calibration images on the command line: the options of every script that lets real images speak."""
 import argparse
 import contextlib
+import os
 
 from accnn.cli import Progress
 from accnn.errors import AccnnError
@@ -11,7 +12,7 @@ _BATCH_SIZE = 64
 def add_calibration_options(parser):
     """Options that say which images calibrate, and what they are used for."""
     from accnn.data.options import add_preprocessing_options
-    from accnn.reconstruction.rebuilding import SOLVERS
+    from accnn.reconstruction import METRICS, NETWORK, SOLVERS
 
     group = parser.add_argument_group("calibration", "with real images, which need no right labels")
     group.add_argument("--data-calib", metavar="REC", help="RecordIO file of images such as the network is meant for")
@@ -27,6 +28,12 @@ def add_calibration_options(parser):
     group.add_argument("--symmetric", action="store_true",
                        help="fit to what layers read in the original network, not in the accelerated one (the paper's "
                             "ablation)")
+    group.add_argument("--metric", choices=METRICS, default=NETWORK,
+                       help="what an error of a response weighs: network = what it does to the network's outputs, by "
+                            "their gradients; responses = its square, as in the paper (default: %(default)s)")
+    group.add_argument("--sensitivity-table", metavar="FILE",
+                       help="where --rank-selection sensitivity keeps what it measured, for other ratios, methods and "
+                            "costs (default: NAME-sensitivity.json beside what is written)")
     add_preprocessing_options(group, _BATCH_SIZE)
 
 
@@ -37,11 +44,17 @@ def check(args):
 
 
 @contextlib.contextmanager
-def calibrated(args, bench):
-    """Let the images that the options name speak for the models of a workbench, as long as the block lasts."""
+def calibrated(args, bench, written):
+    """Let the images that the options name speak for the model of a workbench, as long as the block lasts.
+
+    `written` is a path of the script's own results; the table of sensitivities is kept beside it.
+    """
+    check(args)
     if args.data_calib is None:
         yield
         return
+    if getattr(args, "seed", 0) < 0:
+        raise AccnnError("--seed %d: images are drawn by a number that is not negative" % args.seed)
     from accnn.data.options import image_input, preprocessing
     from accnn.data.records import open_records
     from accnn.reconstruction.calibrated import Calibrated, Wish
@@ -50,10 +63,16 @@ def calibrated(args, bench):
     (name, shape), = image_input(bench.model, bench.input_shapes).items()
     records, how = open_records(args.data_calib, args.data_calib_idx), preprocessing(args, shape)
     solver, seed = getattr(args, "reconstruct", "linear"), getattr(args, "seed", 0)
-    wish = Wish(None if solver == "none" else solver, args.symmetric, args.calib_positions, seed)
+    wish = Wish(None if solver == "none" else solver, args.symmetric, args.metric, args.calib_positions, seed)
     with record_images(records, how, name, args.calib_images, seed, args.batch_size) as images:
-        bench.responses = Calibrated(bench, images, wish, Progress)
+        bench.responses = Calibrated(bench, images, wish, Progress, _table(args, written))
         yield
+
+
+def _table(args, written):
+    if args.sensitivity_table is not None:
+        return args.sensitivity_table
+    return os.path.join(os.path.dirname(written), os.path.basename(args.model) + "-sensitivity.json")
 
 
 def _positive(text):

@@ -2,7 +2,7 @@
 import argparse
 import time
 
-from accnn import cli, options
+from accnn import calibration, cli, options
 
 
 def split(model, layer, method, rank, input_shapes=None):
@@ -38,12 +38,14 @@ def main(name, description, op, rank_help, argv=None):
 def _main(name, description, op, rank_help, argv):
     started = time.monotonic()
     args = _parser(name, description, op, rank_help).parse_args(argv)
+    calibration.check(args)
     from accnn import output
 
     output.check_checkpoint(args.model, args.save_model, args.force)
     bench = options.open_bench(args)
     plan = bench.check(_plan(args.layer, args.method, args.K))
-    result = output.accelerate_and_write(bench, plan, args.save_model)
+    with calibration.calibrated(args, bench, args.save_model):
+        result = output.accelerate_and_write(bench, plan, args.save_model)
     output.show(dict(result, seconds=time.monotonic() - started), args.json)
 
 
@@ -58,6 +60,9 @@ def _parser(name, description, op, rank_help):
     arguments.add_argument("--K", type=options.rank, required=True, help="rank: " + rank_help)
     arguments.add_argument("--method", choices=methods.names(op), default=methods.DEFAULT[op],
                            help="decomposition (default: %(default)s)")
+    calibration.add_calibration_options(arguments)
+    arguments.add_argument("--seed", type=int, default=0,
+                           help="for drawing images and places of --data-calib (default: %(default)s)")
     return arguments
 
 

@@ -68,7 +68,7 @@ def _main(argv):
     output.check_config("--output", args.model, config)
     request = Request(**request)
     bench = options.open_bench(args)
-    with calibration.calibrated(args, bench):
+    with calibration.calibrated(args, bench, config):
         plan = select_ranks(bench, request)
     result = summary(bench, plan)
     output.say_replaced([config])

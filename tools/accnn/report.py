@@ -1,8 +1,10 @@
 """What a plan does to a model, as a dict for machines and as a table for people."""
+from dataclasses import replace
 from math import prod
 
 from accnn import costs, methods
 from accnn.plan import NOT_IN_PLAN
+from accnn.reconstruction import DATA_FREE
 from accnn.threads import one_blas_thread
 
 
@@ -20,7 +22,7 @@ def summary(bench, plan):
     dict
         ``layers``: a dict per row. ``convolutions`` and ``network``: MACs before and after and their ratio
         (*theoretical* speed-up), over all convolutions and over these and the fully connected layers. ``parameters``:
-        numbers stored. ``made_by``: of the plan.
+        numbers stored. ``calibration``: which images, and how they were used; None without. ``made_by``: of the plan.
     """
     checked = bench.check(plan)
     bench.decompose([bench.candidate(row.layer, methods.get(row.method)) for row in checked.chosen()])  # for energies
@@ -34,8 +36,15 @@ def summary(bench, plan):
         "convolutions": _total([layer for layer in layers if layer["op"] == "Convolution"]),
         "network": _total(layers),
         "parameters": before_after(stored, stored - saved),
+        "calibration": bench.responses and _calibration(bench.responses),
         "made_by": plan.made_by,
     }
+
+
+def _calibration(responses):
+    images, wish = responses.images, responses.wish
+    return {"file": images.source, "images": images.count, "positions": wish.positions, "symmetric": wish.symmetric,
+            "solver": wish.solver, "seed": wish.seed}
 
 
 def _layer(bench, spec, row):
@@ -47,10 +56,19 @@ def _layer(bench, spec, row):
              "parameters_before": stored, "parameters_after": stored}
     if row.method:
         candidate = bench.candidate(row.layer, methods.get(row.method))
-        chain = candidate.chain(row.rank)
+        outcome = bench.responses and bench.responses.outcomes.get(row.layer)
+        chain = _biased(candidate.chain(row.rank), outcome)
         layer.update(macs_after=macs.chain(spec, chain), parameters_after=_parameters(chain))
         layer["energy"] = candidate.decomposition.energy(row.rank)
+        layer["reconstruction"] = outcome and {name: getattr(outcome, name) for name in (
+            "before", "after", "solver", "samples")}
     return layer
+
+
+def _biased(chain, outcome):
+    """The chain as it was written: a last part that was fitted has a bias also where the layer has none."""
+    fitted = outcome and outcome.solver != DATA_FREE
+    return tuple(chain[:-1]) + (replace(chain[-1], bias=True),) if fitted else chain
 
 
 def _parameters(chain):
@@ -71,9 +89,12 @@ def before_after(before, after):
 def table(report):
     """The report as lines of text; wide enough for its longest layer name."""
     unnamed = [layer for layer in report["layers"] if layer["reason"] == NOT_IN_PLAN]
-    rows = [("layer", "method", "rank", "MACs before", "after", "ratio", "energy", "")]
+    rows = [("layer", "method", "rank", "MACs before", "after", "ratio", "energy", "error", "")]
     rows += [_cells(layer) for layer in report["layers"] if layer["reason"] != NOT_IN_PLAN]
-    lines = columns(rows, "<<>>>>><")
+    alignment = "<<>>>>>><"
+    if not any(layer["reconstruction"] for layer in report["layers"]):
+        rows, alignment = [row[:-2] + row[-1:] for row in rows], "<<>>>>><"
+    lines = columns(rows, alignment)
     lines.insert(1, "-" * len(lines[0]))
     if unnamed:
         lines.append("and %d other layers, unchanged" % len(unnamed))
@@ -97,12 +118,27 @@ def columns(rows, alignment):
 def _cells(layer):
     before, after = layer["macs_before"], layer["macs_after"]
     if not layer["method"]:
-        return layer["layer"], "-", "-", count(before), count(after), "", "", "left alone: " + layer["reason"]
+        return layer["layer"], "-", "-", count(before), count(after), "", "", "", "left alone: " + layer["reason"]
     energy = "" if layer["energy"] is None else "%.2f%%" % (100 * layer["energy"])
     rank = layer["rank"] if isinstance(layer["rank"], int) else ",".join(map(str, layer["rank"]))
-    warning = "costs no less than the layer" if after >= before else ""
     return (layer["layer"], layer["method"], str(rank), count(before), count(after), "%.2fx" % (before / after), energy,
-            warning)
+            _error(layer["reconstruction"]), _remark(layer))
+
+
+def _error(reconstruction):
+    """How far a layer's responses are from the true ones, before and after its reconstruction."""
+    return reconstruction and "%s -> %s" % tuple(_share(reconstruction[when]) for when in ("before", "after")) or ""
+
+
+def _share(error):
+    return "%.1f%%" % (100 * error) if error < 10 else "over 1000%"
+
+
+def _remark(layer):
+    remarks = ["costs no less than the layer"] if layer["macs_after"] >= layer["macs_before"] else []
+    if layer["reconstruction"] and layer["reconstruction"]["solver"] == DATA_FREE:
+        remarks.append("data-free factors kept: images gave nothing better")
+    return "; ".join(remarks)
 
 
 def _totals(report):
@@ -122,9 +158,22 @@ def _totals(report):
         lines.append("asked for %gx by %s, reached %.2fx by the cost %r%s" % (
             made_by["ratio"], made_by["rank_selection"], made_by["reached"], made_by["cost"],
             "" if made_by["align"] == 1 else ", ranks in multiples of %d" % made_by["align"]))
+    lines += _reconstructed(report)
     if report["network"]["uncounted"]:
         lines.append("layers of unknown shape, which are not counted: %d" % report["network"]["uncounted"])
     return lines
+
+
+def _reconstructed(report):
+    """The line on calibration images, where chains were fitted to some."""
+    found = [layer["reconstruction"] for layer in report["layers"] if layer["reconstruction"]]
+    how = report["calibration"]
+    if not found:
+        return []
+    return ["reconstructed %d layers, %s, %s, from %d images x %d places%s" % (
+        sum(one["solver"] != DATA_FREE for one in found), how["solver"],
+        "symmetric" if how["symmetric"] else "asymmetric", how["images"], how["positions"],
+        " of " + how["file"] if how["file"] else "")]
 
 
 def _times(ratio):

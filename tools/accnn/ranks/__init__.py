@@ -1,5 +1,5 @@
 """Rank rules. To add one: write a file on the contract of ``base.py`` and import it here."""
-from accnn.ranks import dp, greedy, uniform  # noqa: F401  (importing registers them)
+from accnn.ranks import dp, greedy, sensitivity, uniform  # noqa: F401  (importing registers them)
 from accnn.ranks.base import Candidate, Problem, RankRule, Selection, Unreachable, get, names, register
 
 DEFAULT = "dp-energy"

@@ -6,13 +6,22 @@ from dataclasses import dataclass
 from scipy import linalg
 
 from accnn.cli import say
+from accnn.graph.fingerprint import fingerprint
 from accnn.graph.following import following
-from accnn.graph.rewrite import replace_layers
+from accnn.graph.rewrite import Replacement, replace_layers
+from accnn.reconstruction import DATA_FREE, LINEAR, NETWORK
 from accnn.reconstruction.behind import Behind
+from accnn.reconstruction.evidence import evidence_of
+from accnn.reconstruction.importance import importances
 from accnn.reconstruction.levels import levels
 from accnn.reconstruction.moments import Accumulator
-from accnn.reconstruction.rebuilding import LINEAR, rebuild
+from accnn.reconstruction.rebuilding import rebuild
+from accnn.reconstruction.sensitivity import Comparison, Sensitivity, measured_ranks
+from accnn.responses.patches import patch_shape
 from accnn.responses.reader import INPUT, RESPONSE, Tap, sample
+from accnn.threads import one_blas_thread
+
+_DISK = 2e9  # bytes that samples for the table of sensitivities may take at a time
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,9 @@ class Wish:
         None: images choose ranks, chains stay as they are without them.
     symmetric : bool
         Fit to what layers read in the original network, not in the accelerated one.
+    metric : {'network', 'responses'}
+        Whether an error of a response counts as much as it moves the network's outputs, or as its square, as in the
+        paper.
     positions : int
         Places sampled of every image.
     seed : int
@@ -32,6 +44,7 @@ class Wish:
 
     solver: object = LINEAR
     symmetric: bool = False
+    metric: str = NETWORK
     positions: int = 10
     seed: int = 0
 
@@ -45,6 +58,9 @@ class Calibrated:
     images : ArrayImages or RecordImages
     wish : Wish
     progress : callable, optional
+        See :class:`accnn.workbench.Workbench`.
+    table : str, optional
+        File of the sensitivities, see :class:`accnn.reconstruction.sensitivity.Sensitivity`.
 
     Attributes
     ----------
@@ -52,10 +68,10 @@ class Calibrated:
         Of the layers that were rebuilt last.
     """
 
-    def __init__(self, bench, images, wish, progress=None):
+    def __init__(self, bench, images, wish, progress=None, table=None):
         self.images, self.wish, self.outcomes = images, wish, {}
         self._bench, self._progress = bench, progress
-        self._energies = {}
+        self._energies, self._importances, self._table_path = {}, None, table
 
     def energies(self, spec):
         """Eigenvalues of the covariance of a layer's responses, largest first: ndarray of shape (N,)."""
@@ -65,6 +81,71 @@ class Calibrated:
                 samples = self._sample(self._bench.model, [Tap(one, RESPONSE) for one in wanted], folder)
                 self._energies.update((one.name, _eigenvalues(found)) for one, found in zip(wanted, samples))
         return self._energies[spec.name]
+
+    def curves(self, candidates):
+        """What every layer's chain costs the network, by rank: measured where the table does not know it yet.
+
+        Parameters
+        ----------
+        candidates : list of Candidate
+
+        Returns
+        -------
+        dict of (str, str) to Curve
+            By names of layer and method; those without a rank that makes the layer cheaper are absent.
+        """
+        table = self._table()
+        missing = [one for one in table.missing(candidates) if measured_ranks(one)]
+        try:
+            self._measure(table, missing)
+        finally:  # also when interrupted: the next run goes on from there
+            if missing:
+                table.save()
+        unknown = {(one.name, one.method.name) for one in table.missing(candidates)}
+        return {(one.name, one.method.name): table.curve(one) for one in candidates
+                if (one.name, one.method.name) not in unknown}
+
+    def _table(self):
+        return Sensitivity(self._table_path, {
+            "network": fingerprint(self._bench.model), "images": self.images.fingerprint(),
+            "positions": self.wish.positions, "solver": self.wish.solver or DATA_FREE, "metric": self.wish.metric,
+            "seed": self.wish.seed})
+
+    def _measure(self, table, candidates):
+        if not candidates:
+            return
+        bench = self._bench
+        compare = Comparison(bench.model, self.images, bench.input_shapes)
+        ranks = {one: measured_ranks(one) for one in candidates}
+        progress, done = self._progress("measuring what splitting costs", sum(map(len, ranks.values()))), 0
+        with one_blas_thread():
+            for candidate, evidence in self._evidence_of(candidates):
+                points = []
+                for rank in ranks[candidate]:
+                    progress(done, candidate.name)
+                    points.append((rank, compare.of_replaced(self._alone(candidate, rank, evidence))))
+                    done += 1
+                table.add(candidate, points)
+        progress.close()
+
+    def _alone(self, candidate, rank, evidence):
+        """The replacement of one layer in the original network."""
+        if not self.wish.solver:
+            return Replacement(candidate.spec, candidate.chain(rank),
+                               candidate.arrays(rank, self._bench.bias(candidate.spec)))
+        return self._fitted(candidate, rank, evidence)[0]
+
+    def _evidence_of(self, candidates):
+        """Yield (candidate, list of Evidence): some layers at a time, as many as fit on the disk."""
+        for some in _portions({one.name: one.spec for one in candidates}, self.images.count * self.wish.positions):
+            with _folder() as folder:
+                taps = [Tap(spec, kind) for spec in some for kind in (INPUT, RESPONSE)]
+                samples = self._sample(self._bench.model, taps, folder) if self.wish.solver else [None] * len(taps)
+                for spec, inputs, responses in zip(some, samples[::2], samples[1::2]):
+                    evidence = inputs and self._evidence(spec, inputs, responses)
+                    for candidate in candidates:
+                        if candidate.name == spec.name:
+                            yield candidate, evidence
 
     def replacements(self, picks):
         """Fit chains to the true responses, layer by layer in topological order.
@@ -92,13 +173,28 @@ class Calibrated:
         return [done[name] for name in picks]
 
     def _rebuilt(self, candidate, rank, inputs, responses):
-        bench, spec = self._bench, candidate.spec
-        behind = Behind.of(following(bench.model, spec.name), spec.part.outputs)
-        replacement, self.outcomes[spec.name] = rebuild(candidate, rank, bench.bias(spec), behind, inputs, responses,
-                                                        self.images.count, self.wish.solver)
+        replacement, self.outcomes[candidate.name] = self._fitted(
+            candidate, rank, self._evidence(candidate.spec, inputs, responses))
         inputs.remove()
         responses.remove()
         return replacement
+
+    def _evidence(self, spec, inputs, responses):
+        return evidence_of(inputs, responses, self.images.count, self._importance(spec.name))
+
+    def _importance(self, name):
+        if self.wish.metric != NETWORK:
+            return None
+        if self._importances is None:
+            wanted = [spec for spec in self._bench.layers if not spec.refusal and spec.repeats == 1]
+            self._importances = importances(self._bench.model, self.images, self._bench.input_shapes, wanted,
+                                            self.wish.seed, self._progress)
+        return self._importances.get(name)
+
+    def _fitted(self, candidate, rank, evidence):
+        spec = candidate.spec
+        behind = Behind.of(following(self._bench.model, spec.name), spec.part.outputs)
+        return rebuild(candidate, rank, self._bench.bias(spec), behind, evidence, self.wish.solver)
 
     def _sample(self, model, taps, folder):
         return sample(model, self.images, self._bench.input_shapes, taps, self.wish.positions, self.wish.seed, folder,
@@ -117,6 +213,20 @@ class Calibrated:
 def _folder():
     with tempfile.TemporaryDirectory(prefix="accnn-") as folder:
         yield folder
+
+
+def _portions(specs, rows):
+    """Yield lists of layers whose samples together take up to `_DISK` bytes."""
+    some, size = [], 0
+    for spec in specs.values():
+        groups, width = patch_shape(spec.part)
+        own = 4 * rows * (groups * width + spec.part.outputs)
+        if some and size + own > _DISK:
+            yield some
+            some, size = [], 0
+        some, size = some + [spec], size + own
+    if some:
+        yield some
 
 
 def _eigenvalues(samples):

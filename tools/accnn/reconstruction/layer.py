@@ -10,6 +10,8 @@ from accnn.reconstruction.fitting import ChainFit, Target, flat_kernel, rolled, 
 from accnn.reconstruction.relaxed import activated_error, relaxed
 
 _RIDGES = 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0  # shares of the mean variance
+_DIGITS = 1e-9  # of a mean's square: what variance is no more than rounding
+_NOTHING = 1e-30  # a variance
 _SWEEPS = 2
 _WIDEST_PATCH = 6000  # values of a patch whose Gram matrix is kept, 0.3 GB; beyond it only the last part is solved for
 
@@ -30,6 +32,8 @@ class Task:
         The parts before their responses are reduced, for methods that do this: the last has all N outputs.
     mixed : bool
         Whether a part has groups of its own, so that only the last one can be solved for.
+    sealed : bool
+        Whether the last one is such a part, so that only its bias can.
     """
 
     kernel: np.ndarray
@@ -38,6 +42,7 @@ class Task:
     behind: Behind
     wide: Optional[list] = None
     mixed: bool = False
+    sealed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +82,10 @@ def fit_linear(task, evidence):
         The same object where nothing is better.
     """
     features = seen_by_last(task.lifts)
+    if not evidence.enough:  # the factors that need no images can be judged by any
+        rows = rolled(task.lifts[-1])
+        start = Fit(task.lifts, task.bias, _error(task, evidence.moments(features)[0], rows, task.bias))
+        return start, start
     if evidence.width > _WIDEST_PATCH:
         train, held = evidence.moments(features)
         pull = np.eye(len(features)), rolled(task.lifts[-1])
@@ -105,7 +114,8 @@ def _last(task, train, held, pull, variance):
     start = best = Fit(task.lifts, task.bias, _error(task, held, rows, task.bias))
     if not variance > 0:  # it reads the same everywhere: nothing to learn from
         return start, best
-    for ridge in _RIDGES:
+    best = _better(best, _rebiased(task, train, held))
+    for ridge in () if task.sealed else _RIDGES:
         gram, cross = (own + ridge * variance * pulled for own, pulled in zip((train.xx, train.yx), pull))
         solution = solve_positive(gram, cross.T).T
         bias = train.bias(solution)
@@ -115,40 +125,49 @@ def _last(task, train, held, pull, variance):
     return start, best
 
 
+def _rebiased(task, train, held):
+    """The factors that need no images, with the best bias for them."""
+    rows = rolled(task.lifts[-1])
+    bias = train.bias(rows)
+    return Fit(task.lifts, bias, _error(task, held, rows, bias))
+
+
 def _error(task, held, rows, bias):
     importance = task.behind.importance
-    return float(importance @ held.errors(rows, bias) / max(importance @ held.yy, np.finfo(float).tiny))
+    # Responses that hardly vary are known to float32's digits only.
+    variance = importance @ held.yy + _DIGITS * (importance @ np.square(held.mean_y))
+    return float(importance @ held.errors(rows, bias) / max(variance, _NOTHING))
 
 
-def fit_nonlinear(task, linear, evidence):
+def fit_nonlinear(task, start, linear, evidence):
     """Fit the last part, or the two that reduce the responses, behind BatchNorm and nonlinearity.
 
     Parameters
     ----------
     task : Task
-    linear : Fit
+    start, linear : Fit
+        What :func:`fit_linear` returned.
     evidence : Evidence
 
     Returns
     -------
-    fit : Fit
-        `linear` itself where that is as good on the samples held aside.
-    better : bool
+    start, linear, best : Fit
+        With their errors behind the nonlinearity; `best` is one of the others where nothing is better.
     """
     solver = _Last(task, linear) if task.wide is None else _Reduced(task, linear)
     features, responses, train = evidence.features(solver.matrix), evidence.responses(), ~evidence.held
     ridge = linear.ridge or _RIDGES[0]
     slope, bias = relaxed(features[train], responses[train], (solver.start, linear.bias), task.behind, ridge,
                           solver.truncate)
-    lifts = solver.lifts(slope)
-    before = _activated(evidence, linear.lifts, linear.bias, responses, task.behind)
-    after = _activated(evidence, lifts, bias, responses, task.behind)
-    return (replace(linear, lifts=lifts, bias=bias), True) if after < before else (linear, False)
+    relaxed_fit = Fit(solver.lifts(slope), bias, 0.0, ridge)
+    start, linear, found = (replace(fit, error=_activated(evidence, fit, responses, task.behind))
+                            for fit in (start, linear, relaxed_fit))
+    return start, linear, _better(_better(start, linear), found)
 
 
-def _activated(evidence, lifts, bias, responses, behind):
-    seen = evidence.features(seen_by_last(lifts))[evidence.held]
-    return activated_error(seen, responses[evidence.held], rolled(lifts[-1]), bias, behind)
+def _activated(evidence, fit, responses, behind):
+    seen = evidence.features(seen_by_last(fit.lifts))[evidence.held]
+    return activated_error(seen, responses[evidence.held], rolled(fit.lifts[-1]), fit.bias, behind)
 
 
 class _Last:

@@ -2,14 +2,15 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import linalg
 
+from accnn.errors import AccnnError
+from accnn.graph.following import Following
 from accnn.graph.rewrite import Replacement
-from accnn.reconstruction.evidence import Evidence
+from accnn.reconstruction import DATA_FREE, LINEAR, NONLINEAR
+from accnn.reconstruction.behind import Behind
 from accnn.reconstruction.fitting import lifted, lowered
 from accnn.reconstruction.layer import Task, fit_linear, fit_nonlinear
-
-LINEAR, NONLINEAR, DATA_FREE = "linear", "nonlinear", "data-free"
-SOLVERS = LINEAR, NONLINEAR
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Outcome:
     ----------
     before, after : float
         Mean squared error of the responses on samples held aside, as a share of their variance (the mean over the
-        groups of a grouped convolution): with the factors that need no images, and with those that are used.
+        groups of a grouped convolution): with the factors that need no images, and with those that are used. For the
+        solver 'nonlinear' behind the activation, where there is one, else before it.
     solver : {'linear', 'nonlinear', 'data-free'}
         What made those that are used.
     samples, unknowns : int
@@ -34,7 +36,7 @@ class Outcome:
     unknowns: int
 
 
-def rebuild(candidate, rank, bias, behind, inputs, responses, images, solver=LINEAR):
+def rebuild(candidate, rank, bias, behind, evidence, solver=LINEAR):
     """Fit the chain of a candidate to responses.
 
     Parameters
@@ -44,10 +46,8 @@ def rebuild(candidate, rank, bias, behind, inputs, responses, images, solver=LIN
     bias : ndarray of shape (N,) or None
         The layer's own.
     behind : Behind
-    inputs, responses : Samples
-        What the layer reads in the network that is being built, and what it answered in the original.
-    images : int
-        How many of them were sampled.
+    evidence : list of Evidence
+        For every group: what the layer reads in the network that is being built, and answered in the original.
     solver : {'linear', 'nonlinear'}
 
     Returns
@@ -57,25 +57,51 @@ def rebuild(candidate, rank, bias, behind, inputs, responses, images, solver=LIN
     Outcome
     """
     part, chain, arrays = candidate.spec.part, candidate.chain(rank), candidate.arrays(rank, bias)
-    groups = getattr(part, "groups", 1)
-    tasks = _tasks(part, candidate.weight(), bias, chain, arrays, candidate.wide(rank), behind, groups)
-    fits, starts, solvers = [], [], set()
-    for group, task in enumerate(tasks):
-        evidence = Evidence(inputs, responses, images, group, groups)
-        start, best = fit_linear(task, evidence)
-        used = DATA_FREE if best is start else LINEAR
-        if solver == NONLINEAR and task.behind.nonlinearity:
-            best, better = fit_nonlinear(task, best, evidence)
-            used = NONLINEAR if better else used
-        fits.append(best)
-        starts.append(start)
-        solvers.add(used)
+    tasks = _tasks(part, candidate.weight(), bias, chain, arrays, candidate.wide(rank), behind, len(evidence))
+    with np.errstate(over="ignore", invalid="ignore"):  # told below
+        starts, fits, solvers = zip(*(_fitted(task, seen, solver) for task, seen in zip(tasks, evidence)))
     outcome = Outcome(_mean(starts), _mean(fits), max(solvers, key=(DATA_FREE, LINEAR, NONLINEAR).index),
-                      evidence.fitted, evidence.width)
+                      evidence[0].fitted, evidence[0].width)
+    if not np.isfinite(outcome.before):
+        raise AccnnError("what the layer %r reads or answers is too large to be squared, or NaN behind it: check the "
+                         "parameters, --rgb-mean and --rgb-std" % candidate.name)
     if outcome.solver != DATA_FREE:
-        arrays = _arrays(chain, arrays, fits, groups)
+        arrays = _arrays(chain, arrays, fits, len(evidence))
         chain = tuple(chain[:-1]) + (replace(chain[-1], bias=True),)
     return Replacement(candidate.spec, chain, arrays), outcome
+
+
+def _fitted(task, evidence, solver):
+    """(start, best, what made the best) of one group."""
+    start, best = _in_metric(task, evidence)
+    used = DATA_FREE if best is start else LINEAR
+    if solver == NONLINEAR and task.behind.nonlinearity and evidence.enough and not task.sealed:
+        start, linear, best = fit_nonlinear(task, start, best, evidence)
+        used = DATA_FREE if best is start else LINEAR if best is linear else NONLINEAR
+    return start, best, used
+
+
+def _in_metric(task, evidence):
+    """(start, best) of the linear fit, where errors count in the metric R^T R of the evidence.
+
+    The whole problem is turned by R, in which it is one of plain squares, and what is found back again.
+    """
+    if evidence.root is None:
+        return fit_linear(task, evidence)
+    root, plain = evidence.root, Behind.of(Following(), len(task.bias))
+    turned = replace(task, kernel=root @ task.kernel, bias=root @ task.bias, behind=plain,
+                     lifts=_turned(task.lifts, root), wide=task.wide and _turned(task.wide, root))
+    start, best = fit_linear(turned, evidence)
+    if best is start:
+        start = replace(start, lifts=task.lifts, bias=task.bias)
+        return start, start
+    back = linalg.solve_triangular(root, np.eye(len(root)))
+    return (replace(start, lifts=task.lifts, bias=task.bias),
+            replace(best, lifts=_turned(best.lifts, back), bias=back @ best.bias))
+
+
+def _turned(lifts, matrix):
+    return lifts[:-1] + [np.matmul(matrix, lifts[-1])]
 
 
 def _tasks(part, weight, bias, chain, arrays, wide, behind, groups):
@@ -93,7 +119,7 @@ def _tasks(part, weight, bias, chain, arrays, wide, behind, groups):
         yield Task(weight[rows].reshape(outputs, -1).astype(np.float64), bias[rows].astype(np.float64),
                    [lift(array, within) for (array, _), within in zip(arrays, inner)], behind.part(rows),
                    wide and [lift(array, within) for array, within in zip(wide, inner)],
-                   mixed=any(within > 1 for within in inner))
+                   mixed=any(within > 1 for within in inner), sealed=inner[-1] > 1)
 
 
 def _arrays(chain, arrays, fits, groups):

@@ -37,8 +37,8 @@ def relaxed(features, responses, start, behind, ridge, truncate=None):
     mean = features.mean(0, dtype=np.float64)
     centred = features - mean.astype(np.float32)
     gram = (centred.T @ centred).astype(np.float64) / len(features)
-    gram[np.diag_indices_from(gram)] += ridge * np.trace(gram) / len(gram)
     ridge = ridge * np.trace(gram) / len(gram)
+    gram[np.diag_indices_from(gram)] += ridge
     factor, activation = factored(gram), behind.activation
     for penalty, iterations in _PENALTIES:
         for _ in range(iterations):

@@ -1,5 +1,7 @@
 """Images to run a network on, over and over: arrays in memory, or some images of a file."""
 import contextlib
+import zlib
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,12 +25,16 @@ class ArrayImages:
     input_names : tuple of str
     count : int
     batch_size : int
+    source : str or None
+        Path of the file that they were taken from.
 
     Raises
     ------
     AccnnError
         The arrays hold different numbers of examples.
     """
+
+    source = None
 
     def __init__(self, arrays, batch_size):
         counts = {len(array) for array in arrays.values()}
@@ -59,6 +65,20 @@ class ArrayImages:
         for first in range(0, self.count, size):
             yield first, {name: mx.nd.array(array[first:first + size]) for name, array in self._arrays.items()}
 
+    def fingerprint(self):
+        """int: a number that other examples hardly share."""
+        mark = 0
+        for name, array in self._arrays.items():
+            mark = zlib.crc32(np.ascontiguousarray(array).tobytes(), zlib.crc32(name.encode(), mark))
+        return mark
+
+    def arrays(self, most):
+        """Yield the batches of up to `most` examples, spread evenly over all."""
+        chosen = _spread(self.count, most)
+        for first in range(0, len(chosen), self.batch_size):
+            rows = chosen[first:first + self.batch_size]
+            yield {name: mx.nd.array(array[rows]) for name, array in self._arrays.items()}
+
 
 class RecordImages:
     """Images of a RecordIO file, decoded anew on every pass; made by :func:`record_images`.
@@ -81,10 +101,12 @@ class RecordImages:
     count : int
     batch_size : int
     numbers : sequence of int
+    source : str
+        Path of the file.
     """
 
     def __init__(self, records, preprocessing, input_name, batch_size, source, numbers):
-        self._records, self._preprocessing, self._source = records, preprocessing, source
+        self._records, self._preprocessing, self.source = records, preprocessing, source.path
         self.numbers = numbers
         self.input_names = (input_name,)
         self.count = len(records)
@@ -118,6 +140,21 @@ class RecordImages:
         except AccnnError as error:
             raise self._named(error, first) from error
 
+    def fingerprint(self):
+        """int: a number that other images, or other preprocessing, hardly share."""
+        with open(self._records.path, "rb") as handle:
+            mark = 0
+            for block in iter(lambda: handle.read(1 << 20), b""):
+                mark = zlib.crc32(block, mark)
+        return zlib.crc32(repr(replace(self._preprocessing, threads=1)).encode(), mark)
+
+    def arrays(self, most):
+        """Yield the batches of up to `most` images, spread evenly over all."""
+        chosen = _spread(self.count, most)
+        with self._records.chosen(chosen) as some:
+            for batch in read_images(some, self._preprocessing, self.batch_size):
+                yield {self.input_names[0]: batch.images[:batch.size].copy()}
+
     def _named(self, error, first):
         """The error in the words of the file that the images were taken from."""
         for number in range(first, self.count):
@@ -126,8 +163,12 @@ class RecordImages:
                     next(read_images(one, self._preprocessing, 1))
                 except AccnnError:
                     return AccnnError("record %d of %s is no image: pack the images again"
-                                      % (self.numbers[number], self._source.path))
-        return AccnnError(str(error).replace(self._records.path, self._source.path))
+                                      % (self.numbers[number], self.source))
+        return AccnnError(str(error).replace(self._records.path, self.source))
+
+
+def _spread(count, most):
+    return np.arange(count) if count <= most else np.linspace(0, count - 1, most).round().astype(int)
 
 
 @contextlib.contextmanager

@@ -74,6 +74,11 @@ def class_head(model, input_shapes, name=None):
     return Head(name, _FORMS.get(graph.nodes[source].op, SCORE), prod(shape[1:]), node, source)
 
 
+def output_forms(model):
+    """list of str: for every output of a model the form of :class:`Head`, whatever it holds."""
+    return [_FORMS.get(model.graph.nodes[_source(model.graph, node)].op, SCORE) for node, _, _ in model.graph.heads]
+
+
 def _last(names, name):
     """Where a name occurs last: two operators may share it, and the network's own outputs come behind."""
     return len(names) - 1 - names[::-1].index(name)

@@ -15,6 +15,7 @@ from accnn.data.records import open_records
 from accnn.data.stream import TrainingStream
 from accnn.errors import AccnnError
 from accnn.graph.checkpoint import load_model, params_path, symbol_path
+from accnn.graph.fingerprint import fingerprint
 from accnn.graph.ir import reason
 from accnn.predictor import Predictor, contexts
 from accnn.scoring.heads import class_head
@@ -145,7 +146,7 @@ def _settings(args, job, train, model, teacher, how):
     if args.lr_schedule in ("cosine", "poly"):
         names.append("num_epochs")
     # Whatever the files are called now, they are the same.
-    said = {"pretrained-model": "of fingerprint %08x" % resume.fingerprint(model),
+    said = {"pretrained-model": "of fingerprint %08x" % fingerprint(model),
             "teacher": teacher and "of fingerprint %08x" % teacher.fingerprint}
     said.update((name.replace("_", "-"), getattr(args, name)) for name in names)
     said["batch-size"] = args.batch_size * job.workers
@@ -204,7 +205,7 @@ def _agree(job, going):
     if job.total(place) != job.workers * place:
         raise AccnnError("the workers do not resume at the same place: give all of them the same resume file, in a "
                          "shared folder")
-    mark = resume.fingerprint(going.trainer.model())
+    mark = fingerprint(going.trainer.model())
     if job.total(mark) != job.workers * mark:
         raise AccnnError("the workers do not read the same checkpoint: give all of them the same files")
 

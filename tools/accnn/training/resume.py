@@ -1,7 +1,6 @@
 """The file from which a run goes on exactly where it was: parameters, optimizer and place in the data, in one piece."""
 import json
 import os
-import zlib
 
 import numpy as np
 
@@ -71,15 +70,6 @@ def _is_complete(note):
     """Whether a note says all that a run wants to know."""
     return isinstance(note, dict) and all(isinstance(note.get(key), kind) for key, kind in (
         ("place", list), ("unfinished", list), ("updates", int), ("entries", list), ("settings", dict)))
-
-
-def fingerprint(model):
-    """int: a number that another network, or other parameters, hardly share."""
-    mark = zlib.crc32(model.symbol.tojson().encode())
-    for arrays in (model.arg_params, model.aux_params):
-        for name in sorted(arrays):
-            mark = zlib.crc32(arrays[name].asnumpy().tobytes(), zlib.crc32(name.encode(), mark))
-    return mark
 
 
 def exists(prefix):

@@ -1,7 +1,7 @@
 """A network that teaches another: its probabilities for the very images that the other one sees."""
+from accnn.graph.fingerprint import fingerprint
 from accnn.predictor import Predictor
 from accnn.training.objective import teacher_symbol
-from accnn.training.resume import fingerprint
 
 
 class Teacher:
@@ -19,7 +19,7 @@ class Teacher:
     Attributes
     ----------
     fingerprint : int
-        See :func:`accnn.training.resume.fingerprint`.
+        See :func:`accnn.graph.fingerprint.fingerprint`.
     """
 
     def __init__(self, model, head, input_shapes, batch_size, contexts, distillation):

@@ -1,0 +1,185 @@
+"""What an error in a layer's responses does to the network's outputs, from gradients on real images."""
+import zlib
+from dataclasses import replace
+
+import numpy as np
+
+from accnn.compat import mx
+from accnn.errors import AccnnError
+from accnn.graph.ir import Graph, Node, moved, reason
+from accnn.layers import macs
+from accnn.scoring.heads import LOG_PROBABILITY, PROBABILITY, output_forms
+
+_MOST_IMAGES = 1024
+_MOST_MACS = 2e12       # of a large network fewer images: each has many places
+_MOST_BYTES = 1 << 28  # that the responses looked at may take in a batch, and their gradients as much again
+_FLOOR = 1e-3          # of the mean importance: a direction that hardly matters still counts so much
+_PROBABLE = 1e-6
+# Operators whose gradient is that of a loss, and what they compute in the forward pass.
+_LOSSES = {"SoftmaxOutput": "softmax", "Softmax": "softmax", "LogisticRegressionOutput": "sigmoid",
+           "LinearRegressionOutput": "identity", "MAERegressionOutput": "identity", "MakeLoss": "identity",
+           "make_loss": "identity", "BlockGrad": "identity"}
+_ERROR = "accnn_error_of_"
+
+
+def importances(model, images, input_shapes, layers, seed=0, progress=None):
+    """Second moments of the gradients of a network's outputs with respect to layers' responses.
+
+    A small error e in a response moves the outputs by about ``e^T G e``, in the measure of
+    :class:`accnn.reconstruction.divergence.Divergence`: G is the output side of the network's Fisher matrix (of its
+    Gauss-Newton matrix, for outputs that are no probabilities), the mean over images and places. No labels are needed.
+
+    Parameters
+    ----------
+    model : Model
+    images : ArrayImages or RecordImages
+        Up to 1024 of them are used, fewer for large networks.
+    input_shapes : dict
+    layers : list of LayerSpec
+    seed : int
+    progress : callable, optional
+        See :class:`accnn.workbench.Workbench`.
+
+    Returns
+    -------
+    dict of str to ndarray of float64, shape (N, N)
+        Scaled to a mean diagonal of 1.
+
+    Raises
+    ------
+    AccnnError
+        MXNet cannot differentiate the network.
+
+    References
+    ----------
+    Martens and Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", ICML 2015: the
+    factorisation into a matrix of what a layer reads and one of these gradients.
+    """
+    names = [spec.name for spec in layers]
+    macs_each = sum(macs((spec.part,), spec.in_shape) for spec in layers)
+    graph, axes = _with_errors(model, names)
+    shapes = {spec.name: spec.out_shape for spec in layers}
+    each = 4 * sum(int(np.prod(shape)) for shape in shapes.values())
+    count = min(_MOST_IMAGES, images.count, max(1, int(_MOST_MACS // max(macs_each, 1))))
+    batches = images.arrays(count)
+    size = int(max(1, min(images.batch_size, _MOST_BYTES // each)))
+    generator = np.random.default_rng([seed, zlib.crc32(b"importance")])
+    runner = _Runner(model, graph, input_shapes, shapes, size)
+    sums = {name: 0 for name in names}
+    forms = output_forms(model)
+    tell = progress and progress("weighing responses", count)
+    done = 0
+    try:
+        for batch in batches:
+            for arrays in _split(batch, size):
+                if tell:
+                    tell(done)
+                outputs = runner.forward(arrays)
+                runner.backward([_direction(form, output, generator) for form, output in zip(forms, outputs)])
+                for name in names:
+                    sums[name] = sums[name] + _second_moments(runner.gradient(name), axes[name])
+                done += len(next(iter(arrays.values())))
+    except mx.base.MXNetError as error:
+        raise AccnnError("%s cannot be differentiated (%s): say --metric responses" % (model.prefix, reason(error))
+                         ) from error
+    finally:
+        if tell:
+            tell.close()
+    return {name: _scaled(total) for name, total in sums.items()}
+
+
+class _Runner:
+    """The network bound for gradients with respect to errors that are added to layers' responses."""
+
+    def __init__(self, model, graph, input_shapes, shapes, size):
+        symbol = graph.to_symbol()
+        known = dict({name: (size,) + tuple(shape) for name, shape in input_shapes.items()},
+                     **{_ERROR + name: (size,) + tuple(shape) for name, shape in shapes.items()})
+        arguments = symbol.list_arguments()
+        known = {name: shape for name, shape in known.items() if name in arguments}
+        wanted = {name: "write" if name.startswith(_ERROR) else "null" for name in arguments}
+        self._size, self._inputs = size, [name for name in input_shapes if name in arguments]
+        self._executor = symbol.simple_bind(mx.cpu(), grad_req=wanted, **known)
+        self._executor.copy_params_from(model.arg_params, model.aux_params, allow_extra_params=True)
+
+    def forward(self, arrays):
+        """list of ndarray: the outputs for up to a batch of images."""
+        self._rows = len(arrays[self._inputs[0]])
+        for name in self._inputs:
+            self._executor.arg_dict[name][:self._rows] = arrays[name]
+        return [output.asnumpy() for output in self._executor.forward(is_train=True)]
+
+    def backward(self, directions):
+        for direction in directions:
+            direction[self._rows * len(direction) // self._size:] = 0  # rows that are no images
+        self._executor.backward([mx.nd.array(direction) for direction in directions])
+
+    def gradient(self, name):
+        """ndarray: with respect to the responses of a layer."""
+        return self._executor.grad_dict[_ERROR + name].asnumpy()
+
+
+def _with_errors(model, names):
+    """(graph, axes): the network with an error added to every layer's output; the axis that is its outputs.
+
+    Dropout and the statistics of a batch are taken out, and losses are replaced by what they compute.
+    """
+    nodes, position, axes = [], {}, {}
+
+    def where(entry):
+        return (position[entry[0]],) + tuple(entry[1:])
+
+    for old, node in enumerate(model.graph.nodes):
+        position[old] = len(nodes)
+        nodes.append(moved(_differentiable(node), where))
+        if node.name in names and not node.is_variable:
+            axes[node.name] = 1 if node.op == "Convolution" else -1
+            nodes.append(Node("null", _ERROR + node.name, {}))
+            nodes.append(Node("elemwise_add", node.name + "_with_error", {},
+                              ((len(nodes) - 2, 0, 0), (len(nodes) - 1, 0, 0))))
+            position[old] = len(nodes) - 1
+    return Graph(tuple(nodes), tuple(where(head) for head in model.graph.heads)), axes
+
+
+def _differentiable(node):
+    if node.op == "Dropout":
+        return replace(node, attrs=dict(node.attrs, p="0.0"))
+    if node.op == "BatchNorm":
+        return replace(node, attrs=dict(node.attrs, use_global_stats="True"))
+    if node.op in _LOSSES:
+        channels = node.attrs.get("multi_output", "False") in ("True", "true", "1")
+        attrs = {"axis": "1"} if _LOSSES[node.op] == "softmax" and channels else {}
+        return Node(_LOSSES[node.op].replace("identity", "_copy"), node.name, attrs, node.inputs[:1])
+    return node
+
+
+def _direction(form, output, generator):
+    """A random direction at an output, of which the gradients' second moment is the wanted matrix.
+
+    A change d of probabilities p is d^2 / 2p nats; one of log-probabilities p d^2 / 2.
+    """
+    random = generator.standard_normal(output.shape)
+    if form == PROBABILITY:
+        return random / np.sqrt(2 * np.maximum(output, _PROBABLE))
+    if form == LOG_PROBABILITY:
+        return random * np.sqrt(np.exp(output) / 2)
+    return random / max(np.sqrt(np.square(output.astype(np.float64)).sum() / len(output)), 1e-12)
+
+
+def _second_moments(gradient, axis):
+    rows = np.moveaxis(gradient, axis, 0).reshape(gradient.shape[axis], -1)
+    return (rows @ rows.T).astype(np.float64)
+
+
+def _scaled(total):
+    count = len(total)
+    mean = np.trace(total) / count
+    if not (np.isfinite(mean) and mean > 0):
+        return np.eye(count)
+    return total / mean + _FLOOR * np.eye(count)
+
+
+def _split(batch, size):
+    rows = len(next(iter(batch.values())))
+    for first in range(0, rows, size):
+        yield {name: array[first:first + size] for name, array in batch.items()}

@@ -1,0 +1,157 @@
+"""What a layer's chain costs the network: measured at some ranks, each layer alone, and kept in a file."""
+import json
+import os
+
+import numpy as np
+
+from accnn.cli import say
+from accnn.errors import AccnnError
+from accnn.files import written_whole
+from accnn.graph.rewrite import replace_layers
+from accnn.layers import macs
+from accnn.predictor import Predictor
+from accnn.reconstruction.divergence import Divergence
+
+_POINTS = 10        # ranks of a layer that are measured
+_CHEAPEST = 0.04    # of the layer's MACs: the first of them
+_MOST_IMAGES = 1000
+_MOST_BYTES = 300e6  # of the images that outputs are compared on
+_LEAST = 1e-7       # nats: below this a divergence is rounding
+
+
+class Curve:
+    """The divergence of a layer and a method at any rank.
+
+    Parameters
+    ----------
+    candidate : Candidate
+    points : list of (rank, float)
+        What was measured.
+    """
+
+    def __init__(self, candidate, points):
+        self._candidate = candidate
+        points = sorted((_macs(candidate, rank), max(value, _LEAST)) for rank, value in points)
+        costs, values = np.array(points).T
+        # More of the layer is never worse: what looks so is noise.
+        self._costs, self._values = np.log(costs), np.log(np.maximum.accumulate(values[::-1])[::-1])
+
+    def at(self, rank):
+        """float: interpolated in the logarithms of MACs and divergence; continued in a straight line below."""
+        cost = np.log(_macs(self._candidate, rank))
+        if cost < self._costs[0] and len(self._costs) > 1:
+            slope = (self._values[1] - self._values[0]) / (self._costs[1] - self._costs[0])
+            return float(np.exp(self._values[0] + min(slope, 0) * (cost - self._costs[0])))
+        return float(np.exp(np.interp(cost, self._costs, self._values)))
+
+
+class Sensitivity:
+    """The table of divergences of a model.
+
+    Parameters
+    ----------
+    path : str or None
+        JSON file to read, where it is there and was made for the same network and images, and to write.
+    made_for : dict
+        What must be the same, by name.
+    """
+
+    def __init__(self, path, made_for):
+        self._path, self._made_for = path, made_for
+        self._rows = _load(path, made_for)
+
+    def missing(self, candidates):
+        """list of Candidate: those of which nothing is known."""
+        return [one for one in candidates if one.method.name not in self._rows.get(one.name, {})]
+
+    def add(self, candidate, points):
+        """Keep what was measured of a candidate, a list of (rank, divergence)."""
+        self._rows.setdefault(candidate.name, {})[candidate.method.name] = [
+            [list(rank) if isinstance(rank, tuple) else int(rank), float(value)] for rank, value in points]
+
+    def curve(self, candidate):
+        """Return the Curve of a candidate that was measured."""
+        return Curve(candidate, [(tuple(rank) if isinstance(rank, list) else rank, value)
+                                 for rank, value in self._rows[candidate.name][candidate.method.name]])
+
+    def save(self):
+        """Write the table, where it has a path."""
+        if self._path:
+            with written_whole(self._path) as temporary, open(temporary, "w", encoding="utf-8") as handle:
+                json.dump({"made_for": self._made_for, "divergences": self._rows}, handle, indent=1)
+                handle.write("\n")
+
+
+def measured_ranks(candidate):
+    """Ranks to measure: evenly spread in the logarithm of MACs, up to what costs as much as the layer."""
+    spec = candidate.spec
+    whole = macs((spec.part,), spec.in_shape)
+    family = [(cost, rank) for rank, cost in ((rank, _macs(candidate, rank)) for rank in candidate.ranks())
+              if cost < whole]
+    if not family:
+        return []
+    costs = np.array([cost for cost, _ in family], float)
+    first = max(np.log(costs.min()), np.log(_CHEAPEST * whole))
+    wanted = np.linspace(first, np.log(costs.max()), _POINTS)
+    nearest = {int(np.argmin(np.abs(np.log(costs) - goal))) for goal in wanted}
+    return [family[place][1] for place in sorted(nearest)]
+
+
+class Comparison:
+    """Runs networks on some images and tells how far their outputs are from the original's.
+
+    Parameters
+    ----------
+    model : Model
+        The original.
+    images : ArrayImages or RecordImages
+    input_shapes : dict
+    """
+
+    def __init__(self, model, images, input_shapes):
+        self._shapes = input_shapes
+        each = 4 * sum(int(np.prod(shape)) for shape in input_shapes.values())
+        self._batches = list(images.arrays(int(max(1, min(_MOST_IMAGES, _MOST_BYTES // each)))))
+        self._model = model
+        self._divergence = Divergence(model, self._outputs(model))
+
+    def of(self, model):
+        """float: the divergence of a network made from the original."""
+        value = self._divergence.of(self._outputs(model))
+        if not np.isfinite(value):
+            raise AccnnError("the outputs of %s hold NaN or infinite values: check the parameters, --rgb-mean and "
+                             "--rgb-std" % self._model.prefix)
+        return value
+
+    def of_replaced(self, replacement):
+        """float: the divergence when one layer is replaced."""
+        return self.of(replace_layers(self._model, [replacement]))
+
+    def _outputs(self, model):
+        size = len(next(iter(self._batches[0].values())))
+        predictor = Predictor(model, self._shapes, size)
+        found = []
+        for batch in self._batches:
+            found.append([output.copy() for output in predictor.forward(*(batch[name] for name in predictor.inputs))])
+        return [np.concatenate([array.asnumpy() for array in arrays]) for arrays in zip(*found)]
+
+
+def _macs(candidate, rank):
+    return macs(candidate.chain(rank), candidate.spec.in_shape)
+
+
+def _load(path, made_for):
+    if path is None or not os.path.exists(path):
+        return {}
+    try:
+        with open(path, encoding="utf-8") as handle:
+            document = json.load(handle)
+        if document["made_for"] == made_for:
+            return dict(document["divergences"])
+    except OSError as error:
+        raise AccnnError("the table %s cannot be read: %s" % (path, error.strerror)) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise AccnnError("%s is no table of sensitivities: remove it, or name another with --sensitivity-table"
+                         % path) from error
+    say("%s was made for another network, other images or another --reconstruct: measuring anew" % path)
+    return {}
