@@ -6,6 +6,7 @@ import pytest
 from layers_for_tests import DepthwiseLast, InnerGroups, layer
 
 from accnn import methods
+from accnn.errors import AccnnError
 from accnn.layers import SubConv, SubFC
 from accnn.ranks.base import Candidate
 from accnn.reconstruction import layer as solving
@@ -99,6 +100,12 @@ def test_nonlinear_is_never_worse_behind_the_activation(tmp_path, method, part):
     assert outcome.after <= outcome.before
     if method.name != DepthwiseLast.name and (part.op != "Convolution" or part.groups == 1):
         assert outcome.after == pytest.approx(errors["nonlinear"], rel=1e-3)
+
+
+def test_a_chain_that_joins_groups_is_refused(tmp_path):
+    one = layer(CONVOLUTIONS["groups"], images=2)
+    with pytest.raises(AccnnError, match="joins the groups of the layer 'layer'.*--exclude layer"):
+        made(one, DepthwiseLast(), 1, tmp_path)
 
 
 def test_one_part_alone_is_lstsq(tmp_path, monkeypatch):

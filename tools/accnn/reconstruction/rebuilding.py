@@ -55,8 +55,16 @@ def rebuild(candidate, rank, bias, behind, evidence, solver=LINEAR):
     Replacement
         Its last part has a bias also where the layer has none.
     Outcome
+
+    Raises
+    ------
+    AccnnError
+        The chain joins groups of the layer, or numbers are too large to be squared.
     """
     part, chain, arrays = candidate.spec.part, candidate.chain(rank), candidate.arrays(rank, bias)
+    if any(getattr(one, "groups", 1) % len(evidence) for one in chain):
+        raise AccnnError("%s joins the groups of the layer %r, so that no group can be fitted alone: say --exclude %s, "
+                         "or --reconstruct none" % (candidate.method.name, candidate.name, candidate.name))
     tasks = _tasks(part, candidate.weight(), bias, chain, arrays, candidate.wide(rank), behind, len(evidence))
     with np.errstate(over="ignore", invalid="ignore"):  # told below
         starts, fits, solvers = zip(*(_fitted(task, seen, solver) for task, seen in zip(tasks, evidence)))
