@@ -13,7 +13,7 @@ from accnn.scoring.heads import LOG_PROBABILITY, PROBABILITY, output_forms
 _MOST_IMAGES = 1024
 _MOST_MACS = 2e12       # of a large network fewer images: each has many places
 _MOST_BYTES = 1 << 28  # that the responses looked at may take in a batch, and their gradients as much again
-_FLOOR = 1e-3          # of the mean importance: a direction that hardly matters still counts so much
+_FLOOR = 1.0           # added to the mean importance of 1: what few images find unimportant still counts
 _PROBABLE = 1e-6
 # Operators whose gradient is that of a loss, and what they compute in the forward pass.
 _LOSSES = {"SoftmaxOutput": "softmax", "Softmax": "softmax", "LogisticRegressionOutput": "sigmoid",
