@@ -173,3 +173,16 @@ class Progress:
             sys.stderr.flush()
         else:
             say(line)
+
+
+class Silence:
+    """What takes reports of progress, as :class:`Progress` does, and tells nobody."""
+
+    def __init__(self, title, total):
+        pass
+
+    def __call__(self, done, what=""):
+        """Do nothing."""
+
+    def close(self):
+        """Do nothing."""

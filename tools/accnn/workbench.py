@@ -2,6 +2,7 @@
 import difflib
 
 from accnn import methods, planning, ranks
+from accnn.cli import Silence
 from accnn.errors import AccnnError
 from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.rewrite import Replacement, new_names, replace_layers
@@ -44,7 +45,7 @@ class Workbench:
         self.specs = {spec.name: spec for spec in self.layers}
         self._names = {node.name for node in model.graph.nodes} | set(model.arg_params) | set(model.aux_params)
         self._candidates = {}
-        self._progress = progress or _Silence
+        self._progress = progress or Silence
 
     def candidate(self, name, method):
         """Return the Candidate of a layer and a method, the same object whenever asked again."""
@@ -182,14 +183,3 @@ class Workbench:
     def _taken_name(self, spec, method):
         taken = [name for name in new_names(spec, method.chain(spec, method.ranks(spec)[0])) if name in self._names]
         return "the network already has something called %s" % taken[0] if taken else None
-
-
-class _Silence:
-    def __init__(self, title, total):
-        pass
-
-    def __call__(self, done, what=""):
-        pass
-
-    def close(self):
-        pass

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from scipy import linalg
 
-from accnn.cli import say
+from accnn.cli import Silence, say
 from accnn.graph.fingerprint import fingerprint
 from accnn.graph.following import following
 from accnn.graph.rewrite import Replacement, replace_layers
@@ -70,7 +70,7 @@ class Calibrated:
 
     def __init__(self, bench, images, wish, progress=None, table=None):
         self.images, self.wish, self.outcomes = images, wish, {}
-        self._bench, self._progress = bench, progress
+        self._bench, self._progress = bench, progress or Silence
         self._energies, self._importances, self._table_path = {}, None, table
 
     def energies(self, spec):

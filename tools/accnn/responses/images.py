@@ -190,6 +190,8 @@ def record_images(records, preprocessing, input_name, count, seed, batch_size):
         As long as the block lasts.
     """
     held = len(records)
+    if count < 1:
+        raise AccnnError("%d images of %s were asked for: take 1 or more" % (count, records.path))
     if count >= held:
         if count > held:
             say("%s holds %d images: all are used, --calib-images asked for %d" % (records.path, held, count))
