@@ -55,6 +55,8 @@ def calibrated(args, bench, written):
         return
     if getattr(args, "seed", 0) < 0:
         raise AccnnError("--seed %d: images are drawn by a number that is not negative" % args.seed)
+    read_only = getattr(args, "dry_run", False)  # a dry run may use what others measured, and writes nothing
+    table = _table(args, written, read_only)
     from accnn.data.options import image_input, preprocessing
     from accnn.data.records import open_records
     from accnn.reconstruction.calibrated import Calibrated, Wish
@@ -65,12 +67,16 @@ def calibrated(args, bench, written):
     solver, seed = getattr(args, "reconstruct", "linear"), getattr(args, "seed", 0)
     wish = Wish(None if solver == "none" else solver, args.symmetric, args.metric, args.calib_positions, seed)
     with record_images(records, how, name, args.calib_images, seed, args.batch_size) as images:
-        bench.responses = Calibrated(bench, images, wish, Progress, _table(args, written))
+        bench.responses = Calibrated(bench, images, wish, Progress, table, read_only)
         yield
 
 
-def _table(args, written):
+def _table(args, written, read_only):
     if args.sensitivity_table is not None:
+        if not read_only:
+            from accnn.output import check_config
+
+            check_config("--sensitivity-table", args.model, args.sensitivity_table)  # before anything is measured
         return args.sensitivity_table
     return os.path.join(os.path.dirname(written), os.path.basename(args.model) + "-sensitivity.json")
 

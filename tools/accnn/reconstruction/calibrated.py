@@ -2,13 +2,14 @@
 import contextlib
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 
 from scipy import linalg
 
 from accnn.cli import Silence, say
 from accnn.graph.fingerprint import fingerprint
 from accnn.graph.following import following
-from accnn.graph.rewrite import Replacement, replace_layers
+from accnn.graph.rewrite import Replacement
 from accnn.reconstruction import DATA_FREE, LINEAR, NETWORK
 from accnn.reconstruction.behind import Behind
 from accnn.reconstruction.evidence import evidence_of
@@ -16,6 +17,7 @@ from accnn.reconstruction.importance import importances
 from accnn.reconstruction.levels import levels
 from accnn.reconstruction.moments import Accumulator
 from accnn.reconstruction.rebuilding import rebuild
+from accnn.reconstruction.relay import Relay
 from accnn.reconstruction.sensitivity import Comparison, Sensitivity, measured_ranks
 from accnn.responses.patches import patch_shape
 from accnn.responses.reader import INPUT, RESPONSE, Tap, sample
@@ -61,6 +63,8 @@ class Calibrated:
         See :class:`accnn.workbench.Workbench`.
     table : str, optional
         File of the sensitivities, see :class:`accnn.reconstruction.sensitivity.Sensitivity`.
+    read_only : bool
+        Leave that file as it is.
 
     Attributes
     ----------
@@ -68,10 +72,11 @@ class Calibrated:
         Of the layers that were rebuilt last.
     """
 
-    def __init__(self, bench, images, wish, progress=None, table=None):
+    def __init__(self, bench, images, wish, progress=None, table=None, read_only=False):
         self.images, self.wish, self.outcomes = images, wish, {}
         self._bench, self._progress = bench, progress or Silence
-        self._energies, self._importances, self._table_path = {}, None, table
+        self._energies, self._importances = {}, {}
+        self._table_path, self._read_only = table, read_only
 
     def energies(self, spec):
         """Eigenvalues of the covariance of a layer's responses, largest first: ndarray of shape (N,)."""
@@ -99,8 +104,7 @@ class Calibrated:
         try:
             self._measure(table, missing)
         finally:  # also when interrupted: the next run goes on from there
-            if missing:
-                table.save()
+            table.save()
         unknown = {(one.name, one.method.name) for one in table.missing(candidates)}
         return {(one.name, one.method.name): table.curve(one) for one in candidates
                 if (one.name, one.method.name) not in unknown}
@@ -109,7 +113,7 @@ class Calibrated:
         return Sensitivity(self._table_path, {
             "network": fingerprint(self._bench.model), "images": self.images.fingerprint(),
             "positions": self.wish.positions, "solver": self.wish.solver or DATA_FREE, "metric": self.wish.metric,
-            "seed": self.wish.seed})
+            "seed": self.wish.seed}, self._read_only)
 
     def _measure(self, table, candidates):
         if not candidates:
@@ -117,8 +121,9 @@ class Calibrated:
         bench = self._bench
         compare = Comparison(bench.model, self.images, bench.input_shapes)
         ranks = {one: measured_ranks(one) for one in candidates}
-        progress, done = self._progress("measuring what splitting costs", sum(map(len, ranks.values()))), 0
-        with one_blas_thread():
+        total, done = sum(map(len, ranks.values())), 0
+        progress = self._progress("measuring what splitting costs", total)
+        with one_blas_thread(), contextlib.closing(progress):
             for candidate, evidence in self._evidence_of(candidates):
                 points = []
                 for rank in ranks[candidate]:
@@ -126,7 +131,6 @@ class Calibrated:
                     points.append((rank, compare.of_replaced(self._alone(candidate, rank, evidence))))
                     done += 1
                 table.add(candidate, points)
-        progress.close()
 
     def _alone(self, candidate, rank, evidence):
         """The replacement of one layer in the original network."""
@@ -163,12 +167,13 @@ class Calibrated:
         with _folder() as folder:
             taps = [Tap(candidate.spec, RESPONSE) for candidate, _ in picks.values()]
             truths = dict(zip(picks, self._sample(model, taps, folder)))
+            relay = Relay(model, self.images, self._bench.input_shapes, partial(self._sampled, folder))
             for level in levels(model.graph, picks):
                 # Earlier layers are chains by now: what this one reads is what it will read.
-                now = model if self.wish.symmetric else replace_layers(model, done.values())
-                taps = [Tap(picks[name][0].spec, INPUT) for name in level]
-                for name, inputs in zip(level, self._sample(now, taps, folder)):
-                    done[name] = self._rebuilt(*picks[name], inputs, truths.pop(name))
+                inputs = relay.inputs([picks[name][0].spec for name in level], {} if self.wish.symmetric else done,
+                                      [name for name in picks if name not in done])
+                for name, samples in zip(level, inputs):
+                    done[name] = self._rebuilt(*picks[name], samples, truths.pop(name))
         self._warn()
         return [done[name] for name in picks]
 
@@ -180,16 +185,16 @@ class Calibrated:
         return replacement
 
     def _evidence(self, spec, inputs, responses):
-        return evidence_of(inputs, responses, self.images.count, self._importance(spec.name))
+        return evidence_of(inputs, responses, self.images.count, self._importance(spec))
 
-    def _importance(self, name):
-        if self.wish.metric != NETWORK:
+    def _importance(self, spec):
+        if self.wish.metric != NETWORK or spec.repeats > 1:
             return None
-        if self._importances is None:
-            wanted = [spec for spec in self._bench.layers if not spec.refusal and spec.repeats == 1]
-            self._importances = importances(self._bench.model, self.images, self._bench.input_shapes, wanted,
-                                            self.wish.seed, self._progress)
-        return self._importances.get(name)
+        if spec.name not in self._importances:
+            wanted = [one for one in self._bench.layers if one.op == spec.op and not one.refusal and one.repeats == 1]
+            self._importances.update(importances(self._bench.model, self.images, self._bench.input_shapes, wanted,
+                                                 self.wish.seed, self._progress))
+        return self._importances[spec.name]
 
     def _fitted(self, candidate, rank, evidence):
         spec = candidate.spec
@@ -197,8 +202,11 @@ class Calibrated:
         return rebuild(candidate, rank, self._bench.bias(spec), behind, evidence, self.wish.solver)
 
     def _sample(self, model, taps, folder):
-        return sample(model, self.images, self._bench.input_shapes, taps, self.wish.positions, self.wish.seed, folder,
-                      self._progress)
+        return self._sampled(folder, model, self.images, self._bench.input_shapes, taps)
+
+    def _sampled(self, folder, model, images, input_shapes, taps, kept=()):
+        return sample(model, images, input_shapes, taps, self.wish.positions, self.wish.seed, folder, self._progress,
+                      kept)
 
     def _warn(self):
         few = {name: outcome for name, outcome in self.outcomes.items() if outcome.samples < outcome.unknowns}

@@ -1,9 +1,21 @@
 """How far the outputs of an accelerated network are from the original's, without labels."""
 import numpy as np
 
-from accnn.scoring.heads import LOG_PROBABILITY, PROBABILITY, output_forms
+from accnn.scoring.heads import LOG_PROBABILITY, PROBABILITY, SCORE, output_forms
 
 _TINY = 1e-12
+CLASS_SCORES = "class scores"  # a form beside those of accnn.scoring.heads: one output of scores, a softmax left out
+# What ends in these is no score that a softmax could follow: to that a shift of all outputs would mean nothing.
+_NO_CLASS_SCORES = {"LinearRegressionOutput", "MAERegressionOutput", "LogisticRegressionOutput", "sigmoid",
+                    "Activation", "L2Normalization"}
+
+
+def compared_as(model, outputs):
+    """list of str: the form in which every output of a model is compared, `outputs` being arrays of some images."""
+    forms = output_forms(model)
+    single = len(forms) == 1 and model.graph.nodes[model.graph.heads[0][0]].op not in _NO_CLASS_SCORES
+    return [CLASS_SCORES if form == SCORE and single and array.ndim == 2 and array.shape[1] > 1 else form
+            for form, array in zip(forms, outputs)]
 
 
 class Divergence:
@@ -22,9 +34,7 @@ class Divergence:
 
     def __init__(self, model, truth):
         self._truth = truth
-        self._compare = [_divergence if form == PROBABILITY else _log_divergence if form == LOG_PROBABILITY else
-                         _score_divergence if len(truth) == 1 and array.ndim == 2 and array.shape[1] > 1 else _error
-                         for form, array in zip(output_forms(model), truth)]
+        self._compare = [_COMPARE[form] for form in compared_as(model, truth)]
 
     def of(self, outputs):
         """float: of an accelerated network's outputs for the same images, in the same order."""
@@ -33,12 +43,13 @@ class Divergence:
 
 
 def _divergence(true, made):
-    places = true.size / true.shape[1] if true.ndim > 1 else true.size
-    return np.sum(true * (np.log(np.maximum(true, _TINY)) - np.log(np.maximum(made, _TINY)))) / places
+    # As many places as probabilities add up to 1, whichever axis the classes are.
+    return np.sum(true * (np.log(np.maximum(true, _TINY)) - np.log(np.maximum(made, _TINY)))) / true.sum()
 
 
 def _log_divergence(true, made):
-    return np.sum(np.exp(true) * (true - made)) / (true.size / true.shape[1])
+    probability = np.exp(true)
+    return np.sum(probability * (true - made)) / probability.sum()
 
 
 def _score_divergence(true, made):
@@ -52,3 +63,6 @@ def _log_softmax(scores):
 
 def _error(true, made):
     return np.square(made - true).sum() / max(np.square(true).sum(), _TINY)
+
+
+_COMPARE = {PROBABILITY: _divergence, LOG_PROBABILITY: _log_divergence, CLASS_SCORES: _score_divergence, SCORE: _error}

@@ -3,22 +3,25 @@ import zlib
 from dataclasses import replace
 
 import numpy as np
+from scipy.special import softmax
 
 from accnn.compat import mx
 from accnn.errors import AccnnError
-from accnn.graph.ir import Graph, Node, moved, reason
+from accnn.graph.ir import Graph, Node, moved, refusal
 from accnn.layers import macs
-from accnn.scoring.heads import LOG_PROBABILITY, PROBABILITY, output_forms
+from accnn.reconstruction.divergence import CLASS_SCORES, compared_as
+from accnn.scoring.heads import LOG_PROBABILITY, PROBABILITY
 
 _MOST_IMAGES = 1024
 _MOST_MACS = 2e12       # of a large network fewer images: each has many places
-_MOST_BYTES = 1 << 28  # that the responses looked at may take in a batch, and their gradients as much again
+_MOST_BYTES = 1 << 26  # that the responses looked at may take in a batch, and their gradients as much again
 _FLOOR = 1.0           # added to the mean importance of 1: what few images find unimportant still counts
 _PROBABLE = 1e-6
 # Operators whose gradient is that of a loss, and what they compute in the forward pass.
 _LOSSES = {"SoftmaxOutput": "softmax", "Softmax": "softmax", "LogisticRegressionOutput": "sigmoid",
            "LinearRegressionOutput": "identity", "MAERegressionOutput": "identity", "MakeLoss": "identity",
-           "make_loss": "identity", "BlockGrad": "identity"}
+           "make_loss": "identity", "SVMOutput": "identity", "BlockGrad": "identity"}
+_NORMALISING = {"BatchNorm", "BatchNorm_v1", "_contrib_BatchNormWithReLU"}
 _ERROR = "accnn_error_of_"
 
 
@@ -43,7 +46,8 @@ def importances(model, images, input_shapes, layers, seed=0, progress=None):
     Returns
     -------
     dict of str to ndarray of float64, shape (N, N)
-        Scaled to a mean diagonal of 1.
+        Scaled to a mean diagonal of 1, and 1 is added to the diagonal; the identity where no output depends on the
+        layer.
 
     Raises
     ------
@@ -64,24 +68,26 @@ def importances(model, images, input_shapes, layers, seed=0, progress=None):
     batches = images.arrays(count)
     size = int(max(1, min(images.batch_size, _MOST_BYTES // each)))
     generator = np.random.default_rng([seed, zlib.crc32(b"importance")])
-    runner = _Runner(model, graph, input_shapes, shapes, size)
-    sums = {name: 0 for name in names}
-    forms = output_forms(model)
     tell = progress and progress("weighing responses", count)
     done = 0
     try:
+        runner = _Runner(model, graph, input_shapes, shapes, size)
+        sums = {spec.name: np.zeros((spec.part.outputs,) * 2) for spec in layers}
         for batch in batches:
             for arrays in _split(batch, size):
                 if tell:
                     tell(done)
                 outputs = runner.forward(arrays)
-                runner.backward([_direction(form, output, generator) for form, output in zip(forms, outputs)])
-                for name in names:
+                runner.backward([_direction(form, output, generator)
+                                 for form, output in zip(compared_as(model, outputs), outputs)])
+                for name in runner.layers:
                     sums[name] = sums[name] + _second_moments(runner.gradient(name), axes[name])
                 done += len(next(iter(arrays.values())))
-    except mx.base.MXNetError as error:
-        raise AccnnError("%s cannot be differentiated (%s): say --metric responses" % (model.prefix, reason(error))
-                         ) from error
+    except Exception as error:
+        said = refusal(error)
+        if said is None:
+            raise
+        raise AccnnError("%s cannot be differentiated (%s): say --metric responses" % (model.prefix, said)) from error
     finally:
         if tell:
             tell.close()
@@ -89,7 +95,13 @@ def importances(model, images, input_shapes, layers, seed=0, progress=None):
 
 
 class _Runner:
-    """The network bound for gradients with respect to errors that are added to layers' responses."""
+    """The network bound for gradients with respect to errors that are added to layers' responses.
+
+    Attributes
+    ----------
+    layers : list of str
+        Those that the outputs depend on: what only a label is made of is gone with the loss.
+    """
 
     def __init__(self, model, graph, input_shapes, shapes, size):
         symbol = graph.to_symbol()
@@ -99,6 +111,7 @@ class _Runner:
         known = {name: shape for name, shape in known.items() if name in arguments}
         wanted = {name: "write" if name.startswith(_ERROR) else "null" for name in arguments}
         self._size, self._inputs = size, [name for name in input_shapes if name in arguments]
+        self.layers = [name for name in shapes if _ERROR + name in known]
         self._executor = symbol.simple_bind(mx.cpu(), grad_req=wanted, **known)
         self._executor.copy_params_from(model.arg_params, model.aux_params, allow_extra_params=True)
 
@@ -144,7 +157,7 @@ def _with_errors(model, names):
 def _differentiable(node):
     if node.op == "Dropout":
         return replace(node, attrs=dict(node.attrs, p="0.0"))
-    if node.op == "BatchNorm":
+    if node.op in _NORMALISING:
         return replace(node, attrs=dict(node.attrs, use_global_stats="True"))
     if node.op in _LOSSES:
         channels = node.attrs.get("multi_output", "False") in ("True", "true", "1")
@@ -156,14 +169,19 @@ def _differentiable(node):
 def _direction(form, output, generator):
     """A random direction at an output, of which the gradients' second moment is the wanted matrix.
 
-    A change d of probabilities p is d^2 / 2p nats; one of log-probabilities p d^2 / 2.
+    A change d of probabilities p is d^2 / 2p nats; one of log-probabilities p d^2 / 2; one of scores half the variance
+    of d under p. Of several places the mean counts.
     """
-    random = generator.standard_normal(output.shape)
+    random, output = generator.standard_normal(output.shape), output.astype(np.float64)
     if form == PROBABILITY:
-        return random / np.sqrt(2 * np.maximum(output, _PROBABLE))
+        return random / np.sqrt(2 * np.maximum(output, _PROBABLE) * max(output.sum() / len(output), _PROBABLE))
     if form == LOG_PROBABILITY:
-        return random * np.sqrt(np.exp(output) / 2)
-    return random / max(np.sqrt(np.square(output.astype(np.float64)).sum() / len(output)), 1e-12)
+        probability = np.exp(output)
+        return random * np.sqrt(probability / 2 / max(probability.sum() / len(output), _PROBABLE))
+    if form == CLASS_SCORES:
+        root = np.sqrt(softmax(output, axis=1))
+        return root * (random - root * (root * random).sum(1, keepdims=True)) / np.sqrt(2)
+    return random / max(np.sqrt(np.square(output).sum() / len(output)), 1e-12)
 
 
 def _second_moments(gradient, axis):

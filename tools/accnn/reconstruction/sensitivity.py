@@ -5,8 +5,10 @@ import os
 import numpy as np
 
 from accnn.cli import say
+from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.files import written_whole
+from accnn.graph.ir import reason
 from accnn.graph.rewrite import replace_layers
 from accnn.layers import macs
 from accnn.predictor import Predictor
@@ -54,11 +56,13 @@ class Sensitivity:
         JSON file to read, where it is there and was made for the same network and images, and to write.
     made_for : dict
         What must be the same, by name.
+    read_only : bool
+        Never write the file.
     """
 
-    def __init__(self, path, made_for):
-        self._path, self._made_for = path, made_for
-        self._rows = _load(path, made_for)
+    def __init__(self, path, made_for, read_only=False):
+        self._path, self._made_for, self._read_only = path, made_for, read_only
+        self._rows, self._changed = _load(path, made_for), False
 
     def missing(self, candidates):
         """list of Candidate: those of which nothing is known."""
@@ -67,7 +71,8 @@ class Sensitivity:
     def add(self, candidate, points):
         """Keep what was measured of a candidate, a list of (rank, divergence)."""
         self._rows.setdefault(candidate.name, {})[candidate.method.name] = [
-            [list(rank) if isinstance(rank, tuple) else int(rank), float(value)] for rank, value in points]
+            [list(map(int, rank)) if isinstance(rank, tuple) else int(rank), float(value)] for rank, value in points]
+        self._changed = True
 
     def curve(self, candidate):
         """Return the Curve of a candidate that was measured."""
@@ -75,11 +80,12 @@ class Sensitivity:
                                  for rank, value in self._rows[candidate.name][candidate.method.name]])
 
     def save(self):
-        """Write the table, where it has a path."""
-        if self._path:
+        """Write the table, where it has a path and something new."""
+        if self._path and self._changed and not self._read_only:
             with written_whole(self._path) as temporary, open(temporary, "w", encoding="utf-8") as handle:
                 json.dump({"made_for": self._made_for, "divergences": self._rows}, handle, indent=1)
                 handle.write("\n")
+            self._changed = False
 
 
 def measured_ranks(candidate):
@@ -130,10 +136,16 @@ class Comparison:
     def _outputs(self, model):
         size = len(next(iter(self._batches[0].values())))
         predictor = Predictor(model, self._shapes, size)
-        found = []
-        for batch in self._batches:
-            found.append([output.copy() for output in predictor.forward(*(batch[name] for name in predictor.inputs))])
-        return [np.concatenate([array.asnumpy() for array in arrays]) for arrays in zip(*found)]
+        lacking = set(predictor.inputs) - set(self._batches[0])
+        if lacking:
+            raise AccnnError("%s also reads the inputs %s: give examples of these too"
+                             % (model.prefix, ", ".join(sorted(lacking))))
+        try:
+            found = [[output.copy() for output in predictor.forward(*(batch[name] for name in predictor.inputs))]
+                     for batch in self._batches]
+            return [np.concatenate([array.asnumpy() for array in arrays]) for arrays in zip(*found)]
+        except mx.base.MXNetError as error:
+            raise AccnnError("%s cannot be computed here: %s" % (model.prefix, reason(error))) from error
 
 
 def _macs(candidate, rank):
@@ -146,12 +158,24 @@ def _load(path, made_for):
     try:
         with open(path, encoding="utf-8") as handle:
             document = json.load(handle)
-        if document["made_for"] == made_for:
-            return dict(document["divergences"])
+        other = [name for name in made_for if document["made_for"].get(name) != made_for[name]]
+        if not other:
+            return _rows(document["divergences"])
     except OSError as error:
         raise AccnnError("the table %s cannot be read: %s" % (path, error.strerror)) from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise AccnnError("%s is no table of sensitivities: remove it, or name another with --sensitivity-table"
                          % path) from error
-    say("%s was made for another network, other images or another --reconstruct: measuring anew" % path)
+    say("%s was made for other wishes than today's (%s): measuring anew" % (path, ", ".join(other)))
     return {}
+
+
+def _rows(document):
+    """The divergences of a file as :meth:`Sensitivity.add` keeps them, or a ValueError or TypeError."""
+    for methods in document.values():
+        for points in methods.values():
+            numbers = [number for rank, value in points
+                       for number in (rank if isinstance(rank, list) else [rank]) + [value]]
+            if not numbers or not all(type(number) in (int, float) and 0 <= number < np.inf for number in numbers):
+                raise ValueError
+    return document

@@ -69,7 +69,8 @@ class ArrayImages:
         """int: a number that other examples hardly share."""
         mark = 0
         for name, array in self._arrays.items():
-            mark = zlib.crc32(np.ascontiguousarray(array).tobytes(), zlib.crc32(name.encode(), mark))
+            array = np.asarray(array)
+            mark = zlib.crc32(array.tobytes(), zlib.crc32(("%s %s" % (name, array.shape)).encode(), mark))
         return mark
 
     def arrays(self, most):
@@ -149,11 +150,14 @@ class RecordImages:
         return zlib.crc32(repr(replace(self._preprocessing, threads=1)).encode(), mark)
 
     def arrays(self, most):
-        """Yield the batches of up to `most` images, spread evenly over all."""
+        """Yield the batches of up to `most` images, spread evenly over all; errors are those of :meth:`batches`."""
         chosen = _spread(self.count, most)
-        with self._records.chosen(chosen) as some:
-            for batch in read_images(some, self._preprocessing, self.batch_size):
-                yield {self.input_names[0]: batch.images[:batch.size].copy()}
+        try:
+            with self._records.chosen(chosen) as some:
+                for batch in read_images(some, self._preprocessing, self.batch_size):
+                    yield {self.input_names[0]: batch.images[:batch.size].copy()}
+        except AccnnError as error:
+            raise self._named(error, 0) from error
 
     def _named(self, error, first):
         """The error in the words of the file that the images were taken from."""

@@ -50,12 +50,50 @@ class Tap:
         """ndarray of float32: rows of :attr:`row_shape` for the places `at` of every image."""
         return (patches if self.kind == INPUT else responses)(array, self.spec, at)
 
+    @property
+    def rows(self):
+        """int: of the feature map for every image."""
+        return self.spec.repeats
+
+    def places(self, count, positions, seed):
+        """See :func:`accnn.responses.positions.draw`: the same for all taps of a layer."""
+        return draw(self.spec, count, positions, seed)
+
+    def taken_each(self, positions):
+        """int: values that are taken of one image."""
+        return min(positions, available(self.spec)) * prod(self.row_shape)
+
     def said(self, model):
         """How an error names it."""
         return "the %s of the layer %r of %s" % (self.kind, self.spec.name, model.prefix)
 
 
-def sample(model, images, input_shapes, taps, positions, seed, folder, progress=None):
+@dataclass(frozen=True)
+class _Whole:
+    """All of an entry of the graph, for each image."""
+
+    entry: tuple
+    shape: tuple
+    rows = 1
+
+    @property
+    def row_shape(self):
+        return self.shape
+
+    def places(self, count, positions, seed):
+        return np.zeros((count, 1), np.int64)
+
+    def taken_each(self, positions):
+        return prod(self.shape)
+
+    def taken(self, array, at):
+        return array
+
+    def said(self, model):
+        return "a feature map of %s" % model.prefix
+
+
+def sample(model, images, input_shapes, taps, positions, seed, folder, progress=None, kept=()):
     """Read layers at places drawn at random, in one pass over the images.
 
     Parameters
@@ -73,11 +111,13 @@ def sample(model, images, input_shapes, taps, positions, seed, folder, progress=
         Receives the files of the samples.
     progress : callable, optional
         See :class:`accnn.workbench.Workbench`.
+    kept : list of ((int, int, int), tuple of int)
+        Entries of the graph, and their shapes without the batch, of which everything is wanted.
 
     Returns
     -------
     list of Samples
-        One for each of `taps`, image by image.
+        One for each of `taps`, image by image, and one for each of `kept`, with a row for every image.
 
     Raises
     ------
@@ -87,11 +127,12 @@ def sample(model, images, input_shapes, taps, positions, seed, folder, progress=
     """
     if not taps:
         return []
-    entries = [_entry(model, tap) for tap in taps]
+    taps = list(taps) + [_Whole(*one) for one in kept]
+    entries = [tap.entry if isinstance(tap, _Whole) else _entry(model, tap) for tap in taps]
     wanted = list(dict.fromkeys(entries))
     symbol = prune(Graph(model.graph.nodes, tuple(wanted))).to_symbol()
     batch_size = _batch_size(images, taps, entries, positions)
-    places = {spec.name: draw(spec, images.count, positions, seed) for spec in {tap.spec for tap in taps}}
+    places = {tap: tap.places(images.count, positions, seed) for tap in taps}
     readers = [[number for number, entry in enumerate(entries) if entry == one] for one in wanted]
     found = [_spooled(folder, tap) for tap in taps]
     # Unfused, so that a sample does not depend on what else is read.
@@ -102,7 +143,7 @@ def sample(model, images, input_shapes, taps, positions, seed, folder, progress=
             for array, numbers in zip(maps, readers):
                 for number in numbers:
                     tap = taps[number]
-                    found[number].append(_checked(model, tap, array, places[tap.spec.name][first:first + size]))
+                    found[number].append(_checked(model, tap, array, places[tap][first:first + size]))
     return found
 
 
@@ -124,9 +165,8 @@ def _entry(model, tap):
 
 def _batch_size(images, taps, entries, positions):
     """The largest batch, up to that of the images, of which the maps and what is taken of them stay in bounds."""
-    maps = {entry: tap.spec.repeats * prod(tap.shape) for tap, entry in zip(taps, entries)}
-    taken = (min(positions, available(tap.spec)) * prod(tap.row_shape) for tap in taps)
-    bytes_each = 4 * (sum(maps.values()) + sum(taken))
+    maps = {entry: tap.rows * prod(tap.shape) for tap, entry in zip(taps, entries)}
+    bytes_each = 4 * (sum(maps.values()) + sum(tap.taken_each(positions) for tap in taps))
     return max(1, min(images.batch_size, images.count, _BATCH_BYTES // max(bytes_each, 1)))
 
 
@@ -165,7 +205,7 @@ def _read(model, outputs):
 
 def _checked(model, tap, array, at):
     """What a tap takes of its feature map, or the reason why that is not to be used."""
-    expected = (len(at) * tap.spec.repeats,) + tuple(tap.shape)
+    expected = (len(at) * tap.rows,) + tuple(tap.shape)
     if array.shape != expected:
         raise AccnnError("%s has the shape %s for %d images, not %s, so nobody knows which image a row belongs to: "
                          "leave the layer out" % (tap.said(model), array.shape, len(at), expected))

@@ -1,0 +1,333 @@
+"""What splitting costs a network: curves through what was measured, and the file that keeps it."""
+import json
+import os
+
+import numpy as np
+import pytest
+
+from accnn import methods
+from accnn.compat import mx
+from accnn.errors import AccnnError
+from accnn.graph.checkpoint import load_model
+from accnn.graph.fingerprint import fingerprint
+from accnn.graph.rewrite import Replacement, replace_layers
+from accnn.layers import macs
+from accnn.reconstruction import calibrated as measuring
+from accnn.reconstruction.calibrated import Calibrated, Wish
+from accnn.reconstruction.sensitivity import Comparison, Curve, Sensitivity, measured_ranks
+from accnn.responses.images import ArrayImages
+from accnn.workbench import Workbench
+from networks import chain_model, outputs, random_input, random_model, residual_net
+
+SHAPE = (3, 12, 12)
+
+
+def bench_of(model=None, x=None, table=None, wish=None, **options):
+    bench = Workbench(chain_model() if model is None else model, {"data": SHAPE})
+    images = ArrayImages({"data": random_input(20, *SHAPE) if x is None else x}, 8)
+    bench.responses = Calibrated(bench, images, wish or Wish(), table=table and str(table), **options)
+    return bench
+
+
+def candidates_of(bench, method="vh", fc=False):
+    return [bench.candidate(spec.name, methods.get(method if spec.op == "Convolution" else "fc-svd"))
+            for spec in bench.layers if (fc or spec.op == "Convolution") and not spec.refusal]
+
+
+def cost(candidate, rank):
+    return macs(candidate.chain(rank), candidate.spec.in_shape)
+
+
+@pytest.fixture
+def forwards(monkeypatch):
+    """list: one entry for every network that is compared."""
+    seen = []
+    real = Comparison.of
+
+    def of(self, model):
+        seen.append(model)
+        return real(self, model)
+
+    monkeypatch.setattr(Comparison, "of", of)
+    return seen
+
+
+# ---- ranks and curves
+
+ALL = [("vh", "conv2"), ("channel", "conv2"), ("3d", "conv3"), ("vh", "conv1"), ("fc-svd", "fc1")]
+
+
+@pytest.mark.parametrize("method, layer", ALL)
+def test_measured_ranks_are_spread_over_all_that_save(method, layer):
+    candidate = Workbench(chain_model(), {"data": SHAPE}).candidate(layer, methods.get(method))
+    ranks = measured_ranks(candidate)
+    whole = macs((candidate.spec.part,), candidate.spec.in_shape)
+    costs = [cost(candidate, rank) for rank in ranks]
+    assert 1 <= len(ranks) <= 10 and len(set(ranks)) == len(ranks) and costs == sorted(set(costs))
+    assert max(costs) == max(c for c in (cost(candidate, rank) for rank in candidate.ranks()) if c < whole)
+
+
+@pytest.mark.parametrize("method, layer", ALL)
+def test_curves_go_through_what_was_measured_and_never_rise(method, layer):
+    candidate = Workbench(chain_model(), {"data": SHAPE}).candidate(layer, methods.get(method))
+    ranks = measured_ranks(candidate)
+    values = np.geomspace(3, 1e-5, len(ranks))
+    curve = Curve(candidate, list(zip(ranks, values))[::-1])
+    np.testing.assert_allclose([curve.at(rank) for rank in ranks], values, rtol=1e-9)
+    noisy = Curve(candidate, list(zip(ranks, values * np.random.RandomState(0).uniform(0.1, 10, len(ranks)))))
+    everywhere = sorted(candidate.ranks(), key=lambda rank: cost(candidate, rank))
+    for one in (curve, noisy):
+        found = [one.at(rank) for rank in everywhere]
+        assert (np.diff(found) <= 1e-12).all() and np.isfinite(found).all() and min(found) > 0
+
+
+def test_between_two_points_the_curve_is_straight_in_logarithms():
+    candidate = Workbench(chain_model(), {"data": SHAPE}).candidate("conv2", methods.get("vh"))
+    curve = Curve(candidate, [(4, 0.1), (16, 0.001)])
+    assert curve.at(8) == pytest.approx(0.01) and curve.at(2) == pytest.approx(1) and curve.at(20) == pytest.approx(
+        0.001)
+    assert [Curve(candidate, [(4, 0.1)]).at(rank) for rank in (1, 4, 9)] == pytest.approx([0.1] * 3)
+
+
+def test_a_layer_that_no_rank_makes_cheaper_is_not_measured():
+    net = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(1, 1), num_filter=1, name="c")
+    bench = bench_of(random_model(net, data=SHAPE))
+    candidate = bench.candidate("c", methods.get("channel"))
+    assert measured_ranks(candidate) == [] and bench.responses.curves([candidate]) == {}
+
+
+# ---- measuring
+
+@pytest.mark.parametrize("solver", [None, "linear", "nonlinear"])
+def test_divergences_are_those_of_the_network_with_one_layer_split(tmp_path, solver):
+    """Counted anew through the executor of the tests."""
+    x = random_input(20, *SHAPE)
+    bench = bench_of(x=x, table=tmp_path / "table.json", wish=Wish(solver))
+    candidate = bench.candidate("conv2", methods.get("vh"))
+    bench.responses.curves([candidate])
+    (points,) = json.loads((tmp_path / "table.json").read_text())["divergences"]["conv2"].values()
+    true = outputs(bench.model, data=x)[0].astype(np.float64)
+    for rank, value in points:
+        if solver:  # asymmetric or not is the same: nothing before it is split
+            row = bench.responses.replacements([(candidate, rank)])
+        else:
+            bias = bench.bias(candidate.spec)
+            row = [Replacement(candidate.spec, candidate.chain(rank), candidate.arrays(rank, bias))]
+        made = outputs(replace_layers(bench.model, row), data=x)[0]
+        assert value == pytest.approx(np.sum(true * np.log(true / made)) / len(x), rel=1e-2, abs=1e-7)
+    assert points[0][1] > points[-1][1]
+
+
+@pytest.mark.parametrize("method", ["vh", "channel", "3d"])
+@pytest.mark.parametrize("net", ["chain", "residual"])
+def test_every_method_and_a_network_of_logits(net, method):
+    bench = bench_of(chain_model() if net == "chain" else random_model(residual_net(), data=SHAPE))
+    plan = bench.select_ranks(2.0, rank_selection="sensitivity", method=method, fc=True)
+    assert plan.made_by["reached"] >= 2 and plan.made_by["objective"] <= 0
+    assert {row.method for row in plan.chosen()} <= {method, "fc-svd"}
+    bench.accelerate(plan)
+
+
+def test_several_heads(shared, forwards):
+    model = load_model(os.path.join(shared, "models", "mtcnn_det2"))
+    bench = Workbench(model, {"data": (3, 24, 24)})
+    bench.responses = Calibrated(bench, ArrayImages({"data": random_input(12, 3, 24, 24)}, 8), Wish())
+    plan = bench.select_ranks(1.5, rank_selection="sensitivity")
+    assert plan.made_by["reached"] >= 1.5 and forwards
+
+
+def test_several_inputs():
+    net = mx.sym.Convolution(mx.sym.Variable("data") + mx.sym.Variable("b"), kernel=(3, 3), num_filter=8, name="c")
+    net = mx.sym.FullyConnected(mx.sym.Activation(net, act_type="relu"), num_hidden=4, name="f")
+    model = random_model(net, data=SHAPE, b=SHAPE)
+    bench = Workbench(model, {"data": SHAPE, "b": SHAPE})
+    arrays = {"b": random_input(9, *SHAPE), "data": random_input(9, *SHAPE, seed=2)}
+    bench.responses = Calibrated(bench, ArrayImages(arrays, 4), Wish())
+    assert bench.select_ranks(1.2, rank_selection="sensitivity").chosen()
+    bench.responses = Calibrated(bench, ArrayImages({"data": arrays["data"]}, 4), Wish())
+    with pytest.raises(AccnnError, match="also reads the inputs b"):
+        bench.select_ranks(1.2, rank_selection="sensitivity")
+
+
+def test_a_dead_network_has_no_divergence():
+    model = chain_model()
+    model.arg_params["fc1_weight"][:] = 0
+    plan = bench_of(model).select_ranks(2.0, rank_selection="sensitivity")
+    assert plan.made_by["reached"] >= 2
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_outputs_that_are_no_numbers(tmp_path, value):
+    model = chain_model()
+    model.arg_params["fc2_bias"][0] = value
+    with pytest.raises(AccnnError, match="NaN or infinite"):
+        bench_of(model, table=tmp_path / "table.json").select_ranks(2.0, rank_selection="sensitivity")
+    assert os.listdir(tmp_path) == []
+
+
+def test_half_precision_that_no_cpu_computes():
+    """One sentence, or the ranks."""
+    bench = bench_of(random_model(residual_net(), dtype="float16", data=SHAPE))
+    try:
+        bench.select_ranks(2.0, rank_selection="sensitivity")
+    except AccnnError as error:
+        assert "cannot be computed here" in str(error)
+
+
+def test_progress_is_closed_also_when_interrupted(monkeypatch):
+    seen = []
+
+    class Told:
+        def __init__(self, title, total):
+            self.title = title
+            seen.append(("open", title))
+
+        def __call__(self, done, what=""):
+            if self.title.startswith("measuring") and done == 3:
+                raise KeyboardInterrupt
+
+        def close(self):
+            seen.append(("close", self.title))
+
+    bench = bench_of()
+    bench.responses = Calibrated(bench, ArrayImages({"data": random_input(20, *SHAPE)}, 8), Wish(), Told)
+    with pytest.raises(KeyboardInterrupt):
+        bench.select_ranks(2.0, rank_selection="sensitivity")
+    assert len([one for one in seen if one[0] == "open"]) == len([one for one in seen if one[0] == "close"]) > 2
+
+
+# ---- the table
+
+def test_a_table_is_used_for_all_other_wishes(tmp_path, forwards, monkeypatch):
+    table = tmp_path / "table.json"
+    first = bench_of(table=table).select_ranks(2.0, rank_selection="sensitivity", fc=True)
+    assert forwards
+    monkeypatch.setattr(measuring, "Comparison", None)  # nothing can be measured any more
+    again = bench_of(table=table).select_ranks(2.0, rank_selection="sensitivity", fc=True)
+    assert again.rows == first.rows and again.made_by == first.made_by
+    before = table.read_bytes(), os.stat(table).st_mtime_ns
+    for how in ({"ratio": 3.0}, {"ratio": 2.0, "align": 2}, {"ratio": 2.0, "cost": "original"},
+                {"ratio": 1.3, "exclude": ["conv2"]}, {"ratio": 1.5, "fixed": {"conv1": 2}}):
+        plan = bench_of(table=table).select_ranks(rank_selection="sensitivity", **how)
+        assert plan.made_by["reached"] >= how["ratio"]
+    assert (table.read_bytes(), os.stat(table).st_mtime_ns) == before
+    symmetric = bench_of(table=table, wish=Wish(symmetric=True))  # alone, a layer reads what it always did
+    assert symmetric.select_ranks(2.0, rank_selection="sensitivity", fc=True).rows == first.rows
+
+
+@pytest.mark.parametrize("method", ["channel", "3d"])
+def test_a_method_that_comes_later_is_added(tmp_path, forwards, method):
+    table = tmp_path / "table.json"
+    bench_of(table=table).responses.curves(candidates_of(bench_of())[:1])
+    bench = bench_of(table=table)
+    before = json.loads(table.read_text())
+    del forwards[:]
+    assert bench.select_ranks(2.0, rank_selection="sensitivity", method=method)
+    expected = sum(len(measured_ranks(one)) for one in candidates_of(bench, method))
+    assert len(forwards) == expected
+    after = json.loads(table.read_text())
+    assert after["divergences"]["conv1"]["vh"] == before["divergences"]["conv1"]["vh"]
+    assert set(after["divergences"]["conv1"]) == {"vh", method} and after["made_for"] == before["made_for"]
+    bench_of(table=table).select_ranks(2.0, rank_selection="sensitivity", method=method)
+    assert len(forwards) == expected
+
+
+@pytest.mark.parametrize("other, said", [
+    (dict(model=chain_model(seed=1)), "network"), (dict(x=random_input(20, *SHAPE, seed=9)), "images"),
+    (dict(x=random_input(19, *SHAPE)), "images"), (dict(wish=Wish("nonlinear")), "solver"),
+    (dict(wish=Wish(None)), "solver"), (dict(wish=Wish(positions=5)), "positions"),
+    (dict(wish=Wish(metric="responses")), "metric"), (dict(wish=Wish(seed=3)), "seed")])
+def test_another_network_or_other_images_are_measured_anew(tmp_path, forwards, capsys, other, said):
+    table = tmp_path / "table.json"
+    bench_of(table=table).responses.curves(candidates_of(bench_of())[:1])
+    old = table.read_text()
+    del forwards[:]
+    bench = bench_of(table=table, **other)
+    bench.responses.curves(candidates_of(bench)[:1])
+    assert forwards and table.read_text() != old
+    assert "table.json was made for other wishes than today's (%s): measuring anew" % said in capsys.readouterr().err
+
+
+def test_measured_twice_is_the_same_to_the_byte(tmp_path):
+    for name in "ab":
+        bench_of(table=tmp_path / name).responses.curves(candidates_of(bench_of(), fc=True))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_without_a_path_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bench_of().select_ranks(2.0, rank_selection="sensitivity")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_table_that_is_only_read(tmp_path, forwards):
+    table = tmp_path / "table.json"
+    bench_of(table=table, read_only=True).responses.curves(candidates_of(bench_of()))
+    assert os.listdir(tmp_path) == [] and forwards
+    bench_of(table=table).responses.curves(candidates_of(bench_of()))
+    del forwards[:]
+    bench_of(table=table, read_only=True).responses.curves(candidates_of(bench_of()))
+    assert not forwards
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, AccnnError("no more")])
+def test_what_was_measured_before_the_end_is_kept(tmp_path, monkeypatch, forwards, end):
+    table, real = tmp_path / "table.json", Comparison.of_replaced
+
+    def of_replaced(self, replacement):
+        if replacement.spec.name == "conv3":
+            raise end
+        return real(self, replacement)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Comparison, "of_replaced", of_replaced)
+        with pytest.raises(type(end) if isinstance(end, AccnnError) else end):
+            bench_of(table=table).responses.curves(candidates_of(bench_of()))
+    assert list(json.loads(table.read_text())["divergences"]) == ["conv1", "conv2"]
+    del forwards[:]
+    bench = bench_of(table=table)
+    bench.responses.curves(candidates_of(bench))
+    assert len(forwards) == len(measured_ranks(bench.candidate("conv3", methods.get("vh"))))
+
+
+def test_what_ends_at_once_leaves_another_table_alone(tmp_path, monkeypatch):
+    table = tmp_path / "table.json"
+    bench_of(table=table).responses.curves(candidates_of(bench_of()))
+    before = table.read_bytes()
+    monkeypatch.setattr(Comparison, "of_replaced", lambda self, replacement: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        bench_of(chain_model(seed=1), table=table).responses.curves(candidates_of(bench_of(chain_model(seed=1))))
+    assert table.read_bytes() == before
+
+
+def damaged(document):
+    good = {"made_for": {"a": 1}, "divergences": document}
+    return json.dumps(good)
+
+
+@pytest.mark.parametrize("text", [
+    "", "{", "[]", "7", "null", "{}", '{"made_for": 3, "divergences": {}}', "\x00\x01", "[" * 100000,
+    '{"made_for": {"a": 1}}', damaged(None), damaged([]), damaged({"c": 3}), damaged({"c": {"vh": 3}}),
+    damaged({"c": {"vh": []}}), damaged({"c": {"vh": [[1]]}}), damaged({"c": {"vh": [[1, "x"]]}}),
+    damaged({"c": {"vh": [["1", 2]]}}), damaged({"c": {"vh": [[1, float("nan")]]}}), damaged({"c": {"vh": [[1, -1]]}}),
+    damaged({"c": {"vh": [[[1, None], 1]]}}), damaged({"c": {"vh": [[True, 1]]}})])
+def test_a_damaged_table_is_told(tmp_path, text):
+    (tmp_path / "table.json").write_text(text)
+    with pytest.raises(AccnnError, match="table.json is no table of sensitivities: remove it"):
+        Sensitivity(str(tmp_path / "table.json"), {"a": 1})
+
+
+def test_a_table_that_cannot_be_read(tmp_path):
+    with pytest.raises(AccnnError, match="cannot be read"):
+        Sensitivity(str(tmp_path), {"a": 1})
+
+
+def test_fingerprints():
+    model, x = chain_model(), random_input(4, *SHAPE)
+    assert fingerprint(model) == fingerprint(chain_model())
+    other = chain_model()
+    other.arg_params["conv2_bias"][0] += 1
+    assert fingerprint(other) != fingerprint(model)
+    marks = {ArrayImages(arrays, 2).fingerprint() for arrays in (
+        {"data": x}, {"b": x}, {"data": x[:3]}, {"data": x + 1}, {"data": x.reshape(4, 12, 3, 12)}, {"data": x[::-1]})}
+    assert len(marks) == 6 and ArrayImages({"data": x.copy()}, 4).fingerprint() in marks
