@@ -167,12 +167,12 @@ def test_layers_without_a_bias_get_one_and_the_report_counts_it():
     assert told["parameters"]["after"] == stored and "unit0a_h_bias" in faster.arg_params
     layers = {layer["layer"]: layer for layer in told["layers"]}
     assert layers["unit0a"]["reconstruction"]["solver"] == "linear" and layers["fc"]["method"] == "fc-svd"
-    assert told["calibration"] == {"file": None, "images": 64, "positions": 20, "symmetric": False,
+    assert told["calibration"] == {"file": None, "images": 64, "positions": 20, "symmetric": False, "metric": "network",
                                    "solver": "linear", "seed": 0}
     lines = report.table(told)
     assert " -> " in next(line for line in lines if line.startswith("unit0a")) and "error" in lines[0]
-    assert any(line.startswith("reconstructed ") and "linear, asymmetric, from 64 images x 20 places" in line
-               for line in lines)
+    said = "linear, asymmetric, errors in the metric of the network, from 64 images x 20 places"
+    assert any(line.startswith("reconstructed ") and said in line for line in lines)
 
 
 def test_data_free_factors_are_said_to_stay():

@@ -44,7 +44,7 @@ def summary(bench, plan):
 def _calibration(responses):
     images, wish = responses.images, responses.wish
     return {"file": images.source, "images": images.count, "positions": wish.positions, "symmetric": wish.symmetric,
-            "solver": wish.solver, "seed": wish.seed}
+            "metric": wish.metric, "solver": wish.solver, "seed": wish.seed}
 
 
 def _layer(bench, spec, row):
@@ -170,9 +170,9 @@ def _reconstructed(report):
     how = report["calibration"]
     if not found:
         return []
-    return ["reconstructed %d layers, %s, %s, from %d images x %d places%s" % (
+    return ["reconstructed %d layers, %s, %s, errors in the metric of the %s, from %d images x %d places%s" % (
         sum(one["solver"] != DATA_FREE for one in found), how["solver"],
-        "symmetric" if how["symmetric"] else "asymmetric", how["images"], how["positions"],
+        "symmetric" if how["symmetric"] else "asymmetric", how["metric"], how["images"], how["positions"],
         " of " + how["file"] if how["file"] else "")]
 
 

@@ -70,7 +70,8 @@ class Problem:
         Ranks are such that chains are multiples of this wide.
     responses : object, optional
         What real images say: ``energies(spec)`` is an ndarray of float64, the eigenvalues of the covariance of the
-        layer's responses, largest first, one for every output. None where no images were given.
+        layer's responses, largest first, one for every output; ``curves(candidates)`` tells by (layer, method) what
+        a chain costs the network, as ``curve.at(rank)``. None where no images were given.
     """
 
     candidates: List[Candidate]

@@ -20,9 +20,10 @@ class Outcome:
     Attributes
     ----------
     before, after : float
-        Mean squared error of the responses on samples held aside, as a share of their variance (the mean over the
-        groups of a grouped convolution): with the factors that need no images, and with those that are used. For the
-        solver 'nonlinear' behind the activation, where there is one, else before it.
+        Mean squared error of the responses on samples held aside, as a share of their variance, both in the metric
+        that was fitted in (the mean over the groups of a grouped convolution): with the factors that need no images,
+        and with those that are used. For the solver 'nonlinear' plain squares behind the activation, where there is
+        one, else before it.
     solver : {'linear', 'nonlinear', 'data-free'}
         What made those that are used.
     samples, unknowns : int
