@@ -78,8 +78,8 @@ def test_images_bring_the_network_closer(prefix, rec, tmp_path, told):
     true, a, b = (outputs(load_model(path), data=x)[0] for path in (prefix, str(tmp_path / "a"), str(tmp_path / "b")))
     assert relative_error(a, true) < relative_error(b, true)
     assert "holds 40 images: all are used, --calib-images asked for 3000" in with_images["stderr"]
-    assert with_images["calibration"] == {"file": rec, "images": 40, "positions": 10, "symmetric": False, "metric": "network",
-                                          "solver": "linear", "seed": 0}
+    assert with_images["calibration"] == {"file": rec, "images": 40, "positions": 10, "symmetric": False,
+                                          "metric": "network", "solver": "linear", "seed": 0}
     split = [layer for layer in with_images["layers"] if layer["method"]]
     assert split and all(layer["reconstruction"]["after"] <= layer["reconstruction"]["before"] for layer in split)
 
@@ -89,7 +89,7 @@ def test_the_table_tells_the_errors(prefix, rec, tmp_path, capsys):
     assert accnn.main(command + ["--reconstruct", "nonlinear", "--symmetric", "--calib-images", "30"]) == 0
     printed = capsys.readouterr().out
     assert "  error" in printed.splitlines()[0] and "% -> " in printed
-    assert "nonlinear, symmetric, from 30 images x 10 places of " + rec in printed
+    assert "nonlinear, symmetric, errors in the metric of the network, from 30 images x 10 places of " + rec in printed
 
 
 @pytest.mark.parametrize("options", [[], ["--reconstruct", "nonlinear"], ["--calib-images", "20", "--seed", "5"],
