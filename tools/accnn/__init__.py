@@ -17,6 +17,8 @@ _HOMES = {
     "Request": "accnn.planning",
     "Plan": "accnn.plan", "load_plan": "accnn.plan",
     "Workbench": "accnn.workbench",
+    "ArrayImages": "accnn.responses.images", "Calibrated": "accnn.reconstruction.calibrated",
+    "Wish": "accnn.reconstruction.calibrated",
 }
 
 __all__ = sorted(_HOMES) + ["accelerate", "select_ranks"]
