@@ -13,6 +13,7 @@ from accnn.graph.fingerprint import fingerprint
 from accnn.graph.rewrite import Replacement, replace_layers
 from accnn.layers import macs
 from accnn.reconstruction import calibrated as measuring
+from accnn.reconstruction import sensitivity
 from accnn.reconstruction.calibrated import Calibrated, Wish
 from accnn.reconstruction.sensitivity import Comparison, Curve, Sensitivity, measured_ranks
 from accnn.responses.images import ArrayImages
@@ -42,13 +43,13 @@ def cost(candidate, rank):
 def forwards(monkeypatch):
     """list: one entry for every network that is compared."""
     seen = []
-    real = Comparison.of
+    real = Comparison.of_replaced
 
-    def of(self, model):
-        seen.append(model)
-        return real(self, model)
+    def of_replaced(self, replacement):
+        seen.append(replacement)
+        return real(self, replacement)
 
-    monkeypatch.setattr(Comparison, "of", of)
+    monkeypatch.setattr(Comparison, "of_replaced", of_replaced)
     return seen
 
 
@@ -331,3 +332,16 @@ def test_fingerprints():
     marks = {ArrayImages(arrays, 2).fingerprint() for arrays in (
         {"data": x}, {"b": x}, {"data": x[:3]}, {"data": x + 1}, {"data": x.reshape(4, 12, 3, 12)}, {"data": x[::-1]})}
     assert len(marks) == 6 and ArrayImages({"data": x.copy()}, 4).fingerprint() in marks
+
+
+@pytest.mark.parametrize("name", ["conv1", "conv2", "conv3"])
+def test_what_is_before_a_layer_is_computed_once(name, monkeypatch):
+    model, images = chain_model(), ArrayImages({"data": random_input(9, *SHAPE)}, 4)
+    bench = Workbench(model, {"data": SHAPE})
+    candidate = bench.candidate(name, methods.get("vh"))
+    replacement = Replacement(candidate.spec, candidate.chain(2), candidate.arrays(2, bench.bias(candidate.spec)))
+    compare = Comparison(model, images, bench.input_shapes)
+    assert compare.of_replaced(replacement) == pytest.approx(compare.of(replace_layers(model, [replacement])), rel=1e-4)
+    monkeypatch.setattr(sensitivity, "_MOST_HELD", 0)
+    small = Comparison(model, images, bench.input_shapes)
+    assert small.of_replaced(replacement) == pytest.approx(compare.of_replaced(replacement), rel=1e-4)

@@ -1,16 +1,12 @@
 """Runs images through a network that is being rebuilt, a stage at a time, so that no stage is run twice."""
-from dataclasses import replace
 from math import prod
 
-import numpy as np
-
 from accnn.compat import mx
-from accnn.graph.ir import Graph, Node, moved, prune
+from accnn.graph.cut import START, between, depending_on, leading_to, rest
 from accnn.graph.rewrite import replace_layers
 from accnn.graph.shapes import infer_shapes
 from accnn.responses.reader import INPUT, Tap
 
-_START = "accnn_start_%d"
 _DISK = 2e9  # bytes that what lies between two stages may take; else the stage before is run again
 
 
@@ -51,25 +47,22 @@ class Relay:
         here = {node.name for node in self._model.graph.nodes}
         now = replace_layers(self._model, [item for name, item in done.items() if name in here])
         taps = [Tap(spec, INPUT) for spec in specs]
-        open_nodes, ahead = _open_nodes(now.graph, waiting)
-        between = self._between(now, open_nodes)
-        found = self._sample(now, self._images, self._shapes, taps, list(between.items()))
-        if between:
+        open_nodes, heads = _open_nodes(now.graph, waiting)
+        kept = self._kept(now, open_nodes)
+        found = self._sample(now, self._images, self._shapes, taps, list(kept.items()))
+        if kept:
             before = self._images
             self._images = StoredMaps(found[len(taps):], self._images)
-            self._shapes = {_START % place: shape for place, shape in enumerate(between.values())}
-            self._model = _rest(now, open_nodes, ahead, list(between))
+            self._shapes = {START % place: shape for place, shape in enumerate(kept.values())}
+            self._model = rest(now, open_nodes, list(kept), [(head, 0, 0) for head in heads])
             if isinstance(before, StoredMaps):
                 before.remove()
         return found[:len(taps)]
 
-    def _between(self, now, open_nodes):
+    def _kept(self, now, open_nodes):
         """dict of entry to shape: what open nodes read of finished ones; empty where that is too much to keep."""
-        shapes, found = infer_shapes(now, self._shapes), {}
-        for position in open_nodes:
-            for entry in now.graph.nodes[position].inputs:
-                if entry[0] not in open_nodes and now.graph.nodes[entry[0]].name not in _parameters(now):
-                    found[tuple(entry)] = shapes.get(tuple(entry[:2]), (0,))
+        shapes = infer_shapes(now, self._shapes)
+        found = {entry: shapes.get(entry[:2], (0,)) for entry in between(now.graph, open_nodes, self._shapes)}
         # Several rows of one image: nobody could cut them into batches again.
         if any(shape[0] != 1 for shape in found.values()):
             return {}
@@ -89,7 +82,7 @@ class StoredMaps:
 
     def __init__(self, maps, images):
         self._maps = maps
-        self.input_names = tuple(_START % place for place in range(len(maps)))
+        self.input_names = tuple(START % place for place in range(len(maps)))
         self.count, self.batch_size = images.count, images.batch_size
 
     def batches(self, batch_size=None):
@@ -105,37 +98,7 @@ class StoredMaps:
             maps.remove()
 
 
-def _parameters(model):
-    return model.arg_params.keys() | model.aux_params.keys()
-
-
 def _open_nodes(graph, waiting):
-    """(open, heads): positions of what depends on waiting layers and leads to one, and of these layers."""
-    depends, leads = [], [False] * len(graph.nodes)
+    """(open, heads): what depends on waiting layers and leads to one, and where these are."""
     heads = [position for position, node in enumerate(graph.nodes) if not node.is_variable and node.name in waiting]
-    for position, node in enumerate(graph.nodes):
-        depends.append(position in heads or any(depends[before] for before, _, _ in node.inputs))
-    for position in reversed(range(len(graph.nodes))):
-        if leads[position] or position in heads:
-            leads[position] = True
-            for before, _, _ in graph.nodes[position].inputs:
-                leads[before] = True
-    return {position for position in np.flatnonzero(np.array(depends) & np.array(leads)).tolist()}, heads
-
-
-def _rest(model, open_nodes, heads, between):
-    """The model of the open nodes alone, reading variables for what lies between."""
-    nodes = [Node("null", _START % place, {}) for place in range(len(between))]
-    where_now = {entry: (place, 0, 0) for place, entry in enumerate(between)}
-    position_now = {}
-
-    def where(entry):
-        entry = tuple(entry)
-        return where_now[entry] if entry in where_now else (position_now[entry[0]],) + entry[1:]
-
-    for position, node in enumerate(model.graph.nodes):
-        if position in open_nodes or node.name in _parameters(model):
-            position_now[position] = len(nodes)
-            nodes.append(moved(node, where))
-    graph = prune(Graph(tuple(nodes), tuple((position_now[head], 0, 0) for head in heads)))
-    return replace(model, graph=Graph.from_symbol(graph.to_symbol()))
+    return depending_on(graph, heads) & leading_to(graph, heads), heads

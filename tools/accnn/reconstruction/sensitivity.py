@@ -8,8 +8,10 @@ from accnn.cli import say
 from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.files import written_whole
-from accnn.graph.ir import reason
+from accnn.graph.cut import START, between, depending_on, rest
+from accnn.graph.ir import Graph, prune, reason
 from accnn.graph.rewrite import replace_layers
+from accnn.graph.shapes import infer_shapes
 from accnn.layers import macs
 from accnn.predictor import Predictor
 from accnn.reconstruction.divergence import Divergence
@@ -18,6 +20,7 @@ _POINTS = 10        # ranks of a layer that are measured
 _CHEAPEST = 0.04    # of the layer's MACs: the first of them
 _MOST_IMAGES = 1000
 _MOST_BYTES = 300e6  # of the images that outputs are compared on
+_MOST_HELD = 1e9    # bytes that what a layer reads, for all these images, may take
 _LEAST = 1e-7       # nats: below this a divergence is rounding
 
 
@@ -115,27 +118,40 @@ class Comparison:
     """
 
     def __init__(self, model, images, input_shapes):
-        self._shapes = input_shapes
         each = 4 * sum(int(np.prod(shape)) for shape in input_shapes.values())
-        self._batches = list(images.arrays(int(max(1, min(_MOST_IMAGES, _MOST_BYTES // each)))))
-        self._model = model
-        self._divergence = Divergence(model, self._outputs(model))
+        count = int(max(1, min(_MOST_IMAGES, _MOST_BYTES // each)))
+        self._whole = _Stage(model, input_shapes, list(images.arrays(count)))
+        self._divergence = Divergence(model, self._whole.outputs(model))
+        self._layer = self._stage = None
 
     def of(self, model):
         """float: the divergence of a network made from the original."""
-        value = self._divergence.of(self._outputs(model))
-        if not np.isfinite(value):
-            raise AccnnError("the outputs of %s hold NaN or infinite values: check the parameters, --rgb-mean and "
-                             "--rgb-std" % self._model.prefix)
-        return value
+        return self._told(self._whole.outputs(model))
 
     def of_replaced(self, replacement):
-        """float: the divergence when one layer is replaced."""
-        return self.of(replace_layers(self._model, [replacement]))
+        """float: the divergence when one layer is replaced; what is before it was computed once."""
+        if self._layer != replacement.spec.name:
+            self._layer, self._stage = replacement.spec.name, self._whole.behind(replacement.spec.name)
+        return self._told(self._stage.outputs(replace_layers(self._stage.model, [replacement])))
 
-    def _outputs(self, model):
+    def _told(self, outputs):
+        value = self._divergence.of(outputs)
+        if not np.isfinite(value):
+            raise AccnnError("the outputs of %s hold NaN or infinite values: check the parameters, --rgb-mean and "
+                             "--rgb-std" % self._whole.model.prefix)
+        return value
+
+
+class _Stage:
+    """A network, or what is left of one behind a layer, and all that it reads."""
+
+    def __init__(self, model, shapes, batches):
+        self.model, self._shapes, self._batches = model, shapes, batches
+
+    def outputs(self, model, symbol=None):
+        """list of ndarray: of a network with the same inputs, for all images."""
         size = len(next(iter(self._batches[0].values())))
-        predictor = Predictor(model, self._shapes, size)
+        predictor = Predictor(model, self._shapes, size, symbol=symbol)
         lacking = set(predictor.inputs) - set(self._batches[0])
         if lacking:
             raise AccnnError("%s also reads the inputs %s: give examples of these too"
@@ -146,6 +162,24 @@ class Comparison:
             return [np.concatenate([array.asnumpy() for array in arrays]) for arrays in zip(*found)]
         except mx.base.MXNetError as error:
             raise AccnnError("%s cannot be computed here: %s" % (model.prefix, reason(error))) from error
+
+    def behind(self, name):
+        """Return the stage that begins with a layer; this one where the cut would hold too much, or cut off a head."""
+        graph = self.model.graph
+        inside = depending_on(graph, [place for place, node in enumerate(graph.nodes)
+                                      if node.name == name and not node.is_variable])
+        entries = between(graph, inside, self._shapes)
+        shapes = [infer_shapes(self.model, self._shapes).get(entry[:2], (0,)) for entry in entries]
+        images = sum(len(next(iter(batch.values()))) for batch in self._batches)
+        if (any(shape[0] != 1 for shape in shapes) or any(head[0] not in inside for head in graph.heads) or
+                4 * images * sum(int(np.prod(shape)) for shape in shapes) > _MOST_HELD):
+            return self
+        maps = self.outputs(self.model, prune(Graph(graph.nodes, tuple(entries))).to_symbol())
+        sizes = np.cumsum([len(next(iter(batch.values()))) for batch in self._batches])[:-1]
+        batches = [{START % place: mx.nd.array(array) for place, array in enumerate(arrays)}
+                   for arrays in zip(*(np.split(array, sizes) for array in maps))]
+        return _Stage(rest(self.model, inside, entries, graph.heads),
+                      {START % place: shape[1:] for place, shape in enumerate(shapes)}, batches)
 
 
 def _macs(candidate, rank):
