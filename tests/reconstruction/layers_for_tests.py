@@ -36,7 +36,7 @@ class Layer:
         at = np.tile(np.arange(int(np.prod(self.answers.shape[2:]))), (self.images, 1))
         inputs = written(folder / "inputs", patches(self.read, self.spec, at))
         answered = written(folder / "responses", responses(self.answers, self.spec, at))
-        groups = getattr(self.spec.part, "groups", 1)
+        groups = self.spec.part.groups
         return [Evidence(inputs, answered, self.images, group, groups) for group in range(groups)]
 
     def error(self, chain, arrays, scale=1.0, after=lambda y: y, held=slice(7, None, 8)):

@@ -5,7 +5,7 @@ from inside import answers, around, patch
 
 from accnn.compat import mx
 from accnn.graph.specs import layer_specs
-from accnn.responses.patches import patch_shape, patches, responses
+from accnn.responses.patches import patches, responses
 from accnn.responses.positions import available, draw
 from networks import random_input, random_model
 
@@ -29,7 +29,7 @@ def test_convolutions(monkeypatch, name, positions):
     at = draw(spec, 3, positions, 0)
     found = patches(x, spec, at)
     assert found.dtype == np.float32 and found.flags.c_contiguous
-    assert found.shape == (at.size,) + patch_shape(spec.part)
+    assert found.shape == (at.size,) + spec.part.patch_shape
     np.testing.assert_array_equal(found, [patch(x[i], spec.part, place) for i in range(3) for place in at[i]])
     _, out = around(model, monkeypatch, ["c"], data=x)["c"]
     taken = responses(out, spec, at)

@@ -11,15 +11,15 @@ _BATCH_SIZE = 64
 
 def add_calibration_options(parser):
     """Options that say which images calibrate, and what they are used for."""
-    from accnn.data.options import add_preprocessing_options
+    from accnn.data.options import add_preprocessing_options, positive
     from accnn.reconstruction import METRICS, NETWORK, SOLVERS
 
     group = parser.add_argument_group("calibration", "with real images, which need no right labels")
     group.add_argument("--data-calib", metavar="REC", help="RecordIO file of images such as the network is meant for")
     group.add_argument("--data-calib-idx", metavar="IDX", help="its index (default: the .idx beside it)")
-    group.add_argument("--calib-images", type=_positive, default=3000, metavar="N",
+    group.add_argument("--calib-images", type=positive, default=3000, metavar="N",
                        help="how many of them, drawn at random (default: %(default)s)")
-    group.add_argument("--calib-positions", type=_positive, default=10, metavar="N",
+    group.add_argument("--calib-positions", type=positive, default=10, metavar="N",
                        help="places of every image at which a layer's responses are sampled (default: %(default)s)")
     group.add_argument("--reconstruct", choices=("none",) + SOLVERS, default=argparse.SUPPRESS,
                        help="fit the factors to the true responses: linear = least squares; nonlinear = behind the "
@@ -79,13 +79,3 @@ def _table(args, written, read_only):
             check_config("--sensitivity-table", args.model, args.sensitivity_table)  # before anything is measured
         return args.sensitivity_table
     return os.path.join(os.path.dirname(written), os.path.basename(args.model) + "-sensitivity.json")
-
-
-def _positive(text):
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
-_positive.__name__ = "positive number"

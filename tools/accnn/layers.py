@@ -39,6 +39,7 @@ class SubConv:
     bias: bool = True
 
     op = "Convolution"
+    axis = 1  # of the output, with the batch in front: its filters
 
     @property
     def outputs(self):
@@ -49,6 +50,11 @@ class SubConv:
     def weight_shape(self):
         """tuple of int: (out, in/groups, kh, kw)."""
         return (self.out_channels, self.in_channels // self.groups) + tuple(self.kernel)
+
+    @property
+    def patch_shape(self):
+        """tuple of int: (groups, values) of the input that the outputs at one place are computed from."""
+        return self.groups, prod(self.weight_shape[1:])
 
     def out_shape(self, in_shape):
         """Shape (channels, height, width) of the output for an input of `in_shape`."""
@@ -92,6 +98,8 @@ class SubFC:
     flatten: bool = True
 
     op = "FullyConnected"
+    axis = -1  # of the output, with the batch in front: its units
+    groups = 1
 
     @property
     def outputs(self):
@@ -102,6 +110,11 @@ class SubFC:
     def weight_shape(self):
         """tuple of int: (out, in)."""
         return self.out_units, self.in_units
+
+    @property
+    def patch_shape(self):
+        """tuple of int: (groups, values) of the input that the outputs at one place are computed from."""
+        return self.groups, self.in_units
 
     def out_shape(self, in_shape):
         """Shape of the output for an input of `in_shape`, both without the batch."""

@@ -7,7 +7,7 @@ from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.fusion import right_fusion
 from accnn.graph.inputs import input_names
-from accnn.graph.ir import refusal
+from accnn.graph.ir import reason, refusal
 from accnn.graph.shapes import infer_shapes
 
 
@@ -44,6 +44,7 @@ class Predictor:
 
     def __init__(self, model, input_shapes, batch_size, context=None, symbol=None):
         symbol = model.symbol if symbol is None else symbol
+        self._prefix = model.prefix
         _, labels = input_names(model, input_shapes)
         used = set(symbol.list_arguments())
         self.inputs = [name for name in input_shapes if name in used]
@@ -80,6 +81,20 @@ class Predictor:
             self._resize(size)
         self._module.forward(mx.io.DataBatch(list(arrays)), is_train=False)
         return self._module.get_outputs()
+
+    def arranged(self, arrays):
+        """list of arrays: those of a dict by name in the order in which :meth:`forward` takes them.
+
+        Raises
+        ------
+        AccnnError
+            An input that the network reads is not among them.
+        """
+        lacking = set(self.inputs) - set(arrays)
+        if lacking:
+            raise AccnnError("%s also reads the inputs %s: give examples of these too"
+                             % (self._prefix, ", ".join(sorted(lacking))))
+        return [arrays[name] for name in self.inputs]
 
     def can_take(self, size):
         """Whether a batch of `size` can be shared among the devices."""
@@ -127,3 +142,17 @@ def bind_errors_told(what):
         if said is None:
             raise
         raise AccnnError("%s (%s): choose another --batch-size" % (what, said)) from error
+
+
+@contextlib.contextmanager
+def compute_errors_told(what):
+    """Tell in a sentence, of `what`, what MXNet finds out only when it computes, such as half precision on a CPU.
+
+    Raises
+    ------
+    AccnnError
+    """
+    try:
+        yield
+    except mx.base.MXNetError as error:
+        raise AccnnError("%s cannot be computed here: %s" % (what, reason(error))) from error

@@ -13,8 +13,8 @@ def add_preprocessing_options(parser, batch_size):
                         help="pixels are then divided by it (default: 1,1,1)")
     parser.add_argument("--resize", type=_side, default=0, metavar="N",
                         help="scale the shorter side to N pixels before the crop (default: leave it)")
-    parser.add_argument("--batch-size", type=_positive, default=batch_size, metavar="N", help="default: %(default)s")
-    parser.add_argument("--data-nthreads", type=_positive, default=4, metavar="N",
+    parser.add_argument("--batch-size", type=positive, default=batch_size, metavar="N", help="default: %(default)s")
+    parser.add_argument("--data-nthreads", type=positive, default=4, metavar="N",
                         help="decoding threads, of which MXNet takes at most half the cores (default: %(default)s)")
 
 
@@ -71,11 +71,12 @@ def _side(text):
     return number
 
 
-def _positive(text):
+def positive(text):
+    """What argparse makes of a whole number of 1 or more."""
     number = int(text)
     if number < 1:
         raise ValueError
     return number
 
 
-_numbers.__name__, _side.__name__, _positive.__name__ = "numbers", "number of pixels", "positive number"
+_numbers.__name__, _side.__name__, positive.__name__ = "numbers", "number of pixels", "positive number"

@@ -3,7 +3,7 @@ import numpy as np
 
 from accnn.layers import SubConv
 from accnn.methods.base import Decomposition, Method, register
-from accnn.methods.svd import BalancedSVD
+from accnn.methods.svd import BalancedSVD, common_values
 
 
 @register
@@ -58,10 +58,7 @@ class _ChannelDecomposition(Decomposition):
     def __init__(self, weight, part):
         self._part = part
         self._svds = [BalancedSVD(matrix) for matrix in _unfolded(weight, part)]
-        # Every group keeps its d' largest, so the d'-th step of all of them counts as one.
-        spectra = np.array([svd.singular_values for svd in self._svds])
-        largest = spectra.max() or 1.0
-        self.singular_values = largest * np.linalg.norm(spectra / largest, axis=0)
+        self.singular_values = common_values(self._svds)
 
     def factors(self, weight, rank):
         mixing, filters = zip(*(svd.factors(matrix, rank)

@@ -47,6 +47,23 @@ class BalancedSVD:
         return (left, right) if self._wide else (right.T, left.T)
 
 
+def common_values(svds):
+    """Singular values of several groups as one: each keeps its K largest, so the K-th step of all counts as one.
+
+    Parameters
+    ----------
+    svds : list of BalancedSVD
+
+    Returns
+    -------
+    ndarray of shape (r,)
+        The norm over the groups.
+    """
+    spectra = np.array([svd.singular_values for svd in svds])
+    largest = spectra.max() or 1.0
+    return largest * np.linalg.norm(spectra / largest, axis=0)
+
+
 def _blocks(matrix, scale, columns=4096):
     """Yield `matrix` / `scale` in float64, some columns at a time: VGG-16's fc6 would take 0.8 GB in one piece."""
     for start in range(0, matrix.shape[1], columns):

@@ -19,7 +19,6 @@ from accnn.reconstruction.moments import Accumulator
 from accnn.reconstruction.rebuilding import rebuild
 from accnn.reconstruction.relay import Relay
 from accnn.reconstruction.sensitivity import Comparison, Sensitivity, measured_ranks
-from accnn.responses.patches import patch_shape
 from accnn.responses.reader import INPUT, RESPONSE, Tap, sample
 from accnn.threads import one_blas_thread
 
@@ -227,7 +226,7 @@ def _portions(specs, rows):
     """Yield lists of layers whose samples together take up to `_DISK` bytes."""
     some, size = [], 0
     for spec in specs.values():
-        groups, width = patch_shape(spec.part)
+        groups, width = spec.part.patch_shape
         own = 4 * rows * (groups * width + spec.part.outputs)
         if some and size + own > _DISK:
             yield some

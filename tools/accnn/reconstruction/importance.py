@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import softmax
 
+from accnn.cli import Silence
 from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.graph.ir import Graph, Node, moved, refusal
@@ -61,22 +62,21 @@ def importances(model, images, input_shapes, layers, seed=0, progress=None):
     """
     names = [spec.name for spec in layers]
     macs_each = sum(macs((spec.part,), spec.in_shape) for spec in layers)
-    graph, axes = _with_errors(model, names)
+    graph, axes = _with_errors(model, names), {spec.name: spec.part.axis for spec in layers}
     shapes = {spec.name: spec.out_shape for spec in layers}
     each = 4 * sum(int(np.prod(shape)) for shape in shapes.values())
     count = min(_MOST_IMAGES, images.count, max(1, int(_MOST_MACS // max(macs_each, 1))))
     batches = images.arrays(count)
     size = int(max(1, min(images.batch_size, _MOST_BYTES // each)))
     generator = np.random.default_rng([seed, zlib.crc32(b"importance")])
-    tell = progress and progress("weighing responses", count)
+    tell = (progress or Silence)("weighing responses", count)
     done = 0
     try:
         runner = _Runner(model, graph, input_shapes, shapes, size)
         sums = {spec.name: np.zeros((spec.part.outputs,) * 2) for spec in layers}
         for batch in batches:
             for arrays in _split(batch, size):
-                if tell:
-                    tell(done)
+                tell(done, "")
                 outputs = runner.forward(arrays)
                 runner.backward([_direction(form, output, generator)
                                  for form, output in zip(compared_as(model, outputs), outputs)])
@@ -89,8 +89,7 @@ def importances(model, images, input_shapes, layers, seed=0, progress=None):
             raise
         raise AccnnError("%s cannot be differentiated (%s): say --metric responses" % (model.prefix, said)) from error
     finally:
-        if tell:
-            tell.close()
+        tell.close()
     return {name: _scaled(total) for name, total in sums.items()}
 
 
@@ -133,11 +132,11 @@ class _Runner:
 
 
 def _with_errors(model, names):
-    """(graph, axes): the network with an error added to every layer's output; the axis that is its outputs.
+    """Graph: the network with an error added to every layer's output.
 
     Dropout and the statistics of a batch are taken out, and losses are replaced by what they compute.
     """
-    nodes, position, axes = [], {}, {}
+    nodes, position = [], {}
 
     def where(entry):
         return (position[entry[0]],) + tuple(entry[1:])
@@ -146,12 +145,11 @@ def _with_errors(model, names):
         position[old] = len(nodes)
         nodes.append(moved(_differentiable(node), where))
         if node.name in names and not node.is_variable:
-            axes[node.name] = 1 if node.op == "Convolution" else -1
             nodes.append(Node("null", _ERROR + node.name, {}))
             nodes.append(Node("elemwise_add", node.name + "_with_error", {},
                               ((len(nodes) - 2, 0, 0), (len(nodes) - 1, 0, 0))))
             position[old] = len(nodes) - 1
-    return Graph(tuple(nodes), tuple(where(head) for head in model.graph.heads)), axes
+    return Graph(tuple(nodes), tuple(where(head) for head in model.graph.heads))
 
 
 def _differentiable(node):

@@ -63,7 +63,7 @@ def rebuild(candidate, rank, bias, behind, evidence, solver=LINEAR):
         The chain joins groups of the layer, or numbers are too large to be squared.
     """
     part, chain, arrays = candidate.spec.part, candidate.chain(rank), candidate.arrays(rank, bias)
-    if any(getattr(one, "groups", 1) % len(evidence) for one in chain):
+    if any(one.groups % len(evidence) for one in chain):
         raise AccnnError("%s joins the groups of the layer %r, so that no group can be fitted alone: say --exclude %s, "
                          "or --reconstruct none" % (candidate.method.name, candidate.name, candidate.name))
     tasks = _tasks(part, candidate.weight(), bias, chain, arrays, candidate.wide(rank), behind, len(evidence))
@@ -117,7 +117,7 @@ def _tasks(part, weight, bias, chain, arrays, wide, behind, groups):
     """Yield the Task of every group."""
     outputs = part.outputs // groups
     bias = np.zeros(part.outputs) if bias is None else bias
-    inner = [getattr(one, "groups", 1) // groups for one in chain]
+    inner = [one.groups // groups for one in chain]
     for group in range(groups):
         rows = slice(group * outputs, (group + 1) * outputs)
 
@@ -135,7 +135,7 @@ def _arrays(chain, arrays, fits, groups):
     """The fitted parts as arrays; those with groups of their own were not touched."""
     new = []
     for place, (one, (weight, bias)) in enumerate(zip(chain, arrays)):
-        if getattr(one, "groups", 1) == groups:
+        if one.groups == groups:
             weight = np.concatenate([lowered(fit.lifts[place]) for fit in fits]).reshape(one.weight_shape)
         new.append((weight.astype(np.float32), bias))
     return new[:-1] + [(new[-1][0], np.concatenate([fit.bias for fit in fits]).astype(np.float32))]

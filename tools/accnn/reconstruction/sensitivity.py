@@ -9,11 +9,11 @@ from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.files import written_whole
 from accnn.graph.cut import START, between, depending_on, rest
-from accnn.graph.ir import Graph, prune, reason
+from accnn.graph.ir import Graph, prune
 from accnn.graph.rewrite import replace_layers
 from accnn.graph.shapes import infer_shapes
 from accnn.layers import macs
-from accnn.predictor import Predictor
+from accnn.predictor import Predictor, compute_errors_told
 from accnn.reconstruction.divergence import Divergence
 
 _POINTS = 10        # ranks of a layer that are measured
@@ -152,16 +152,10 @@ class _Stage:
         """list of ndarray: of a network with the same inputs, for all images."""
         size = len(next(iter(self._batches[0].values())))
         predictor = Predictor(model, self._shapes, size, symbol=symbol)
-        lacking = set(predictor.inputs) - set(self._batches[0])
-        if lacking:
-            raise AccnnError("%s also reads the inputs %s: give examples of these too"
-                             % (model.prefix, ", ".join(sorted(lacking))))
-        try:
-            found = [[output.copy() for output in predictor.forward(*(batch[name] for name in predictor.inputs))]
+        with compute_errors_told(model.prefix):
+            found = [[output.copy() for output in predictor.forward(*predictor.arranged(batch))]
                      for batch in self._batches]
             return [np.concatenate([array.asnumpy() for array in arrays]) for arrays in zip(*found)]
-        except mx.base.MXNetError as error:
-            raise AccnnError("%s cannot be computed here: %s" % (model.prefix, reason(error))) from error
 
     def behind(self, name):
         """Return the stage that begins with a layer; this one where the cut would hold too much, or cut off a head."""
@@ -169,7 +163,8 @@ class _Stage:
         inside = depending_on(graph, [place for place, node in enumerate(graph.nodes)
                                       if node.name == name and not node.is_variable])
         entries = between(graph, inside, self._shapes)
-        shapes = [infer_shapes(self.model, self._shapes).get(entry[:2], (0,)) for entry in entries]
+        known = infer_shapes(self.model, self._shapes)
+        shapes = [known.get(entry[:2], (0,)) for entry in entries]
         images = sum(len(next(iter(batch.values()))) for batch in self._batches)
         if (any(shape[0] != 1 for shape in shapes) or any(head[0] not in inside for head in graph.heads) or
                 4 * images * sum(int(np.prod(shape)) for shape in shapes) > _MOST_HELD):

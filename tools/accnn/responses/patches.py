@@ -6,13 +6,6 @@ import numpy as np
 from accnn import layers
 
 
-def patch_shape(part):
-    """Shape (groups, values that one output of a group is computed from) of a patch."""
-    if part.op == "Convolution":
-        return part.groups, prod(part.weight_shape[1:])
-    return 1, part.in_units
-
-
 def patches(inputs, spec, at):
     """Cut out what a layer reads at some places: a group's weights times it, plus the bias, are its responses.
 
@@ -39,7 +32,7 @@ def patches(inputs, spec, at):
         found = maps[rows[:, np.newaxis], :, places]
         found[~inside] = 0
         found = found.transpose(0, 2, 1)
-    return np.ascontiguousarray(found, np.float32).reshape((-1,) + patch_shape(part))
+    return np.ascontiguousarray(found, np.float32).reshape((-1,) + part.patch_shape)
 
 
 def responses(outputs, spec, at):

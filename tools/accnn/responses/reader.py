@@ -7,14 +7,14 @@ from math import prod
 
 import numpy as np
 
-from accnn.compat import mx
+from accnn.cli import Silence
 from accnn.errors import AccnnError
 from accnn.fusion import unfused
 from accnn.graph import attrs
-from accnn.graph.ir import Graph, prune, reason
+from accnn.graph.ir import Graph, prune
 from accnn.layers import LayerSpec
-from accnn.predictor import Predictor
-from accnn.responses.patches import patch_shape, patches, responses
+from accnn.predictor import Predictor, compute_errors_told
+from accnn.responses.patches import patches, responses
 from accnn.responses.positions import available, draw
 from accnn.responses.spool import Samples
 
@@ -44,7 +44,7 @@ class Tap:
     @property
     def row_shape(self):
         """tuple of int: what is taken of it at one place."""
-        return patch_shape(self.spec.part) if self.kind == INPUT else (self.spec.part.outputs,)
+        return self.spec.part.patch_shape if self.kind == INPUT else (self.spec.part.outputs,)
 
     def taken(self, array, at):
         """ndarray of float32: rows of :attr:`row_shape` for the places `at` of every image."""
@@ -90,7 +90,7 @@ class _Whole:
         return array
 
     def said(self, model):
-        return "a feature map of %s" % model.prefix
+        return "what %r computes in %s" % (model.graph.nodes[self.entry[0]].name, model.prefix)
 
 
 def sample(model, images, input_shapes, taps, positions, seed, folder, progress=None, kept=()):
@@ -136,7 +136,8 @@ def sample(model, images, input_shapes, taps, positions, seed, folder, progress=
     readers = [[number for number, entry in enumerate(entries) if entry == one] for one in wanted]
     found = [_spooled(folder, tap) for tap in taps]
     # Unfused, so that a sample does not depend on what else is read.
-    with unfused(), _told(progress, "running images through %s" % model.prefix, images.count) as tell:
+    tell = (progress or Silence)("running images through %s" % model.prefix, images.count)
+    with unfused(), contextlib.closing(tell):
         predictor = Predictor(model, input_shapes, batch_size, symbol=symbol)
         for first, size, maps in _passes(model, predictor, images, batch_size):
             tell(first, "")
@@ -179,14 +180,10 @@ def _spooled(folder, tap):
 
 def _passes(model, predictor, images, batch_size):
     """Yield (first image, images, iterator over the outputs as ndarrays); MXNet computes the next ones meanwhile."""
-    lacking = set(predictor.inputs) - set(images.input_names)
-    if lacking:
-        raise AccnnError("%s also reads the inputs %s: give examples of these too"
-                         % (model.prefix, ", ".join(sorted(lacking))))
     waiting = None
     for first, arrays in images.batches(batch_size):
-        taken = [arrays[name] for name in predictor.inputs]
-        with _compute_errors_told(model):
+        taken = predictor.arranged(arrays)
+        with compute_errors_told(model.prefix):
             # Copies, since the next pass writes into the same arrays; nothing here waits for them to be computed.
             started = first, len(taken[0]), [output.copy() for output in predictor.forward(*taken)]
         if waiting:
@@ -198,7 +195,7 @@ def _passes(model, predictor, images, batch_size):
 
 def _read(model, outputs):
     while outputs:
-        with _compute_errors_told(model):
+        with compute_errors_told(model.prefix):
             array = outputs.pop(0).asnumpy()  # the copy is free again as soon as it was read
         yield array
 
@@ -214,22 +211,3 @@ def _checked(model, tap, array, at):
         raise AccnnError("%s holds NaN or infinite values: check the parameters, --rgb-mean and --rgb-std"
                          % tap.said(model))
     return rows
-
-
-@contextlib.contextmanager
-def _told(progress, title, total):
-    """Yield what takes reports of the progress."""
-    if progress is None:
-        yield lambda done, what: None
-        return
-    with contextlib.closing(progress(title, total)) as tell:
-        yield tell
-
-
-@contextlib.contextmanager
-def _compute_errors_told(model):
-    """Tell in a sentence what MXNet finds out only when it computes, such as half precision on a CPU."""
-    try:
-        yield
-    except mx.base.MXNetError as error:
-        raise AccnnError("%s cannot be computed here: %s" % (model.prefix, reason(error))) from error

@@ -1,12 +1,9 @@
 """One pass over the images, and how fast its parts are alone."""
-import contextlib
 import itertools
 import time
 
-from accnn.compat import mx
 from accnn.data.images import read_images
-from accnn.errors import AccnnError
-from accnn.graph.ir import reason
+from accnn.predictor import compute_errors_told
 
 _MOST_SECONDS, _LEAST_SECONDS, _SHARE = 5.0, 0.5, 0.25
 _WARM_UP = 2
@@ -30,7 +27,7 @@ def answers(predictors, batches):
     waiting = None
     for batch in batches:
         # Copies, since the next pass writes into the same arrays; nothing here waits for them to be computed.
-        with _compute_errors_told():
+        with compute_errors_told("the network"):
             started = batch, [_started(predictor, batch) for predictor in predictors]
         if waiting:
             yield _read(*waiting)
@@ -74,17 +71,8 @@ def _started(predictor, batch):
 
 
 def _read(batch, outputs):
-    with _compute_errors_told():
+    with compute_errors_told("the network"):
         return batch, [[output.asnumpy() for output in some] for some in outputs]
-
-
-@contextlib.contextmanager
-def _compute_errors_told():
-    """Tell in a sentence what MXNet finds out only when it computes, such as half precision on a CPU."""
-    try:
-        yield
-    except mx.base.MXNetError as error:
-        raise AccnnError("the network cannot be computed here: %s" % reason(error)) from error
 
 
 def _forward(predictor, images):
