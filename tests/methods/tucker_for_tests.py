@@ -34,7 +34,7 @@ class TuckerForTests(Method):
                 SubConv("_core", s, t, part.kernel, part.stride, part.pad, part.dilate, bias=False),
                 SubConv("_out", t, part.out_channels, (1, 1), bias=part.bias))
 
-    def decompose(self, weight, spec):
+    def decompose(self, weight, spec, effort=None):
         """The bases of both modes."""
         return _Bases(weight)
 

@@ -91,7 +91,7 @@ class InnerGroups(Method):
                 SubConv("_core", rank, rank, part.kernel, part.stride, part.pad, part.dilate, 2, bias=False),
                 SubConv("_out", rank, part.out_channels, (1, 1), bias=part.bias))
 
-    def decompose(self, weight, spec):
+    def decompose(self, weight, spec, effort=None):
         return _Random([part.weight_shape for part in self.chain(spec, 8)])
 
 
@@ -126,7 +126,7 @@ class DepthwiseLast(Method):
         return (SubConv("_p", part.in_channels, outputs, (1, 1), bias=False),
                 SubConv("_d", outputs, outputs, part.kernel, part.stride, part.pad, part.dilate, outputs, part.bias))
 
-    def decompose(self, weight, spec):
+    def decompose(self, weight, spec, effort=None):
         return _Separable()
 
 

@@ -25,6 +25,7 @@ def parser():
     options.add_model_options(arguments)
     options.add_output_options(arguments)
     options.add_planning_options(arguments)
+    options.add_effort_options(arguments)
     calibration.add_calibration_options(arguments)
     arguments.add_argument("--config", metavar="FILE",
                            help="ranks to use instead of choosing them: a plan, or a config of the original")

@@ -11,7 +11,8 @@ _BATCH_SIZE = 64
 
 def add_calibration_options(parser):
     """Options that say which images calibrate, and what they are used for."""
-    from accnn.data.options import add_preprocessing_options, positive
+    from accnn.data.options import add_preprocessing_options
+    from accnn.options import positive
     from accnn.reconstruction import METRICS, NETWORK, SOLVERS
 
     group = parser.add_argument_group("calibration", "with real images, which need no right labels")

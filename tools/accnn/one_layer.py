@@ -60,9 +60,10 @@ def _parser(name, description, op, rank_help):
     arguments.add_argument("--K", type=options.rank, required=True, help="rank: " + rank_help)
     arguments.add_argument("--method", choices=methods.names(op), default=methods.DEFAULT[op],
                            help="decomposition (default: %(default)s)")
+    options.add_effort_options(arguments)
     calibration.add_calibration_options(arguments)
     arguments.add_argument("--seed", type=int, default=0,
-                           help="for drawing images and places of --data-calib (default: %(default)s)")
+                           help="for methods that draw random numbers, and for drawing images (default: %(default)s)")
     return arguments
 
 

@@ -67,7 +67,24 @@ def add_planning_options(parser):
     add("--fc", action="store_true", help="plan fully connected layers too")
     add("--align", type=int, metavar="N",
         help="choose ranks that are multiples of N: 16 runs best on AVX-512, 8 on AVX2 (default: any)")
-    add("--seed", type=int, help="for methods that draw random numbers; vh and fc-svd do not (default: 0)")
+    add("--seed", type=int, help="for methods that draw random numbers, and for drawing images (default: 0)")
+
+
+def add_effort_options(parser):
+    """Options that say how hard iterative methods try: the attributes of an Effort; its seed is ``--seed``."""
+    from accnn.methods import Effort
+
+    parser.add_argument("--restarts", type=positive, default=Effort.restarts, metavar="N",
+                        help="starts of an iterative method, the best counts (default: %(default)s)")
+    parser.add_argument("--iterations", type=positive, default=Effort.iterations, metavar="N",
+                        help="most iterations of each (default: %(default)s)")
+
+
+def effort(args):
+    """Effort: what :func:`add_effort_options` and ``--seed`` said."""
+    from accnn.methods import Effort
+
+    return Effort(getattr(args, "seed", 0), args.restarts, args.iterations)
 
 
 def planning(args):
@@ -82,7 +99,7 @@ def open_bench(args):
     from accnn.cli import Progress
     from accnn.workbench import Workbench
 
-    bench = Workbench(open_model(args), input_shapes(args), Progress)
+    bench = Workbench(open_model(args), input_shapes(args), Progress, effort(args))
     for name in bench.assumed:
         say("nothing says the size of the input %r: %s is assumed; MACs and ranks depend on it, give --input-shape"
             % (name, ",".join(map(str, bench.input_shapes[name]))))
@@ -112,6 +129,14 @@ def rank(text):
     """Read a rank: an int, or a tuple of them where a method has several, as in '16,32'."""
     ranks = tuple(int(number) for number in text.split(","))
     return ranks[0] if len(ranks) == 1 else ranks
+
+
+def positive(text):
+    """What argparse makes of a whole number of 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
 
 
 def _told(room):
@@ -154,4 +179,6 @@ def _pin(text):
     return name, rank(given)
 
 
-_epoch.__name__, _input_shape.__name__, _pin.__name__ = "epoch", "shape", "NAME=RANK"  # what argparse calls them
+# What argparse calls them:
+_epoch.__name__, _input_shape.__name__, _pin.__name__ = "epoch", "shape", "NAME=RANK"
+positive.__name__ = "positive number"

@@ -50,6 +50,7 @@ def parser():
                                         formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_model_options(arguments)
     options.add_planning_options(arguments)
+    options.add_effort_options(arguments)
     calibration.add_calibration_options(arguments)
     arguments.add_argument("--output", metavar="FILE", help="config to write (default: config-rksel-RATIO.json)")
     arguments.add_argument("--json", action="store_true", help="print results as JSON")

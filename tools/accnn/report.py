@@ -52,7 +52,7 @@ def _layer(bench, spec, row):
     before = macs.layer(spec) if spec.part else None
     stored = _parameters([spec.part]) if spec.part else 0
     layer = {"layer": row.layer, "op": row.op, "method": row.method, "rank": row.rank, "reason": row.reason,
-             "macs_before": before, "macs_after": before, "energy": None, "reconstruction": None,
+             "macs_before": before, "macs_after": before, "energy": None, "reconstruction": None, "remark": None,
              "parameters_before": stored, "parameters_after": stored}
     if row.method:
         candidate = bench.candidate(row.layer, methods.get(row.method))
@@ -60,6 +60,7 @@ def _layer(bench, spec, row):
         chain = _biased(candidate.chain(row.rank), outcome)
         layer.update(macs_after=macs.chain(spec, chain), parameters_after=_parameters(chain))
         layer["energy"] = candidate.decomposition.energy(row.rank)
+        layer["remark"] = candidate.decomposition.remark(row.rank)
         layer["reconstruction"] = outcome and {name: getattr(outcome, name) for name in (
             "before", "after", "solver", "samples")}
     return layer
@@ -138,7 +139,7 @@ def _remark(layer):
     remarks = ["costs no less than the layer"] if layer["macs_after"] >= layer["macs_before"] else []
     if layer["reconstruction"] and layer["reconstruction"]["solver"] == DATA_FREE:
         remarks.append("data-free factors kept: images gave nothing better")
-    return "; ".join(remarks)
+    return "; ".join(remarks + [layer["remark"]] if layer["remark"] else remarks)
 
 
 def _totals(report):

@@ -2,7 +2,7 @@
 import difflib
 
 from accnn import methods, planning, ranks
-from accnn.cli import Silence
+from accnn.cli import Silence, say
 from accnn.errors import AccnnError
 from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.rewrite import Replacement, new_names, replace_layers
@@ -23,6 +23,8 @@ class Workbench:
     progress : callable, optional
         ``progress(title, total)`` returns an object that is called with (done, what) and closed; see
         :class:`accnn.cli.Progress`. Default: silence.
+    effort : Effort, optional
+        How hard iterative methods try.
 
     Attributes
     ----------
@@ -38,8 +40,8 @@ class Workbench:
 
     responses = None  # what calibration images say, see accnn.ranks.Problem
 
-    def __init__(self, model, input_shapes=None, progress=None):
-        self.model = model
+    def __init__(self, model, input_shapes=None, progress=None, effort=None):
+        self.model, self.effort = model, effort or methods.Effort()
         self.input_shapes, self.assumed = resolve_input_shapes(model, input_shapes)
         self.layers = layer_specs(model, self.input_shapes)
         self.specs = {spec.name: spec for spec in self.layers}
@@ -52,7 +54,7 @@ class Workbench:
         key = name, method.name
         if key not in self._candidates:
             spec = self.specs[name]
-            self._candidates[key] = ranks.Candidate(spec, method, lambda: self.model.weight(spec.weight))
+            self._candidates[key] = ranks.Candidate(spec, method, lambda: self.model.weight(spec.weight), self.effort)
         return self._candidates[key]
 
     def decompose(self, candidates):
@@ -157,6 +159,10 @@ class Workbench:
                 progress(done, row.layer)
                 made.append(self._replacement(row))
         progress.close()
+        for row in chosen:
+            remark = self.candidate(row.layer, methods.get(row.method)).decomposition.remark(row.rank)
+            if remark:
+                say("%s: %s" % (row.layer, remark))
         return made
 
     def _replacement(self, row):

@@ -1,6 +1,7 @@
 """Command-line options that say which images are read and how, under the names of MXNet's classic scripts."""
 from accnn.cli import say
 from accnn.errors import AccnnError
+from accnn.options import positive
 
 _LARGEST_SIDE = 10000  # a picture of that height and width takes 300 MB
 
@@ -71,12 +72,4 @@ def _side(text):
     return number
 
 
-def positive(text):
-    """What argparse makes of a whole number of 1 or more."""
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
-_numbers.__name__, _side.__name__, positive.__name__ = "numbers", "number of pixels", "positive number"
+_numbers.__name__, _side.__name__ = "numbers", "number of pixels"

@@ -1,7 +1,7 @@
 """Decompositions, one a file. To add one: write the file on the contract of ``base.py`` and import it here."""
 from accnn.methods import channel, fc_svd, three_d, vh  # noqa: F401  (importing registers them)
-from accnn.methods.base import Decomposition, Method, get, names, register
+from accnn.methods.base import Decomposition, Effort, Method, get, names, register
 
 DEFAULT = {"Convolution": "vh", "FullyConnected": "fc-svd"}
 
-__all__ = ["DEFAULT", "Decomposition", "Method", "get", "names", "register"]
+__all__ = ["DEFAULT", "Decomposition", "Effort", "Method", "get", "names", "register"]

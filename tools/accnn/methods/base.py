@@ -1,10 +1,34 @@
 """The contract of a decomposition method, and the registry that finds one by name."""
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
 from accnn.errors import AccnnError
 from accnn.registry import Registry
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard iterative methods try; those with a closed form ignore it.
+
+    Attributes
+    ----------
+    seed : int
+        What random starts are drawn by.
+    restarts : int
+        Starts in all, the best of which counts; the first one is never random.
+    iterations : int
+        At most so many of each.
+    tolerance : float
+        An iteration that improves the fitness by less is the last one.
+    """
+
+    seed: int = 0
+    restarts: int = 1
+    iterations: int = 200
+    tolerance: float = 1e-5
 
 
 class Decomposition(ABC):
@@ -46,6 +70,21 @@ class Decomposition(ABC):
             return 1.0
         squares = np.square(self.singular_values / largest)
         return float(squares[:rank].sum() / squares.sum())
+
+    def fitness(self, rank):
+        """1 - ||W - W'|| / ||W|| of the kernel W and the chain's kernel W' at `rank`, 0..1; None where not known.
+
+        Eq. (12) of the two-pass paper (ICLR 2018 submission).
+        """
+        energy = self.energy(rank)
+        return None if energy is None else 1 - sqrt(max(1 - energy, 0.0))
+
+    def remark(self, rank):
+        """A sentence on how the factors at `rank` came about that people should read, or None.
+
+        Such as iterations that ran out; without the layer's name. Of factors that were made already.
+        """
+        return None
 
 
 class Method(ABC):
@@ -100,13 +139,14 @@ class Method(ABC):
         """tuple of SubConv or SubFC: the shapes of the parts; cost, rewriting and search all read this."""
 
     @abstractmethod
-    def decompose(self, weight, spec):
+    def decompose(self, weight, spec, effort=Effort()):
         """Return the Decomposition of a kernel.
 
         Parameters
         ----------
         weight : ndarray of the shape ``spec.part.weight_shape``
         spec : LayerSpec
+        effort : Effort, optional
         """
 
     def check_rank(self, spec, rank):
@@ -125,7 +165,7 @@ class Method(ABC):
         biases = [np.zeros(part.outputs, np.float32) if part.bias else None for part in chain[:-1]] + [bias]
         return list(zip(decomposition.factors(weight, rank), biases))
 
-    def factor(self, weight, bias, spec, rank):
+    def factor(self, weight, bias, spec, rank, effort=Effort()):
         """Return the arrays of the chain for one rank.
 
         Parameters
@@ -134,6 +174,7 @@ class Method(ABC):
         bias : ndarray of shape (out,) or None
         spec : LayerSpec
         rank : int or tuple of int
+        effort : Effort, optional
 
         Returns
         -------
@@ -146,7 +187,7 @@ class Method(ABC):
             `rank` does not fit the layer.
         """
         self.check_rank(spec, rank)
-        return self.arrays(self.decompose(weight, spec), weight, bias, spec, rank)
+        return self.arrays(self.decompose(weight, spec, effort), weight, bias, spec, rank)
 
 
 _registry = Registry("method")

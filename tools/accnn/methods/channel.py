@@ -49,7 +49,7 @@ class Channel(Method):
                         bias=False),
                 SubConv("_p", middle, part.out_channels, (1, 1), groups=part.groups, bias=part.bias))
 
-    def decompose(self, weight, spec):
+    def decompose(self, weight, spec, effort=None):
         """Return the singular values of all groups added up, and the factors at any rank."""
         return _ChannelDecomposition(weight, spec.part)
 

@@ -36,7 +36,7 @@ class FullyConnectedSVD(Method):
         return (SubFC("_red", part.in_units, rank, False, part.flatten),
                 SubFC("_rec", rank, part.out_units, part.bias, part.flatten))
 
-    def decompose(self, weight, spec):
+    def decompose(self, weight, spec, effort=None):
         """Return the singular values and the factors at any rank."""
         return _FCDecomposition(weight)
 

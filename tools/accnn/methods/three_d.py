@@ -65,7 +65,7 @@ class ThreeDimensional(Method):
                         (1, part.dilate[1]), bias=False),
                 SubConv("_p", horizontal, part.out_channels, (1, 1), bias=part.bias))
 
-    def decompose(self, weight, spec):
+    def decompose(self, weight, spec, effort=None):
         """Return the spatial pair at full rank; the rest depends on the rank."""
         return _ThreeDDecomposition(weight)
 

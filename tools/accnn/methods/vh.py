@@ -46,7 +46,7 @@ class VerticalHorizontal(Method):
                              (0, part.pad[1]), (1, part.dilate[1]), part.groups, part.bias)
         return vertical, horizontal
 
-    def decompose(self, weight, spec):
+    def decompose(self, weight, spec, effort=None):
         """Return the singular values of all groups added up, and the factors at any rank."""
         return _VHDecomposition(weight, spec.part)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
 from accnn.costs import Cost
+from accnn.methods import Effort
 from accnn.registry import Registry
 
 
@@ -16,10 +17,12 @@ class Candidate:
     method : Method
     read_weight : callable
         Returns the kernel; called when it is needed, and not kept.
+    effort : Effort, optional
+        How hard an iterative method tries.
     """
 
-    def __init__(self, spec, method, read_weight):
-        self.spec, self.method = spec, method
+    def __init__(self, spec, method, read_weight, effort=None):
+        self.spec, self.method, self.effort = spec, method, effort or Effort()
         self._read_weight, self._decomposition = read_weight, None
 
     @property
@@ -31,7 +34,7 @@ class Candidate:
     def decomposition(self):
         """Decomposition: made at the first use and kept, so that rank rule and factors share one SVD."""
         if self._decomposition is None:
-            self._decomposition = self.method.decompose(self._read_weight(), self.spec)
+            self._decomposition = self.method.decompose(self._read_weight(), self.spec, self.effort)
         return self._decomposition
 
     def chain(self, rank):
