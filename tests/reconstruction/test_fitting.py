@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from accnn.layers import SubConv
+from accnn.reconstruction import quadratic
 from accnn.reconstruction.fitting import (
     ChainFit,
     Target,
@@ -13,10 +14,10 @@ from accnn.reconstruction.fitting import (
     lowered,
     rolled,
     seen_by_last,
-    solve_positive,
     unrolled,
 )
 from accnn.reconstruction.moments import Accumulator
+from accnn.reconstruction.quadratic import solve_positive
 from reference import relative_error, run_chain
 
 SHAPES = {  # (out, in, kh, kw) of every part
@@ -28,6 +29,13 @@ SHAPES = {  # (out, in, kh, kw) of every part
     "fc": [(3, 8, 1, 1), (5, 3, 1, 1)],
     "one": [(5, 3, 2, 2)],
 }
+GROUPED = {  # (out, in/groups, kh, kw) of every part, and its groups
+    "cp": [((4, 3, 1, 1), 1), ((4, 1, 3, 1), 4), ((4, 1, 1, 3), 4), ((5, 4, 1, 1), 1)],
+    "cp3": [((4, 3, 1, 1), 1), ((4, 1, 3, 3), 4), ((5, 4, 1, 1), 1)],
+    "btd": [((4, 3, 1, 1), 1), ((6, 2, 3, 2), 2), ((5, 6, 1, 1), 1)],
+    "grouped first": [((6, 2, 3, 1), 2), ((5, 6, 1, 3), 1)],
+}
+every_group = pytest.mark.parametrize("shapes", GROUPED.values(), ids=list(GROUPED))
 every_shape = pytest.mark.parametrize("shapes", SHAPES.values(), ids=list(SHAPES))
 
 
@@ -137,16 +145,57 @@ def test_sweeps_reach_what_brute_force_reaches(name):
     assert min(ours) <= 1.02 * min(theirs)
 
 
+@pytest.mark.parametrize("dense", [True, False])
+@pytest.mark.parametrize("importance", [None, np.array([1, 0.01, 0.5, 2, 1])])
+@every_group
+def test_sweeps_over_groups_never_lose_and_keep_the_blocks(monkeypatch, shapes, importance, dense):
+    monkeypatch.setattr(quadratic, "_DENSE", 5000 if dense else 0)
+    inputs = [(shape[0], shape[1] * groups) + shape[2:] for shape, groups in shapes]
+    wanted, x, y, _ = target(inputs, importance=importance)
+    weight = 1.0 if importance is None else importance
+    lifts = [lifted(factor, groups) for factor, (_, groups) in zip(weights([shape for shape, _ in shapes]), shapes)]
+    fit = ChainFit(lifts, wanted, [groups for _, groups in shapes])
+    fit.solve_last()
+    errors = [missed(fit, x, y, weight)]
+    for _ in range(6):
+        fit.sweep()
+        errors.append(missed(fit, x, y, weight))
+    assert all(after <= before * (1 + 1e-9) for before, after in zip(errors, errors[1:]))
+    assert errors[-1] < 0.99 * errors[0]
+    for before, after in zip(lifts, fit.lifts):
+        assert not after[before == 0].any() and after[before != 0].all()
+
+
+@pytest.mark.parametrize("dense", [True, False])
+@every_group
+def test_sweeps_over_groups_reach_what_brute_force_reaches(monkeypatch, shapes, dense):
+    monkeypatch.setattr(quadratic, "_DENSE", 5000 if dense else 0)
+    inputs = [(shape[0], shape[1] * groups) + shape[2:] for shape, groups in shapes]
+    wanted, x, y, _ = target(inputs, n=120)
+    ours, theirs = [], []
+    for seed in range(2):
+        factors = [lowered(lifted(factor, groups)) for factor, (_, groups) in zip(
+            weights([shape for shape, _ in shapes], seed), shapes)]
+        fit = ChainFit([lifted(factor) for factor in factors], wanted, [groups for _, groups in shapes])
+        fit.solve_last()
+        for _ in range(80):
+            fit.sweep()
+        ours.append(missed(fit, x, y))
+        theirs.append(brute_force(factors, x, y, sweeps=12))
+    assert min(ours) <= 1.02 * min(theirs)
+
+
 def brute_force(factors, x, y, sweeps):
     window = kernel_size([factor.shape for factor in factors])
     for _ in range(sweeps):
         for place in reversed(range(len(factors))):
-            columns = []
-            for unit in np.eye(factors[place].size):
+            columns, free = [], np.flatnonzero(factors[place])  # what is zero at the start is outside of the groups
+            for unit in np.eye(factors[place].size)[free]:
                 trial = list(factors)
                 trial[place] = unit.reshape(factors[place].shape)
                 columns.append((x @ by_impulses(trial, window).T).ravel())
-            solution = np.linalg.lstsq(np.array(columns).T, y.ravel(), rcond=None)[0]
+            solution = np.zeros(factors[place].size)
+            solution[free] = np.linalg.lstsq(np.array(columns).T, y.ravel(), rcond=None)[0]
             factors = factors[:place] + [solution.reshape(factors[place].shape)] + factors[place + 1:]
     return float(np.square(x @ by_impulses(factors, window).T - y).mean(0).sum())
 

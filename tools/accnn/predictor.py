@@ -155,4 +155,6 @@ def compute_errors_told(what):
     try:
         yield
     except mx.base.MXNetError as error:
+        with contextlib.suppress(mx.base.MXNetError):  # other outputs' refusals, which would be told of what comes next
+            mx.nd.waitall()
         raise AccnnError("%s cannot be computed here: %s" % (what, reason(error))) from error

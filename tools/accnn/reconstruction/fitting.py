@@ -4,13 +4,13 @@ A chain is linear, so at one place of its output it is a dense kernel W' applied
 from the true ones is therefore a quadratic form of W', with the moments of the patches as its matrix: no sample is
 looked at again, whatever the method and the number of parts.
 """
+from copy import copy
 from itertools import product as pairs
 
 import numpy as np
 from scipy import linalg
 
-_STEPS = 6  # of conjugate gradients: preconditioned, these systems need no more before the next part's turn
-_JITTER = 1e-9  # of a matrix's mean diagonal, where it is singular
+from accnn.reconstruction.quadratic import Seen, solve_part, solve_positive
 
 
 class Target:
@@ -43,6 +43,27 @@ class Target:
         self.cross = moments.yx + ridge * kernel
         self.importance = np.ones(len(kernel)) if importance is None else importance
 
+    def seen_through(self, lift, groups, window):
+        """The target of what is behind a first part.
+
+        Parameters
+        ----------
+        lift : ndarray
+            The part, see :func:`lifted`.
+        groups : int
+        window : tuple of int
+            The kernel (kh, kw) of the whole chain.
+
+        Returns
+        -------
+        Target
+        """
+        through = copy(self)
+        through.cross = _read_through(self.cross, lift, groups, window)
+        half = _read_through(self.gram, lift, groups, window)
+        through.gram = _read_through(half.T, lift, groups, window)
+        return through
+
 
 class ChainFit:
     """The parts of a chain, and what they are fitted to.
@@ -55,12 +76,15 @@ class ChainFit:
     lifts : list of ndarray
         The kernels of the parts, see :func:`lifted`. Of every spatial axis one part at most is longer than 1.
     target : Target
+    groups : sequence of int, optional
+        How many blocks on its diagonal every part has; the last one has 1. Default: 1 each.
     """
 
-    def __init__(self, lifts, target):
+    def __init__(self, lifts, target, groups=None):
         self.lifts = [lift.astype(np.float64) for lift in lifts]
         self.target = target
-        self._blocks = {}
+        self._groups = tuple(groups or (1,) * len(lifts))
+        self._seen = None
 
     def kernel(self):
         """ndarray of shape (N, D): the chain as one dense kernel, in the order of ``weight.reshape(N, -1)``."""
@@ -73,78 +97,52 @@ class ChainFit:
         self.lifts[-1] = unrolled(solve_positive(gram, cross.T).T, self.lifts[-1].shape)
 
     def sweep(self):
-        """Improve every part once, from the one before the last to the first, and solve the last anew."""
-        for place in range(len(self.lifts) - 2, -1, -1):
-            self._improve(place)
-        self.solve_last()
+        """Improve every part once, from the first to the last.
 
-    def _improve(self, place):
-        """Solve for one part; by conjugate gradients where the parts behind it look at several places.
+        What is behind a part that was improved is a shorter chain, whose target is this one's as that part sees it.
+        """
+        if len(self.lifts) == 1:
+            self.solve_last()
+            return
+        self._improve_first()
+        rest = ChainFit(self.lifts[1:], self.target.seen_through(self.lifts[0], self._groups[0], self._window()),
+                        self._groups[1:])
+        rest.sweep()
+        self.lifts[1:] = rest.lifts
+
+    def _window(self):
+        return np.broadcast_shapes(*(lift.shape[:2] for lift in self.lifts))
+
+    def _improve_first(self):
+        """Solve for the first part; by conjugate gradients where that is no small system.
 
         Over the offsets o that the parts behind look at, W' is the sum of L_o X F_o, where X is the part, L_o what
-        is behind it and F_o the values it reads there. The preconditioner, a Kronecker product of the means over o, is
-        the whole system where there is a single offset.
+        is behind it and F_o picks the values it reads there.
         """
-        behind = product(self.lifts[place + 1:])
+        behind = product(self.lifts[1:])
         offsets = list(pairs(range(behind.shape[0]), range(behind.shape[1])))
         left = [behind[offset] for offset in offsets]
         weighed = [(self.target.importance[:, None] * side).T for side in left]
-        grams, cross = self._seen_at(place, offsets)
-        start = rolled(self.lifts[place])
-        goal = sum(side @ part for side, part in zip(weighed, cross))
         couplings = [[one @ other for other in left] for one in weighed]
-        outer = factored(sum(couplings[o][o] for o in range(len(offsets))))
-        inner = self._inner(place, grams)
+        seen = self._seen_at(offsets)
+        goal = sum(side @ part for side, part in zip(weighed, seen.cross))
+        first = self.lifts[0]
+        found = solve_part(couplings, seen, goal, rolled(first), first.shape[0] * first.shape[1], self._groups[0])
+        self.lifts[0] = unrolled(found, first.shape)
 
-        def apply(part):
-            return sum(couplings[o][p] @ (part @ grams[p][o]) for o in range(len(offsets)) for p in range(len(offsets)))
-
-        def precondition(part):
-            return solved(inner, solved(outer, part).T).T
-
-        found = precondition(goal) if len(offsets) == 1 else _conjugate_gradients(apply, precondition, start, goal)
-        self.lifts[place] = unrolled(found, self.lifts[place].shape)
-
-    def _seen_at(self, place, offsets):
-        """(grams, cross): F_p S F_o^T for all pairs of offsets, and T F_o^T for every one."""
-        if place == 0 and 0 in self._blocks:  # nothing before it, so nothing changed
-            return self._blocks[0][:2]
-        reads = [self._reads(place, offset, offsets) for offset in offsets]
-        if place == 0:
-            grams = [[self.target.gram[np.ix_(one, other)] for other in reads] for one in reads]
-            cross = [self.target.cross[:, one] for one in reads]
-            self._blocks[0] = grams, cross, None
-            return grams, cross
-        halves = [one @ self.target.gram for one in reads]
-        return [[half @ other.T for other in reads] for half in halves], [self.target.cross @ one.T for one in reads]
-
-    def _inner(self, place, grams):
-        mean = sum(grams[o][o] for o in range(len(grams))) / len(grams)
-        if place > 0:
-            return factored(mean)
-        grams, cross, inner = self._blocks[0]
-        if inner is None:
-            inner = factored(mean)
-            self._blocks[0] = grams, cross, inner
-        return inner
-
-    def _reads(self, place, offset, offsets):
-        """F_o: which values of a patch the first part reads at an offset, or how a later one reads them (m, D)."""
-        kernel = np.broadcast_shapes(*(lift.shape[:2] for lift in self.lifts))
-        channels = self.lifts[0].shape[3]
-        seen = np.arange(channels * kernel[0] * kernel[1]).reshape((channels,) + kernel)
-        own = self.lifts[place].shape[:2]
-        fixed = [max(offsets)[axis] > 0 for axis in (0, 1)]
-        rows = [offset[0]] if fixed[0] else range(kernel[0])
-        columns = [offset[1]] if fixed[1] else range(kernel[1])
-        if place == 0:
-            return seen[:, rows][:, :, columns].transpose(1, 2, 0).ravel()
-        before = product(self.lifts[:place])
-        found = np.zeros(own + (before.shape[2], seen.size))
-        for i, j in pairs(rows, columns):
-            at = min(i, before.shape[0] - 1), min(j, before.shape[1] - 1)
-            found[min(i, own[0] - 1), min(j, own[1] - 1)][:, seen[:, i, j]] = before[at]
-        return found.reshape(-1, seen.size)
+    def _seen_at(self, offsets):
+        """What the first part sees of the target at every offset; it stays the same whatever the parts are."""
+        if self._seen is None:
+            window = self._window()
+            values = np.arange(self.lifts[0].shape[3] * window[0] * window[1]).reshape((-1,) + window)
+            fixed = [max(offsets)[axis] > 0 for axis in (0, 1)]
+            reads = []
+            for i, j in offsets:
+                rows, columns = ([i] if fixed[0] else range(window[0])), ([j] if fixed[1] else range(window[1]))
+                reads.append(values[:, rows][:, :, columns].transpose(1, 2, 0).ravel())
+            self._seen = Seen([[self.target.gram[np.ix_(one, other)] for other in reads] for one in reads],
+                              [self.target.cross[:, one] for one in reads])
+        return self._seen
 
 
 def lifted(weight, groups=1):
@@ -171,9 +169,40 @@ def lifted(weight, groups=1):
     return np.ascontiguousarray(weight.transpose(2, 3, 0, 1))
 
 
-def lowered(lift):
-    """The inverse of :func:`lifted` without groups: ndarray of shape (out, in, kh, kw)."""
-    return np.ascontiguousarray(lift.transpose(2, 3, 0, 1))
+def lowered(lift, groups=1):
+    """The inverse of :func:`lifted`: ndarray of shape (out, in/groups, kh, kw)."""
+    weight = lift.transpose(2, 3, 0, 1)
+    if groups > 1:
+        out, within = weight.shape[0] // groups, weight.shape[1] // groups
+        weight = np.concatenate([weight[group * out:(group + 1) * out, group * within:(group + 1) * within]
+                                 for group in range(groups)])
+    return np.ascontiguousarray(weight)
+
+
+def _read_through(rows, lift, groups, window):
+    """What rows that multiply patches of a chain's input are when they multiply what its first part makes of them.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, C kh kw)
+    lift : ndarray of shape (1 or kh, 1 or kw, out, C)
+    groups : int
+    window : tuple of int
+        (kh, kw)
+
+    Returns
+    -------
+    ndarray of shape (n, out kh' kw')
+        kh' is 1 where the part has all kh taps, else kh; likewise kw'.
+    """
+    (own_h, own_w, outputs, inputs), (height, width) = lift.shape, window
+    left = height // own_h, width // own_w  # taps of what is behind
+    weight = lowered(lift, groups).reshape(groups, outputs // groups, -1)  # rows (in/groups, own_h, own_w)
+    # One of (own_h, left_h) is 1, so that their product is the axis itself.
+    split = rows.reshape(len(rows), groups, inputs // groups, own_h, left[0], own_w, left[1])
+    split = split.transpose(1, 2, 3, 5, 0, 4, 6).reshape(groups, weight.shape[2], -1)
+    made = np.matmul(weight, split).reshape(outputs, len(rows), left[0] * left[1])
+    return made.transpose(1, 0, 2).reshape(len(rows), -1)
 
 
 def product(lifts):
@@ -212,43 +241,6 @@ def seen_by_last(lifts):
         at = min(i, before.shape[0] - 1), min(j, before.shape[1] - 1)
         found[min(i, last.shape[0] - 1), min(j, last.shape[1] - 1)][:, :, i, j] = before[at]
     return found.reshape(last.shape[0] * last.shape[1] * last.shape[3], -1)
-
-
-def solve_positive(matrix, right):
-    """Solve ``matrix @ x = right`` for a symmetric positive matrix that may be singular."""
-    return solved(factored(matrix), right)
-
-
-def solved(factor, right):
-    """Solve with the factor of :func:`factored`."""
-    return linalg.cho_solve(factor, right, check_finite=False)
-
-
-def _conjugate_gradients(apply, precondition, found, goal):
-    rest = goal - apply(found)
-    direction = precondition(rest)
-    size = first = float(np.vdot(rest, direction))
-    for _ in range(_STEPS):
-        image = apply(direction)
-        curvature = float(np.vdot(direction, image))
-        if not (curvature > 0 and size > 1e-12 * first):
-            break
-        found = found + size / curvature * direction
-        rest = rest - size / curvature * image
-        step = precondition(rest)
-        size, before = float(np.vdot(rest, step)), size
-        direction = step + size / before * direction
-    return found
-
-
-def factored(matrix):
-    """Cholesky factor of a positive matrix; of a singular one after a little was added to its diagonal."""
-    lifted_by = _JITTER * (np.trace(matrix) / len(matrix) or 1.0)
-    while True:
-        try:
-            return linalg.cho_factor(matrix + lifted_by * np.eye(len(matrix)), overwrite_a=True, check_finite=False)
-        except linalg.LinAlgError:
-            lifted_by *= 100
 
 
 def rolled(lift):

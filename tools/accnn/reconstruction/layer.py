@@ -6,7 +6,8 @@ import numpy as np
 
 from accnn.reconstruction import reduced_rank
 from accnn.reconstruction.behind import Behind
-from accnn.reconstruction.fitting import ChainFit, Target, flat_kernel, rolled, seen_by_last, solve_positive, unrolled
+from accnn.reconstruction.fitting import ChainFit, Target, flat_kernel, rolled, seen_by_last, unrolled
+from accnn.reconstruction.quadratic import solve_positive
 from accnn.reconstruction.relaxed import activated_error, relaxed
 
 _RIDGES = 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0  # shares of the mean variance
@@ -30,10 +31,9 @@ class Task:
     behind : Behind
     wide : list of ndarray, optional
         The parts before their responses are reduced, for methods that do this: the last has all N outputs.
-    mixed : bool
-        Whether a part has groups of its own, so that only the last one can be solved for.
-    sealed : bool
-        Whether the last one is such a part, so that only its bias can.
+    groups : tuple of int, optional
+        Groups of its own that every part has; where the last one has more than 1, only its bias is solved for.
+        Default: 1 each.
     """
 
     kernel: np.ndarray
@@ -41,8 +41,12 @@ class Task:
     lifts: list
     behind: Behind
     wide: Optional[list] = None
-    mixed: bool = False
-    sealed: bool = False
+    groups: Optional[tuple] = None
+
+    @property
+    def sealed(self):
+        """bool: whether the last part has groups of its own."""
+        return self.groups is not None and self.groups[-1] > 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,10 +208,10 @@ class _Reduced:
 
 def _further(task, target):
     """Yield what may be better than solving for the last part: a closed form, then sweeps over all parts."""
-    fit = ChainFit(task.lifts if task.wide is None else _reduced(task, target), target)
+    fit = ChainFit(task.lifts if task.wide is None else _reduced(task, target), target, task.groups)
     if task.wide is not None:
         yield fit
-    if not task.mixed and len(fit.lifts) > 1:
+    if not task.sealed and len(fit.lifts) > 1:
         fit.solve_last()
         for _ in range(_SWEEPS):
             fit.sweep()

@@ -128,15 +128,15 @@ def _tasks(part, weight, bias, chain, arrays, wide, behind, groups):
         yield Task(weight[rows].reshape(outputs, -1).astype(np.float64), bias[rows].astype(np.float64),
                    [lift(array, within) for (array, _), within in zip(arrays, inner)], behind.part(rows),
                    wide and [lift(array, within) for array, within in zip(wide, inner)],
-                   mixed=any(within > 1 for within in inner), sealed=inner[-1] > 1)
+                   tuple(inner))
 
 
 def _arrays(chain, arrays, fits, groups):
-    """The fitted parts as arrays; those with groups of their own were not touched."""
+    """The fitted parts as arrays."""
     new = []
     for place, (one, (weight, bias)) in enumerate(zip(chain, arrays)):
-        if one.groups == groups:
-            weight = np.concatenate([lowered(fit.lifts[place]) for fit in fits]).reshape(one.weight_shape)
+        weight = np.concatenate([lowered(fit.lifts[place], one.groups // groups) for fit in fits])
+        weight = weight.reshape(one.weight_shape)
         new.append((weight.astype(np.float32), bias))
     return new[:-1] + [(new[-1][0], np.concatenate([fit.bias for fit in fits]).astype(np.float32))]
 

@@ -2,7 +2,7 @@
 import numpy as np
 from scipy import linalg
 
-from accnn.reconstruction.fitting import solve_positive
+from accnn.reconstruction.quadratic import solve_positive
 
 
 def projection(regression, gram, rank, importance):
