@@ -65,7 +65,8 @@ def test_measured_ranks_are_spread_over_all_that_save(method, layer):
     whole = macs((candidate.spec.part,), candidate.spec.in_shape)
     costs = [cost(candidate, rank) for rank in ranks]
     assert 1 <= len(ranks) <= 10 and len(set(ranks)) == len(ranks) and costs == sorted(set(costs))
-    assert max(costs) == max(c for c in (cost(candidate, rank) for rank in candidate.ranks()) if c < whole)
+    all_costs = [cost(candidate, rank) for rank in candidate.ranks()]
+    assert max(costs) == max([c for c in all_costs if c <= 0.65 * whole] or [min(all_costs)])
 
 
 @pytest.mark.parametrize("method, layer", ALL)
@@ -82,11 +83,10 @@ def test_curves_go_through_what_was_measured_and_never_rise(method, layer):
         assert (np.diff(found) <= 1e-12).all() and np.isfinite(found).all() and min(found) > 0
 
 
-def test_between_two_points_the_curve_is_straight_in_logarithms():
+def test_between_two_points_and_beyond_the_curve_is_straight_in_logarithms():
     candidate = Workbench(chain_model(), {"data": SHAPE}).candidate("conv2", methods.get("vh"))
     curve = Curve(candidate, [(4, 0.1), (16, 0.001)])
-    assert curve.at(8) == pytest.approx(0.01) and curve.at(2) == pytest.approx(1) and curve.at(20) == pytest.approx(
-        0.001)
+    assert [curve.at(rank) for rank in (2, 8, 32)] == pytest.approx([1, 0.01, 1e-4])
     assert [Curve(candidate, [(4, 0.1)]).at(rank) for rank in (1, 4, 9)] == pytest.approx([0.1] * 3)
 
 

@@ -90,6 +90,14 @@ class ChainFit:
         """ndarray of shape (N, D): the chain as one dense kernel, in the order of ``weight.reshape(N, -1)``."""
         return flat_kernel(self.lifts)
 
+    def widest(self):
+        """int: the most values that any part reads at one place of the output; a sweep holds their Gram matrix."""
+        widths, (height, width) = [], self._window()
+        for lift in self.lifts:
+            widths.append(lift.shape[3] * height * width)
+            height, width = height // lift.shape[0], width // lift.shape[1]
+        return max(widths)
+
     def solve_last(self):
         """Put the best last part for the others: exact, a linear regression on what that part reads."""
         features = seen_by_last(self.lifts)
@@ -119,7 +127,7 @@ class ChainFit:
         Over the offsets o that the parts behind look at, W' is the sum of L_o X F_o, where X is the part, L_o what
         is behind it and F_o picks the values it reads there.
         """
-        behind = product(self.lifts[1:])
+        behind = self._behind_first()
         offsets = list(pairs(range(behind.shape[0]), range(behind.shape[1])))
         left = [behind[offset] for offset in offsets]
         weighed = [(self.target.importance[:, None] * side).T for side in left]
@@ -129,6 +137,13 @@ class ChainFit:
         first = self.lifts[0]
         found = solve_part(couplings, seen, goal, rolled(first), first.shape[0] * first.shape[1], self._groups[0])
         self.lifts[0] = unrolled(found, first.shape)
+
+    def _behind_first(self):
+        """The kernel of all parts but the first; from the last one, which has the fewest rows, and group by group."""
+        whole = self.lifts[-1]
+        for lift, groups in zip(self.lifts[-2:0:-1], self._groups[-2:0:-1]):
+            whole = _times_blocks(whole, lift, groups)
+        return whole
 
     def _seen_at(self, offsets):
         """What the first part sees of the target at every offset; it stays the same whatever the parts are."""
@@ -177,6 +192,17 @@ def lowered(lift, groups=1):
         weight = np.concatenate([weight[group * out:(group + 1) * out, group * within:(group + 1) * within]
                                  for group in range(groups)])
     return np.ascontiguousarray(weight)
+
+
+def _times_blocks(whole, lift, groups):
+    """``np.matmul(whole, lift)`` for a lifted kernel of so many blocks on its diagonal, which all are of one shape."""
+    outputs, inputs = lift.shape[2] // groups, lift.shape[3] // groups
+    number = np.arange(groups)
+    blocks = lift.reshape(lift.shape[:2] + (groups, outputs, groups, inputs))[:, :, number, :, number]
+    blocks = blocks.transpose(1, 2, 0, 3, 4)  # the axis of groups came out in front
+    rows = whole.reshape(whole.shape[:3] + (groups, outputs)).transpose(0, 1, 3, 2, 4)
+    made = rows * blocks if outputs == inputs == 1 else np.matmul(rows, blocks)
+    return made.transpose(0, 1, 3, 2, 4).reshape(made.shape[:2] + (whole.shape[2], groups * inputs))
 
 
 def _read_through(rows, lift, groups, window):

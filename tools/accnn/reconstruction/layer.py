@@ -211,7 +211,7 @@ def _further(task, target):
     fit = ChainFit(task.lifts if task.wide is None else _reduced(task, target), target, task.groups)
     if task.wide is not None:
         yield fit
-    if not task.sealed and len(fit.lifts) > 1:
+    if not task.sealed and len(fit.lifts) > 1 and fit.widest() <= _WIDEST_PATCH:
         fit.solve_last()
         for _ in range(_SWEEPS):
             fit.sweep()

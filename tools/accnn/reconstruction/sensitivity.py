@@ -18,6 +18,7 @@ from accnn.reconstruction.divergence import Divergence
 
 _POINTS = 10        # ranks of a layer that are measured
 _CHEAPEST = 0.04    # of the layer's MACs: the first of them
+_DEAREST = 0.65     # and the last: what saves less loses next to nothing, and takes longest to measure
 _MOST_IMAGES = 1000
 _MOST_BYTES = 300e6  # of the images that outputs are compared on
 _MOST_HELD = 1e9    # bytes that what a layer reads, for all these images, may take
@@ -42,11 +43,13 @@ class Curve:
         self._costs, self._values = np.log(costs), np.log(np.maximum.accumulate(values[::-1])[::-1])
 
     def at(self, rank):
-        """float: interpolated in the logarithms of MACs and divergence; continued in a straight line below."""
+        """float: interpolated in the logarithms of MACs and divergence; continued in straight lines beyond."""
         cost = np.log(_macs(self._candidate, rank))
-        if cost < self._costs[0] and len(self._costs) > 1:
-            slope = (self._values[1] - self._values[0]) / (self._costs[1] - self._costs[0])
-            return float(np.exp(self._values[0] + min(slope, 0) * (cost - self._costs[0])))
+        for end, inner in (0, 1), (-1, -2):
+            beyond = cost - self._costs[end]
+            if len(self._costs) > 1 and beyond * (self._costs[end] - self._costs[inner]) > 0:
+                slope = (self._values[inner] - self._values[end]) / (self._costs[inner] - self._costs[end])
+                return float(np.exp(self._values[end] + min(slope, 0) * beyond))
         return float(np.exp(np.interp(cost, self._costs, self._values)))
 
 
@@ -92,13 +95,14 @@ class Sensitivity:
 
 
 def measured_ranks(candidate):
-    """Ranks to measure: evenly spread in the logarithm of MACs, up to what costs as much as the layer."""
+    """Ranks to measure: evenly spread in the logarithm of MACs, among those that make the layer cheaper."""
     spec = candidate.spec
     whole = macs((spec.part,), spec.in_shape)
-    family = [(cost, rank) for rank, cost in ((rank, _macs(candidate, rank)) for rank in candidate.ranks())
-              if cost < whole]
-    if not family:
+    cheaper = [(cost, rank) for rank, cost in ((rank, _macs(candidate, rank)) for rank in candidate.ranks())
+               if cost < whole]
+    if not cheaper:
         return []
+    family = [one for one in cheaper if one[0] <= _DEAREST * whole] or cheaper[:1]
     costs = np.array([cost for cost, _ in family], float)
     first = max(np.log(costs.min()), np.log(_CHEAPEST * whole))
     wanted = np.linspace(first, np.log(costs.max()), _POINTS)
