@@ -33,6 +33,7 @@ def run_chain(data, chain, arrays):
     """Apply SubConv and SubFC parts with their (weight, bias) in plain NumPy."""
     for part, (weight, bias) in zip(chain, arrays):
         if part.op == "Convolution":
+            data = data if part.maps is None else data.reshape((len(data),) + tuple(part.maps))
             data = convolve(data, weight, bias, part.stride, part.pad, part.dilate, part.groups)
         else:
             rows = data.reshape(len(data), -1) if part.flatten else data

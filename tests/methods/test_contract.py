@@ -29,13 +29,17 @@ FULLY_CONNECTED = {
     "tall": SubFC("", 10, 25),
     "no bias": SubFC("", 20, 20, bias=False),
     "not flattened": SubFC("", 7, 9, flatten=False),
+    "maps": SubFC("", 60, 12),
+    "few maps": SubFC("", 24, 14, bias=False),
 }
+MAPS = {60: (5, 4, 3), 24: (2, 3, 4)}  # by units read
 
 
 def _spec(part):
     shape = (part.in_channels, 11, 13) if part.op == "Convolution" else (
         (part.in_units,) if part.flatten else (3, part.in_units))
-    return LayerSpec("layer", part, shape, "layer_weight", "layer_bias" if part.bias else None, part.op)
+    maps = MAPS.get(part.in_units) if part.op == "FullyConnected" else None
+    return LayerSpec("layer", part, shape, "layer_weight", "layer_bias" if part.bias else None, part.op, maps=maps)
 
 
 def _cases():
@@ -55,6 +59,14 @@ def _kernel(spec, seed=0):
 
 def _response(spec, weight, bias, data):
     return run_chain(data, (spec.part,), [(weight, bias)])
+
+
+def _sample(method, spec):
+    """All ranks; of methods that iterate at every one a dozen, the first and the last among them."""
+    ranks = list(method.ranks(spec))
+    if not method.iterative:
+        return ranks
+    return [ranks[k] for k in sorted(set(np.linspace(0, len(ranks) - 1, 12).astype(int)))]
 
 
 contract = pytest.mark.parametrize("method, spec", list(_cases()))
@@ -85,10 +97,10 @@ def test_shapes_of_factors_are_those_of_the_chain(method, spec):
 @contract
 def test_error_does_not_grow_with_rank(method, spec):
     weight, _, _ = _kernel(spec)
-    errors = {rank: _kernel_error(method, spec, weight, rank) for rank in method.ranks(spec)}
-    room = 1e-6 * np.linalg.norm(weight)
+    errors = {rank: _kernel_error(method, spec, weight, rank) for rank in _sample(method, spec)}
+    room = (0.005 if method.iterative else 1e-6) * np.linalg.norm(weight)
     for small, larger in itertools.permutations(errors, 2):
-        if np.all(np.less_equal(small, larger)):
+        if method.contains(spec, larger, small):
             assert errors[larger] <= errors[small] + room
     assert errors[method.ranks(spec)[0]] > errors[method.full_rank(spec)]
 
@@ -99,7 +111,7 @@ def test_energy_tells_the_error_of_the_kernel(method, spec):
     weight, _, _ = _kernel(spec)
     decomposition = method.decompose(weight, spec)
     assert (decomposition.singular_values is not None) == method.has_singular_values
-    for rank in method.ranks(spec):
+    for rank in _sample(method, spec):
         energy = decomposition.energy(rank)
         if energy is None:
             assert not method.has_singular_values

@@ -30,15 +30,10 @@ def parser():
     add = arguments.add_argument
     add("--model-prefix", required=True, metavar="PREFIX",
         help="checkpoint to write: every epoch, the best as PREFIX-best, PREFIX-log.csv, PREFIX-resume.params")
-    add("--data-train", required=True, metavar="REC", help="RecordIO file of labelled images")
-    add("--data-train-idx", metavar="IDX", help="its index (default: the .idx beside it, if any)")
-    add("--data-val", metavar="REC", help="images that are scored after every epoch, to know the best one")
-    add("--data-val-idx", metavar="IDX", help="their index")
+    training.add_data_options(arguments)
     add("--resume", action="store_true", help="go on exactly where an earlier run of --model-prefix stopped")
     add("--force", action="store_true", help="replace an earlier run of --model-prefix")
     add("--save-period", type=int, default=1, metavar="N", help="keep every Nth epoch, and the last (default: 1)")
-    add("--save-every", type=float, default=600.0, metavar="SECONDS",
-        help="inside an epoch, save what --resume needs so often (default: %(default)s)")
     add_preprocessing_options(arguments, batch_size=128)
     training.add_training_options(arguments)
     training.add_teacher_options(arguments)

@@ -26,6 +26,9 @@ class SubConv:
     groups : int
         ``in_channels`` makes it depthwise.
     bias : bool
+    maps : tuple of int or None
+        At the start of a chain that reads vectors: the feature maps (C, H, W) that these are the flattening of, and
+        that the part reads them as. None: it reads maps.
     """
 
     suffix: str
@@ -37,6 +40,7 @@ class SubConv:
     dilate: Shape = (1, 1)
     groups: int = 1
     bias: bool = True
+    maps: Optional[Shape] = None
 
     op = "Convolution"
     axis = 1  # of the output, with the batch in front: its filters
@@ -57,10 +61,11 @@ class SubConv:
         return self.groups, prod(self.weight_shape[1:])
 
     def out_shape(self, in_shape):
-        """Shape (channels, height, width) of the output for an input of `in_shape`."""
+        """Shape (channels, height, width) of the output for an input of `in_shape`, which may be that of `maps`."""
+        sizes = (self.maps or in_shape)[1:]
         spatial = (
             (size + 2 * pad - dilate * (kernel - 1) - 1) // stride + 1
-            for size, kernel, stride, pad, dilate in zip(in_shape[1:], self.kernel, self.stride, self.pad, self.dilate)
+            for size, kernel, stride, pad, dilate in zip(sizes, self.kernel, self.stride, self.pad, self.dilate)
         )
         return (self.out_channels,) + tuple(spatial)
 
@@ -149,6 +154,9 @@ class LayerSpec:
         Why the graph does not allow this layer to be replaced, whatever the method.
     repeats : int
         How often it runs for one example: more than once behind ROIPooling, or where time is folded into the batch.
+    maps : tuple of int or None
+        The feature maps (C, H, W) whose flattening a fully connected layer multiplies, so that it is a convolution with
+        a kernel of (H, W); None where it reads no such maps, or those of one pixel.
     """
 
     name: str
@@ -159,6 +167,7 @@ class LayerSpec:
     op: str
     refusal: Optional[str] = None
     repeats: int = 1
+    maps: Optional[Shape] = None
 
     @property
     def out_shape(self):

@@ -56,8 +56,9 @@ def add_planning_options(parser):
     add("--rank-selection", choices=ranks.names(), help="rank rule: %s (default: %s)" % (_told(ranks), ranks.DEFAULT))
     add("--cost", choices=costs.names(),
         help="what the ratio is counted in: %s (default: the rank rule's own)" % _told(costs))
-    add("--method", choices=methods.names(),
-        help="decomposition: %s (default: %s)" % (_told(methods), ", ".join(methods.DEFAULT.values())))
+    add("--method", type=_methods, metavar="NAME[,NAME]",
+        help="decomposition, one for convolutions, one for fully connected layers, or both: %s (default: %s)"
+             % (_told(methods), ",".join(methods.DEFAULT.values())))
     add("--layers", action="append", metavar="PATTERN",
         help="plan these layers only, a name or a shell pattern such as 'conv3_*'; may be repeated")
     add("--exclude", action="append", metavar="PATTERN", help="leave these layers alone; may be repeated")
@@ -67,6 +68,11 @@ def add_planning_options(parser):
     add("--fc", action="store_true", help="plan fully connected layers too")
     add("--align", type=int, metavar="N",
         help="choose ranks that are multiples of N: 16 runs best on AVX-512, 8 on AVX2 (default: any)")
+    add("--margin", type=float, metavar="S",
+        help="how far above --ratio --rank-selection profit may end (default: %g)" % ranks.MARGIN)
+    add("--initial-ranks", dest="initial", metavar="FILE",
+        help="ranks that --rank-selection profit starts at, a plan or config as for --config (default: the same "
+             "speed-up for every layer)")
     add("--seed", type=int, help="for methods that draw random numbers, and for drawing images (default: 0)")
 
 
@@ -137,6 +143,19 @@ def positive(text):
     if number < 1:
         raise ValueError
     return number
+
+
+def _methods(text):
+    """Names of methods, joined by commas."""
+    import argparse
+
+    from accnn import methods
+
+    for name in text.split(","):
+        if name.strip() not in methods.names():
+            raise argparse.ArgumentTypeError("invalid choice: %r (choose from %s)" % (
+                name.strip(), ", ".join(methods.names())))
+    return text
 
 
 def _told(room):

@@ -1,13 +1,15 @@
 """From a wish ("twice as fast, leave conv1_1 alone") to a plan: which layers, which method, a rank rule's ranks."""
 import fnmatch
 import math
+import os
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 from typing import Mapping, Optional, Sequence, Tuple, Union
 
 from accnn import costs, methods, ranks
+from accnn.cli import say
 from accnn.errors import AccnnError, TargetError
-from accnn.plan import Plan, Row
+from accnn.plan import Plan, Row, load_plan
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,9 @@ class Request:
         A name of :func:`accnn.ranks.names`.
     cost : str, optional
         A name of :func:`accnn.costs.names`; default: the rule's own.
-    method : str, optional
-        A name of :func:`accnn.methods.names`, for the operators it splits; others take their default.
+    method : str or sequence of str, optional
+        Names of :func:`accnn.methods.names`, one for an operator at most, as ``'vh,fc-svd'`` or as a sequence; other
+        operators take their default. Kept as the first.
     layers, exclude : sequence of str
         Names or shell patterns of layers to plan and to leave alone.
     fixed : dict, or sequence of pairs (name, rank)
@@ -36,35 +39,45 @@ class Request:
         Ranks are multiples of this; 8 or 16 fit the CPU's kernels much better than others.
     seed : int
         Written into the plan.
+    margin : float
+        How far above `ratio` a rule that goes step by step may end.
+    initial : dict, Plan, or path
+        Ranks that such a rule starts at, by layer; a path is that of a plan or config that says them. Kept as a
+        dict.
 
     Raises
     ------
     AccnnError
-        `ratio` is below 1 or no number, `align` below 1; a name is not known; the method has nothing to do; a layer
-        is fixed twice, or excluded as well.
+        `ratio` is below 1 or no number, `align` below 1, `margin` not above 0; a name is not known; the method has
+        nothing to do, or two have the same; a layer is fixed twice, or excluded as well; `initial` has another method.
     """
 
     ratio: float
     rank_selection: str = ranks.DEFAULT
     cost: Optional[str] = None
-    method: Optional[str] = None
+    method: Union[str, Sequence[str], None] = None
     layers: Sequence[str] = ("*",)
     exclude: Sequence[str] = ()
     fc: bool = False
     align: int = 1
     seed: int = 0
     fixed: Union[Mapping[str, object], Sequence[Tuple[str, object]]] = ()
+    margin: float = ranks.MARGIN
+    initial: Union[Mapping[str, object], Plan, str, os.PathLike, None] = None
 
     def __post_init__(self):
         if not _is(self.ratio, Real) or not math.isfinite(self.ratio) or self.ratio < 1:
             raise AccnnError("--ratio %s makes no sense: it is cost before / cost after, 1 or more" % (self.ratio,))
         if not _is(self.align, Integral) or self.align < 1:
             raise AccnnError("--align %s makes no sense: ranks are multiples of it, so 1 or more" % (self.align,))
-        if self.method is not None and methods.get(self.method).op == "FullyConnected" and not self.fc:
-            raise AccnnError("--method %s splits fully connected layers: add --fc" % self.method)
+        if not _is(self.margin, Real) or not math.isfinite(self.margin) or self.margin <= 0:
+            raise AccnnError("--margin %s makes no sense: it is a part of a speed-up, above 0" % (self.margin,))
+        self._set(method=_method_names(self.method))
+        self._check_methods()
         cost = costs.get(ranks.get(self.rank_selection).cost if self.cost is None else self.cost).name
         self._set(ratio=float(self.ratio), align=int(self.align), seed=int(self.seed), fc=bool(self.fc), cost=cost,
-                  layers=_patterns(self.layers), exclude=_patterns(self.exclude), fixed=_pins(self.fixed))
+                  layers=_patterns(self.layers), exclude=_patterns(self.exclude), fixed=_pins(self.fixed),
+                  margin=float(self.margin), initial=self._initial_ranks())
         _check_pins([name for name, _ in self.fixed], self.exclude)
 
     def _set(self, **values):
@@ -73,13 +86,40 @@ class Request:
 
     def method_for(self, spec):
         """Method: the one asked for where it splits such layers, else the default."""
-        asked = None if self.method is None else methods.get(self.method)
-        return asked if asked and asked.op == spec.op else methods.get(methods.DEFAULT[spec.op])
+        return self._method_of(spec.op)
 
     def as_json(self):
         """dict: the attributes, as a plan's file says them."""
-        return dict(asdict(self), layers=list(self.layers), exclude=list(self.exclude), fixed={
-            name: list(rank) if isinstance(rank, tuple) else rank for name, rank in self.fixed})
+        return dict(asdict(self), layers=list(self.layers), exclude=list(self.exclude), fixed=_written(self.fixed),
+                    initial=_written(self.initial.items()))
+
+    def _asked(self):
+        return [methods.get(name) for name in (self.method or "").split(",") if name]
+
+    def _method_of(self, op):
+        return next((method for method in self._asked() if method.op == op), None) or methods.get(methods.DEFAULT[op])
+
+    def _check_methods(self):
+        ops = [method.op for method in self._asked()]
+        for method in self._asked():
+            if ops.count(method.op) > 1:
+                raise AccnnError("--method %s names several methods for %s layers: keep one of them"
+                                 % (self.method, method.op))
+            if method.op == "FullyConnected" and not self.fc:
+                raise AccnnError("--method %s splits fully connected layers: add --fc" % method.name)
+
+    def _initial_ranks(self):
+        """dict of str to rank: `initial`, whose methods must be those of the plan."""
+        path = isinstance(self.initial, (str, os.PathLike))
+        given = load_plan(os.fspath(self.initial)) if path else self.initial
+        if not isinstance(given, Plan):
+            return dict(_pins(given or ()))
+        for row in given.chosen():
+            if row.op is not None and self._method_of(row.op).name != row.method:
+                raise AccnnError("the initial rank of the layer %r is one of the method %s, but it is to be split by "
+                                 "%s: say --method %s" % (row.layer, row.method, self._method_of(row.op).name,
+                                                          row.method))
+        return {row.layer: row.rank for row in given.chosen()}
 
     def leaves_alone(self, spec):
         """Return why the layer is not to be planned, or None."""
@@ -117,6 +157,7 @@ def select_ranks(bench, request):
         raise AccnnError("the rank rule %s weighs what the layers answer to real images: give --data-calib, or choose "
                          "another --rank-selection" % rule.name)
     pinned = pinned_layers(bench, request)
+    _check_initial(bench, request, rule)
     candidates, left = choose_layers(bench, request, rule)
     total, selection = within_budget(bench, candidates, request, rule.select, pinned)
     rows, picks = [], dict(selection.picks, **pinned)
@@ -124,8 +165,20 @@ def select_ranks(bench, request):
         pick = picks.get(spec.name)
         rows.append(Row(spec.name, spec.op, pick[0].method.name, pick[1]) if pick else
                     Row(spec.name, spec.op, reason=left.get(spec.name) or _why_kept(bench, spec, request)))
+    if selection.remark:
+        say(selection.remark)
     return Plan(tuple(rows), dict(request.as_json(), reached=total.before / total.after(selection.cost),
-                                  objective=selection.objective, bound=selection.bound))
+                                  objective=selection.objective, bound=selection.bound, remark=selection.remark))
+
+
+def _check_initial(bench, request, rule):
+    """Refuse initial ranks that do not fit the network; say when the rule looks at no such wishes."""
+    for name, rank in request.initial.items():
+        _checked(bench, request, name, rank)
+    for wish, given, option in (("margin", request.margin != ranks.MARGIN, "--margin"),
+                                ("initial", request.initial, "--initial-ranks")):
+        if given and wish not in rule.reads:
+            say("the rank rule %s looks at no %s: ignoring it" % (rule.name, option))
 
 
 def _why_kept(bench, spec, request):
@@ -158,14 +211,20 @@ def pinned_layers(bench, request):
     """
     pinned = {}
     for name, rank in request.fixed:
-        spec = bench.specs.get(name)
-        method = request.method_for(spec) if spec else methods.get(methods.DEFAULT["Convolution"])
-        # Knows all that can be wrong with a row of a config, and what to say of a name that is not there.
-        bench.check(Plan((Row(name, spec and spec.op, method.name, rank),)))
-        if spec.op == "FullyConnected" and not request.fc:
+        method = _checked(bench, request, name, rank)
+        if method.op == "FullyConnected" and not request.fc:
             raise AccnnError("--fixed %s: this layer is fully connected, add --fc" % name)
         pinned[name] = bench.candidate(name, method), rank
     return pinned
+
+
+def _checked(bench, request, name, rank):
+    """The method for a layer that a person names, or an AccnnError where it cannot be split at this rank."""
+    spec = bench.specs.get(name)
+    method = request.method_for(spec) if spec else methods.get(methods.DEFAULT["Convolution"])
+    # Knows all that can be wrong with a row of a config, and what to say of a name that is not there.
+    bench.check(Plan((Row(name, spec and spec.op, method.name, rank),)))
+    return method
 
 
 def choose_layers(bench, request, rule):
@@ -208,7 +267,8 @@ def within_budget(bench, candidates, request, select, pinned=None):
     cost = costs.get(request.cost)
     total = _total(bench, candidates, request, cost, pinned or {})
     problem = ranks.Problem(candidates, total.before / request.ratio - total.fixed, cost, request.align,
-                            bench.responses)
+                            bench.responses, total.before, total.fixed, request.margin, request.initial,
+                            bench._progress)
     try:
         return total, (select if candidates else _select_nothing)(problem)
     except ranks.Unreachable as error:
@@ -254,6 +314,18 @@ def some(names, most=8):
     """The first names as a list for a sentence."""
     names = list(names)
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def _method_names(value):
+    """str or None: names joined by commas, without blanks."""
+    names = value.split(",") if isinstance(value, str) else value
+    return None if value is None else ",".join(methods.get(name.strip() if isinstance(name, str) else name).name
+                                               for name in names)
+
+
+def _written(pairs):
+    """dict: ranks by layer as JSON has them."""
+    return {name: list(rank) if isinstance(rank, tuple) else rank for name, rank in pairs}
 
 
 def _patterns(value):

@@ -11,6 +11,7 @@ from accnn.layers import LayerSpec
 
 _KERNEL_HINTS = ("workspace", "cudnn_tune", "cudnn_off", "layout")
 _STALE = ("__shape__", "__init__")
+_MAPS = "_maps"  # suffix of the node that makes maps of a vector
 
 
 @dataclass(frozen=True)
@@ -122,11 +123,14 @@ def _append(nodes, fragment, data, replaced):
 
 
 def _fragment(graph, node, chain):
-    """The chain as a small graph: a stand-in for the data, then weight, bias and operator of every part."""
-    nodes = [Node("null", "data", {})]
+    """The chain as a small graph: a stand-in for the data, then weight, bias and operator of every part.
+
+    In front a Reshape where a chain of convolutions reads a vector.
+    """
+    nodes = [Node("null", "data", {})] + _maps(node, chain)
     weight_attrs = [_inherited(graph.nodes[position]) for position, _, _ in node.inputs[1:]]
     weight_attrs += weight_attrs[:1] * (2 - len(weight_attrs))
-    data = 0
+    data = len(nodes) - 1
     for part in chain:
         first = len(nodes)
         name = node.name + part.suffix
@@ -137,6 +141,18 @@ def _fragment(graph, node, chain):
         nodes.append(Node(part.op, name, dict(_operator_attrs(node, part), **part.attrs()),
                           tuple((entry, 0, 0) for entry in entries)))
     return Graph(tuple(nodes), ((data, 0, 0),))
+
+
+def _maps(node, chain):
+    """list of Node: what makes feature maps of the vector that a layer reads, where its chain starts with such."""
+    if not _reads_maps(chain):
+        return []
+    shape = str((0,) + tuple(chain[0].maps))  # 0: the batch as it is
+    return [Node("Reshape", node.name + _MAPS, dict(_inherited(node), shape=shape), ((0, 0, 0),))]
+
+
+def _reads_maps(chain):
+    return chain[0].op == "Convolution" and chain[0].maps is not None
 
 
 def _operator_attrs(node, part):
@@ -164,7 +180,8 @@ def _array(values, shape, dtype):
 
 def new_names(spec, chain):
     """list of str: nodes and parameters that `chain` brings with it in the place of the layer."""
-    return [spec.name + part.suffix + end for part in chain for end in ("", "_weight", "_bias")[:3 if part.bias else 2]]
+    return [spec.name + _MAPS] * _reads_maps(chain) + [
+        spec.name + part.suffix + end for part in chain for end in ("", "_weight", "_bias")[:3 if part.bias else 2]]
 
 
 def _refuse_taken_names(model, replacements):

@@ -1,5 +1,6 @@
 """Every convolution and fully connected layer of a graph as a LayerSpec, with the reason when it must stay."""
 from collections import Counter
+from math import prod
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def layer_specs(model, input_shapes):
     for node in model.graph.nodes:
         if node.op in _READERS:
             refusal = _graph_refusal(model, node, readers, names)
-            specs.append(_READERS[node.op](model, node, shapes.get(node.inputs[0][:2]), refusal))
+            specs.append(_READERS[node.op](model, node, shapes, refusal))
     return specs
 
 
@@ -67,7 +68,8 @@ def _graph_refusal(model, node, readers, names):
     return None
 
 
-def _convolution(model, node, shape, refusal):
+def _convolution(model, node, shapes, refusal):
+    shape = shapes.get(node.inputs[0][:2])
     kernel, layout = attrs.shape(node, "kernel", ()), attrs.layout(node)
     if len(kernel) != 2:
         refusal = refusal or "%d-D convolution: only 2-D ones are split" % len(kernel)
@@ -84,15 +86,34 @@ def _conv_part(node, channels, kernel):
                    attrs.integer(node, "num_group", 1), len(node.inputs) > 2)
 
 
-def _fully_connected(model, node, shape, refusal):
+def _fully_connected(model, node, shapes, refusal):
+    shape = shapes.get(node.inputs[0][:2])
     weight = model.arg_params.get(model.graph.nodes[node.inputs[1][0]].name)
     part = None
     if shape is not None and weight is not None:
         part = SubFC("", weight.shape[1], weight.shape[0], len(node.inputs) > 2, attrs.boolean(node, "flatten", True))
-    return _spec(model, node, part, shape, refusal)
+    flat = part is not None and part.flatten
+    return _spec(model, node, part, shape, refusal, _maps(model.graph, node.inputs[0][:2], shapes) if flat else None)
 
 
-def _spec(model, node, part, shape, refusal):
+def _maps(graph, entry, shapes):
+    """The shape (C, H, W) of the feature maps whose flattening lies at an entry, or None.
+
+    Looks back through operators that keep every value in its place: whether these are still what a convolution
+    computed does not matter, only that one image's are in one row.
+    """
+    rows, size = shapes[entry][0], prod(shapes[entry])
+    while entry in shapes and shapes[entry][0] == rows and prod(shapes[entry]) == size:
+        shape, node = shapes[entry], graph.nodes[entry[0]]
+        if len(shape) == 4:
+            return tuple(shape[1:]) if prod(shape[2:]) > 1 else None
+        if node.op not in _KEEP_PLACES:
+            return None
+        entry = node.inputs[0][:2]
+    return None
+
+
+def _spec(model, node, part, shape, refusal, maps=None):
     names = [model.graph.nodes[position].name for position, _, _ in node.inputs[1:]]
     weight, bias = (names + [None, None])[:2]
     if part is None:
@@ -102,8 +123,10 @@ def _spec(model, node, part, shape, refusal):
                          "to another symbol" % (weight, model.prefix, tuple(model.arg_params[weight].shape), node.name,
                                                 part.weight_shape))
     return LayerSpec(node.name, part, shape and tuple(shape[1:]), weight, bias, node.op, refusal,
-                     shape[0] if shape else 1)
+                     shape[0] if shape else 1, maps)
 
 
 _FLOATS = tuple(map(np.dtype, (np.float16, np.float32, np.float64)))
+_KEEP_PLACES = {"Flatten", "Reshape", "expand_dims", "squeeze", "Dropout", "Activation", "LeakyReLU", "relu", "sigmoid",
+                "tanh", "clip", "_copy", "BlockGrad", "Cast", "amp_cast"}
 _READERS = {"Convolution": _convolution, "FullyConnected": _fully_connected}

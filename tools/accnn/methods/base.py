@@ -27,7 +27,7 @@ class Effort:
 
     seed: int = 0
     restarts: int = 1
-    iterations: int = 200
+    iterations: int = 100
     tolerance: float = 1e-5
 
 
@@ -79,6 +79,10 @@ class Decomposition(ABC):
         energy = self.energy(rank)
         return None if energy is None else 1 - sqrt(max(1 - energy, 0.0))
 
+    def estimated_rank(self):
+        """The rank that the kernel itself suggests, signal told from noise; None where a method has no such notion."""
+        return None
+
     def remark(self, rank):
         """A sentence on how the factors at `rank` came about that people should read, or None.
 
@@ -106,11 +110,18 @@ class Method(ABC):
     response_rank : callable or None
         ``response_rank(spec, rank)``: in how many dimensions the layer's responses lie at `rank`, which rules that
         weigh responses stand on; None where a rank does not bound it.
+    iterative : bool
+        Whether factors come of iterations that may end in a local optimum: then a larger rank may leave a slightly
+        larger error.
+    estimates_ranks : bool
+        Whether its decompositions have an ``estimated_rank``.
     """
 
     name = op = summary = None
     has_singular_values = False
     response_rank = None
+    iterative = False
+    estimates_ranks = False
 
     def refuse(self, spec):
         """Return why this method cannot serve the layer, or None when it can."""
@@ -148,6 +159,10 @@ class Method(ABC):
         spec : LayerSpec
         effort : Effort, optional
         """
+
+    def contains(self, spec, larger, smaller):
+        """Whether a chain at the rank `larger` can do all that one at `smaller` can: where no number is less."""
+        return bool(np.all(np.less_equal(smaller, larger)))
 
     def check_rank(self, spec, rank):
         """Raise AccnnError, naming the layer and the ranks there are, unless a person may ask for `rank`."""

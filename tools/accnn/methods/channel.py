@@ -3,6 +3,7 @@ import numpy as np
 
 from accnn.layers import SubConv
 from accnn.methods.base import Decomposition, Method, register
+from accnn.methods.evbmf import estimated_rank
 from accnn.methods.svd import BalancedSVD, common_values
 
 
@@ -23,7 +24,7 @@ class Channel(Method):
     name = "channel"
     op = "Convolution"
     summary = "(d',kh,kw) then (N,1,1) by SVD"
-    has_singular_values = True
+    has_singular_values = estimates_ranks = True
 
     def refuse(self, spec):
         """A single filter leaves nothing to reduce."""
@@ -65,6 +66,10 @@ class _ChannelDecomposition(Decomposition):
                                 for svd, matrix in zip(self._svds, _unfolded(weight, self._part))))
         return [np.concatenate(filters).reshape((-1,) + self._part.weight_shape[1:]),
                 np.concatenate(mixing)[:, :, None, None]]
+
+    def estimated_rank(self):
+        """int: that of the unfolded kernel, of the group that needs most."""
+        return max(estimated_rank(svd.singular_values, svd.shape) for svd in self._svds)
 
     def wide(self, weight, rank):
         """The layer itself."""

@@ -1,6 +1,7 @@
 """A fully connected layer as two thinner ones, by SVD."""
 from accnn.layers import SubFC
 from accnn.methods.base import Decomposition, Method, register
+from accnn.methods.evbmf import estimated_rank
 from accnn.methods.svd import BalancedSVD
 
 
@@ -20,7 +21,7 @@ class FullyConnectedSVD(Method):
     name = "fc-svd"
     op = "FullyConnected"
     summary = "K units then N by SVD"
-    has_singular_values = True
+    has_singular_values = estimates_ranks = True
 
     def ranks(self, spec):
         """range: 1 to the full rank."""
@@ -45,6 +46,10 @@ class _FCDecomposition(Decomposition):
     def __init__(self, weight):
         self._svd = BalancedSVD(weight)
         self.singular_values = self._svd.singular_values
+
+    def estimated_rank(self):
+        """int: that of the matrix."""
+        return estimated_rank(self.singular_values, self._svd.shape)
 
     def factors(self, weight, rank):
         recover, reduce = self._svd.factors(weight, rank)

@@ -15,6 +15,8 @@ class BalancedSVD:
     ----------
     singular_values : ndarray of shape (min(m, n),)
         Largest first, float64.
+    shape : (int, int)
+        The matrix's.
 
     Notes
     -----
@@ -25,7 +27,7 @@ class BalancedSVD:
     """
 
     def __init__(self, matrix):
-        self._wide = matrix.shape[0] <= matrix.shape[1]
+        self._wide, self.shape = matrix.shape[0] <= matrix.shape[1], matrix.shape
         side = matrix if self._wide else matrix.T
         # Scaled, because squares of float64 weights could overflow.
         self._scale = float(np.abs(matrix).max()) or 1.0

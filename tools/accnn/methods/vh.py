@@ -3,6 +3,7 @@ import numpy as np
 
 from accnn.layers import SubConv
 from accnn.methods.base import Decomposition, Method, register
+from accnn.methods.evbmf import estimated_rank
 from accnn.methods.svd import BalancedSVD, common_values
 
 
@@ -25,7 +26,7 @@ class VerticalHorizontal(Method):
     name = "vh"
     op = "Convolution"
     summary = "(K,kh,1) then (N,1,kw) by SVD"
-    has_singular_values = True
+    has_singular_values = estimates_ranks = True
 
     def ranks(self, spec):
         """range: 1 to the full rank."""
@@ -61,6 +62,10 @@ class _VHDecomposition(Decomposition):
         vertical, horizontal = zip(*(self._halves(svd, matrix, rank)
                                      for svd, matrix in zip(self._svds, _unfolded(weight, self._part))))
         return [np.concatenate(vertical), np.concatenate(horizontal)]
+
+    def estimated_rank(self):
+        """int: that of the unfolded kernel, of the group that needs most."""
+        return max(estimated_rank(svd.singular_values, svd.shape) for svd in self._svds)
 
     def _halves(self, svd, matrix, rank):
         filters, channels, height, width = _grouped_shape(self._part)

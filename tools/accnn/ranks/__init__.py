@@ -1,7 +1,8 @@
 """Rank rules. To add one: write a file on the contract of ``base.py`` and import it here."""
-from accnn.ranks import dp, greedy, sensitivity, uniform  # noqa: F401  (importing registers them)
-from accnn.ranks.base import Candidate, Problem, RankRule, Selection, Unreachable, get, names, register
+from accnn.ranks import dp, greedy, profit, sensitivity, uniform, vbmf  # noqa: F401  (importing registers them)
+from accnn.ranks.base import MARGIN, Candidate, Problem, RankRule, Selection, Unreachable, get, names, register
 
 DEFAULT = "dp-energy"
 
-__all__ = ["DEFAULT", "Candidate", "Problem", "RankRule", "Selection", "Unreachable", "get", "names", "register"]
+__all__ = ["DEFAULT", "MARGIN", "Candidate", "Problem", "RankRule", "Selection", "Unreachable", "get", "names",
+           "register"]

@@ -1,11 +1,15 @@
 """The contract of a rank rule, the problem it is given, and the registry that finds one by name."""
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Dict, List, Optional, Tuple
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
+from accnn.cli import Silence
 from accnn.costs import Cost
 from accnn.methods import Effort
 from accnn.registry import Registry
+
+MARGIN = 0.02  # of a speed-up
 
 
 class Candidate:
@@ -75,6 +79,16 @@ class Problem:
         What real images say: ``energies(spec)`` is an ndarray of float64, the eigenvalues of the covariance of the
         layer's responses, largest first, one for every output; ``curves(candidates)`` tells by (layer, method) what
         a chain costs the network, as ``curve.at(rank)``. None where no images were given.
+    before : float, optional
+        What all layers that count cost before anything is split; default: these layers.
+    rest : float
+        What counts of the network beside these layers, and stays as it is.
+    margin : float
+        How far above the speed-up that was asked for a rule may end, in units of the speed-up.
+    initial : mapping of str to rank
+        Ranks that people want a search to start at, for some of the layers.
+    progress : callable
+        See :class:`accnn.workbench.Workbench`.
     """
 
     candidates: List[Candidate]
@@ -82,6 +96,21 @@ class Problem:
     cost: Cost
     align: int = 1
     responses: Optional[object] = None
+    before: Optional[float] = None
+    rest: float = 0
+    margin: float = MARGIN
+    initial: Mapping[str, object] = field(default_factory=dict)
+    progress: Callable = Silence
+
+    def speed_up(self, cost):
+        """float: how much cheaper the network is when the candidates cost `cost`; infinite where nothing is left."""
+        return self._before / (self.rest + cost) if self.rest + cost else float("inf")
+
+    @cached_property
+    def _before(self):
+        if self.before is not None:
+            return self.before
+        return self.rest + sum(self.cost.layer(some[0].spec) for some in self.layers().values())
 
     def layers(self):
         """dict of str to list of Candidate: the candidates of every layer."""
@@ -105,12 +134,15 @@ class Selection:
         What the rule maximised, in its own measure.
     bound : float
         No other choice among the rule's options has a larger objective; equal to `objective` when proved exact.
+    remark : str, optional
+        A sentence on how the choice came about that people should read.
     """
 
     picks: Dict[str, Optional[Tuple[Candidate, object]]]
     cost: float
     objective: float
     bound: float
+    remark: Optional[str] = None
 
 
 class RankRule(ABC):
@@ -126,11 +158,14 @@ class RankRule(ABC):
         One line for ``--help``.
     needs_images : bool
         Whether it stands on ``Problem.responses``; planning refuses it without them.
+    reads : tuple of str
+        Which of ``Problem.margin`` and ``Problem.initial`` it looks at; planning says when others are given in vain.
     """
 
     name = summary = None
     cost = "macs"
     needs_images = False
+    reads = ()
 
     def refuse(self, method):
         """Return why this rule cannot weigh a method's ranks, or None when it can; asked before any decomposition."""

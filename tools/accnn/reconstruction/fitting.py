@@ -8,7 +8,6 @@ from copy import copy
 from itertools import product as pairs
 
 import numpy as np
-from scipy import linalg
 
 from accnn.reconstruction.quadratic import Seen, solve_part, solve_positive
 

@@ -1,8 +1,8 @@
 """The nonlinear solution of Zhang et al., section 3.2: auxiliary variables and the regression on them, in turn."""
 import numpy as np
 
-from accnn.reconstruction.quadratic import factored, solved
 from accnn.reconstruction.nonlinear import auxiliary
+from accnn.reconstruction.quadratic import factored, solved
 
 _PENALTIES = (0.01, 25), (1.0, 25)  # lambda, and how many iterations with it
 

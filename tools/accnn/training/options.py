@@ -3,6 +3,7 @@ from accnn.errors import AccnnError
 
 # Optimizers whose memory is arrays and a count of updates, so that a resumed run is the same run.
 OPTIMIZERS = ("sgd", "nag", "adam", "rmsprop", "adagrad", "adadelta", "signum")
+MOST_EPOCHS = 9999
 _MOST_CLASSES = 10 ** 6
 _MOST = {"pad_size": 10000, "fill_value": 255, "max_random_h": 180, "max_random_s": 255, "max_random_l": 255,
          "max_random_rotate_angle": 360}
@@ -14,6 +15,14 @@ def add_training_options(parser):
     group = parser.add_argument_group("training")
     add = group.add_argument
     add("--num-epochs", type=int, default=5, metavar="N", help="default: %(default)s")
+    add_rule_options(group)
+    add("--num-classes", type=int, metavar="N", help="give the network a new, random last layer with N classes")
+    add("--seed", type=int, default=0, help="of order, augmentation, dropout, new layers (default: %(default)s)")
+
+
+def add_rule_options(group):
+    """Options that say how fast and by what rule, whatever the number of epochs."""
+    add = group.add_argument
     add("--num-examples", type=int, metavar="N", help="images an epoch (default: all that fill a batch)")
     add("--lr", type=float, default=1e-5, help="learning rate (default: %(default)s)")
     add("--lr-schedule", choices=SCHEDULES, default=None,
@@ -29,9 +38,18 @@ def add_training_options(parser):
         help="probability of every Dropout layer while training (default: the network's own)")
     add("--freeze", action="append", default=[], metavar="PATTERN",
         help="leave these layers or parameters as they are, a name or a shell pattern; may be repeated")
-    add("--num-classes", type=int, metavar="N", help="give the network a new, random last layer with N classes")
     add("--output", metavar="NAME", help="the output to train, where there are several")
-    add("--seed", type=int, default=0, help="of order, augmentation, dropout, new layers (default: %(default)s)")
+
+
+def add_data_options(parser):
+    """Options that say which images are learnt from and which are scored, and how often a run is saved."""
+    add = parser.add_argument
+    add("--data-train", required=True, metavar="REC", help="RecordIO file of labelled images")
+    add("--data-train-idx", metavar="IDX", help="its index (default: the .idx beside it, if any)")
+    add("--data-val", metavar="REC", help="images that are scored after every epoch, to know the best one")
+    add("--data-val-idx", metavar="IDX", help="their index")
+    add("--save-every", type=float, default=600.0, metavar="SECONDS",
+        help="inside an epoch, save what --resume needs so often (default: %(default)s)")
 
 
 def add_teacher_options(parser):
@@ -75,26 +93,38 @@ def augmentation(args):
 
 
 def check(args):
-    """Refuse values that make no sense.
+    """Refuse values of fine_tune.py that make no sense.
 
     Raises
     ------
     AccnnError
     """
     _refuse(args.num_epochs < 1, "--num-epochs must be at least 1")
-    _refuse(args.num_epochs > 9999, "--num-epochs must be at most 9999, as files of epochs have four digits")
+    _refuse(args.num_epochs > MOST_EPOCHS, "--num-epochs must be at most %d, as files of epochs have four digits"
+            % MOST_EPOCHS)
+    check_rule(args, args.num_epochs, "--num-epochs")
+    _refuse(args.save_period < 1, "--save-period must be at least 1")
+    _refuse(args.num_classes is not None and not 2 <= args.num_classes <= _MOST_CLASSES,
+            "--num-classes must be from 2 to %d" % _MOST_CLASSES)
+    _refuse(args.teacher and args.num_classes, "--num-classes gives other classes than the teacher knows: choose one")
+
+
+def check_rule(args, epochs, said):
+    """Refuse values that make no sense in any training of so many epochs, which `said` is the option of.
+
+    Raises
+    ------
+    AccnnError
+    """
     _refuse(args.num_examples is not None and args.num_examples < 1, "--num-examples must be at least 1")
     _refuse(not 0 < args.lr < float("inf"), "--lr must be above 0")
     _refuse(not 0 < args.lr_factor <= 1, "--lr-factor must be above 0 and at most 1")
-    _refuse(not 0 <= args.warmup_epochs < args.num_epochs, "--warmup-epochs must be from 0 to less than --num-epochs")
+    _refuse(not 0 <= args.warmup_epochs < epochs, "--warmup-epochs must be from 0 to less than %s" % said)
     _refuse(not 0 <= args.mom < 1, "--mom must be from 0 to less than 1")
     _refuse(not 0 <= args.wd < float("inf"), "--wd must be 0 or more")
     _refuse(args.dropout is not None and not 0 <= args.dropout < 1, "--dropout must be from 0 to less than 1")
     _refuse(not 0 <= args.seed < 2 ** 32, "--seed must be from 0 to 2^32 - 1")
-    _refuse(args.save_period < 1, "--save-period must be at least 1")
     _refuse(not 0 <= args.save_every < float("inf"), "--save-every must be 0 or more")
-    _refuse(args.num_classes is not None and not 2 <= args.num_classes <= _MOST_CLASSES,
-            "--num-classes must be from 2 to %d" % _MOST_CLASSES)
     _refuse(not 0 <= args.distill_weight <= 1, "--distill-weight must be from 0 to 1")
     _refuse(not 0.01 <= args.temperature <= 1000, "--temperature must be from 0.01 to 1000")
     _refuse(args.teacher is None and args.teacher_epoch is not None, "--teacher-epoch is about a teacher: give "
@@ -103,7 +133,6 @@ def check(args):
             "--lr-step-epochs belongs to --lr-schedule step")
     _refuse(args.lr_schedule == "step" and not args.lr_step_epochs, "--lr-schedule step needs --lr-step-epochs")
     _refuse(args.resume and args.force, "--resume goes on with a run and --force starts again: choose one")
-    _refuse(args.teacher and args.num_classes, "--num-classes gives other classes than the teacher knows: choose one")
     for option, most in _MOST.items():
         value = getattr(args, option)
         _refuse(not 0 <= value <= most, "--%s must be from 0 to %d" % (option.replace("_", "-"), most))

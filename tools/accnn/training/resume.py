@@ -103,10 +103,20 @@ def check_fits(prefix, arrays, note, model, settings):
                          or arrays[kind][name].shape != mine[name].shape)
             raise AccnnError("%s belongs to another network than %s (%s differs): choose another --model-prefix, or "
                              "say --force instead of --resume" % (path, model.prefix, odd[0]))
+    check_settings(path, note["settings"], settings)
+
+
+def check_settings(path, begun, settings):
+    """Refuse a run that `path` tells of when it was begun with other settings, by option; names the first difference.
+
+    Raises
+    ------
+    AccnnError
+    """
     for option, value in settings.items():
-        if note["settings"].get(option) != value:
+        if begun.get(option) != value:
             raise AccnnError("%s was begun with --%s %s, not %s: resume with the same, or say --force instead"
-                             % ((path, option) + tuple(_said(some) for some in (note["settings"].get(option), value))))
+                             % ((path, option) + tuple(_said(some) for some in (begun.get(option), value))))
 
 
 def _said(value):

@@ -8,7 +8,9 @@ from typing import Callable, List, Optional
 import numpy as np
 
 from accnn.cli import Progress
+from accnn.compat import mx
 from accnn.errors import AccnnError, TargetError
+from accnn.graph.ir import reason
 from accnn.scoring.tally import Tally
 from accnn.training import resume
 from accnn.training.diary import Entry
@@ -75,16 +77,11 @@ class Run:
         return self.entries
 
     def _begin(self):
-        started = time.monotonic()
         self.job.advanced()
         if self.place == Place(1, 0):
             self._save()  # before anything else is written, so that all of it is known to belong to this run
         if self.validate:
-            tally = self.validate(self.trainer.model())
-            if not math.isfinite(tally.loss):
-                raise AccnnError("the network's answers to the validation images are not finite: check --rgb-mean and "
-                                 "--rgb-std")
-            self.entries.append(_timed(Entry(0, seconds=0.0, **_validation(tally)), started))
+            self.entries.append(scored(self.validate, self.trainer.model()))
             self.keeper.keep_best(self.entries, self.trainer.model())
 
     def _epoch(self, epoch):
@@ -161,12 +158,38 @@ class Run:
             resume.save(self.keeper.prefix, dict(arrays, aux=dict(arrays["aux"], **dict(statistics))), note)
 
     def resume(self, arrays, note):
-        """Go on from a resume file."""
-        self.trainer.restore(arrays, note["updates"])
-        self.entries = [Entry(**entry) for entry in note["entries"]]
-        self.place = Place(*note["place"])
-        # The first worker goes on with what all of them counted.
-        self.unfinished = tuple(note["unfinished"]) if self.job.leads else _NOTHING
+        """Go on from a resume file.
+
+        Raises
+        ------
+        AccnnError
+            It is damaged.
+        """
+        try:
+            self.trainer.restore(arrays, note["updates"])
+            self.entries = [Entry(**entry) for entry in note["entries"]]
+            self.place = Place(*note["place"])
+            # The first worker goes on with what all of them counted.
+            self.unfinished = tuple(note["unfinished"]) if self.job.leads else _NOTHING
+        except (KeyError, TypeError, mx.base.MXNetError) as error:
+            raise AccnnError("%s is damaged (%s): say --force to start again"
+                             % (resume.resume_path(self.keeper.prefix), reason(error))) from error
+
+
+def scored(validate, model):
+    """Entry of a model before the first update.
+
+    Raises
+    ------
+    AccnnError
+        Its answers are not finite.
+    """
+    started = time.monotonic()
+    tally = validate(model)
+    if not math.isfinite(tally.loss):
+        raise AccnnError("the network's answers to the validation images are not finite: check --rgb-mean and "
+                         "--rgb-std")
+    return _timed(Entry(0, seconds=0.0, **_validation(tally)), started)
 
 
 class _Due:

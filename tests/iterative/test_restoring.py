@@ -1,0 +1,100 @@
+"""A restored kernel answers what its chain answers: both are run, in plain NumPy and by MXNet."""
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from accnn import methods
+from accnn.errors import AccnnError
+from accnn.graph.rewrite import replace_layers
+from accnn.iterative.restoring import fitness, restored_kernel, with_restored
+from accnn.layers import LayerSpec, SubConv, SubFC
+from accnn.plan import Plan, Row
+from accnn.workbench import Workbench
+from networks import chain_model, outputs, random_input
+from reference import relative_error, run_chain
+
+PARTS = {
+    "plain": SubConv("", 6, 8, (3, 3), pad=(1, 1)),
+    "stride, dilation": SubConv("", 5, 7, (3, 3), (1, 2), (2, 3), (2, 3)),
+    "rectangular": SubConv("", 4, 6, (5, 2), (2, 3), (2, 1)),
+    "one by one": SubConv("", 9, 7, (1, 1)),
+    "no bias": SubConv("", 6, 8, (3, 3), bias=False),
+    "groups": SubConv("", 6, 9, (3, 3), (2, 2), (1, 1), groups=3),
+    "depthwise": SubConv("", 6, 6, (3, 3), pad=(1, 1), groups=6, bias=False),
+    "fully connected": SubFC("", 30, 12),
+}
+
+
+def spec_of(part):
+    shape = (part.in_channels, 11, 13) if part.op == "Convolution" else (part.in_units,)
+    return LayerSpec("layer", part, shape, "layer_weight", "layer_bias" if part.bias else None, part.op)
+
+
+def drawn(*shape, seed=0):
+    return np.random.RandomState(seed).standard_normal(shape).astype(np.float32)
+
+
+def cases():
+    for method in map(methods.get, methods.names()):
+        for title, part in PARTS.items():
+            if method.refuse(spec_of(part)) is None:
+                yield pytest.param(method, spec_of(part), id="%s-%s" % (method.name, title.replace(" ", "_")))
+
+
+def answers_alike(spec, chain, arrays):
+    data = drawn(2, *spec.in_shape, seed=1)
+    kernel = restored_kernel(spec, chain, arrays)
+    assert kernel.shape == spec.part.weight_shape and kernel.dtype == np.float32
+    dense = run_chain(data, (spec.part,), [(kernel, arrays[-1][1])])
+    assert relative_error(dense, run_chain(data, chain, arrays)) <= 1e-5
+
+
+@pytest.mark.parametrize("method, spec", list(cases()))
+def test_every_method(method, spec):
+    weight, bias = drawn(*spec.part.weight_shape), drawn(spec.part.outputs) if spec.part.bias else None
+    for rank in (method.ranks(spec)[0], method.ranks(spec)[len(method.ranks(spec)) // 2]):
+        answers_alike(spec, method.chain(spec, rank), method.factor(weight, bias, spec, rank))
+
+
+def test_a_chain_with_depthwise_parts():
+    """Such as CP's: 1x1, two depthwise ones, 1x1."""
+    spec = spec_of(PARTS["plain"])
+    chain = (SubConv("_a", 6, 5, (1, 1), bias=False), SubConv("_b", 5, 5, (3, 1), pad=(1, 0), groups=5, bias=False),
+             SubConv("_c", 5, 5, (1, 3), pad=(0, 1), groups=5, bias=False), SubConv("_d", 5, 8, (1, 1)))
+    answers_alike(spec, chain, [(drawn(*part.weight_shape, seed=number), drawn(8) if part.bias else None)
+                                for number, part in enumerate(chain)])
+
+
+def test_a_chain_that_joins_groups_is_refused():
+    spec = spec_of(PARTS["groups"])
+    chain = (replace(spec.part, suffix="_a"), SubConv("_b", 9, 9, (1, 1)))
+    with pytest.raises(AccnnError, match="'layer'.*joins its groups"):
+        restored_kernel(spec, chain, [(drawn(*part.weight_shape), None) for part in chain])
+
+
+@pytest.mark.parametrize("name, ranks", [("vh", {"conv1": 5, "conv3": 9}), ("channel", {"conv2": 4, "conv3": 7}),
+                                         ("fc-svd", {"fc1": 6})])
+def test_the_restored_network_is_the_one_of_chains(name, ranks):
+    model = chain_model()
+    bench, op = Workbench(model), methods.get(name).op
+    made = bench.replacements(Plan(tuple(Row(layer, op, name, rank) for layer, rank in ranks.items())))
+    data = random_input(3, 3, 12, 12)
+    restored = with_restored(model, made)
+    chained, = outputs(replace_layers(model, made), data=data)
+    assert relative_error(outputs(restored, data=data)[0], chained) <= 1e-5
+    changed = {key for key, array in restored.arg_params.items() if array is not model.arg_params[key]}
+    assert changed == {layer + "_weight" for layer in ranks} and restored.graph is model.graph
+
+
+@pytest.mark.parametrize("name", ["vh", "channel"])
+def test_fitness_is_that_of_the_kernels(name):
+    """Whether the decomposition tells it, or the kernel of the chain is made for it."""
+    bench = Workbench(chain_model())
+    candidate = bench.candidate("conv2", methods.get(name))
+    weight = candidate.weight()
+    kernel = restored_kernel(candidate.spec, candidate.chain(5), candidate.arrays(5, None))
+    wanted = 1 - np.linalg.norm(weight - kernel) / np.linalg.norm(weight)
+    assert fitness(candidate, 5) == pytest.approx(wanted, abs=1e-6)
+    candidate.decomposition.fitness = lambda rank: None
+    assert fitness(candidate, 5) == pytest.approx(wanted, abs=1e-6)
