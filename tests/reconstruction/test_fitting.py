@@ -9,6 +9,7 @@ from accnn.reconstruction import quadratic
 from accnn.reconstruction.fitting import (
     ChainFit,
     Target,
+    balanced,
     flat_kernel,
     lifted,
     lowered,
@@ -216,3 +217,23 @@ def test_singular_matrices_are_solved():
     for matrix in (half @ half.T, np.zeros((6, 6))):
         assert np.isfinite(solve_positive(matrix, right)).all()
     assert relative_error(half @ half.T @ solve_positive(half @ half.T, right), right) < 1e-4
+
+
+@pytest.mark.parametrize("shapes", [SHAPES["vh"], SHAPES["3d"], SHAPES["cp"], SHAPES["one"]])
+def test_balancing_keeps_the_chain_and_makes_channels_equally_large(shapes):
+    lifts = [lifted(factor) for factor in weights(shapes)]
+    lifts[0] = lifts[0] * np.geomspace(1e-3, 1e3, lifts[0].shape[2])[:, None]
+    even = balanced(lifts)
+    assert relative_error(flat_kernel(even), flat_kernel(lifts)) < 1e-12
+    for before, after in zip(even, even[1:]):
+        made, read = np.sqrt(np.square(before).sum((0, 1, 3))), np.sqrt(np.square(after).sum((0, 1, 2)))
+        np.testing.assert_allclose(made, read, rtol=1e-2)
+
+
+def test_balancing_leaves_channels_that_nothing_makes_or_reads():
+    lifts = [lifted(factor) for factor in weights(SHAPES["vh"])]
+    lifts[0][:, :, 1] = 0
+    lifts[1][..., 2] = 0
+    even = balanced(lifts)
+    assert all(np.isfinite(lift).all() for lift in even)
+    assert relative_error(flat_kernel(even), flat_kernel(lifts)) < 1e-12

@@ -27,8 +27,8 @@ class Effort:
 
     seed: int = 0
     restarts: int = 1
-    iterations: int = 100
-    tolerance: float = 1e-5
+    iterations: int = 200
+    tolerance: float = 3e-5
 
 
 class Decomposition(ABC):

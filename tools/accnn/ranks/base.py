@@ -1,6 +1,6 @@
 """The contract of a rank rule, the problem it is given, and the registry that finds one by name."""
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
@@ -10,6 +10,7 @@ from accnn.methods import Effort
 from accnn.registry import Registry
 
 MARGIN = 0.02  # of a speed-up
+_HASTY = 3e-4  # of fitness an iteration
 
 
 class Candidate:
@@ -28,6 +29,13 @@ class Candidate:
     def __init__(self, spec, method, read_weight, effort=None):
         self.spec, self.method, self.effort = spec, method, effort or Effort()
         self._read_weight, self._decomposition = read_weight, None
+
+    def hasty(self):
+        """Candidate: with less effort where the method is iterative, for what is looked at once and thrown away."""
+        if not self.method.iterative:
+            return self
+        effort = replace(self.effort, tolerance=max(self.effort.tolerance, _HASTY), restarts=1)
+        return Candidate(self.spec, self.method, self._read_weight, effort)
 
     @property
     def name(self):

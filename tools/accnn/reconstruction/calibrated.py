@@ -124,10 +124,10 @@ class Calibrated:
         progress = self._progress("measuring what splitting costs", total)
         with one_blas_thread(), contextlib.closing(progress):
             for candidate, evidence in self._evidence_of(candidates):
-                points = []
+                points, hasty = [], candidate.hasty()
                 for rank in ranks[candidate]:
                     progress(done, candidate.name)
-                    points.append((rank, compare.of_replaced(self._alone(candidate, rank, evidence))))
+                    points.append((rank, compare.of_replaced(self._alone(hasty, rank, evidence))))
                     done += 1
                 table.add(candidate, points)
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from accnn.reconstruction.quadratic import Seen, solve_part, solve_positive
 
+_BALANCING = 20  # rounds over all parts: with four of them imbalances halve in each
+
 
 class Target:
     """What a chain is fitted to: moments of the samples, and a pull towards the layer's own kernel.
@@ -241,6 +243,29 @@ def product(lifts):
 def flat_kernel(lifts):
     """ndarray of shape (N, D): the kernel of parts in sequence, in the order of ``weight.reshape(N, -1)``."""
     return lowered(product(lifts)).reshape(lifts[-1].shape[2], -1)
+
+
+def balanced(lifts):
+    """The same chain with every channel between two parts as large behind the one as in front of the other.
+
+    Parameters
+    ----------
+    lifts : list of ndarray
+
+    Returns
+    -------
+    list of ndarray
+        Their product is the same. Fits leave channels on any scale, and a gradient step is as much too large for the
+        parts behind a small one as it is too small for it.
+    """
+    lifts = list(lifts)
+    for _ in range(_BALANCING):
+        for place in range(len(lifts) - 1):
+            before, after = lifts[place:place + 2]
+            made, read = np.sqrt(np.square(before).sum((0, 1, 3))), np.sqrt(np.square(after).sum((0, 1, 2)))
+            scale = np.sqrt(np.divide(read, made, out=np.ones_like(made), where=(made > 0) & (read > 0)))
+            lifts[place:place + 2] = before * scale[:, None], after / scale
+    return lifts
 
 
 def seen_by_last(lifts):

@@ -9,7 +9,7 @@ from accnn.graph.following import Following
 from accnn.graph.rewrite import Replacement
 from accnn.reconstruction import DATA_FREE, LINEAR, NONLINEAR
 from accnn.reconstruction.behind import Behind
-from accnn.reconstruction.fitting import lifted, lowered
+from accnn.reconstruction.fitting import balanced, lifted, lowered
 from accnn.reconstruction.layer import Task, fit_linear, fit_nonlinear
 
 
@@ -133,9 +133,9 @@ def _tasks(part, weight, bias, chain, arrays, wide, behind, groups):
 
 def _arrays(chain, arrays, fits, groups):
     """The fitted parts as arrays."""
-    new = []
+    new, fitted = [], [balanced(fit.lifts) for fit in fits]
     for place, (one, (weight, bias)) in enumerate(zip(chain, arrays)):
-        weight = np.concatenate([lowered(fit.lifts[place], one.groups // groups) for fit in fits])
+        weight = np.concatenate([lowered(lifts[place], one.groups // groups) for lifts in fitted])
         weight = weight.reshape(one.weight_shape)
         new.append((weight.astype(np.float32), bias))
     return new[:-1] + [(new[-1][0], np.concatenate([fit.bias for fit in fits]).astype(np.float32))]
