@@ -2,6 +2,7 @@
 cifar10_val_5000.rec
 
        --rgb-mean 125.3,123.0,113.9 --rgb-std 63.0,62.1,66.7 --calib-images 2000 [--ratio 4] [--only 'vh*'] [--ranks]
+       [--all-methods]
 
 What reconstruction keeps of the accuracy, without fine-tuning, in the form of Tables 2, 6 and 7 of Zhang et al.
 (2016): for methods, rank rules, solvers, symmetric or asymmetric, and metrics the points of top-1 lost against the
@@ -36,8 +37,9 @@ from accnn.scoring.heads import class_head
 from accnn.scoring.passes import answers
 from accnn.scoring.tally import Tally, check_finite
 
-RATIOS = 2.0, 3.0, 4.0, 5.0, 6.0
+RATIOS = 2.0, 3.0, 4.0, 5.0, 6.0, 8.0
 COST = "macs"  # for all rules, so that the same ratio is the same thing in every row
+ALL_METHODS = "All methods"  # what --all-methods takes alone
 _BEST = re.compile(r"the best is ([0-9.]+)x")
 
 
@@ -93,6 +95,8 @@ SECTIONS = (
      [Combination("vh", "dp-energy")] + [Combination(method, "dp-energy", LINEAR, metric=NETWORK)
                                          for method in ("vh", "channel", "3d")] +
      [Combination("vh", "sensitivity")] + _crossed("sensitivity", (RESPONSES, NETWORK))),
+    (ALL_METHODS, [Combination(method, "sensitivity", LINEAR, metric=NETWORK)
+                   for method in methods.names("Convolution")]),
 )
 
 # What is claimed, the attribute in which two rows differ, the better and the worse.
@@ -435,15 +439,18 @@ def parser():
     """Return the argument parser."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_model_options(arguments)
+    options.add_effort_options(arguments)
     arguments.add_argument("--data-calib", required=True, metavar="REC", help="images that calibrate")
     arguments.add_argument("--data-calib-idx", metavar="IDX", help="its index (default: the .idx beside it)")
     arguments.add_argument("--data-val", required=True, metavar="REC", help="images that are scored, all of them")
     arguments.add_argument("--data-val-idx", metavar="IDX", help="its index (default: the .idx beside it)")
     arguments.add_argument("--calib-images", type=_positive, default=2000, metavar="N", help="default: %(default)s")
     arguments.add_argument("--calib-positions", type=_positive, default=10, metavar="N", help="default: %(default)s")
-    arguments.add_argument("--ratio", type=float, action="append", help="may be repeated (default: 2 to 6)")
+    arguments.add_argument("--ratio", type=float, action="append", help="may be repeated (default: 2 to 6, and 8)")
     arguments.add_argument("--only", action="append", metavar="PATTERN",
                            help="shell pattern of names of rows, as in 'vh sensitivity*'; may be repeated")
+    arguments.add_argument("--all-methods", action="store_true",
+                           help="every method with ranks by sensitivity, linear, and nothing else")
     arguments.add_argument("--ranks", action="store_true", help="print the ranks as well, layer by layer")
     arguments.add_argument("--json", action="store_true", help="print results as JSON")
     arguments.add_argument("--sensitivity-table", metavar="FILE",
@@ -454,9 +461,10 @@ def parser():
     return arguments
 
 
-def wanted(patterns):
-    """list of Combination: every one once, in the order of the tables."""
-    everything = list(dict.fromkeys(one for _, some in SECTIONS for one in some))
+def wanted(patterns, all_methods=False):
+    """list of Combination: every one once, in the order of the tables; those of one table only for `all_methods`."""
+    everything = list(dict.fromkeys(one for title, some in SECTIONS for one in some
+                                    if title == ALL_METHODS or not all_methods))
     some = [one for one in everything if planning.matches(one.name, patterns or ["*"])]
     if not some:
         raise AccnnError("no row matches --only %s: there are %s"
@@ -475,7 +483,7 @@ def fill(findings, study, combinations):
 def run(argv=None):
     """Measure and print; return the exit code."""
     args = parser().parse_args(argv)
-    combinations, code = wanted(args.only), 0
+    combinations, code = wanted(args.only, args.all_methods), 0
     bench = options.open_bench(args)
     (name, shape), = image_input(bench.model, bench.input_shapes).items()
     how = preprocessing(args, shape)

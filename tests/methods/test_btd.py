@@ -152,6 +152,16 @@ def test_ranks_are_one_path_on_which_every_chain_can_do_what_the_one_before_can(
         assert BTD.contains(spec, larger, small) and not BTD.contains(spec, small, larger) and less < more
 
 
+@pytest.mark.parametrize("channels, filters", [(48, 192), (96, 256), (20, 24), (100, 7), (5, 384)])
+def test_ranks_of_odd_sizes_are_dearer_step_by_step(channels, filters):
+    spec, macs = _spec(SubConv("", channels, filters, (3, 3), pad=(1, 1))), costs.get("macs")
+    path = BTD.ranks(spec)
+    spent = [macs.chain(spec, BTD.chain(spec, rank)) for rank in path]
+    assert path[-1] == BTD.full_rank(spec) and all(less < more for less, more in zip(spent, spent[1:]))
+    for rank in path:
+        BTD.check_rank(spec, rank)
+
+
 @pytest.mark.parametrize("align", [8, 16])
 def test_aligned_ranks_are_many(align):
     for part in (SubConv("", 64, 64, (3, 3)), SubConv("", 64, 256, (3, 3)), SubConv("", 512, 512, (3, 3))):

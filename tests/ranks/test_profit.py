@@ -81,7 +81,7 @@ def test_it_is_algorithm_1(ratio, name, align, start):
         wish = {}
     else:
         initial = {layer: family[layer][at] for layer, at in zip(layers, place)}
-        wish = {"initial": initial}
+        wish = {"initial_ranks": initial}
     margin = 0.05 if align == 1 else 0.4
     plan = bench.select_ranks(ratio, rank_selection="profit", method=name, align=align, margin=margin, **wish)
     expected = _to_the_letter(bench, method, ratio, margin, initial, align)
@@ -195,11 +195,11 @@ def test_an_unreachable_ratio_names_the_best_one():
     for initial in ({}, {"conv2": 3}, {"conv1": 2, "conv2": 3, "conv3": 4, "conv4": 5}):
         bench = _bench()
         with pytest.raises(TargetError, match="the best is") as refused:
-            bench.select_ranks(500.0, rank_selection="profit", initial=initial)
+            bench.select_ranks(500.0, rank_selection="profit", initial_ranks=initial)
         best = float(str(refused.value).split("the best is ")[1].split("x")[0])
-        assert bench.select_ranks(best, rank_selection="profit", initial=initial).made_by["reached"] >= best
+        assert bench.select_ranks(best, rank_selection="profit", initial_ranks=initial).made_by["reached"] >= best
         with pytest.raises(TargetError):
-            bench.select_ranks(best + 0.02, rank_selection="profit", initial=initial)
+            bench.select_ranks(best + 0.02, rank_selection="profit", initial_ranks=initial)
 
 
 def test_layers_that_no_rank_makes_cheaper_stay():
@@ -225,10 +225,11 @@ def test_a_method_without_fitness_is_refused():
 @pytest.mark.parametrize("wish, sentence", [
     ({"margin": 0}, "--margin 0 makes no sense"), ({"margin": -1.0}, "--margin"),
     ({"margin": float("nan")}, "--margin"), ({"margin": float("inf")}, "--margin"), ({"margin": True}, "--margin"),
-    ({"margin": "a"}, "--margin"), ({"initial": {"conv9": 3}}, "no layer 'conv9': did you mean"),
-    ({"initial": {"conv2": 0}}, "'conv2': vh takes 1 to"), ({"initial": {"conv2": (2, 3)}}, "vh takes 1 to"),
-    ({"initial": {"conv2": 999}}, "vh takes 1 to"),
-    ({"initial": Plan((Row("conv2", "Convolution", "3d", (3, 2)),))}, "'conv2' is one of the method 3d, .* by vh"),
+    ({"margin": "a"}, "--margin"), ({"initial_ranks": {"conv9": 3}}, "no layer 'conv9': did you mean"),
+    ({"initial_ranks": {"conv2": 0}}, "'conv2': vh takes 1 to"),
+    ({"initial_ranks": {"conv2": (2, 3)}}, "vh takes 1 to"), ({"initial_ranks": {"conv2": 999}}, "vh takes 1 to"),
+    ({"initial_ranks": Plan((Row("conv2", "Convolution", "3d", (3, 2)),))},
+     "'conv2' is one of the method 3d, .* by vh"),
 ])
 def test_wishes_that_make_no_sense(wish, sentence):
     with pytest.raises(AccnnError, match=sentence):
@@ -237,21 +238,25 @@ def test_wishes_that_make_no_sense(wish, sentence):
 
 def test_wishes_that_are_ignored_are_named(capsys):
     bench = _bench()
-    bench.select_ranks(2.0, rank_selection="dp", initial={"conv2": 3}, margin=0.5)
+    bench.select_ranks(2.0, rank_selection="dp", initial_ranks={"conv2": 3}, margin=0.5)
     said = capsys.readouterr().err
     assert "dp looks at no --initial-ranks" in said and "dp looks at no --margin" in said
-    bench.select_ranks(2.0, rank_selection="profit", initial={"conv2": 3}, margin=0.5)
-    assert "looks at no" not in capsys.readouterr().err
+    bench.select_ranks(2.0, rank_selection="profit", initial_ranks={"conv2": 3}, margin=0.5)
+    assert capsys.readouterr().err == ""
+    bench.select_ranks(1.3, rank_selection="profit", initial_ranks={"conv2": 3, "conv3": 4, "conv4": 5},
+                       exclude=["conv2"], fixed={"conv4": 6}, margin=0.5)
+    assert "are ignored: conv2 (excluded), conv4 (--fixed)\n" in capsys.readouterr().err
 
 
 def test_the_wishes_are_in_the_plan(tmp_path):
     initial = {"conv2": (np.int64(6), 4), "conv3": [9, 8]}
-    plan = _bench().select_ranks(2.0, rank_selection="profit", method="3d", initial=initial, margin=np.float32(0.25))
+    plan = _bench().select_ranks(2.0, rank_selection="profit", method="3d", initial_ranks=initial,
+                                 margin=np.float32(0.25))
     said = json.loads(plan.text())["made_by"]
-    assert said["initial"] == {"conv2": [6, 4], "conv3": [9, 8]} and said["margin"] == 0.25
+    assert said["initial_ranks"] == {"conv2": [6, 4], "conv3": [9, 8]} and said["margin"] == 0.25
     plan.save(str(tmp_path / "plan.json"))
     again = _bench().select_ranks(2.0, rank_selection="profit", method="3d", margin=0.25,
-                                  initial=tmp_path / "plan.json")
+                                  initial_ranks=tmp_path / "plan.json")
     assert {row.layer: row.rank for row in again.chosen()} == {row.layer: row.rank for row in plan.chosen()}
 
 

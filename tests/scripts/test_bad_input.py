@@ -59,7 +59,7 @@ CASES = [
     (accnn, ["-m", "NET", "--cost", "euros"], 2, "choose from"),
     (accnn, ["-m", "NET", "--method", "magic"], 2, "choose from"),
     (accnn, ["-m", "NET", "--layers", "convolution*"], 2, "matches 'convolution\\*'"),
-    (accnn, ["-m", "NET", "--exclude", "*"], 2, "no layer of .* can be split: conv1: excluded"),
+    (accnn, ["-m", "NET", "--exclude", "*"], 2, "no layer of .* can be split: conv1, .*: excluded"),
     (accnn, ["-m", "NET", "--exclude", "[z]"], 2, "matches"),
     # input shape
     (accnn, ["-m", "NET", "--input-shape", "3,x,12"], 2, "--input-shape"),

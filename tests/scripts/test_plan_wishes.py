@@ -6,6 +6,7 @@ import pytest
 from accnn import accnn as script
 from accnn import rank_selection
 from accnn.plan import load_plan
+from accnn.planning import Request
 
 
 def _told(capsys, *arguments):
@@ -19,11 +20,11 @@ def test_profit_starts_at_the_ranks_of_a_config(prefix, tmp_path, capsys):
     config.write_text('{"conv_params": {"conv1": 3, "conv3": 20}}')
     arguments = ["-m", prefix, "--ratio", "1.8", "--rank-selection", "profit", "--margin", "0.1"]
     told, err = _told(capsys, *arguments, "--initial-ranks", str(config))
-    assert told["made_by"]["initial"] == {"conv1": 3, "conv3": 20} and told["made_by"]["margin"] == 0.1
+    assert told["made_by"]["initial_ranks"] == {"conv1": 3, "conv3": 20} and told["made_by"]["margin"] == 0.1
     assert 1.8 <= told["convolutions"]["ratio"] <= 1.9 and told["made_by"]["remark"] is None and "profit" not in err
     assert rank_selection.main(arguments + ["--output", str(tmp_path / "ranks.json")]) == 0
     plan = load_plan(str(tmp_path / "ranks.json"))
-    assert 1.8 <= plan.made_by["reached"] <= 1.9 and plan.made_by["initial"] == {}
+    assert 1.8 <= plan.made_by["reached"] <= 1.9 and plan.made_by["initial_ranks"] == {}
 
 
 def test_a_margin_that_cannot_be_met_is_told(prefix, capsys):
@@ -36,6 +37,8 @@ def test_what_another_rule_does_not_look_at_is_named(prefix, tmp_path, capsys):
     (tmp_path / "initial.json").write_text('{"conv_params": {"conv1": 3}}')
     _, err = _told(capsys, "-m", prefix, "--initial-ranks", str(tmp_path / "initial.json"))
     assert "the rank rule dp-energy looks at no --initial-ranks: ignoring it" in err
+    _, err = _told(capsys, "-m", prefix, "--initial-ranks", "no.json", "--config", str(tmp_path / "initial.json"))
+    assert "the ranks come from --config: ignoring --initial-ranks\n" in err
 
 
 @pytest.mark.parametrize("arguments, sentence", [
@@ -72,3 +75,9 @@ def test_lists_of_methods_that_make_no_sense(prefix, capsys, arguments, sentence
     assert script.main(["-m", prefix, "--dry-run"] + arguments) == 2
     with pytest.raises(AssertionError, match=sentence):
         raise AssertionError(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("method, rule", [(None, "dp-energy"), ("channel", "dp-energy"), ("cp", "profit"),
+                                          ("vh,fc-btd", "profit"), ("fc-svd", "dp-energy")])
+def test_the_default_rule_can_weigh_the_methods(method, rule):
+    assert Request(2.0, method=method, fc=True).rank_selection == rule

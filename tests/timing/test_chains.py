@@ -11,10 +11,12 @@ from reference import relative_error, run_chain
 CONV = (SubConv("", 8, 12, (3, 3), (2, 2), (1, 1)),)
 SPLIT = (SubConv("_v", 8, 4, (3, 1), (2, 1), (1, 0), bias=False),
          SubConv("_h", 4, 12, (1, 3), (1, 2), (0, 1), groups=2))
+MAPS = (SubConv("_r", 5, 3, (1, 1), bias=False, maps=(5, 2, 2)), SubConv("_c", 3, 16, (2, 2), bias=False),
+        SubFC("_p", 16, 7))  # oneDNN lays 16 channels out in blocks
 FC = (SubFC("_red", 20, 3, bias=False), SubFC("_rec", 3, 7))
 
 
-@pytest.mark.parametrize("chain, shape", [(CONV, (8, 9, 9)), (SPLIT, (8, 9, 9)), (FC, (5, 2, 2))])
+@pytest.mark.parametrize("chain, shape", [(CONV, (8, 9, 9)), (SPLIT, (8, 9, 9)), (FC, (5, 2, 2)), (MAPS, (20,))])
 def test_a_random_chain_is_that_chain(chain, shape):
     model = random_chain(chain, np.random.RandomState(0)).model
     data = random_input(2, *shape)
@@ -29,6 +31,11 @@ def test_chains_are_timed_in_turns(inside):
     samples = time_chains([CONV, SPLIT], (8, 9, 9), batch_size=2, inside=inside, rounds=3, warm_up=1,
                           clock=lambda: next(ticks))
     assert [sample.values for sample in samples] == [(1, 1, 1)] * 2
+
+
+def test_convolutions_and_a_fully_connected_layer_are_computed_more_than_once():
+    samples = time_chains([MAPS], (20,), batch_size=8, rounds=3, warm_up=1, clock=iter(range(1000)).__next__)
+    assert samples[0].values == (1, 1, 1)
 
 
 def test_fully_connected_chains():

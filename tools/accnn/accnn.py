@@ -39,27 +39,19 @@ def _main(argv):
     calibration.check(args)
     wishes = dict({"ratio": 2.0}, **options.planning(args))
     from accnn import output, report
-    from accnn.plan import load_plan
     from accnn.planning import Request, select_ranks
 
     config = None if args.config is not None else output.config_path(args.save_model, wishes["ratio"])
     if not args.dry_run:
         output.check_checkpoint(args.model, args.save_model, args.force, config)
-    plan = _given_plan(args, load_plan) if args.config is not None else None
-    request = None if args.config is not None else Request(**wishes)
+    plan = options.given_plan(args)
+    request = None if plan is not None else Request(**wishes)
     bench = options.open_bench(args)
     with calibration.calibrated(args, bench, args.save_model):
         plan = bench.check(plan) if plan is not None else select_ranks(bench, request)
         result = (report.summary(bench, plan) if args.dry_run else
                   output.accelerate_and_write(bench, plan, args.save_model, config))
     output.show(dict(result, seconds=time.monotonic() - started), args.json)
-
-
-def _given_plan(args, load_plan):
-    unused = ["--" + name.replace("_", "-") for name in options.planning(args) if name != "seed"]
-    if unused:
-        cli.say("the ranks come from --config: ignoring %s" % ", ".join(unused))
-    return load_plan(args.config)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,9 @@ def add_planning_options(parser):
 
     add("--ratio", type=float, help="theoretical speed-up, cost before / after, over all convolutions; with --fc over "
                                     "all fully connected layers too (default: 2)")
-    add("--rank-selection", choices=ranks.names(), help="rank rule: %s (default: %s)" % (_told(ranks), ranks.DEFAULT))
+    add("--rank-selection", choices=ranks.names(),
+        help="rank rule: %s (default: the first of %s that can weigh the method)"
+             % (_told(ranks), ", ".join(ranks.DEFAULTS)))
     add("--cost", choices=costs.names(),
         help="what the ratio is counted in: %s (default: the rank rule's own)" % _told(costs))
     add("--method", type=_methods, metavar="NAME[,NAME]",
@@ -70,7 +72,7 @@ def add_planning_options(parser):
         help="choose ranks that are multiples of N: 16 runs best on AVX-512, 8 on AVX2 (default: any)")
     add("--margin", type=float, metavar="S",
         help="how far above --ratio --rank-selection profit may end (default: %g)" % ranks.MARGIN)
-    add("--initial-ranks", dest="initial", metavar="FILE",
+    add("--initial-ranks", metavar="FILE",
         help="ranks that --rank-selection profit starts at, a plan or config as for --config (default: the same "
              "speed-up for every layer)")
     add("--seed", type=int, help="for methods that draw random numbers, and for drawing images (default: 0)")
@@ -98,6 +100,18 @@ def planning(args):
     from accnn.planning import Request
 
     return {field.name: getattr(args, field.name) for field in fields(Request) if hasattr(args, field.name)}
+
+
+def given_plan(args):
+    """Plan: that of ``--config``, or None; says on stderr which options of planning it makes useless."""
+    if args.config is None:
+        return None
+    from accnn.plan import load_plan
+
+    unused = ["--" + name.replace("_", "-") for name in planning(args) if name != "seed"]
+    if unused:
+        say("the ranks come from --config: ignoring %s" % ", ".join(unused))
+    return load_plan(args.config)
 
 
 def open_bench(args):

@@ -21,8 +21,9 @@ class Request:
     ratio : float
         Cost before / after, over all convolutions; with `fc` over all fully connected layers too. Layers
         that stay as they are count on both sides.
-    rank_selection : str
-        A name of :func:`accnn.ranks.names`.
+    rank_selection : str, optional
+        A name of :func:`accnn.ranks.names`; default: the first of :data:`accnn.ranks.DEFAULTS` that can weigh the
+        methods asked for.
     cost : str, optional
         A name of :func:`accnn.costs.names`; default: the rule's own.
     method : str or sequence of str, optional
@@ -41,7 +42,7 @@ class Request:
         Written into the plan.
     margin : float
         How far above `ratio` a rule that goes step by step may end.
-    initial : dict, Plan, or path
+    initial_ranks : dict, Plan, or path
         Ranks that such a rule starts at, by layer; a path is that of a plan or config that says them. Kept as a
         dict.
 
@@ -49,11 +50,12 @@ class Request:
     ------
     AccnnError
         `ratio` is below 1 or no number, `align` below 1, `margin` not above 0; a name is not known; the method has
-        nothing to do, or two have the same; a layer is fixed twice, or excluded as well; `initial` has another method.
+        nothing to do, or two have the same; a layer is fixed twice, or excluded as well; `initial_ranks` are of
+        another method.
     """
 
     ratio: float
-    rank_selection: str = ranks.DEFAULT
+    rank_selection: Optional[str] = None
     cost: Optional[str] = None
     method: Union[str, Sequence[str], None] = None
     layers: Sequence[str] = ("*",)
@@ -63,7 +65,7 @@ class Request:
     seed: int = 0
     fixed: Union[Mapping[str, object], Sequence[Tuple[str, object]]] = ()
     margin: float = ranks.MARGIN
-    initial: Union[Mapping[str, object], Plan, str, os.PathLike, None] = None
+    initial_ranks: Union[Mapping[str, object], Plan, str, os.PathLike, None] = None
 
     def __post_init__(self):
         if not _is(self.ratio, Real) or not math.isfinite(self.ratio) or self.ratio < 1:
@@ -74,10 +76,13 @@ class Request:
             raise AccnnError("--margin %s makes no sense: it is a part of a speed-up, above 0" % (self.margin,))
         self._set(method=_method_names(self.method))
         self._check_methods()
+        if self.rank_selection is None:
+            self._set(rank_selection=next(name for name in ranks.DEFAULTS
+                                          if not any(map(ranks.get(name).refuse, self._asked()))))
         cost = costs.get(ranks.get(self.rank_selection).cost if self.cost is None else self.cost).name
         self._set(ratio=float(self.ratio), align=int(self.align), seed=int(self.seed), fc=bool(self.fc), cost=cost,
                   layers=_patterns(self.layers), exclude=_patterns(self.exclude), fixed=_pins(self.fixed),
-                  margin=float(self.margin), initial=self._initial_ranks())
+                  margin=float(self.margin), initial_ranks=self._given_ranks())
         _check_pins([name for name, _ in self.fixed], self.exclude)
 
     def _set(self, **values):
@@ -91,7 +96,7 @@ class Request:
     def as_json(self):
         """dict: the attributes, as a plan's file says them."""
         return dict(asdict(self), layers=list(self.layers), exclude=list(self.exclude), fixed=_written(self.fixed),
-                    initial=_written(self.initial.items()))
+                    initial_ranks=_written(self.initial_ranks.items()))
 
     def _asked(self):
         return [methods.get(name) for name in (self.method or "").split(",") if name]
@@ -108,10 +113,10 @@ class Request:
             if method.op == "FullyConnected" and not self.fc:
                 raise AccnnError("--method %s splits fully connected layers: add --fc" % method.name)
 
-    def _initial_ranks(self):
-        """dict of str to rank: `initial`, whose methods must be those of the plan."""
-        path = isinstance(self.initial, (str, os.PathLike))
-        given = load_plan(os.fspath(self.initial)) if path else self.initial
+    def _given_ranks(self):
+        """dict of str to rank: `initial_ranks`, whose methods must be those of the plan."""
+        path = isinstance(self.initial_ranks, (str, os.PathLike))
+        given = load_plan(os.fspath(self.initial_ranks)) if path else self.initial_ranks
         if not isinstance(given, Plan):
             return dict(_pins(given or ()))
         for row in given.chosen():
@@ -159,6 +164,7 @@ def select_ranks(bench, request):
     pinned = pinned_layers(bench, request)
     _check_initial(bench, request, rule)
     candidates, left = choose_layers(bench, request, rule)
+    _tell_unused(request, rule, left)
     total, selection = within_budget(bench, candidates, request, rule.select, pinned)
     rows, picks = [], dict(selection.picks, **pinned)
     for spec in bench.layers:
@@ -173,12 +179,20 @@ def select_ranks(bench, request):
 
 def _check_initial(bench, request, rule):
     """Refuse initial ranks that do not fit the network; say when the rule looks at no such wishes."""
-    for name, rank in request.initial.items():
+    for name, rank in request.initial_ranks.items():
         _checked(bench, request, name, rank)
     for wish, given, option in (("margin", request.margin != ranks.MARGIN, "--margin"),
-                                ("initial", request.initial, "--initial-ranks")):
+                                ("initial", request.initial_ranks, "--initial-ranks")):
         if given and wish not in rule.reads:
             say("the rank rule %s looks at no %s: ignoring it" % (rule.name, option))
+
+
+def _tell_unused(request, rule, left):
+    """Say which initial ranks start nothing."""
+    stay = dict(left, **dict.fromkeys((name for name, _ in request.fixed), "--fixed"))
+    unused = ["%s (%s)" % (name, stay[name]) for name in request.initial_ranks if name in stay]
+    if unused and "initial" in rule.reads:
+        say("initial ranks of layers that the rank rule does not plan are ignored: %s" % some(unused))
 
 
 def _why_kept(bench, spec, request):
@@ -243,10 +257,18 @@ def choose_layers(bench, request, rule):
         else:
             candidates.append(bench.candidate(name, method))
     if not candidates and not pinned:
-        raise AccnnError("no layer of %s can be split: %s" % (bench.model.prefix, "; ".join(
-            "%s: %s" % item for item in list(left.items())[:4]) or "it has no convolution"))
+        raise AccnnError("no layer of %s can be split: %s" % (bench.model.prefix, _by_reason(left)))
     bench.decompose(candidates)
     return candidates, left
+
+
+def _by_reason(left):
+    """str: why layers are left alone, each reason once."""
+    layers = {}
+    for name, reason in left.items():
+        layers.setdefault(reason, []).append(name)
+    return "; ".join("%s: %s" % (some(names, 4), reason)
+                     for reason, names in list(layers.items())[:4]) or "it has no convolution"
 
 
 def within_budget(bench, candidates, request, select, pinned=None):
@@ -267,8 +289,8 @@ def within_budget(bench, candidates, request, select, pinned=None):
     cost = costs.get(request.cost)
     total = _total(bench, candidates, request, cost, pinned or {})
     problem = ranks.Problem(candidates, total.before / request.ratio - total.fixed, cost, request.align,
-                            bench.responses, total.before, total.fixed, request.margin, request.initial,
-                            bench._progress)
+                            bench.responses, total.before, total.fixed, request.margin, request.initial_ranks,
+                            bench.progress)
     try:
         return total, (select if candidates else _select_nothing)(problem)
     except ranks.Unreachable as error:

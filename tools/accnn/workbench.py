@@ -1,4 +1,5 @@
 """A model on the workbench: its layers described once, every SVD made once, ranks chosen, chains put in place."""
+import contextlib
 import difflib
 
 from accnn import methods, planning, ranks
@@ -8,7 +9,7 @@ from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.rewrite import Replacement, new_names, replace_layers
 from accnn.graph.specs import layer_specs
 from accnn.plan import NOT_IN_PLAN, Plan, Row
-from accnn.threads import one_blas_thread
+from accnn.threads import one_blas_thread, side_by_side
 
 
 class Workbench:
@@ -36,6 +37,7 @@ class Workbench:
         Convolutions and fully connected layers in topological order.
     specs : dict of str to LayerSpec
         The same by name.
+    progress : callable
     """
 
     responses = None  # what calibration images say, see accnn.ranks.Problem
@@ -47,7 +49,7 @@ class Workbench:
         self.specs = {spec.name: spec for spec in self.layers}
         self._names = {node.name for node in model.graph.nodes} | set(model.arg_params) | set(model.aux_params)
         self._candidates = {}
-        self._progress = progress or Silence
+        self.progress = progress or Silence
 
     def candidate(self, name, method):
         """Return the Candidate of a layer and a method, the same object whenever asked again."""
@@ -59,7 +61,7 @@ class Workbench:
 
     def decompose(self, candidates):
         """Make the decompositions of `candidates`, telling progress."""
-        progress = self._progress("decomposing layers", len(candidates))
+        progress = self.progress("decomposing layers", len(candidates))
         with one_blas_thread():
             for done, candidate in enumerate(candidates):
                 progress(done, candidate.name)
@@ -148,11 +150,12 @@ class Workbench:
         With calibration images (:attr:`responses`) that are to rebuild the chains, fitted to these.
         """
         chosen = self.check(plan).chosen()
+        self._iterate(chosen)
         if self.responses is not None and self.responses.wish.solver:
             with one_blas_thread():
                 return self.responses.replacements([(self.candidate(row.layer, methods.get(row.method)), row.rank)
                                                     for row in chosen])
-        progress = self._progress("splitting layers", len(chosen))
+        progress = self.progress("splitting layers", len(chosen))
         made = []
         with one_blas_thread():
             for done, row in enumerate(chosen):
@@ -164,6 +167,15 @@ class Workbench:
             if remark:
                 say("%s: %s" % (row.layer, remark))
         return made
+
+    def _iterate(self, rows):
+        """Let iterative methods find their factors, which they keep: several layers at a time."""
+        iterative = [row for row in rows if methods.get(row.method).iterative]
+        if not iterative:
+            return
+        with one_blas_thread(), contextlib.closing(self.progress("fitting kernels", len(iterative))) as progress:
+            side_by_side(lambda row: self.candidate(row.layer, methods.get(row.method)).decomposition.energy(row.rank),
+                         iterative, lambda done, row: progress(done, row.layer))
 
     def _replacement(self, row):
         candidate = self.candidate(row.layer, methods.get(row.method))

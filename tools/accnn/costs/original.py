@@ -3,7 +3,7 @@ from math import prod
 
 from accnn.costs.base import Cost, register
 from accnn.errors import AccnnError
-from accnn.layers import positions
+from accnn.layers import macs, positions
 
 
 @register
@@ -12,7 +12,7 @@ class OriginalComplexity(Cost):
 
     A convolution costs ``kw kh N C X Y``, its split ``kw (N + C) K X Y``: equal to MACs for square kernels with stride
     1 that keep the size of the picture, as in VGG-16; off elsewhere. A fully connected layer counts as a 1x1 kernel on
-    a picture of one pixel.
+    a picture of one pixel, and convolutions in its place by their MACs: the original knew neither.
     """
 
     name = "original"
@@ -26,6 +26,8 @@ class OriginalComplexity(Cost):
     def _once(self, spec, chain):
         part = spec.part
         if part.op == "FullyConnected":
+            if any(p.op == "Convolution" for p in chain):
+                return macs(chain, spec.in_shape)
             return sum(prod(p.weight_shape) for p in chain) * positions(part, spec.in_shape)
         if len(chain) == 1:
             return prod(part.weight_shape) * prod(spec.in_shape[1:])

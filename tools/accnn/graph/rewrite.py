@@ -12,6 +12,7 @@ from accnn.layers import LayerSpec
 _KERNEL_HINTS = ("workspace", "cudnn_tune", "cudnn_off", "layout")
 _STALE = ("__shape__", "__init__")
 _MAPS = "_maps"  # suffix of the node that makes maps of a vector
+_FLAT = "_flat"  # and of the one that makes a vector of maps
 
 
 @dataclass(frozen=True)
@@ -125,13 +126,17 @@ def _append(nodes, fragment, data, replaced):
 def _fragment(graph, node, chain):
     """The chain as a small graph: a stand-in for the data, then weight, bias and operator of every part.
 
-    In front a Reshape where a chain of convolutions reads a vector.
+    In front a Reshape where a chain of convolutions reads a vector; a Flatten between a convolution and a fully
+    connected part, because oneDNN's fusion in MXNet 1.9.1 fails where one reads the other in blocks of channels.
     """
     nodes = [Node("null", "data", {})] + _maps(node, chain)
     weight_attrs = [_inherited(graph.nodes[position]) for position, _, _ in node.inputs[1:]]
     weight_attrs += weight_attrs[:1] * (2 - len(weight_attrs))
     data = len(nodes) - 1
-    for part in chain:
+    for place, part in enumerate(chain):
+        if place in _flattened(chain):
+            nodes.append(Node("Flatten", node.name + _FLAT, _inherited(node), ((data, 0, 0),)))
+            data = len(nodes) - 1
         first = len(nodes)
         name = node.name + part.suffix
         inputs = ["_weight", "_bias"][:2 if part.bias else 1]
@@ -153,6 +158,12 @@ def _maps(node, chain):
 
 def _reads_maps(chain):
     return chain[0].op == "Convolution" and chain[0].maps is not None
+
+
+def _flattened(chain):
+    """list of int: places of fully connected parts behind a convolution."""
+    return [place for place in range(1, len(chain))
+            if (chain[place - 1].op, chain[place].op) == ("Convolution", "FullyConnected")]
 
 
 def _operator_attrs(node, part):
@@ -180,7 +191,7 @@ def _array(values, shape, dtype):
 
 def new_names(spec, chain):
     """list of str: nodes and parameters that `chain` brings with it in the place of the layer."""
-    return [spec.name + _MAPS] * _reads_maps(chain) + [
+    return [spec.name + _MAPS] * _reads_maps(chain) + [spec.name + _FLAT] * len(_flattened(chain)) + [
         spec.name + part.suffix + end for part in chain for end in ("", "_weight", "_bias")[:3 if part.bias else 2]]
 
 

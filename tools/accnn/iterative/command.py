@@ -18,7 +18,6 @@ from accnn.iterative.preparing import check_anything_left, choose_ranks, counted
 from accnn.iterative.report import summary, table
 from accnn.iterative.stages import stages_of
 from accnn.iterative.state import load_state, result_files, stage_prefix, state_path
-from accnn.plan import load_plan
 from accnn.planning import Request
 from accnn.training import objective
 from accnn.training.frozen import frozen_parameters
@@ -37,7 +36,7 @@ def run(args, job):
     started = time.monotonic()
     check(args)
     calibration.check(args)
-    config = _config(args)
+    config = options.given_plan(args)
     request = None if config else Request(**dict({"ratio": 2.0}, **options.planning(args)))
     _check_prefix(args)
     begun = load_state(args.save_model) if args.resume and os.path.exists(state_path(args.save_model)) else None
@@ -71,16 +70,6 @@ def _go(flow):
     except KeyboardInterrupt:
         say("the same command with --resume goes on from there")
         raise
-
-
-def _config(args):
-    """Plan: that of ``--config``, or None."""
-    if args.config is None:
-        return None
-    unused = ["--" + name.replace("_", "-") for name in options.planning(args) if name != "seed"]
-    if unused:
-        say("the ranks come from --config: ignoring %s" % ", ".join(unused))
-    return load_plan(args.config)
 
 
 def _check_prefix(args):

@@ -101,14 +101,18 @@ class Flow:
         # A new one for every stage: what it finds must not depend on which stages this process has made.
         return Workbench(model, self._session.shapes, Progress, self._effort)
 
-    def _restore(self, model, stage, number):
-        bench, plan = self._bench(model), self.state.plan(stage.group)
-        return with_restored(model, bench.replacements(plan)), {"fitness": _fitness(bench, plan)}
-
-    def _decompose(self, model, stage, number):
+    def _replaced(self, model, stage):
+        """(Workbench, Plan, list of Replacement) of the group, rebuilt where there are calibration images."""
         bench, plan = self._bench(model), self.state.plan(stage.group)
         with self._calibrated(bench):
-            made = bench.replacements(plan)
+            return bench, plan, bench.replacements(plan)
+
+    def _restore(self, model, stage, number):
+        bench, plan, made = self._replaced(model, stage)
+        return with_restored(model, made), {"fitness": _fitness(bench, plan)}
+
+    def _decompose(self, model, stage, number):
+        bench, plan, made = self._replaced(model, stage)
         parameters = {item.spec.name: {
             "old": [name for name in (item.spec.weight, item.spec.bias) if name],
             "new": [name for name in new_names(item.spec, item.chain) if name.endswith(("_weight", "_bias"))]}

@@ -49,17 +49,18 @@ def check_restorable(spec, chain):
 
 
 def with_restored(model, replacements):
-    """Return the model with the kernels that chains are equal to, the layers and their biases as they were.
+    """Return the model with the kernels that chains are equal to, and their biases.
 
     Parameters
     ----------
     model : Model
     replacements : iterable of Replacement
-        Without calibration, so that the bias of a chain is that of the layer.
+        A bias that calibration gave to a chain is left out where the layer itself has none.
     """
-    kernels = {item.spec.weight: restored_kernel(item.spec, item.chain, item.arrays) for item in replacements}
+    new = {item.spec.weight: restored_kernel(item.spec, item.chain, item.arrays) for item in replacements}
+    new.update((item.spec.bias, item.arrays[-1][1]) for item in replacements if item.spec.bias)
     return replace(model, arg_params=dict(model.arg_params, **{
-        name: mx.nd.array(kernel, dtype=model.arg_params[name].dtype) for name, kernel in kernels.items()}))
+        name: mx.nd.array(array, dtype=model.arg_params[name].dtype) for name, array in new.items()}))
 
 
 def fitness(candidate, rank):

@@ -23,12 +23,24 @@ class Effort:
         At most so many of each.
     tolerance : float
         An iteration that improves the fitness by less is the last one.
+
+    Raises
+    ------
+    AccnnError
+        There is no start or no iteration, or NumPy takes no such seed.
     """
 
     seed: int = 0
     restarts: int = 1
     iterations: int = 200
     tolerance: float = 3e-5
+
+    def __post_init__(self):
+        if not 0 <= self.seed < 2 ** 32:
+            raise AccnnError("--seed %s makes no sense: it must be from 0 to 2^32 - 1" % (self.seed,))
+        for option in ("restarts", "iterations"):
+            if getattr(self, option) < 1:
+                raise AccnnError("--%s %s makes no sense: it is 1 or more" % (option, getattr(self, option)))
 
 
 class Decomposition(ABC):

@@ -10,6 +10,7 @@ from accnn.methods.pci import PrincipalComponentIteration, starts
 from accnn.methods.tucker import most, refused
 
 _CRAWL = 1e-3  # of fitness a sweep: below this all factors together get on faster than one block after the other
+_ALONE = 1 / 3  # of the tolerance, for a single block: a sweep goes only part of the way that a step of HOOI's goes
 _WIDTHS = ((32, 8), (16, 4), (4, 2))  # channels of the narrower side, from which on blocks are so wide
 
 
@@ -24,9 +25,10 @@ class BlockTerm(Method):
 
     Notes
     -----
-    Ranks that rules choose from are one path, every chain on it able to do what the one before can. Blocks of 8 x 8
-    channels, which CPUs convolve fastest for what they hold, become more until one side of the layer is full; then
-    they grow on the other side; then they are joined two by two, until one block is the whole layer. On kernels of
+    Ranks that rules choose from are one path, dearer step by step. Blocks of 8 x 8 channels, which CPUs convolve
+    fastest for what they hold, become more until one side of the layer is full; then they grow on the other side; then
+    they become fewer and larger, until one block is the whole layer. Where sizes are powers of two they are joined two
+    by two, and every chain can do what the one before can; elsewhere that need not be so. On kernels of
     VGG-16 and SqueezeNet a fixed number of groups, the paper's choice, is worse at most costs: few are too wide where
     the layer is to be much cheaper, many are too narrow where it is not.
 
@@ -121,7 +123,8 @@ class _BlockTermDecomposition(Decomposition):
     def remark(self, rank):
         """Whether the iterations ran out."""
         if rank in self._told and not self._told[rank][1]:
-            return "the blocks had not settled after %d sweeps and as many joint steps" % self._effort.iterations
+            return ("the blocks had not settled after %d sweeps and as many joint steps, at fitness %.3f: raise "
+                    "--iterations" % (self._effort.iterations, self.fitness(rank)))
         return None
 
     def _solved(self, rank):
@@ -136,13 +139,13 @@ class _BlockTermDecomposition(Decomposition):
         """(squared norm of the residual, blocks, whether they settled); start 0 is HOSVD's."""
         rng = np.random.RandomState([self._effort.seed, number]) if number else None
         iteration = PrincipalComponentIteration(self._tensor, rank, starts(self._tensor, rank, rng))
-        # A single block is a Tucker decomposition, which its own iteration finds best.
-        crawl = max(self._effort.tolerance, _CRAWL if rank[2] > 1 else 0.0)
+        # A single block is a Tucker decomposition, whose own iteration goes on to the end.
+        crawl = max(self._effort.tolerance, _CRAWL) if rank[2] > 1 else _ALONE * self._effort.tolerance
         settled = iterate(iteration, self._norm, self._effort.iterations, crawl)
         blocks = iteration.blocks
         if rank[2] > 1:
-            blocks, steps = joint.improve(blocks, self._tensor, self._effort)
-            settled = settled and steps < self._effort.iterations
+            blocks, done = joint.improve(blocks, self._tensor, self._effort)
+            settled = settled and done
         return squared_norm(blocks.residual(self._tensor)), blocks, settled
 
 

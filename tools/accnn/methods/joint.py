@@ -8,6 +8,7 @@ from accnn.methods.pci import Blocks
 _MEMORY = 10     # pairs of steps that L-BFGS keeps; 20 bring hardly more and take a third longer
 _LEAST = 0.1     # of the largest unit: the smallest one there is
 _PATIENCE = 4.0  # times the tolerance, of the squared norm's share: an iteration that brings less is the last one
+_RAN_OUT = 1     # SciPy's status where a limit was reached, of iterations or of evaluations
 
 
 def improve(blocks, tensor, effort):
@@ -27,18 +28,18 @@ def improve(blocks, tensor, effort):
     -------
     Blocks
         With orthonormal bases, their residual no larger than that of `blocks`.
-    steps : int
-        Iterations that were made.
+    settled : bool
+        Whether it ended before the iterations did.
     """
     norm = squared_norm(tensor)
     if not norm:
-        return blocks, 0
+        return blocks, True
     start = _Vector(blocks)
     found = optimize.minimize(lambda values: _loss(values, start, tensor, norm), start.values, jac=True,
                               method="L-BFGS-B", options={"maxiter": effort.iterations, "maxcor": _MEMORY,
                                                           "maxfun": 2 * effort.iterations + 10,
                                                           "ftol": _PATIENCE * effort.tolerance, "gtol": 0.0})
-    return orthonormal(start.blocks(found.x)), found.nit
+    return orthonormal(start.blocks(found.x)), found.status != _RAN_OUT
 
 
 def orthonormal(blocks):

@@ -2,14 +2,13 @@
 import numpy as np
 
 from accnn.methods import hooi
-from accnn.methods.base import Decomposition
-from accnn.methods.evbmf import estimated_rank
+from accnn.methods.tucker import TuckerDecomposition
 
 _GAIN = 1e-3  # of fitness: iterations that bring less are not worth their 10 seconds on fc6 of VGG-16
 _BLOCK = 2  # times the vectors wanted that the subspace iteration carries
 
 
-class ManyOutputs(Decomposition):
+class ManyOutputs(TuckerDecomposition):
     """Higher-order orthogonal iteration that improves its basis of the outputs by steps of subspace iteration.
 
     Each step costs some products of the unfolded kernel with twice as many vectors as the basis has, instead of all
@@ -28,46 +27,7 @@ class ManyOutputs(Decomposition):
     Halko, Martinsson, Tropp, "Finding structure with randomness", SIAM Review 2011, algorithm 4.4.
     """
 
-    def __init__(self, weight, effort):
-        self._kernel, self._effort = weight.shape[2:], effort
-        self._tensor, self._scale = hooi.places_first(weight)  # kept, so that energies need no kernel
-        self._norm = hooi.squared_norm(self._tensor)
-        self._last, self._told = (None, None), {}  # (rank, factors); by rank (energy, iterations)
-
-    def factors(self, weight, rank):
-        """list of ndarray: the reduction (s, C, 1, 1), the core (t, s, kh, kw) and the restoration (N, t, 1, 1)."""
-        inputs, outputs, core = self._solved(rank)
-        return [np.ascontiguousarray(inputs.T)[:, :, None, None],
-                (core * self._scale).transpose(1, 2, 0).reshape(rank[::-1] + self._kernel), outputs[:, :, None, None]]
-
-    def energy(self, rank):
-        """Share of the squared norm of the kernel that its core keeps, the bases being orthonormal."""
-        if rank not in self._told:
-            self._solved(rank)
-        return self._told[rank][0]
-
-    def estimated_rank(self):
-        """tuple of int: see the method ``tucker``; this does solve the eigenproblem."""
-        places = len(self._tensor)
-        sides = self._tensor.transpose(0, 2, 1), self._tensor
-        s, t = (estimated_rank(*hooi.unfolded_spectrum(side)) for side in sides)
-        return min(s, t * places), min(t, s * places)
-
-    def remark(self, rank):
-        """Whether the iterations ran out."""
-        if rank in self._told and self._told[rank][1] >= self._effort.iterations:
-            return "HOOI had not settled after %d iterations" % self._effort.iterations
-        return None
-
-    def _solved(self, rank):
-        if self._last[0] != rank:
-            *factors, kept, steps = self._iterated(rank)
-            self._last = rank, factors
-            self._told[rank] = kept, steps
-        return self._last[1]
-
     def _iterated(self, rank):
-        """(inputs (C, s), outputs (N, t), core (P, t, s), share of the squared norm kept, iterations)."""
         inputs = hooi.eigenvectors(sum(place.T @ place for place in self._tensor), rank[0])
         block, kept, steps, tolerance = None, 0.0, 0, max(self._effort.tolerance, _GAIN)
         while steps < self._effort.iterations:
@@ -82,7 +42,7 @@ class ManyOutputs(Decomposition):
             before, kept = kept, min(hooi.squared_norm(core) / self._norm, 1.0) if self._norm else 1.0
             if np.sqrt(1 - before) - np.sqrt(1 - kept) < tolerance:
                 break
-        return inputs, outputs, core, kept, steps
+        return inputs, outputs, core, steps
 
     def _block(self, unfolded, count, block):
         """ndarray of shape (N, m): orthonormal, its first `count` columns near the leading singular vectors."""

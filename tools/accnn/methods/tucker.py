@@ -1,4 +1,6 @@
 """Fewer inputs, fewer outputs: Tucker-2 of the kernel as 1x1, kh x kw, 1x1 (Kim et al., 2016)."""
+from abc import abstractmethod
+
 import numpy as np
 
 from accnn.layers import SubConv
@@ -60,18 +62,30 @@ class Tucker(Method):
 
     def decompose(self, weight, spec, effort=None):
         """Return the HOSVD's basis of the outputs; the iteration depends on the rank."""
-        return _TuckerDecomposition(weight, effort or Effort())
+        return _ByHOOI(weight, effort or Effort())
 
 
-class _TuckerDecomposition(Decomposition):
+class TuckerDecomposition(Decomposition):
+    """Bases and core by rank, whatever the iteration that finds them.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (N, C, kh, kw)
+    effort : Effort
+    """
+
     def __init__(self, weight, effort):
         self._kernel, self._effort = weight.shape[2:], effort
         self._tensor, self._scale = places_first(weight)  # kept, so that energies need no kernel
-        self._start = outputs_basis(self._tensor)
         self._norm = squared_norm(self._tensor)
         self._last, self._told = (None, None), {}  # (rank, bases and core); by rank (energy, iterations)
 
+    @abstractmethod
+    def _iterated(self, rank):
+        """(inputs (C, s), outputs (N, t), core (P, t, s), iterations) of the tensor (P, N, C); orthonormal bases."""
+
     def factors(self, weight, rank):
+        """list of ndarray: the reduction (s, C, 1, 1), the core (t, s, kh, kw) and the restoration (N, t, 1, 1)."""
         inputs, outputs, core = self._solved(rank)
         return [np.ascontiguousarray(inputs.T)[:, :, None, None],
                 (core * self._scale).transpose(1, 2, 0).reshape(rank[::-1] + self._kernel), outputs[:, :, None, None]]
@@ -93,15 +107,25 @@ class _TuckerDecomposition(Decomposition):
     def remark(self, rank):
         """Whether the iterations ran out."""
         if rank in self._told and self._told[rank][1] >= self._effort.iterations:
-            return "HOOI had not settled after %d iterations" % self._effort.iterations
+            return "HOOI had not settled after %d iterations, at fitness %.3f: raise --iterations" % (
+                self._effort.iterations, self.fitness(rank))
         return None
 
     def _solved(self, rank):
         if self._last[0] != rank:
-            *factors, steps = hooi(self._tensor, rank, self._start[:, :rank[1]], self._effort)
+            *factors, steps = self._iterated(rank)
             self._last = rank, factors
             self._told[rank] = min(squared_norm(factors[2]) / self._norm, 1.0) if self._norm else 1.0, steps
         return self._last[1]
+
+
+class _ByHOOI(TuckerDecomposition):
+    def __init__(self, weight, effort):
+        super().__init__(weight, effort)
+        self._start = outputs_basis(self._tensor)
+
+    def _iterated(self, rank):
+        return hooi(self._tensor, rank, self._start[:, :rank[1]], self._effort)
 
 
 def refused(name, part):

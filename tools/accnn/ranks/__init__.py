@@ -2,7 +2,7 @@
 from accnn.ranks import dp, greedy, profit, sensitivity, uniform, vbmf  # noqa: F401  (importing registers them)
 from accnn.ranks.base import MARGIN, Candidate, Problem, RankRule, Selection, Unreachable, get, names, register
 
-DEFAULT = "dp-energy"
+DEFAULTS = ("dp-energy", "profit")  # the latter weighs every method
 
-__all__ = ["DEFAULT", "MARGIN", "Candidate", "Problem", "RankRule", "Selection", "Unreachable", "get", "names",
+__all__ = ["DEFAULTS", "MARGIN", "Candidate", "Problem", "RankRule", "Selection", "Unreachable", "get", "names",
            "register"]

@@ -44,9 +44,19 @@ def time_chains(chains, in_shape, batch_size=1, context=None, dtype="float32", s
 
 
 def random_chain(chain, rng, dtype="float32"):
-    """Cut: the operators of `chain` one after another, with random weights scaled by fan-in."""
-    nodes, params, data = [Node("null", DATA, {})], {}, 0
-    for part in chain:
+    """Cut: the operators of `chain` one after another, with random weights scaled by fan-in.
+
+    In front a Reshape where a chain of convolutions reads a vector, as in a network. Behind the convolutions a Flatten
+    where a fully connected layer follows: oneDNN's fusion in MXNet 1.9.1 fails there.
+    """
+    nodes, params = [Node("null", DATA, {})], {}
+    if chain[0].op == "Convolution" and chain[0].maps is not None:
+        nodes.append(Node("Reshape", "maps", {"shape": str((0,) + tuple(chain[0].maps))}, ((0, 0, 0),)))
+    data = len(nodes) - 1
+    for before, part in zip((None,) + tuple(chain), chain):
+        if before and (before.op, part.op) == ("Convolution", "FullyConnected"):
+            nodes.append(Node("Flatten", "flat" + part.suffix, {}, ((data, 0, 0),)))
+            data = len(nodes) - 1
         name, first = "part" + part.suffix, len(nodes)
         shapes = [part.weight_shape, part.weight_shape[:1]][:2 if part.bias else 1]
         for end, shape in zip(("_weight", "_bias"), shapes):
