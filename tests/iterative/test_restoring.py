@@ -10,6 +10,8 @@ from accnn.graph.rewrite import replace_layers
 from accnn.iterative.restoring import fitness, restored_kernel, with_restored
 from accnn.layers import LayerSpec, SubConv, SubFC
 from accnn.plan import Plan, Row
+from accnn.reconstruction.calibrated import Calibrated, Wish
+from accnn.responses.images import ArrayImages
 from accnn.workbench import Workbench
 from networks import chain_model, outputs, random_input
 from reference import relative_error, run_chain
@@ -90,6 +92,18 @@ def test_the_restored_network_is_the_one_of_chains(name, ranks):
     changed = {key for key, array in restored.arg_params.items()
                if not np.array_equal(array.asnumpy(), model.arg_params[key].asnumpy())}
     assert changed == {layer + "_weight" for layer in ranks} and restored.graph is model.graph
+
+
+def test_a_restored_network_answers_what_rebuilt_chains_answer():
+    """Images give chains another bias too."""
+    model, data = chain_model(), random_input(3, 3, 12, 12)
+    bench = Workbench(model)
+    bench.responses = Calibrated(bench, ArrayImages({"data": random_input(40, 3, 12, 12)}, 8), Wish())
+    made = bench.replacements(Plan(tuple(Row(layer, "Convolution", "cp", 6) for layer in ("conv1", "conv2"))))
+    chained, = outputs(replace_layers(model, made), data=data)
+    restored = with_restored(model, made)
+    assert relative_error(outputs(restored, data=data)[0], chained) <= 1e-5
+    assert not np.array_equal(restored.arg_params["conv1_bias"].asnumpy(), model.arg_params["conv1_bias"].asnumpy())
 
 
 @pytest.mark.parametrize("name", ["vh", "channel"])

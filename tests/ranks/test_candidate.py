@@ -1,0 +1,23 @@
+"""A layer with a method, as rank rules see it."""
+import pytest
+
+from accnn import methods
+from accnn.workbench import Workbench
+from networks import chain_model
+
+
+@pytest.mark.parametrize("name", ["cp", "cp3", "btd"])
+def test_hasty_candidates_of_iterative_methods_make_less_effort_and_keep_their_own_factors(name):
+    effort = methods.Effort(restarts=3, tolerance=1e-7)
+    candidate = Workbench(chain_model(), effort=effort).candidate("conv3", methods.get(name))
+    hasty = candidate.hasty()
+    assert hasty.spec is candidate.spec and hasty.method is candidate.method
+    assert hasty.effort.restarts == 1 and hasty.effort.tolerance > effort.tolerance
+    rank = candidate.ranks()[3]
+    assert hasty.decomposition.energy(rank) <= candidate.decomposition.energy(rank) + 1e-6
+
+
+@pytest.mark.parametrize("name", ["vh", "channel", "3d"])
+def test_others_are_the_same_candidate(name):
+    candidate = Workbench(chain_model()).candidate("conv3", methods.get(name))
+    assert candidate.hasty() is candidate
