@@ -33,7 +33,7 @@ class Effort:
     seed: int = 0
     restarts: int = 1
     iterations: int = 200
-    tolerance: float = 3e-5
+    tolerance: float = 1e-5
 
     def __post_init__(self):
         if not 0 <= self.seed < 2 ** 32:
