@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from accnn.layers import SubConv, SubFC
-from accnn.timing.chains import random_chain, time_chains
+from accnn.timing.chains import random_chain, random_numbers, time_chains
 from accnn.timing.cut import DATA
 from networks import outputs, random_input
 from reference import relative_error, run_chain
@@ -40,3 +40,12 @@ def test_convolutions_and_a_fully_connected_layer_are_computed_more_than_once():
 
 def test_fully_connected_chains():
     assert len(time_chains([FC], (20,), rounds=1, warm_up=0, noisy=float("inf"))[0].values) == 1
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (400, 300), (3, 200000)])
+def test_many_random_numbers_are_made_of_few_and_no_two_filters_are_alike(shape):
+    numbers = random_numbers(np.random.RandomState(0), shape, 10)
+    assert numbers.shape == shape and numbers.dtype == np.float32
+    assert np.std(numbers) == pytest.approx(0.1, rel=0.2) and abs(np.mean(numbers)) < 0.02
+    assert len(np.unique(numbers[:, 0])) == shape[0]
+    assert not np.array_equal(numbers, random_numbers(np.random.RandomState(1), shape, 10))

@@ -1,8 +1,8 @@
 """What a plan does to a model, as a dict for machines and as a table for people."""
+import itertools
 from dataclasses import replace
-from math import prod
 
-from accnn import costs, methods
+from accnn import costs, methods, speed
 from accnn.plan import NOT_IN_PLAN
 from accnn.reconstruction import DATA_FREE
 from accnn.threads import one_blas_thread
@@ -25,7 +25,8 @@ def summary(bench, plan):
         numbers stored. ``calibration``: which images, and how they were used; None without. ``made_by``: of the plan.
     """
     checked = bench.check(plan)
-    bench.decompose([bench.candidate(row.layer, methods.get(row.method)) for row in checked.chosen()])  # for energies
+    chosen = [(bench.candidate(row.layer, methods.get(row.method)), row.rank) for row in checked.chosen()]
+    bench.decompose([candidate for candidate, rank in chosen if candidate.known_energy(rank) is None])  # for energies
     with one_blas_thread():  # methods without singular values compute energies
         layers = [_layer(bench, spec, row) for spec, row in zip(bench.layers, checked.rows)]
     stored = sum(array.size for array in list(bench.model.arg_params.values()) + list(bench.model.aux_params.values()))
@@ -59,8 +60,8 @@ def _layer(bench, spec, row):
         outcome = bench.responses and bench.responses.outcomes.get(row.layer)
         chain = _biased(candidate.chain(row.rank), outcome)
         layer.update(macs_after=macs.chain(spec, chain), parameters_after=_parameters(chain))
-        layer["energy"] = candidate.decomposition.energy(row.rank)
-        layer["remark"] = candidate.decomposition.remark(row.rank)
+        layer["energy"] = candidate.energy(row.rank)
+        layer["remark"] = candidate.remark(row.rank)
         layer["reconstruction"] = outcome and {name: getattr(outcome, name) for name in (
             "before", "after", "solver", "samples")}
     return layer
@@ -73,7 +74,7 @@ def _biased(chain, outcome):
 
 
 def _parameters(chain):
-    return sum(prod(part.weight_shape) + (part.weight_shape[0] if part.bias else 0) for part in chain)
+    return costs.get("params").chain(None, chain)
 
 
 def _total(layers):
@@ -90,11 +91,13 @@ def before_after(before, after):
 def table(report):
     """The report as lines of text; wide enough for its longest layer name."""
     unnamed = [layer for layer in report["layers"] if layer["reason"] == NOT_IN_PLAN]
-    rows = [("layer", "method", "rank", "MACs before", "after", "ratio", "energy", "error", "")]
-    rows += [_cells(layer) for layer in report["layers"] if layer["reason"] != NOT_IN_PLAN]
-    alignment = "<<>>>>>><"
-    if not any(layer["reconstruction"] for layer in report["layers"]):
-        rows, alignment = [row[:-2] + row[-1:] for row in rows], "<<>>>>><"
+    clock = speed.by_layer(report)
+    rows = [("layer", "method", "rank", "MACs before", "after", "ratio", "ms before", "after", "ratio", "energy",
+             "error", "")]
+    rows += [_cells(layer, clock.get(layer["layer"])) for layer in report["layers"] if layer["reason"] != NOT_IN_PLAN]
+    shown = [bool(column < 6 or any(row[column] for row in rows[1:])) for column in range(len(rows[0]))]
+    rows, alignment = [tuple(itertools.compress(row, shown)) for row in rows], "".join(
+        itertools.compress("<<>>>>>>>>><", shown))
     lines = columns(rows, alignment)
     lines.insert(1, "-" * len(lines[0]))
     if unnamed:
@@ -116,14 +119,24 @@ def columns(rows, alignment):
             for row in rows]
 
 
-def _cells(layer):
+def _cells(layer, clock):
+    """A row; `clock` has the milliseconds before and after, or is None."""
     before, after = layer["macs_before"], layer["macs_after"]
+    times = _times_of(clock, layer["method"])
     if not layer["method"]:
-        return layer["layer"], "-", "-", count(before), count(after), "", "", "", "left alone: " + layer["reason"]
+        return ((layer["layer"], "-", "-", count(before), count(after), "") + times +
+                ("", "", "left alone: " + layer["reason"]))
     energy = "" if layer["energy"] is None else "%.2f%%" % (100 * layer["energy"])
     rank = layer["rank"] if isinstance(layer["rank"], int) else ",".join(map(str, layer["rank"]))
-    return (layer["layer"], layer["method"], str(rank), count(before), count(after), "%.2fx" % (before / after), energy,
-            _error(layer["reconstruction"]), _remark(layer))
+    return ((layer["layer"], layer["method"], str(rank), count(before), count(after), "%.2fx" % (before / after)) +
+            times + (energy, _error(layer["reconstruction"]), _remark(layer)))
+
+
+def _times_of(clock, changed):
+    """Cells for milliseconds, and their ratio where the layer is no more what it was."""
+    if clock is None:
+        return "", "", ""
+    return speed.milliseconds(clock[0]), speed.milliseconds(clock[1]), _times(clock[0] / clock[1]) if changed else ""
 
 
 def _error(reconstruction):
@@ -152,6 +165,7 @@ def _totals(report):
     if files:
         rows.append((".params file, bytes", count(files["before"]), "->", count(files["after"]), _times(files["ratio"]),
                      ""))
+    rows[2:2] = speed.totals(report)
     lines = columns(rows, "<>>>><")
     lines += ["input %s  %s" % (name, ",".join(map(str, shape))) for name, shape in report["input_shapes"].items()]
     made_by = report["made_by"]
@@ -159,6 +173,7 @@ def _totals(report):
         lines.append("asked for %gx by %s, reached %.2fx by the cost %r%s" % (
             made_by["ratio"], made_by["rank_selection"], made_by["reached"], made_by["cost"],
             "" if made_by["align"] == 1 else ", ranks in multiples of %d" % made_by["align"]))
+    lines += speed.hints(report)
     lines += _reconstructed(report)
     if report["network"]["uncounted"]:
         lines.append("layers of unknown shape, which are not counted: %d" % report["network"]["uncounted"])

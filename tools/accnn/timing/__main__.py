@@ -1,4 +1,4 @@
-"""The process that measures: reads a Job from stdin, answers with JSON on stdout. Started by ``parent.py``.
+"""The process that measures: reads a job from stdin, answers with lines of JSON on stdout. Started by ``parent.py``.
 
 MXNet reads the number of threads once, when it is imported, so that each number needs a process of its own.
 """
@@ -10,9 +10,11 @@ if not __package__:  # started by its path: then no module in the folder of the 
 
 import json
 import threading
+from dataclasses import asdict
 
 from accnn.errors import AccnnError
-from accnn.timing.job import from_text
+from accnn.timing.job import Job
+from accnn.timing.questions import NetworksJob, SurveyJob, from_text
 
 
 def main():
@@ -20,21 +22,43 @@ def main():
     answers = _answers()
     job = from_text(_line(0))
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    json.dump(_answer(job), answers)
+    for answer in _told(job):
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
     answers.close()
 
 
-def _answer(job):
+def _told(job):
     try:
-        from accnn.timing.networks import measure
-
-        return measure(job)
+        yield from _WORK[type(job)](job)
     except AccnnError as error:
-        return {"error": str(error)}
+        yield {"error": str(error)}
     except ModuleNotFoundError as error:
-        return {"error": "%s is missing: pip install accnn's folder, the one with setup.py" % error.name}
+        yield {"error": "%s is missing: pip install accnn's folder, the one with setup.py" % error.name}
     except MemoryError:
-        return {"error": "out of memory: try a smaller --batch-size"}
+        yield {"error": "out of memory: try a smaller --batch-size"}
+
+
+def _compare(job):
+    from accnn.timing.networks import measure
+
+    yield measure(job)
+
+
+def _survey(job):
+    from accnn.timing.survey import survey
+
+    for timed in survey(job):
+        yield {"timed": [asdict(item) for item in timed]}
+
+
+def _plan(job):
+    from accnn.timing.planned import measure
+
+    yield measure(job)
+
+
+_WORK = {Job: _compare, SurveyJob: _survey, NetworksJob: _plan}  # MXNet is imported only where an error of that is told
 
 
 def _answers():

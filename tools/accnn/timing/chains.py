@@ -8,6 +8,8 @@ from accnn.timing import passes
 from accnn.timing.clock import alternate
 from accnn.timing.cut import DATA, Cut
 
+_BLOCK = 65521  # a prime number, so that no two filters begin alike
+
 
 def time_chains(chains, in_shape, batch_size=1, context=None, dtype="float32", seed=0, inside=True, **how):
     """Time chains at the place of one layer, in turns, with random weights.
@@ -37,9 +39,7 @@ def time_chains(chains, in_shape, batch_size=1, context=None, dtype="float32", s
         Seconds of a pass over the whole batch, in the order of `chains`.
     """
     rng, context = np.random.RandomState(seed), context or mx.cpu()
-    data = passes.random_array(rng, (batch_size,) + tuple(in_shape), dtype, context)
-    if inside and data.ndim == 4:
-        data = _left_by_a_convolution(data)
+    data = input_of(rng, (batch_size,) + tuple(in_shape), dtype, context, inside)
     return alternate([passes.of_part(random_chain(chain, rng, dtype), data) for chain in chains], **how)
 
 
@@ -62,11 +62,23 @@ def random_chain(chain, rng, dtype="float32"):
         for end, shape in zip(("_weight", "_bias"), shapes):
             nodes.append(Node("null", name + end, {}))
             scale = np.sqrt(np.prod(part.weight_shape[1:]))
-            params[name + end] = mx.nd.array(rng.standard_normal(shape) / scale, dtype=dtype)
+            params[name + end] = mx.nd.array(random_numbers(rng, shape, scale), dtype=dtype)
         entries = [data] + list(range(first, len(nodes)))
         data = len(nodes)
         nodes.append(Node(part.op, name, part.attrs(), tuple((entry, 0, 0) for entry in entries)))
     return Cut(Model(Graph(tuple(nodes), ((data, 0, 0),)), params))
+
+
+def random_numbers(rng, shape, scale):
+    """ndarray of float32: normal numbers over `scale`, repeated from a block: 100 million new ones take seconds."""
+    block = rng.standard_normal(min(int(np.prod(shape)), _BLOCK)) / scale
+    return np.resize(block.astype(np.float32), shape)
+
+
+def input_of(rng, shape, dtype="float32", context=None, inside=True):
+    """mx.nd.NDArray: random numbers, laid out in memory as layers `inside` a network read them, or as pictures are."""
+    data = passes.random_array(rng, shape, dtype, context)
+    return _left_by_a_convolution(data) if inside and data.ndim == 4 else data
 
 
 def _left_by_a_convolution(data):

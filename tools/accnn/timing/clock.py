@@ -1,10 +1,12 @@
 """Timing callables in turns, and what is said of the seconds they took. Knows nothing of MXNet."""
+import math
 import statistics
 import time
 from dataclasses import dataclass
 from typing import Tuple
 
 NOISY = 0.2  # interquartile range over median from which a sample is measured longer, and then called noisy
+_FEW = 3  # values, of which fewer say nothing of how they spread
 _LONGEST = 4  # so many times the rounds that were asked for, at most
 
 
@@ -38,6 +40,16 @@ class Sample:
         """float: interquartile range over median."""
         first, third = self.quartiles
         return (third - first) / self.median if self.median else 0.0
+
+    @property
+    def uncertainty(self):
+        """float: standard error of the median, over the median, if values are normal and each on its own.
+
+        Infinite for a few values, which say nothing of how they spread.
+        """
+        if len(self.values) < _FEW:
+            return math.inf
+        return 0.93 * self.spread / math.sqrt(len(self.values))
 
 
 def alternate(passes, rounds=20, warm_up=3, clock=time.perf_counter, tell=None, noisy=NOISY):

@@ -42,12 +42,8 @@ class Job:
     seed: int = 0
 
     def __post_init__(self):
-        for option, numbers, least in (("--batch-size", self.batch_sizes, 1), ("--threads", self.threads, 1),
-                                       ("--repeats", (self.repeats,), 1), ("--warm-up", (self.warm_up,), 0)):
-            if not numbers or min(numbers) < least:
-                raise AccnnError("%s %s: must be at least %d" % (option, ",".join(map(str, numbers)), least))
-        if not 0 <= self.seed < 1 << 32:
-            raise AccnnError("--seed %d: must be 0 to 2^32-1" % self.seed)
+        refuse_numbers((("--batch-size", self.batch_sizes, 1), ("--threads", self.threads, 1),
+                        ("--repeats", (self.repeats,), 1), ("--warm-up", (self.warm_up,), 0)), self.seed)
         if self.layers and self.baseline is None:
             raise AccnnError("--layers compares with a baseline: give --baseline")
         if self.baseline_epoch is not None and self.baseline is None:
@@ -64,6 +60,15 @@ def from_text(text):
     shapes = tuple((name, tuple(shape)) for name, shape in said.pop("input_shapes"))
     return Job(input_shapes=shapes, **{key: tuple(value) if isinstance(value, list) else value
                                        for key, value in said.items()})
+
+
+def refuse_numbers(wanted, seed):
+    """Refuse numbers that nobody can do: `wanted` are (option, numbers, the least of them that makes sense)."""
+    for option, numbers, least in wanted:
+        if not numbers or min(numbers) < least:
+            raise AccnnError("%s %s: must be at least %d" % (option, ",".join(map(str, numbers)), least))
+    if not 0 <= seed < 1 << 32:
+        raise AccnnError("--seed %d: must be 0 to 2^32-1" % seed)
 
 
 def shapes_given(job) -> Dict[Optional[str], Tuple[int, ...]]:

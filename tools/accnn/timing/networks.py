@@ -36,8 +36,8 @@ def measure(job):
     AccnnError
         A checkpoint cannot be read, the networks have different inputs, or shapes or batch size do not fit.
     """
-    models = _open(job)
-    shapes, assumed = _shapes(models, job)
+    models = open_models(job)
+    shapes, assumed = all_shapes(models, job)
     specs = {side: _specs(model, shapes) for side, model in models.items()}
     rng = np.random.RandomState(job.seed)
     runs = [_run(job, models, specs, shapes, batch, rng) for batch in job.batch_sizes]
@@ -46,7 +46,7 @@ def measure(job):
             "theoretical": _theoretical(specs), "environment": environment(), "runs": runs}
 
 
-def _open(job):
+def open_models(job):
     """dict: 'baseline', where there is one, and 'model'."""
     models = {}
     if job.baseline is not None:
@@ -60,7 +60,7 @@ def _open(job):
     return models
 
 
-def _shapes(models, job):
+def all_shapes(models, job):
     """Return the shapes of all inputs, checked against every network, and the names of those that are assumed."""
     first = next(iter(models.values()))
     shapes, assumed = resolve_input_shapes(first, shapes_given(job))
@@ -116,7 +116,7 @@ def _run(job, models, specs, shapes, batch_size, rng):
     how = {"rounds": job.repeats, "warm_up": job.warm_up}
     with passes.refusals(batch_size, shapes):
         arrays = {name: passes.random_array(rng, (batch_size,) + tuple(shape)) for name, shape in shapes.items()}
-        run = _whole(models, shapes, batch_size, arrays, dict(how, tell=_teller(title)), contexts(job.gpus))
+        run = _whole(models, shapes, batch_size, arrays, dict(how, tell=teller(title)), contexts(job.gpus))
         if job.layers and specs["baseline"] is not None:
             run["layers"] = _layers(models, specs["baseline"], shapes, batch_size, arrays, how, title, job)
     return dict({"threads": job.threads[0], "batch_size": batch_size}, **run)
@@ -143,7 +143,8 @@ def _layers(models, specs, shapes, batch_size, arrays, how, title, job):
     return {"rows": rows, "sum": layers.totals(rows)}
 
 
-def _teller(title):
+def teller(title):
+    """Return what tells rounds on stderr, as ``tell(done, total)``."""
     progress = Progress(title + ", rounds", 0)
 
     def tell(done, total):

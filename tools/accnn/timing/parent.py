@@ -7,9 +7,11 @@ import subprocess
 import sys
 from dataclasses import replace
 
+from accnn import spelling
 from accnn.cli import say
 from accnn.errors import AccnnError
 from accnn.timing.machine import cores
+from accnn.timing.questions import SurveyJob, Timed
 
 _CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -54,30 +56,104 @@ def _settled(job, answer):
                    input_shapes=tuple(answer["input_shapes"].items()))
 
 
+def survey(questions, threads, batch_size, rounds=5, seed=0):
+    """Time chains in isolation, each beside a reference that always is the same.
+
+    Parameters
+    ----------
+    questions : sequence of str
+        Keys of :mod:`accnn.spelling`. Neighbours are timed in turns: those of different places make caches as cold as
+        they are in a network.
+    threads, batch_size, rounds : int
+        Rounds of each; up to three times as many where the times are noisy.
+    seed : int
+        Of weights and inputs.
+
+    Yields
+    ------
+    list of Timed
+        In the order of `questions`, a group as soon as it is finished. Closing the generator ends the process.
+
+    Raises
+    ------
+    AccnnError
+        How the process ended.
+    ValueError
+        A question is no key.
+    """
+    job = SurveyJob(tuple(questions), threads, batch_size, rounds, seed)
+    for text in job.questions:
+        spelling.parse(text)
+    if job.questions:
+        for answer in _answers(job, threads):
+            yield [Timed(**item) for item in answer["timed"]]
+
+
+def time_networks(job):
+    """Time a network, and what plans would make of it, in turns.
+
+    Parameters
+    ----------
+    job : NetworksJob
+
+    Returns
+    -------
+    dict
+        ``reference_ms``; ``baseline``, and for each of the ``plans``: ``median_ms``, ``quartiles_ms``, ``spread`` and
+        ``rounds`` of its milliseconds, ``relative``, the median over rounds of its time over that of the reference,
+        and the ``uncertainty`` of that. Plans have also ``measured``: ``median``, ``quartiles``, ``spread``,
+        ``rounds`` and ``uncertainty`` of the baseline's time over theirs, round by round.
+
+    Raises
+    ------
+    AccnnError
+        What the process refused, or how it ended.
+    """
+    return _only(_answers(job, job.threads))
+
+
 def _ask(job):
-    """Start a process, hand it `job`, and return its answer; no end of this process leaves it behind."""
+    """Start a process, hand it `job`, and return its one answer."""
+    return _only(_answers(job, job.threads[0]))
+
+
+def _only(answers):
+    found = list(answers)
+    if len(found) != 1:
+        raise AccnnError("the measuring process gave %d answers instead of one" % len(found))
+    return found[0]
+
+
+def _answers(job, threads):
+    """Start a process, hand it `job`, and yield its answers; no end of this process or generator leaves it behind."""
     # Ctrl-C at a terminal reaches both: the child leaves it to this process to tell, and to end it.
-    with subprocess.Popen([sys.executable, _CHILD], env=environment_for(job.threads[0]), stdin=subprocess.PIPE,
+    with subprocess.Popen([sys.executable, _CHILD], env=environment_for(threads), stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, bufsize=0, preexec_fn=_ignore_interrupt) as child:
         try:
             with contextlib.suppress(BrokenPipeError):
-                child.stdin.write((job.text() + "\n").encode("utf-8"))
-            text = _read_all(child.stdout)
+                _write(child.stdin, (job.text() + "\n").encode("utf-8"))
+            rest = b""
+            for more in iter(lambda: child.stdout.read(1 << 16), b""):
+                *lines, rest = (rest + more).split(b"\n")
+                yield from map(_heard, lines)
             code = child.wait()
+            if code or rest:
+                _heard(rest, code)
         finally:
             child.kill()
-    return _heard(text, code)
+
+
+def _write(stream, data):
+    while data:
+        data = data[stream.write(data):]
 
 
 def _ignore_interrupt():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _read_all(stream):
-    return b"".join(iter(lambda: stream.read(1 << 16), b""))
-
-
-def _heard(text, code):
+def _heard(text, code=0):
+    """One answer, or how the process ended instead of giving it."""
     if code == -signal.SIGKILL:
         raise AccnnError("the measuring process was killed, as the system does when memory runs out: try a smaller "
                          "--batch-size")

@@ -1,5 +1,6 @@
 """What was measured, as text for people."""
 from accnn.report import columns, count
+from accnn.speed import milliseconds as _ms
 from accnn.timing.told import NOT_COMPARED, REPLACED, UNCHANGED
 
 
@@ -107,13 +108,6 @@ def _ratio(measured):
 
 def _rate(timing):
     return "%.1f" % timing["images_per_second"]
-
-
-def _ms(milliseconds):
-    """Three digits that count, at least."""
-    size = abs(milliseconds)
-    return "%.0f" % milliseconds if size >= 1000 else "%.1f" % milliseconds if size >= 100 else \
-        "%.2f" % milliseconds if size >= 1 else "%.3f" % milliseconds
 
 
 def _times(ratio):

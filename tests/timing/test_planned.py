@@ -1,0 +1,108 @@
+"""Networks timed as they would be planned, before anything is decomposed."""
+import numpy as np
+import pytest
+
+from accnn.compat import mx
+from accnn.errors import AccnnError
+from accnn.graph.specs import layer_specs
+from accnn.layers import macs
+from accnn.spelling import parse
+from accnn.timing import parent, planned
+from accnn.timing.beside import Beside
+from accnn.timing.clock import Sample
+from accnn.timing.cut import count_macs
+from accnn.timing.questions import NetworksJob
+from networks import chain_model, outputs, random_input, random_model, residual_net, saved
+
+SHAPES = {"data": (3, 12, 12)}
+PLAN = {"conv2": "8,12,12|conv 8-4 3x1 p1x0|conv 4-12 1x3 p0x1 b",
+        "fc1": "576|conv 16-5 1x1 m16,6,6|conv 5-9 6x6|fc 9-16 b"}
+
+
+def test_a_planned_network_does_the_work_of_its_plan():
+    model = chain_model()
+    before = {spec.name: spec for spec in layer_specs(model, SHAPES)}
+    after = planned.planned(model, SHAPES, PLAN, np.random.RandomState(0))
+    wanted = sum(macs(parse(PLAN[name])[1] if name in PLAN else (spec.part,), spec.in_shape)
+                 for name, spec in before.items())
+    assert count_macs(layer_specs(after, SHAPES)) == wanted
+    assert after.symbol.list_outputs() == model.symbol.list_outputs()
+    assert all(after.arg_params[name] is array for name, array in model.arg_params.items()
+               if name.split("_")[0] not in PLAN)
+    assert not after.weight("conv2_1_bias").any() and after.weight("conv2_0_weight").any()
+
+
+def test_no_plan_is_the_network_itself():
+    model = chain_model()
+    assert planned.planned(model, SHAPES, {}, np.random.RandomState(0)).arg_params == model.arg_params
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0])
+def test_random_numbers_stay_as_large_as_those_of_the_network(size):
+    """Numbers that shrank from layer to layer would end as denormals, which take longer."""
+    x, chain = mx.sym.Variable("data"), "16,9,9|conv 16-4 3x1 p1x0|conv 4-4 1x1|conv 4-16 1x3 p0x1"
+    for i in range(6):
+        x = mx.sym.Convolution(x, kernel=(3, 3), pad=(1, 1), num_filter=16, no_bias=True, name="c%d" % i)
+    model = random_model(x, data=(16, 9, 9))
+    for array in model.arg_params.values():
+        array *= size
+    after = planned.planned(model, {"data": (16, 9, 9)}, {"c%d" % i: chain for i in range(6)},
+                            np.random.RandomState(0))
+    data = random_input(4, 16, 9, 9)
+    before, now = (np.std(outputs(network, data=data)[0]) for network in (model, after))
+    assert 0.1 < now / before < 10
+
+
+@pytest.mark.parametrize("plan, sentence", [({"conv9": "8,12,12|conv 8-12 1x1"}, "no layer 'conv9'")])
+def test_a_plan_for_another_network(plan, sentence):
+    with pytest.raises(AccnnError, match=sentence):
+        planned.planned(chain_model(), SHAPES, plan, np.random.RandomState(0))
+
+
+def beside(seconds, reference):
+    return Beside(Sample(tuple(seconds)), Sample(tuple(reference)))
+
+
+STEADY = beside([0.2] * 4, [0.001] * 4)
+
+
+def test_what_is_answered():
+    answer = planned._described([beside([0.3, 0.2, 0.4], [0.002, 0.001, 0.002]),
+                                 beside([0.1, 0.1, 0.1], [0.002, 0.001, 0.002])])
+    base, (plan,) = answer["baseline"], answer["plans"]
+    assert answer["reference_ms"] == 2 and base["median_ms"] == 300 and plan["median_ms"] == 100
+    assert base["relative"] == pytest.approx(200) and plan["relative"] == pytest.approx(50)
+    assert plan["measured"]["median"] == pytest.approx(3) and plan["measured"]["rounds"] == 3
+    assert plan["measured"]["quartiles"] == pytest.approx([2.5, 3.5])
+    assert plan["measured"]["uncertainty"] == pytest.approx(0.93 / 3 / 3 ** 0.5)
+    assert base["uncertainty"] == pytest.approx(0.93 * 25 / 200 / 3 ** 0.5) and base["rounds"] == 3
+
+
+@pytest.mark.parametrize("results, known", [
+    ([STEADY], True), ([STEADY, STEADY], True), ([STEADY, beside([0.1, 0.1, 0.15, 0.15], [0.001] * 4)], False),
+    ([beside([0.1, 0.1, 0.2, 0.2], [0.001] * 4)], False),
+    ([beside([0.1, 0.1, 0.2, 0.2], [0.001, 0.001, 0.002, 0.002])], True)])
+def test_rounds_go_on_for_all_until_every_ratio_is_known(results, known):
+    assert list(planned._unsure(results)) == ([] if known else list(range(len(results))))
+
+
+def test_a_process_times_networks_that_do_not_exist(tmp_path):
+    prefix = saved(chain_model(side=24), tmp_path / "net")
+    job = NetworksJob(prefix, 1, (("data", (3, 24, 24)),),
+                      ({"conv2": PLAN["conv2"]}, {"conv3": "12,24,24|conv 12-256 3x3 p1x1|conv 256-16 3x3 p1x1 b"}),
+                      threads=1, batch_size=2, rounds=4)
+    answer = parent.time_networks(job)
+    base, (same, slower) = answer["baseline"], answer["plans"]
+    assert 4 <= base["rounds"] == same["measured"]["rounds"] <= 20
+    assert slower["measured"]["median"] < 0.9 and slower["relative"] > base["relative"]
+    assert base["relative"] == pytest.approx(base["median_ms"] / answer["reference_ms"], rel=0.5)
+    alone = parent.time_networks(NetworksJob(prefix, rounds=2))
+    assert alone["plans"] == [] and alone["baseline"]["relative"] > 0
+
+
+def test_what_the_process_refuses_is_told(tmp_path):
+    with pytest.raises(AccnnError, match="nowhere"):
+        parent.time_networks(NetworksJob(str(tmp_path / "nowhere")))
+    prefix = saved(random_model(residual_net(), data=(3, 10, 10)), tmp_path / "net")
+    with pytest.raises(AccnnError, match="no layer 'conv2'"):
+        parent.time_networks(NetworksJob(prefix, 1, (("data", (3, 10, 10)),), (PLAN,)))

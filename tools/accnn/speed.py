@@ -1,0 +1,143 @@
+"""The speed-up that the clock says, of a checkpoint that was just written."""
+import os
+
+from accnn.cli import say
+from accnn.errors import AccnnError
+from accnn.latency.closing import TOLERANCE
+
+_SHORT = 0.15  # of the theoretical speed-up: what falls short by more is worth a word
+
+
+def timed(measuring, source, prefix, input_shapes):
+    """Time a new checkpoint against the one it was made from, as a whole and layer by layer.
+
+    Parameters
+    ----------
+    measuring : Measuring
+    source : Model
+        As it was loaded.
+    prefix : str
+        Of the new checkpoint, of which epoch 1 is timed.
+    input_shapes : dict of str to tuple of int
+
+    Returns
+    -------
+    dict or None
+        See :func:`accnn.timing.parent.measure`; None where it cannot be timed, which is said.
+    """
+    from accnn.timing import parent, table
+    from accnn.timing.clock import NOISY
+    from accnn.timing.job import Job
+    from accnn.timing.machine import cores
+
+    if os.path.realpath(prefix) == os.path.realpath(source.prefix):
+        say("what was written took the place of what it was made from: there is nothing to time it against")
+        return None
+    try:
+        result = parent.measure(Job(prefix, source.prefix, 1, source.epoch, measuring.gpus,
+                                    tuple(input_shapes.items()), (measuring.batch_size,),
+                                    (measuring.threads or cores(),), layers=True, repeats=measuring.repeats))
+    except AccnnError as error:  # the checkpoint is there, and good for whatever cannot be timed here
+        say("what was written could not be timed: %s" % error)
+        return None
+    for sentence in table.noise(result, NOISY):
+        say(sentence)
+    return result
+
+
+def told_short(result, plan):
+    """int: the exit code, 1 where a plan by the clock is slower in the end than was asked for, which is said.
+
+    Parameters
+    ----------
+    result : dict or None
+        Of :func:`timed`.
+    plan : Plan
+    """
+    if not result or not plan.made_by.get("latency") or plan.made_by["latency"]["missed"]:
+        return 0
+    asked, found = plan.made_by["ratio"], result["runs"][0]["measured"]
+    if found["quartiles"][1] >= asked * (1 - TOLERANCE):
+        return 0
+    say("what was written measures %.2fx, half of the rounds within %.2f to %.2f, and not the %gx asked for: the "
+        "machine is not what it was when the plan was measured; time it again with benchmark.py, or plan again"
+        % ((found["median"],) + tuple(found["quartiles"]) + (asked,)))
+    return 1
+
+
+def by_layer(report):
+    """dict of str to (float, float): milliseconds of layers, before and after, as measured now or when planning.
+
+    Parameters
+    ----------
+    report : dict
+        Of :func:`accnn.report.summary`, with ``measured`` where :func:`timed` was called.
+    """
+    if report.get("measured"):
+        rows = report["measured"]["runs"][0]["layers"]["rows"]
+        return {row["layer"]: (row["before"]["median_ms"], row["after"]["median_ms"])
+                for row in rows if "before" in row}
+    planned = _planned(report)
+    return {name: (one["before_ms"], one["after_ms"]) for name, one in planned["layers"].items()} if planned else {}
+
+
+def totals(report):
+    """list of tuple of str: rows of milliseconds for the whole network, as the report's other totals are."""
+    rows, planned = [], _planned(report)
+    if report.get("measured"):
+        run = report["measured"]["runs"][0]
+        before, after = run["baseline"], run["model"]
+        rows.append(("ms, whole network", milliseconds(before["median_ms"]), "->", milliseconds(after["median_ms"]),
+                     "%.2fx" % run["measured"]["median"], "measured; %s, quartiles %.2f %.2f" % (
+                         (_place(run["threads"], run["batch_size"]),) + tuple(run["measured"]["quartiles"]))))
+    elif planned and planned["measured"]:
+        found = planned["measured"]
+        rows.append(("ms, whole network", milliseconds(planned["before_ms"]), "->",
+                     milliseconds(planned["measured_ms"]), "%.2fx" % found["median"],
+                     "measured with random weights; %s, quartiles %.2f %.2f" % (
+                         (_place(planned["threads"], planned["batch_size"]),) + tuple(found["quartiles"]))))
+    if planned:
+        rows.append(("ms, sum of the chains", milliseconds(planned["before_ms"]), "->",
+                     milliseconds(planned["predicted_ms"]), "%.2fx" % (planned["before_ms"] / planned["predicted_ms"]),
+                     "predicted" + (", %+.1f%% off" % (100 * planned["prediction_error"]) if planned["measured"] else
+                                    " for %s" % planned["machine"])))
+    return rows
+
+
+def _planned(report):
+    """dict or None: how the plan was measured, unless that was another run, whose plan is read from a file."""
+    return None if "config" in report["made_by"] else report["made_by"].get("latency")
+
+
+def milliseconds(number):
+    """str: three digits that count, at least."""
+    size = abs(number)
+    return "%.0f" % number if size >= 1000 else "%.1f" % number if size >= 100 else \
+        "%.2f" % number if size >= 1 else "%.3f" % number
+
+
+def _place(threads, batch_size):
+    return "%d thread%s, batch %d" % (threads, "" if threads == 1 else "s", batch_size)
+
+
+def hints(report):
+    """list of str: a word where the clock says much less than theory.
+
+    Parameters
+    ----------
+    report : dict
+        Of :func:`accnn.report.summary`, with ``measured`` where :func:`timed` was called.
+    """
+    if not report.get("measured"):
+        return []
+    theoretical = report["measured"]["theoretical"]["ratio"]
+    found = report["measured"]["runs"][0]["measured"]["median"]
+    if theoretical is None or found >= (1 - _SHORT) * theoretical:
+        return []
+    made_by, sentence = report["made_by"], (
+        "the clock says %.2fx where theory says %.2fx, %.0f%% less: ranks that fit no kernel, or layers that wait for "
+        "memory" % (found, theoretical, 100 * (1 - found / theoretical)))
+    if made_by.get("latency"):
+        return [sentence]
+    remedies = ["--align 16"] * (made_by.get("align", 1) == 1) + ["--cost latency, which plans by the clock"]
+    return ["%s; try %s" % (sentence, " or ".join(remedies))]

@@ -1,0 +1,126 @@
+"""A network and what plans would make of it, timed in turns before anything is decomposed."""
+import time
+from math import ceil
+
+import numpy as np
+
+from accnn.errors import AccnnError
+from accnn.graph.rewrite import Replacement, replace_layers
+from accnn.graph.specs import layer_specs
+from accnn.predictor import Predictor
+from accnn.spelling import parse
+from accnn.timing import passes
+from accnn.timing.beside import beside
+from accnn.timing.chains import random_numbers
+from accnn.timing.clock import ratios
+from accnn.timing.job import Job
+from accnn.timing.networks import all_shapes, open_models, teller
+from accnn.timing.questions import REFERENCE
+from accnn.timing.survey import chain_call
+from accnn.timing.told import described_ratio, described_seconds
+
+_KNOWN = 0.007  # uncertainty of every ratio that ends the rounds
+_FEWEST, _MORE = 5, 3  # rounds, and times the rounds that were asked for, to begin with
+_LONG, _SHORT = 6.0, 1.5  # seconds that the rounds to begin with are to take, at most and at least
+_LONGEST = 5  # so many times the rounds that were asked for, at most
+
+
+def measure(job):
+    """Time a network and its planned successors, with the threads this process has.
+
+    Parameters
+    ----------
+    job : NetworksJob
+
+    Returns
+    -------
+    dict
+        See :func:`accnn.timing.parent.time_networks`.
+
+    Raises
+    ------
+    AccnnError
+        The checkpoint cannot be read, a plan names what is no layer of it, or shapes or batch size do not fit.
+    """
+    loading = Job(job.prefix, load_epoch=job.epoch, input_shapes=job.input_shapes)
+    models = open_models(loading)
+    shapes, _ = all_shapes(models, loading)
+    rng = np.random.RandomState(job.seed)
+    with passes.refusals(job.batch_size, shapes):
+        networks = [models["model"]] + [planned(models["model"], shapes, plan, rng) for plan in job.plans]
+        arrays = {name: passes.random_array(rng, (job.batch_size,) + tuple(shape)) for name, shape in shapes.items()}
+        calls = [_call(model, shapes, job.batch_size, arrays) for model in networks]
+        reference = chain_call(REFERENCE, 1, job.seed)
+        rounds = _rounds(calls, job.rounds)
+        return _described(beside(calls, reference, rounds, _LONGEST * max(rounds, job.rounds), _unsure,
+                                 tell=teller("timing the network")))
+
+
+def _rounds(calls, asked):
+    """int: rounds to begin with, fewer than were asked for where they take long, and more where they take no time."""
+    for once in calls:  # allocates memory and rearranges weights
+        once()
+    started = time.perf_counter()
+    for once in calls:
+        once()
+    seconds = max(time.perf_counter() - started, 1e-6)
+    if asked * seconds > _LONG:
+        return min(asked, max(_FEWEST, ceil(_LONG / seconds)))
+    return max(asked, min(_MORE * asked, ceil(_SHORT / seconds)))
+
+
+def planned(model, shapes, plan, rng):
+    """Model: `model` with chains in the place of layers; their weights are random, their biases zero.
+
+    The numbers stay about as large as they are in the network, so that none of them becomes a denormal, which is slow.
+
+    Parameters
+    ----------
+    model : Model
+    shapes : dict of str to tuple of int
+    plan : dict of str to str
+        Layer -> key of the chain in its place; of the key only the chain counts.
+    rng : RandomState
+    """
+    specs = {spec.name: spec for spec in layer_specs(model, shapes)} if plan else {}
+    return replace_layers(model, [_replacement(model, specs, layer, parse(text)[1], rng)
+                                  for layer, text in plan.items()])
+
+
+def _replacement(model, specs, layer, chain, rng):
+    if layer not in specs or specs[layer].part is None:
+        raise AccnnError("%s has no layer %r that could be planned" % (model.prefix, layer))
+    weight = model.weight(specs[layer].weight)
+    gains = [1] * (len(chain) - 1) + [np.linalg.norm(weight) / np.sqrt(len(weight))]
+    arrays = [(random_numbers(rng, part.weight_shape, np.sqrt(np.prod(part.weight_shape[1:])) / gain),
+               np.zeros(part.weight_shape[0])) for part, gain in zip(chain, gains)]
+    return Replacement(specs[layer], chain, arrays)
+
+
+def _call(model, shapes, batch_size, arrays):
+    predictor = Predictor(model, shapes, batch_size)
+    return passes.of_network(predictor, [arrays[name] for name in predictor.inputs])
+
+
+def _ratios(results):
+    """list of Sample: of every plan, how many times faster it is than the network, round by round."""
+    return [ratios(results[0].seconds, result.seconds) for result in results[1:]]
+
+
+def _unsure(results):
+    """All, as long as any ratio is uncertain: networks are compared within rounds."""
+    known = all(sample.uncertainty <= _KNOWN for sample in [results[0].relative] + _ratios(results))
+    return () if known else range(len(results))
+
+
+def _described(results):
+    baseline = results[0]
+    return {"reference_ms": 1e3 * baseline.reference.median,
+            "baseline": dict(described_seconds(baseline.seconds), **_relative(baseline)),
+            "plans": [dict(described_seconds(result.seconds), **_relative(result),
+                           measured=dict(described_ratio(measured), uncertainty=measured.uncertainty))
+                      for result, measured in zip(results[1:], _ratios(results))]}
+
+
+def _relative(result):
+    return {"relative": result.relative.median, "uncertainty": result.relative.uncertainty}

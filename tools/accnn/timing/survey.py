@@ -1,0 +1,124 @@
+"""Many chains in isolation, each beside the reference, with the threads this process has."""
+import contextlib
+import os
+from functools import partial
+from math import prod
+
+import numpy as np
+
+from accnn.compat import mx
+from accnn.graph.ir import refusal
+from accnn.layers import walk
+from accnn.spelling import parse
+from accnn.timing import passes
+from accnn.timing.beside import beside
+from accnn.timing.chains import input_of, random_chain
+from accnn.timing.questions import REFERENCE, Timed
+
+GROUP = 24  # chains that are held in memory at once, at most
+GROUP_BYTES = 700 << 20  # of their weights and activations, unless one alone has more
+_SLOW = 0.02  # seconds, from which a pass is long enough to be timed in fewer rounds
+_FEWER = 3
+_EVERY = 6  # chains between two passes of the reference
+_KNOWN = 0.037  # a median is known well enough with this uncertainty
+_WELL = 0.015  # and this one where there are few rounds, of which a spread is hardly known
+_LONGEST = 3  # so many times the rounds that were asked for, at most
+
+
+def survey(job):
+    """Time chains at their places, with random weights.
+
+    Parameters
+    ----------
+    job : SurveyJob
+
+    Yields
+    ------
+    list of Timed
+        A group of questions, in the order of :attr:`SurveyJob.questions`.
+    """
+    reference = chain_call(REFERENCE, 1, job.seed)
+    for group in groups(job.questions, job.batch_size):
+        yield _timed(group, reference, job)
+
+
+def groups(questions, batch_size):
+    """Yield lists of neighbours among `questions`, small enough to be held in memory together."""
+    group, held = [], 0
+    for text in questions:
+        size = bytes_of(text, batch_size)
+        if group and (len(group) >= GROUP or held + size > GROUP_BYTES):
+            yield group
+            group, held = [], 0
+        group.append(text)
+        held += size
+    if group:
+        yield group
+
+
+def bytes_of(text, batch_size):
+    """int: of the weights of a chain, and of what goes in, through and out."""
+    place, chain = parse(text)
+    shapes = [place.in_shape] + [part.out_shape(shape) for part, shape in walk(chain, place.in_shape)]
+    return 4 * (sum(prod(part.weight_shape) for part in chain) +
+                batch_size * place.repeats * sum(abs(prod(shape)) for shape in shapes))
+
+
+def _timed(group, reference, job):
+    """list of Timed: those of one group, which is gone from memory when this returns."""
+    calls, refused = {}, {}
+    for place, text in enumerate(group):
+        try:
+            _refuse_size(bytes_of(text, job.batch_size))
+            calls[place] = chain_call(text, job.batch_size, job.seed)
+        except Exception as error:
+            refused[place] = _sentence(error)
+            if refused[place] is None:
+                raise
+    results = beside(list(calls.values()), reference, min(_FEWER, job.rounds), _LONGEST * job.rounds,
+                     partial(_unsure, job.rounds), _EVERY, warm_up=0)
+    found = dict(zip(calls, results))
+    return [Timed(text, None, None, 0, None, refused[place]) if place in refused else _answer(text, found[place])
+            for place, text in enumerate(group)]
+
+
+def chain_call(text, batch_size, seed):
+    """Callable: a pass of the chain of a key, warm; MXNet refuses some chains only in their second pass."""
+    place, chain = parse(text)
+    rng = np.random.RandomState(seed)
+    data = input_of(rng, (batch_size * place.repeats,) + place.in_shape, inside=not place.plain)
+    once = passes.of_part(random_chain(chain, rng), data)
+    once()
+    once()
+    return once
+
+
+def _refuse_size(size):
+    """Refuse what the machine cannot hold: the system would not, but end the process in the middle."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > memory:
+        raise MemoryError("%.1f GB are needed, and the machine has %.1f GB" % (size / 1e9, memory / 1e9))
+
+
+def _sentence(error):
+    """What MXNet refuses or the memory does not hold, or None where an exception says nothing of the kind."""
+    if isinstance(error, MemoryError):
+        return str(error) or "out of memory"
+    with contextlib.suppress(mx.base.MXNetError):  # other outputs' refusals, which would be told of what comes next
+        mx.nd.waitall()
+    return refusal(error)
+
+
+def _unsure(rounds, results):
+    going_on = []
+    for place, result in enumerate(results):
+        slow = result.seconds.median >= _SLOW
+        few = len(result.seconds.values) < rounds and not slow
+        if few or result.relative.uncertainty > (_WELL if slow else _KNOWN):
+            going_on.append(place)
+    return going_on
+
+
+def _answer(text, result):
+    relative = result.relative
+    return Timed(text, relative.median, relative.spread, len(relative.values), 1e3 * result.reference.median)
