@@ -6,7 +6,7 @@ import pytest
 
 from accnn import costs, methods, ranks
 from accnn.errors import AccnnError, TargetError
-from accnn.reconstruction.sensitivity import Curve, measured_ranks
+from accnn.ranks.curve import Curve, measured_ranks
 from accnn.workbench import Workbench
 from networks import chain_model
 

@@ -1,4 +1,4 @@
-"""What splitting costs a network: curves through what was measured, and the file that keeps it."""
+"""What splitting costs a network, and the file that keeps what was measured."""
 import json
 import os
 
@@ -11,11 +11,11 @@ from accnn.errors import AccnnError
 from accnn.graph.checkpoint import load_model
 from accnn.graph.fingerprint import fingerprint
 from accnn.graph.rewrite import Replacement, replace_layers
-from accnn.layers import macs
+from accnn.ranks.curve import measured_ranks
 from accnn.reconstruction import calibrated as measuring
 from accnn.reconstruction import sensitivity
 from accnn.reconstruction.calibrated import Calibrated, Wish
-from accnn.reconstruction.sensitivity import Comparison, Curve, Sensitivity, measured_ranks
+from accnn.reconstruction.sensitivity import Comparison, Sensitivity
 from accnn.responses.images import ArrayImages
 from accnn.workbench import Workbench
 from networks import chain_model, outputs, random_input, random_model, residual_net
@@ -35,10 +35,6 @@ def candidates_of(bench, method="vh", fc=False):
             for spec in bench.layers if (fc or spec.op == "Convolution") and not spec.refusal]
 
 
-def cost(candidate, rank):
-    return macs(candidate.chain(rank), candidate.spec.in_shape)
-
-
 @pytest.fixture
 def forwards(monkeypatch):
     """list: one entry for every network that is compared."""
@@ -53,42 +49,7 @@ def forwards(monkeypatch):
     return seen
 
 
-# ---- ranks and curves
-
-ALL = [("vh", "conv2"), ("channel", "conv2"), ("3d", "conv3"), ("vh", "conv1"), ("fc-svd", "fc1")]
-
-
-@pytest.mark.parametrize("method, layer", ALL)
-def test_measured_ranks_are_spread_over_all_that_save(method, layer):
-    candidate = Workbench(chain_model(), {"data": SHAPE}).candidate(layer, methods.get(method))
-    ranks = measured_ranks(candidate)
-    whole = macs((candidate.spec.part,), candidate.spec.in_shape)
-    costs = [cost(candidate, rank) for rank in ranks]
-    assert 1 <= len(ranks) <= 10 and len(set(ranks)) == len(ranks) and costs == sorted(set(costs))
-    all_costs = [cost(candidate, rank) for rank in candidate.ranks()]
-    assert max(costs) == max([c for c in all_costs if c <= 0.65 * whole] or [min(all_costs)])
-
-
-@pytest.mark.parametrize("method, layer", ALL)
-def test_curves_go_through_what_was_measured_and_never_rise(method, layer):
-    candidate = Workbench(chain_model(), {"data": SHAPE}).candidate(layer, methods.get(method))
-    ranks = measured_ranks(candidate)
-    values = np.geomspace(3, 1e-5, len(ranks))
-    curve = Curve(candidate, list(zip(ranks, values))[::-1])
-    np.testing.assert_allclose([curve.at(rank) for rank in ranks], values, rtol=1e-9)
-    noisy = Curve(candidate, list(zip(ranks, values * np.random.RandomState(0).uniform(0.1, 10, len(ranks)))))
-    everywhere = sorted(candidate.ranks(), key=lambda rank: cost(candidate, rank))
-    for one in (curve, noisy):
-        found = [one.at(rank) for rank in everywhere]
-        assert (np.diff(found) <= 1e-12).all() and np.isfinite(found).all() and min(found) > 0
-
-
-def test_between_two_points_and_beyond_the_curve_is_straight_in_logarithms():
-    candidate = Workbench(chain_model(), {"data": SHAPE}).candidate("conv2", methods.get("vh"))
-    curve = Curve(candidate, [(4, 0.1), (16, 0.001)])
-    assert [curve.at(rank) for rank in (2, 8, 32)] == pytest.approx([1, 0.01, 1e-4])
-    assert [Curve(candidate, [(4, 0.1)]).at(rank) for rank in (1, 4, 9)] == pytest.approx([0.1] * 3)
-
+# ---- measuring
 
 def test_a_layer_that_no_rank_makes_cheaper_is_not_measured():
     net = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(1, 1), num_filter=1, name="c")
@@ -96,8 +57,6 @@ def test_a_layer_that_no_rank_makes_cheaper_is_not_measured():
     candidate = bench.candidate("c", methods.get("channel"))
     assert measured_ranks(candidate) == [] and bench.responses.curves([candidate]) == {}
 
-
-# ---- measuring
 
 @pytest.mark.parametrize("solver", [None, "linear", "nonlinear"])
 def test_divergences_are_those_of_the_network_with_one_layer_split(tmp_path, solver):

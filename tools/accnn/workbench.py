@@ -1,13 +1,15 @@
 """A model on the workbench: its layers described once, every SVD made once, ranks chosen, chains put in place."""
 import contextlib
 import difflib
+import os
 
-from accnn import methods, planning, ranks
+from accnn import costs, methods, planning, ranks
 from accnn.cli import Silence, say
 from accnn.errors import AccnnError
 from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.rewrite import Replacement, new_names, replace_layers
 from accnn.graph.specs import layer_specs
+from accnn.latency.energies import Energies
 from accnn.plan import NOT_IN_PLAN, Plan, Row
 from accnn.threads import one_blas_thread, side_by_side
 
@@ -41,6 +43,7 @@ class Workbench:
     """
 
     responses = None  # what calibration images say, see accnn.ranks.Problem
+    energies = _energies_path = None  # what earlier runs learnt, see accnn.ranks.Candidate
 
     def __init__(self, model, input_shapes=None, progress=None, effort=None):
         self.model, self.effort = model, effort or methods.Effort()
@@ -56,8 +59,20 @@ class Workbench:
         key = name, method.name
         if key not in self._candidates:
             spec = self.specs[name]
-            self._candidates[key] = ranks.Candidate(spec, method, lambda: self.model.weight(spec.weight), self.effort)
+            self._candidates[key] = ranks.Candidate(spec, method, lambda: self.model.weight(spec.weight), self.effort,
+                                                    lambda: self.energies)
         return self._candidates[key]
+
+    def remember(self, folder):
+        """Use, and keep by :meth:`keep`, what runs learn of energies, in a file of `folder`."""
+        path = os.path.join(folder, "energies.json")
+        if path != self._energies_path:
+            self.energies, self._energies_path = Energies(path), path
+
+    def keep(self):
+        """Write what was learnt of energies, where :meth:`remember` was called."""
+        if self.energies is not None:
+            self.energies.save()
 
     def decompose(self, candidates):
         """Make the decompositions of `candidates`, telling progress."""
@@ -97,8 +112,9 @@ class Workbench:
         """Ranks as the original chose them for `ratio`: see :func:`accnn.rank_selection.get_ranksel`."""
         request, rule = planning.Request(ratio, rank_selection="dp", method="vh"), ranks.get("dp")
         candidates, _ = planning.choose_layers(self, request, rule)
-        _, selection = planning.within_budget(self, candidates, request, rule.select_to_the_letter)
-        return {name: rank for name, (_, rank) in selection.picks.items()}
+        self.decompose(candidates)
+        sharing = planning.Sharing(self, candidates, request, costs.get(request.cost), rule.select_to_the_letter)
+        return {name: rank for name, (_, rank) in sharing.reached().picks.items()}
 
     def check(self, plan):
         """Return the plan with a row for every layer of the model.

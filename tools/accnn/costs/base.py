@@ -15,9 +15,53 @@ class Cost(ABC):
         For tables.
     summary : str
         One line for ``--help``.
+    rule : str or None
+        The rank rule that goes with it where none is asked for; None: see :data:`accnn.ranks.DEFAULTS`.
+    whole_network : bool
+        Whether it counts all there is in a network, and ratios are of that; else of the layers that may be planned.
+    knows_all : bool
+        Whether it can tell of any rank at once; else only of :meth:`ranks`.
     """
 
-    name = unit = summary = None
+    name = unit = summary = rule = None
+    whole_network = False
+    knows_all = True
+
+    def of(self, bench, request):
+        """Cost: this one as it is for one model; itself where shapes are all that counts."""
+        return self
+
+    def look_at(self, candidates, pinned):
+        """Get ready for questions about the chains of some candidates, and of layers at fixed ranks.
+
+        Parameters
+        ----------
+        candidates : list of Candidate
+        pinned : dict of str to (Candidate, rank)
+        """
+        return None
+
+    def ranks(self, candidate, align):
+        """list: the ranks of a candidate that are worth a rule's while; see :meth:`accnn.ranks.Candidate.ranks`."""
+        return candidate.ranks(align)
+
+    def settle(self, sharing):
+        """Choose: see to it that what is chosen is as cheap as was asked for.
+
+        Parameters
+        ----------
+        sharing : accnn.planning.Sharing
+
+        Returns
+        -------
+        (Selection, dict)
+            And what there is to tell of how it was found, for the plan.
+
+        Raises
+        ------
+        TargetError
+        """
+        return sharing.reached(), {}
 
     @abstractmethod
     def chain(self, spec, chain):

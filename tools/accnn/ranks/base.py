@@ -6,6 +6,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
 from accnn.cli import Silence
 from accnn.costs import Cost
+from accnn.layers import macs
 from accnn.methods import Effort
 from accnn.registry import Registry
 
@@ -24,18 +25,27 @@ class Candidate:
         Returns the kernel; called when it is needed, and not kept.
     effort : Effort, optional
         How hard an iterative method tries.
+    energies : callable, optional
+        Returns what earlier runs learnt of energies, an :class:`accnn.latency.energies.Energies`, or None.
     """
 
-    def __init__(self, spec, method, read_weight, effort=None):
+    def __init__(self, spec, method, read_weight, effort=None, energies=None):
         self.spec, self.method, self.effort = spec, method, effort or Effort()
-        self._read_weight, self._decomposition = read_weight, None
+        self._read_weight, self._decomposition, self._energies = read_weight, None, energies or _nothing
+        self._told, self._hasty = {}, None
 
     def hasty(self):
         """Candidate: with less effort where the method is iterative, for what is looked at once and thrown away."""
         if not self.method.iterative:
             return self
-        effort = replace(self.effort, tolerance=max(self.effort.tolerance, _HASTY), restarts=1)
-        return Candidate(self.spec, self.method, self._read_weight, effort)
+        if self._hasty is None:
+            effort = replace(self.effort, tolerance=max(self.effort.tolerance, _HASTY), restarts=1)
+            self._hasty = Candidate(self.spec, self.method, self._read_weight, effort, self._energies)
+        return self._hasty
+
+    def forget(self):
+        """Drop the decomposition, which takes memory, but not the energies it told."""
+        self._decomposition = None
 
     @property
     def name(self):
@@ -48,6 +58,36 @@ class Candidate:
         if self._decomposition is None:
             self._decomposition = self.method.decompose(self._read_weight(), self.spec, self.effort)
         return self._decomposition
+
+    @property
+    def decomposed(self):
+        """bool: whether :attr:`decomposition` was made already."""
+        return self._decomposition is not None
+
+    def known_energy(self, rank):
+        """float or None: what :meth:`energy` tells, where it was asked before, or by an earlier run."""
+        earlier = self._energies()
+        if rank in self._told or earlier is None:
+            return self._told.get(rank)
+        return earlier.energy(self, rank)
+
+    def energy(self, rank):
+        """See :meth:`accnn.methods.base.Decomposition.energy`; decomposes only where no earlier run did."""
+        found = self.known_energy(rank)
+        if found is None:
+            found = self._told[rank] = self.decomposition.energy(rank)
+            earlier = self._energies()
+            if earlier is not None and found is not None:
+                earlier.add(self, rank, found)
+        return found
+
+    def remark(self, rank):
+        """See :meth:`accnn.methods.base.Decomposition.remark`; None where there is no decomposition yet."""
+        return self.decomposition.remark(rank) if self.decomposed else None
+
+    def macs(self, rank):
+        """int: multiply-adds of one row through the chain at `rank`."""
+        return macs(self.chain(rank), self.spec.in_shape)
 
     def chain(self, rank):
         """The chain at `rank`."""
@@ -68,6 +108,10 @@ class Candidate:
     def ranks(self, align=1):
         """list: ranks a rule may choose whose chain is `align` channels wide, or a multiple, between its parts."""
         return list(self.method.ranks(self.spec) if align == 1 else self.method.aligned(self.spec, align))
+
+
+def _nothing():
+    return None
 
 
 @dataclass(frozen=True)
@@ -120,6 +164,10 @@ class Problem:
             return self.before
         return self.rest + sum(self.cost.layer(some[0].spec) for some in self.layers().values())
 
+    def ranks(self, candidate):
+        """list: the ranks of a candidate to choose from."""
+        return self.cost.ranks(candidate, self.align)
+
     def layers(self):
         """dict of str to list of Candidate: the candidates of every layer."""
         grouped = {}
@@ -168,12 +216,24 @@ class RankRule(ABC):
         Whether it stands on ``Problem.responses``; planning refuses it without them.
     reads : tuple of str
         Which of ``Problem.margin`` and ``Problem.initial`` it looks at; planning says when others are given in vain.
+    chooses_methods : bool
+        Whether several candidates of one layer are weighed against each other.
+    methods : tuple of str
+        Those it takes where none is asked for an operator; others take the default.
+    needs_decompositions : bool
+        Whether candidates are decomposed before it is asked, all together.
+    any_rank : bool
+        Whether it also chooses ranks that are not among ``Problem.ranks``, so that costs must be known of all.
     """
 
     name = summary = None
     cost = "macs"
     needs_images = False
     reads = ()
+    chooses_methods = False
+    methods = ()
+    needs_decompositions = True
+    any_rank = False
 
     def refuse(self, method):
         """Return why this rule cannot weigh a method's ranks, or None when it can; asked before any decomposition."""

@@ -24,9 +24,9 @@ class SpectrumRule(RankRule):
     def kept(self, singular_values):
         """ndarray: for K = 1, 2, ... what K singular values keep, on the scale the logarithm is taken of."""
 
-    def ranks(self, candidate, align):
+    def ranks(self, candidate, problem):
         """list of int: the ranks to look at."""
-        return candidate.ranks(align)
+        return problem.ranks(candidate)
 
     def alone(self, values, ranks, cheaper):
         """Value of leaving a layer alone, or None where that is no option.
@@ -52,12 +52,12 @@ class SpectrumRule(RankRule):
         """list of Option; `seen` keeps the costs of layers that are alike."""
         options = []
         for candidate in candidates:
-            spec = candidate.spec
-            key = candidate.method.name, spec.part, spec.in_shape, spec.repeats
+            spec, whole = candidate.spec, problem.cost.layer(candidate.spec)
+            key = candidate.method.name, spec.part, spec.in_shape, spec.repeats, whole
             if key not in seen:
                 seen[key] = [(rank, problem.cost.chain(spec, candidate.chain(rank)))
-                             for rank in self.ranks(candidate, problem.align)]
-            values, whole = np.log(self.kept(candidate.decomposition.singular_values)), problem.cost.layer(spec)
+                             for rank in self.ranks(candidate, problem)]
+            values = np.log(self.kept(candidate.decomposition.singular_values))
             cheaper = [Option(candidate, rank, cost, values[rank - 1]) for rank, cost in seen[key] if cost < whole]
             options += cheaper
             alone = self.alone(values, [rank for rank, _ in seen[key]], cheaper)
@@ -95,15 +95,16 @@ class OriginalDP(SpectrumRule):
 
     name = "dp"
     cost = "original"
+    any_rank = True
     summary = "the original's choice: keep the largest product of cumulated singular values"
 
     def kept(self, singular_values):
         """Cumulated singular values, not normalised."""
         return _positive(np.cumsum(singular_values))
 
-    def ranks(self, candidate, align):
+    def ranks(self, candidate, problem):
         """Ranks up to the number of filters."""
-        return [rank for rank in candidate.ranks(align) if rank <= candidate.spec.part.outputs]
+        return [rank for rank in problem.ranks(candidate) if rank <= candidate.spec.part.outputs]
 
     def alone(self, values, ranks, cheaper):
         """The value of the original's largest rank: to the original there is nothing above it."""
@@ -118,7 +119,7 @@ class OriginalDP(SpectrumRule):
             values = np.log(self.kept(candidate.decomposition.singular_values))
             options[candidate.name] = [
                 Option(candidate, rank, problem.cost.chain(candidate.spec, candidate.chain(rank)), values[rank - 1])
-                for rank in self.ranks(candidate, 1)]
+                for rank in self.ranks(candidate, problem)]
         return fill(options, problem.budget)
 
 

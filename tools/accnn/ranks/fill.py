@@ -23,6 +23,32 @@ class Option:
     value: float
 
 
+def weighed(problem, values):
+    """What can be done with every layer: to leave it alone, at no loss, or what makes it cheaper.
+
+    Parameters
+    ----------
+    problem : Problem
+    values : dict of Candidate to list of (rank, float)
+        What ranks are worth, 0 being the layer itself.
+
+    Returns
+    -------
+    dict of str to list of Option
+    """
+    options = {}
+    for name, candidates in problem.layers().items():
+        spec = candidates[0].spec
+        whole = problem.cost.layer(spec)
+        options[name] = [Option(None, None, whole, 0.0)]
+        for candidate in candidates:
+            for rank, value in values[candidate]:
+                cost = problem.cost.chain(spec, candidate.chain(rank))
+                if cost < whole:
+                    options[name].append(Option(candidate, rank, cost, float(value)))
+    return options
+
+
 def fill(options, budget):
     """Choose one option for every layer so that the sum of values is largest.
 

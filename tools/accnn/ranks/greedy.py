@@ -81,7 +81,7 @@ class _Descent:
         # Rounding makes eigenvalues that are zero slightly negative.
         self._energies = np.maximum(problem.responses.energies(spec), 0)
         self._kept = np.cumsum(self._energies)
-        self._ranks = {candidate.method.response_rank(spec, rank): rank for rank in candidate.ranks(problem.align)}
+        self._ranks = {candidate.method.response_rank(spec, rank): rank for rank in problem.ranks(candidate)}
         self.width, self.cost = spec.part.outputs, self._layer_cost
         self.below = sorted(width for width in self._ranks if width < self.width)
 

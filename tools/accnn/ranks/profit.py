@@ -86,7 +86,7 @@ class _Ladder:
     def __init__(self, candidate, problem):
         self.candidate, self._pricing = candidate, problem.cost
         self.whole = least = problem.cost.layer(candidate.spec)
-        self.rungs, ranks = [], candidate.ranks(problem.align)
+        self.rungs, ranks = [], problem.ranks(candidate)
         for size in range(len(ranks), 0, -1):
             cost = self._cost(ranks[size - 1])
             if cost < least:

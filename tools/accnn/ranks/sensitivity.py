@@ -1,6 +1,6 @@
 """The least divergence of the network's outputs, as measured on real images, for the cost."""
-from accnn.ranks.base import RankRule, register
-from accnn.ranks.fill import Option, fill
+from accnn.ranks.base import RankRule, Unreachable, register
+from accnn.ranks.fill import fill, weighed
 
 
 @register
@@ -8,7 +8,8 @@ class LeastDivergence(RankRule):
     """Minimise the sum over layers of what each one's chain costs the *network*, measured with that layer alone split.
 
     Works for every method, and chooses among several for one layer. Exact for what was measured: between the measured
-    ranks the divergence is interpolated.
+    ranks the divergence is interpolated. Ranks below all that were measured are taken only where nothing else fits
+    the budget: a fully connected layer that loses next to nothing at a rank of ten may lose all at nine.
 
     Notes
     -----
@@ -18,22 +19,23 @@ class LeastDivergence(RankRule):
 
     name = "sensitivity"
     cost = "macs"
-    needs_images = True
+    needs_images = chooses_methods = True
     summary = "the least divergence of the network's outputs on real images, measured layer by layer"
 
     def select(self, problem):
         """See :meth:`RankRule.select`."""
         curves = problem.responses.curves(problem.candidates)
-        return fill({name: self._options(candidates, problem, curves)
-                     for name, candidates in problem.layers().items()}, problem.budget)
+        try:
+            return fill(weighed(problem, _divergences(problem, curves)), problem.budget)
+        except Unreachable:
+            return fill(weighed(problem, _divergences(problem, curves, beyond=True)), problem.budget)
 
-    def _options(self, candidates, problem, curves):
-        whole = problem.cost.layer(candidates[0].spec)
-        options = [Option(None, None, whole, 0.0)]
-        for candidate in candidates:
-            curve = curves.get((candidate.name, candidate.method.name))
-            for rank in candidate.ranks(problem.align) if curve else ():
-                cost = problem.cost.chain(candidate.spec, candidate.chain(rank))
-                if cost < whole:
-                    options.append(Option(candidate, rank, cost, -curve.at(rank)))
-        return options
+
+def _divergences(problem, curves, beyond=False):
+    """dict: for every candidate a list of (rank, minus its divergence); `beyond`: also below what was measured."""
+    values = {}
+    for candidate in problem.candidates:
+        curve = curves.get((candidate.name, candidate.method.name))
+        values[candidate] = [(rank, -curve.at(rank)) for rank in (problem.ranks(candidate) if curve else ())
+                             if beyond or curve.covers(rank)]
+    return values

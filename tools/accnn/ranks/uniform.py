@@ -31,7 +31,7 @@ def _ladders(candidates, problem):
     ladders = [[Option(None, None, whole, 1.0)]]
     for candidate in candidates:
         priced = [(rank, problem.cost.chain(candidate.spec, candidate.chain(rank)))
-                  for rank in candidate.ranks(problem.align)]
+                  for rank in problem.ranks(candidate)]
         ladders.append([Option(candidate, rank, cost, whole / cost) for rank, cost in priced if cost < whole])
     return ladders
 

@@ -26,6 +26,7 @@ class EstimatedRanks(RankRule):
 
     name = "vbmf"
     cost = "macs"
+    any_rank = True
     summary = "ranks estimated by variational Bayes, all made smaller by one factor until the budget is met"
 
     def refuse(self, method):

@@ -10,6 +10,7 @@ from accnn.cli import Silence, say
 from accnn.graph.fingerprint import fingerprint
 from accnn.graph.following import following
 from accnn.graph.rewrite import Replacement
+from accnn.ranks.curve import measured_ranks
 from accnn.reconstruction import DATA_FREE, LINEAR, NETWORK
 from accnn.reconstruction.behind import Behind
 from accnn.reconstruction.evidence import evidence_of
@@ -18,7 +19,7 @@ from accnn.reconstruction.levels import levels
 from accnn.reconstruction.moments import Accumulator
 from accnn.reconstruction.rebuilding import rebuild
 from accnn.reconstruction.relay import Relay
-from accnn.reconstruction.sensitivity import Comparison, Sensitivity, measured_ranks
+from accnn.reconstruction.sensitivity import Comparison, Sensitivity
 from accnn.responses.reader import INPUT, RESPONSE, Tap, sample
 from accnn.threads import one_blas_thread
 
@@ -75,7 +76,7 @@ class Calibrated:
         self.images, self.wish, self.outcomes = images, wish, {}
         self._bench, self._progress = bench, progress or Silence
         self._energies, self._importances = {}, {}
-        self._table_path, self._read_only = table, read_only
+        self._table_path, self._read_only, self._sensitivities = table, read_only, None
 
     def energies(self, spec):
         """Eigenvalues of the covariance of a layer's responses, largest first: ndarray of shape (N,)."""
@@ -109,6 +110,11 @@ class Calibrated:
                 if (one.name, one.method.name) not in unknown}
 
     def _table(self):
+        if self._sensitivities is None:
+            self._sensitivities = self._read_table()
+        return self._sensitivities
+
+    def _read_table(self):
         return Sensitivity(self._table_path, {
             "network": fingerprint(self._bench.model), "images": self.images.fingerprint(),
             "positions": self.wish.positions, "solver": self.wish.solver or DATA_FREE, "metric": self.wish.metric,
@@ -130,6 +136,7 @@ class Calibrated:
                     points.append((rank, compare.of_replaced(self._alone(hasty, rank, evidence))))
                     done += 1
                 table.add(candidate, points)
+                hasty.forget()
 
     def _alone(self, candidate, rank, evidence):
         """The replacement of one layer in the original network."""

@@ -12,45 +12,13 @@ from accnn.graph.cut import START, between, depending_on, rest
 from accnn.graph.ir import Graph, prune
 from accnn.graph.rewrite import replace_layers
 from accnn.graph.shapes import infer_shapes
-from accnn.layers import macs
 from accnn.predictor import Predictor, compute_errors_told
+from accnn.ranks.curve import Curve
 from accnn.reconstruction.divergence import Divergence
 
-_POINTS = 10        # ranks of a layer that are measured
-_CHEAPEST = 0.04    # of the layer's MACs: the first of them
-_DEAREST = 0.65     # and the last: what saves less loses next to nothing, and takes longest to measure
 _MOST_IMAGES = 1000
 _MOST_BYTES = 300e6  # of the images that outputs are compared on
 _MOST_HELD = 1e9    # bytes that what a layer reads, for all these images, may take
-_LEAST = 1e-7       # nats: below this a divergence is rounding
-
-
-class Curve:
-    """The divergence of a layer and a method at any rank.
-
-    Parameters
-    ----------
-    candidate : Candidate
-    points : list of (rank, float)
-        What was measured.
-    """
-
-    def __init__(self, candidate, points):
-        self._candidate = candidate
-        points = sorted((_macs(candidate, rank), max(value, _LEAST)) for rank, value in points)
-        costs, values = np.array(points).T
-        # More of the layer is never worse: what looks so is noise.
-        self._costs, self._values = np.log(costs), np.log(np.maximum.accumulate(values[::-1])[::-1])
-
-    def at(self, rank):
-        """float: interpolated in the logarithms of MACs and divergence; continued in straight lines beyond."""
-        cost = np.log(_macs(self._candidate, rank))
-        for end, inner in (0, 1), (-1, -2):
-            beyond = cost - self._costs[end]
-            if len(self._costs) > 1 and beyond * (self._costs[end] - self._costs[inner]) > 0:
-                slope = (self._values[inner] - self._values[end]) / (self._costs[inner] - self._costs[end])
-                return float(np.exp(self._values[end] + min(slope, 0) * beyond))
-        return float(np.exp(np.interp(cost, self._costs, self._values)))
 
 
 class Sensitivity:
@@ -92,22 +60,6 @@ class Sensitivity:
                 json.dump({"made_for": self._made_for, "divergences": self._rows}, handle, indent=1)
                 handle.write("\n")
             self._changed = False
-
-
-def measured_ranks(candidate):
-    """Ranks to measure: evenly spread in the logarithm of MACs, among those that make the layer cheaper."""
-    spec = candidate.spec
-    whole = macs((spec.part,), spec.in_shape)
-    cheaper = [(cost, rank) for rank, cost in ((rank, _macs(candidate, rank)) for rank in candidate.ranks())
-               if cost < whole]
-    if not cheaper:
-        return []
-    family = [one for one in cheaper if one[0] <= _DEAREST * whole] or cheaper[:1]
-    costs = np.array([cost for cost, _ in family], float)
-    first = max(np.log(costs.min()), np.log(_CHEAPEST * whole))
-    wanted = np.linspace(first, np.log(costs.max()), _POINTS)
-    nearest = {int(np.argmin(np.abs(np.log(costs) - goal))) for goal in wanted}
-    return [family[place][1] for place in sorted(nearest)]
 
 
 class Comparison:
@@ -179,10 +131,6 @@ class _Stage:
                    for arrays in zip(*(np.split(array, sizes) for array in maps))]
         return _Stage(rest(self.model, inside, entries, graph.heads),
                       {START % place: shape[1:] for place, shape in enumerate(shapes)}, batches)
-
-
-def _macs(candidate, rank):
-    return macs(candidate.chain(rank), candidate.spec.in_shape)
 
 
 def _load(path, made_for):

@@ -1,0 +1,1 @@
+"""Milliseconds as a cost: what was measured, kept between runs."""

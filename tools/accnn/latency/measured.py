@@ -1,0 +1,264 @@
+"""The milliseconds of one network: rest + the sum of the chains at its layers' places."""
+import os
+import zlib
+
+import numpy as np
+
+from accnn.cli import say
+from accnn.costs.base import Cost
+from accnn.errors import AccnnError
+from accnn.graph.fingerprint import mark_of_shapes
+from accnn.latency import closing
+from accnn.latency.families import Family, grain_of, known, probes
+from accnn.latency.places import chain_key, layer_key, places_of
+from accnn.latency.surveyor import Surveyor
+from accnn.latency.table import LatencyTable, Setting
+from accnn.planning import some
+from accnn.spelling import key as key_of
+from accnn.timing.machine import cores
+
+_SAME = 0.02  # by which a time may change without another choice being worth a look
+TABLE = "latencies.json"  # in the folder of the cache
+
+
+class Measured(Cost):
+    """What the clock says of a network, and of chains in the place of its layers.
+
+    Parameters
+    ----------
+    bench : Workbench
+    request : Request
+    """
+
+    name = "latency"
+    unit = "ms"
+    whole_network, knows_all = True, False
+
+    def __init__(self, bench, request):
+        _check(request.measuring)
+        self._model, self._align, self._measuring = bench.model, request.align, request.measuring
+        self.table = _table(request.measuring)
+        self._surveyor = Surveyor(bench, request.measuring, self.table)
+        self._places = places_of(bench.model.graph, bench.layers)
+        self._mark = mark_of_shapes(bench.model, bench.input_shapes)
+        self._wish = _wish(request)
+        self._offers, self._times, self._planned = {}, {}, []
+
+    def look_at(self, candidates, pinned):
+        """Measure: the layers themselves, which ranks kernels like, and then these."""
+        asked = candidates + [candidate for candidate, _ in pinned.values()]
+        self._planned = list({candidate.name: candidate.spec for candidate in asked}.values())
+        keys = [self._layer_key(spec) for spec in self._planned]
+        keys += [chain_key(self._places[name], candidate, rank) for name, (candidate, rank) in pinned.items()]
+        self._surveyor.survey(keys, "timing layers", careful=True)
+        self._refuse_unknown(keys)
+        self._refuse_kinds()
+        self._times.update((key, self.table.ms(key)) for key in keys)
+        self._network()
+        if self._surveyor.here:
+            self._survey(candidates)
+            self._surveyor.tell_noise(self._times, self.whole_ms)
+        else:
+            self._read(candidates)
+
+    def _survey(self, candidates):
+        grains = self._grains(candidates)
+        families = [Family(one, self._places[one.name], grains[one.method.name], self._align) for one in candidates]
+        self._surveyor.survey([key for family in families for key in family.first()], "timing chains")
+        self._surveyor.survey([key for family in families for key in family.then(self.table.ms)],
+                              "timing more chains")
+        for family in families:
+            times = family.times(self.table.ms, self._surveyor.refused)
+            self._times.update(times)
+            self._offers[family.candidate] = family.ranks(times)
+
+    def _read(self, candidates):
+        """Take what another machine measured, whatever it was asked there."""
+        for one in candidates:
+            ranks = self._offers[one] = known(one, self._places[one.name], self.table.ms, self._align)
+            for rank in ranks:
+                key = chain_key(self._places[one.name], one, rank)
+                self._times[key] = self.table.ms(key)
+        lacking = ["%s by %s" % (one.name, one.method.name) for one in candidates if not self._offers[one]]
+        if lacking:
+            say("%s knows no chain of %s" % (self._measuring.imported, some(lacking)))
+
+    def refine(self, picks):
+        """Measure what was chosen more carefully, and what comes near it: a choice favours what was timed too short.
+
+        Parameters
+        ----------
+        picks : dict of str to ((Candidate, rank) or None)
+
+        Returns
+        -------
+        bool
+            Whether a choice among them may come out differently now.
+        """
+        chosen = set(self.plan_keys(picks).values())
+        near = [key for candidate, ranks in self._offers.items()
+                for key in self._nearest(candidate, ranks, picks.get(candidate.name))]
+        before = {key: self._times[key] for key in near}
+        self._surveyor.survey(near, "timing what was chosen, and what comes near it", careful=True)
+        self._times.update((key, self._known_ms(key)) for key in near)
+        return any(abs(self._times[key] / before[key] - 1) > _SAME for key in chosen & set(near))
+
+    def _nearest(self, candidate, ranks, pick):
+        """list of str: the chain of a candidate that takes about as long as what was chosen for its layer."""
+        if pick is None or not ranks:
+            return []
+        keys = [chain_key(self._places[candidate.name], candidate, rank) for rank in ranks]
+        goal = self._times[chain_key(self._places[candidate.name], *pick)]
+        return [min(keys, key=lambda key: abs(self._times[key] - goal))]
+
+    def ranks(self, candidate, align):
+        """list: the ranks whose chains were measured, or interpolated where that is sound."""
+        return self._offers.get(candidate, [])
+
+    def chain(self, spec, chain):
+        """float: milliseconds of a pass of the whole batch through `chain` in the place of the layer."""
+        key = key_of(self._places[spec.name], chain)
+        if key not in self._times:
+            self._surveyor.survey([key], "timing a chain")
+            self._refuse_unknown([key])
+            self._times[key] = self.table.ms(key)
+        return self._times[key]
+
+    def layer(self, spec):
+        """float: milliseconds of the layer; 0 for one that is not planned and so is a part of the rest."""
+        return self._times[self._layer_key(spec)] if spec in self._planned else 0.0
+
+    def rest(self, bench):
+        """float: milliseconds of what is not planned, the whole network less the layers that are.
+
+        May be below 0: a layer on its own takes some microseconds to be started that it does not in a network.
+        """
+        return self.whole_ms - sum(map(self.layer, self._planned))
+
+    def settle(self, sharing):
+        """Choose, measure the whole network, correct, and choose again: see :mod:`accnn.latency.closing`."""
+        return closing.settle(sharing, self, self._surveyor, self._measuring)
+
+    @property
+    def whole_ms(self):
+        """float: milliseconds of a pass of the whole network as it is."""
+        return self._network()["relative"] * self.table.reference_ms
+
+    def plan_keys(self, picks):
+        """dict of str to str: layer -> key of its chain, for picks of layer -> (Candidate, rank) or None."""
+        return {name: chain_key(self._places[name], *pick) for name, pick in picks.items() if pick}
+
+    def told(self, picks, scale=1.0):
+        """dict of str to dict: milliseconds of every planned layer, before and after, each measured in isolation.
+
+        `scale`: what the table's milliseconds are times, for today's.
+        """
+        keys = self.plan_keys(picks)
+        self._surveyor.survey(keys.values(), "timing what was chosen")  # some were interpolated
+        return {spec.name: {"before_ms": scale * self.layer(spec),
+                            "after_ms": scale * self._known_ms(keys.get(spec.name, self._layer_key(spec)))}
+                for spec in self._planned}
+
+    def corrections(self):
+        """dict of float to float: what :meth:`remember` was told of requests like this one, by ratio."""
+        return {float(ratio): factor for ratio, factor in self._kept_corrections().get(self._wish, {}).items()}
+
+    def remember(self, ratio, correction):
+        """Keep by how much more than the ratio had to be asked for, for later plans."""
+        kept = self._kept_corrections()
+        kept.setdefault(self._wish, {})["%g" % ratio] = correction
+        self.table.set_network(self._mark, dict(self._network(), corrections=kept))
+        self._surveyor.save()
+
+    def export(self, path):
+        """Write what was looked at into a file of latencies, for another machine or for this one."""
+        self.table.export(path, list(self._times))
+
+    def _kept_corrections(self):
+        """dict of str to dict: what the table holds; nothing where people have edited it into something else."""
+        kept = self._network().get("corrections")
+        sound = isinstance(kept, dict) and all(
+            isinstance(some, dict) and all(_is_number(ratio) and isinstance(factor, (int, float))
+                                           for ratio, factor in some.items()) for some in kept.values())
+        return kept if sound else {}
+
+    def _network(self):
+        known = self.table.network(self._mark)
+        if not known or not known.get("relative"):
+            if not self._surveyor.here:
+                raise AccnnError("%s knows nothing of the network %s: measure it there, with --export-latencies"
+                                 % (self._measuring.imported, self._model.prefix))
+            found = self._surveyor.networks([])["baseline"]
+            closing.refuse_noise(found, "the untouched network")
+            known = {"relative": found["relative"]}
+            self.table.set_network(self._mark, known)
+            self._surveyor.save()
+        return known
+
+    def _grains(self, candidates):
+        """dict of str to int: for every method the multiples that kernels like, found at its largest layer."""
+        methods = {}
+        for candidate in sorted(candidates, key=lambda one: self.layer(one.spec)):
+            methods[candidate.method.name] = candidate
+        if self._align > 1:
+            return dict.fromkeys(methods, self._align)
+        probed = {name: probes(one) for name, one in methods.items()}
+        keys = {name: {rank: chain_key(self._places[methods[name].name], methods[name], rank)
+                       for ranks in found.values() for rank in ranks} for name, found in probed.items()}
+        self._surveyor.survey([key for some in keys.values() for key in some.values()], "finding ranks kernels like")
+        return {name: grain_of(one, probed[name], lambda rank, name=name: self.table.ms(keys[name][rank]))
+                for name, one in methods.items()}
+
+    def _layer_key(self, spec):
+        return layer_key(self._places[spec.name], spec)
+
+    def _known_ms(self, key):
+        """float: as measured, or where it was not, as interpolated."""
+        found = self.table.ms(key)
+        return self._times[key] if found is None else found
+
+    def _refuse_unknown(self, keys):
+        for key in keys:
+            if self.table.ms(key) is None:
+                why = self._surveyor.refused.get(key) or "%s does not know it" % self._measuring.imported
+                raise AccnnError("no time for %s: %s; leave the layer out with --exclude" % (key, why))
+
+    def _refuse_kinds(self):
+        """Chains are timed in single precision, whatever the layers have."""
+        for spec in self._planned:
+            kind = np.dtype(self._model.arg_params[spec.weight].dtype)
+            if kind != np.float32:
+                raise AccnnError("--cost latency times chains in float32, but the weight of the layer %r is %s: cast "
+                                 "the checkpoint, or count in another --cost" % (spec.name, kind))
+
+
+def _wish(request):
+    """str: what requests share whose plans the clock says are off by about as much."""
+    said = dict(request.as_json(), ratio=None, seed=None, margin=None)
+    return "%08x" % zlib.crc32(repr(sorted(said.items())).encode())
+
+
+def _is_number(text):
+    try:
+        return float(text) > 0
+    except ValueError:
+        return False
+
+
+def _check(measuring):
+    if measuring.gpus is not None:
+        raise AccnnError("--cost latency measures on the CPU: leave out --gpus %s" % measuring.gpus)
+    if measuring.imported is None and (measuring.threads or 0) > cores():
+        say("%d threads are wanted, but this machine has %d cores for this process: they will wait for each other"
+            % (measuring.threads, cores()))
+
+
+def _table(measuring):
+    setting_numbers = measuring.threads or cores(), measuring.batch_size
+    if measuring.imported is not None:
+        table = LatencyTable.imported(measuring.imported, *setting_numbers)
+        if table.foreign:
+            say("planning for %s: nothing is measured here" % table.setting)
+        return table
+    path = None if measuring.cache is None else os.path.join(measuring.cache, TABLE)
+    return LatencyTable(Setting.here(*setting_numbers), path)

@@ -1,0 +1,192 @@
+"""What is known of milliseconds, between runs in a file that people can read."""
+import copy
+from functools import cached_property
+
+from accnn.cli import say
+from accnn.errors import AccnnError
+from accnn.latency import sections
+from accnn.latency.documents import Damaged, KeptFile, positive, rounded
+from accnn.latency.sections import Setting
+
+__all__ = ["LatencyTable", "Setting"]
+
+
+class LatencyTable:
+    """Times of chains and of whole networks in one setting, relative to a fixed reference chain.
+
+    Several runs may share the file, and it may hold several settings: nothing that is in it is lost.
+
+    Parameters
+    ----------
+    setting : Setting
+    path : str, optional
+        The file, which need not be there. Default: nothing is kept.
+
+    Raises
+    ------
+    AccnnError
+        The file is no such table.
+    """
+
+    def __init__(self, setting, path=None):
+        self.setting, self._file = setting, KeptFile(path, sections.WHAT, sections.parse)
+        self._section, self._changed = sections.empty(), sections.empty()
+        try:
+            known = self._file.read() or {}
+        except Damaged as error:
+            raise AccnnError("%s: remove it, or name another folder with --cache" % error) from error
+        except AccnnError as error:
+            self._file.tell("%s: measuring anew, and keeping nothing" % error)
+            known = {}
+        if setting in known:
+            self._section = known[setting]
+        elif known and setting.machine not in {other.machine for other in known}:
+            say("%s was measured on %s: ignoring it, measuring here" % (path, _machines(known)))
+
+    @property
+    def reference_ms(self):
+        """float: milliseconds of the reference when the table was begun, or None where it is empty."""
+        return self._section["reference_ms"]
+
+    @cached_property
+    def foreign(self):
+        """bool: whether it was measured on another processor, another MXNet or with other settings than here."""
+        here = Setting.here(self.setting.threads, self.setting.batch_size)
+        return here.machine != self.setting.machine
+
+    def ms(self, key):
+        """float: milliseconds of a chain, or None where it was not measured, or refused."""
+        relative = self._section["chains"].get(key, {}).get("relative")
+        return None if relative is None else relative * self.reference_ms
+
+    def entry(self, key):
+        """dict: relative, spread, rounds of a chain; relative None and ``refused`` for one that MXNet refuses.
+
+        None where it was never asked.
+        """
+        found = self._section["chains"].get(key)
+        if found is None:
+            return None
+        return dict({"relative": None, "spread": None, "rounds": 0} if "refused" in found else {}, **found)
+
+    def add(self, timed):
+        """Keep what was measured of a chain, a refusal too; the first reference there is counts from then on.
+
+        Parameters
+        ----------
+        timed : Timed
+            With key, relative, spread, rounds and reference_ms, and where relative is None with ``refused``.
+
+        Raises
+        ------
+        ValueError
+            These are no times; nothing is kept then that could not be read again.
+        """
+        if timed.relative is None:
+            entry = sections.entry({"refused": str(timed.refused)})
+        else:
+            # Rounded already, so that a run that reads this from the file plans as this one does.
+            entry = sections.entry({"relative": rounded(timed.relative), "spread": rounded(timed.spread),
+                                    "rounds": int(timed.rounds)})
+            if self.reference_ms is None:
+                reference = positive(rounded(timed.reference_ms))
+                self._section["reference_ms"] = self._changed["reference_ms"] = reference
+        for section in (self._section, self._changed):
+            sections.put(section, timed.key, entry)
+
+    def network(self, mark):
+        """dict: what :meth:`set_network` was given, or None."""
+        return copy.deepcopy(self._section["networks"].get(str(mark)))
+
+    def set_network(self, mark, found):
+        """Keep what is known of a whole network, anything that JSON can hold; numbers are rounded as all are.
+
+        Raises
+        ------
+        ValueError
+            A number is not finite, or a ``relative`` not positive.
+        """
+        found = sections.network(rounded(dict(found)))
+        for section in (self._section, self._changed):
+            section["networks"][str(mark)] = found
+
+    def save(self):
+        """Write what is new into the file, beside what other runs wrote meanwhile.
+
+        Where it cannot be written that is said, once, and is no error: what was measured still serves this run.
+        """
+        if self._changed != sections.empty() and self._file.save(self._into_cache):
+            self._changed = sections.empty()
+
+    def export(self, path, keys=None):
+        """Write what is known, of the chains named by `keys` if given, into a file for other machines or people.
+
+        What the file holds of other settings, or of this one beside it, is kept.
+
+        Raises
+        ------
+        AccnnError
+            There is a file that is no such table, or it cannot be written.
+        """
+        chains = self._section["chains"]
+        wanted = set(chains) if keys is None else set(keys)
+        given = dict(self._section, chains={key: entry for key, entry in chains.items() if key in wanted})
+
+        def combine(known):
+            mine = sections.merged(given, (known or {}).get(self.setting, sections.empty()))
+            return sections.document({**(known or {}), self.setting: mine})
+
+        try:
+            KeptFile(path, sections.WHAT, sections.parse).update(combine)
+        except Damaged as error:
+            raise AccnnError("%s: remove it, or name another file" % error) from error
+
+    @classmethod
+    def imported(cls, path, threads, batch_size):
+        """LatencyTable: of the machine that a file was measured on, whichever it is; the file is never written.
+
+        Raises
+        ------
+        AccnnError
+            There is no such file, it is no table, or does not hold exactly one machine with these threads and batch.
+        """
+        try:
+            known = KeptFile(path, sections.WHAT, sections.parse).read()
+        except Damaged as error:
+            raise AccnnError("%s: name a file that was written as one" % error) from error
+        if known is None:
+            raise AccnnError("there is no file %s" % path)
+        fitting = [one for one in known if (one.threads, one.batch_size) == (threads, batch_size)]
+        if len(fitting) != 1:
+            raise AccnnError("%s holds times of %s machine with %d threads and batch %d: name a table of one machine, "
+                             "or ask for what this one holds, %s"
+                             % (path, "more than one" if fitting else "no", threads, batch_size,
+                                "; ".join(map(str, sorted(known))) or "which is nothing"))
+        table = cls(fitting[0])
+        table._section = known[fitting[0]]
+        return table
+
+    def _into_cache(self, known):
+        known = known or {}
+        # What was loaded counts last: it is in the file, unless somebody removed that meanwhile.
+        mine = sections.merged(self._changed, known.get(self.setting, sections.empty()), self._section)
+        # The first reference stays, so that the milliseconds of a table do not change from run to run.
+        mine["reference_ms"] = known.get(self.setting, mine)["reference_ms"] or mine["reference_ms"]
+        return sections.document({**known, self.setting: mine})
+
+
+def check_target(path):
+    """Refuse a file that is there and no table, before anything is measured.
+
+    Raises
+    ------
+    AccnnError
+    """
+    try:
+        KeptFile(path, sections.WHAT, sections.parse).read()
+    except Damaged as error:
+        raise AccnnError("%s: remove it, or name another file" % error) from error
+
+
+def _machines(known):
+    return " and ".join(sorted({setting.machine for setting in known}))
