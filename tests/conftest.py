@@ -1,4 +1,5 @@
-"""Shared by all tests: the package of this checkout comes first, whatever else is installed."""
+"""Shared by all tests: the package of this checkout comes first, whatever else is installed; no test sees a cache."""
+import itertools
 import os
 import sys
 
@@ -8,6 +9,23 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 for folder in (HERE, os.path.join(ROOT, "tools")):
     sys.path.insert(0, folder)
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def no_cache_but_its_own(tmp_path_factory, monkeypatch):
+    """What this person's runs learnt, or other tests, is nothing to a test; child processes see the folder too."""
+    # Made by what writes there: most tests write nothing.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "caches" / str(next(_numbers))))
+
+
+@pytest.fixture(autouse=True)
+def no_clock(request, monkeypatch):
+    """Scripts that are called in this process time what they write only where a test is marked as ``timed``."""
+    if request.node.get_closest_marker("timed") is None:
+        monkeypatch.setattr("accnn.speed.timed", lambda *_: None)
 
 
 @pytest.fixture

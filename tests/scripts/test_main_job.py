@@ -125,18 +125,20 @@ def test_force_is_needed_to_overwrite_the_input(prefix):
     assert "conv2_v_weight" in load_model(prefix).arg_params
 
 
-@pytest.mark.parametrize("folder, command", [
-    (ROOT, [os.path.join("tools", "accnn", "accnn.py")]),
-    (SCRIPTS, ["accnn.py"]),
-    (os.sep, [os.path.join(SCRIPTS, "accnn.py")]),
-    (TOOLS, ["-m", "accnn"]),
-    (TOOLS, ["-m", "accnn.accnn"]),
+@pytest.mark.parametrize("folder, command, timed", [
+    (ROOT, [os.path.join("tools", "accnn", "accnn.py")], False),
+    (SCRIPTS, ["accnn.py"], False),
+    (os.sep, [os.path.join(SCRIPTS, "accnn.py")], True),
+    (TOOLS, ["-m", "accnn"], True),
+    (TOOLS, ["-m", "accnn.accnn"], False),
 ])
-def test_from_any_folder(prefix, tmp_path, bare_environment, folder, command):
-    done = subprocess.run([sys.executable] + command + ["-m", prefix, "--save-model", str(tmp_path / "new")],
-                          cwd=folder, env=bare_environment, capture_output=True, text=True)
+def test_from_any_folder(prefix, tmp_path, bare_environment, folder, command, timed):
+    command = command + ["-m", prefix, "--save-model", str(tmp_path / "new"), "--repeats", "2"]
+    done = subprocess.run([sys.executable] + command + ([] if timed else ["--no-timing"]), cwd=folder,
+                          env=bare_environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "MACs, all convolutions" in done.stdout and os.path.exists(str(tmp_path / "new-0001.params"))
+    assert ("ms, whole network" in done.stdout) == timed
 
 
 @pytest.mark.parametrize("script", ["accnn.py", "acc_conv.py", "acc_fc.py", "rank_selection.py"])

@@ -67,14 +67,22 @@ def test_a_method_for_each_operator(prefix, capsys):
 
 
 @pytest.mark.parametrize("arguments, sentence", [
-    (["--method", "vh,channel"], "--method vh,channel names several methods for Convolution layers: keep one of them"),
-    (["--method", "vh,vh"], "several methods"), (["--method", "vh,fc-svd"], "fc-svd splits .* add --fc"),
+    (["--method", "vh,channel"], "--method vh,channel names several methods for Convolution layers, but the rank rule "
+                                 "dp-energy does not choose among methods: keep one of them, or choose another --rank"),
+    (["--method", "vh,channel", "--rank-selection", "profit"], "the rank rule profit does not choose among methods"),
+    (["--method", "all"], "names several methods"),
+    (["--method", "vh,all"], "'all' .choose from"), (["--method", "vh,fc-svd"], "fc-svd splits .* add --fc"),
     (["--method", "vh,"], "choose from"), (["--method", "vh,magic"], "'magic' .choose from .*vh"),
 ])
 def test_lists_of_methods_that_make_no_sense(prefix, capsys, arguments, sentence):
     assert script.main(["-m", prefix, "--dry-run"] + arguments) == 2
     with pytest.raises(AssertionError, match=sentence):
         raise AssertionError(capsys.readouterr().err)
+
+
+def test_a_method_that_is_named_twice_is_one(prefix, capsys):
+    told, _ = _told(capsys, "-m", prefix, "--method", "channel, channel")
+    assert told["made_by"]["method"] == "channel" == Request(2.0, method=["channel", "channel"]).method
 
 
 @pytest.mark.parametrize("method, rule", [(None, "dp-energy"), ("channel", "dp-energy"), ("cp", "profit"),

@@ -26,10 +26,12 @@ def parser():
     options.add_output_options(arguments)
     options.add_planning_options(arguments)
     options.add_effort_options(arguments)
+    options.add_measuring_options(arguments)
     calibration.add_calibration_options(arguments)
     arguments.add_argument("--config", metavar="FILE",
                            help="ranks to use instead of choosing them: a plan, or a config of the original")
     arguments.add_argument("--dry-run", action="store_true", help="print the table, write nothing")
+    arguments.add_argument("--no-timing", action="store_true", help="do not time what was written")
     return arguments
 
 
@@ -37,21 +39,31 @@ def _main(argv):
     started = time.monotonic()
     args = parser().parse_args(argv)
     calibration.check(args)
-    wishes = dict({"ratio": 2.0}, **options.planning(args))
-    from accnn import output, report
-    from accnn.planning import Request, select_ranks
+    measuring = options.measuring(args)
+    from accnn import output, report, speed
+    from accnn.graph.checkpoint import params_path, symbol_path
+    from accnn.planning import select_ranks
 
-    config = None if args.config is not None else output.config_path(args.save_model, wishes["ratio"])
+    ratio = getattr(args, "ratio", options.RATIO)
+    config = None if args.config is not None else output.config_path(args.save_model, ratio)
     if not args.dry_run:
         output.check_checkpoint(args.model, args.save_model, args.force, config)
+    output.check_export(args, [config, symbol_path(args.save_model), params_path(args.save_model, 1)])
     plan = options.given_plan(args)
-    request = None if plan is not None else Request(**wishes)
+    request = None if plan is not None else options.request(args, measuring)
     bench = options.open_bench(args)
     with calibration.calibrated(args, bench, args.save_model):
         plan = bench.check(plan) if plan is not None else select_ranks(bench, request)
         result = (report.summary(bench, plan) if args.dry_run else
                   output.accelerate_and_write(bench, plan, args.save_model, config))
-    output.show(dict(result, seconds=time.monotonic() - started), args.json)
+    result["measured"] = None
+    try:
+        if not args.dry_run and not args.no_timing:
+            result["measured"] = speed.timed(options.timing(args, measuring, request), bench.model, args.save_model,
+                                             bench.input_shapes)
+    finally:  # whatever became of the clock, the files are there
+        output.show(dict(result, seconds=time.monotonic() - started), args.json)
+    return (output.told_missed(plan) or speed.told_short(result["measured"], plan)) if request else 0
 
 
 if __name__ == "__main__":

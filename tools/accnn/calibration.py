@@ -33,9 +33,10 @@ def add_calibration_options(parser):
                        help="what an error of a response weighs: network = what it does to the network's outputs, by "
                             "their gradients; responses = its square, as in the paper (default: %(default)s)")
     group.add_argument("--sensitivity-table", metavar="FILE",
-                       help="where --rank-selection sensitivity keeps what it measured, for other ratios, methods and "
-                            "costs (default: NAME-sensitivity.json beside what is written)")
-    add_preprocessing_options(group, _BATCH_SIZE)
+                       help="where --rank-selection sensitivity or latency keeps what it measured, for other ratios, "
+                            "methods and costs (default: NAME-sensitivity.json beside what is written)")
+    add_preprocessing_options(group, None, "images in one pass: of calibration (default: %d), and of what is timed, "
+                                           "where anything is (default: 1)" % _BATCH_SIZE)
 
 
 def check(args):
@@ -67,7 +68,7 @@ def calibrated(args, bench, written):
     records, how = open_records(args.data_calib, args.data_calib_idx), preprocessing(args, shape)
     solver, seed = getattr(args, "reconstruct", "linear"), getattr(args, "seed", 0)
     wish = Wish(None if solver == "none" else solver, args.symmetric, args.metric, args.calib_positions, seed)
-    with record_images(records, how, name, args.calib_images, seed, args.batch_size) as images:
+    with record_images(records, how, name, args.calib_images, seed, args.batch_size or _BATCH_SIZE) as images:
         bench.responses = Calibrated(bench, images, wish, Progress, table, read_only)
         yield
 

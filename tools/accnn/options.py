@@ -5,6 +5,8 @@ from math import prod
 from accnn.cli import say
 from accnn.errors import AccnnError
 
+RATIO = 2.0  # where none is asked for
+
 
 def add_model_options(parser, purpose="checkpoint to speed up", name="--model"):
     """Options that say which checkpoint is read; `name` is what the script calls it beside ``-m``."""
@@ -52,15 +54,18 @@ def add_planning_options(parser):
         parser.add_argument(name, default=argparse.SUPPRESS, **how)
 
     add("--ratio", type=float, help="theoretical speed-up, cost before / after, over all convolutions; with --fc over "
-                                    "all fully connected layers too (default: 2)")
+                                    "all fully connected layers too; with --cost latency the measured one of the whole "
+                                    "network (default: %g)" % RATIO)
     add("--rank-selection", choices=ranks.names(),
-        help="rank rule: %s (default: the first of %s that can weigh the method)"
+        help="rank rule: %s (default: the first of %s that can weigh the method; with --cost latency: latency)"
              % (_told(ranks), ", ".join(ranks.DEFAULTS)))
     add("--cost", choices=costs.names(),
         help="what the ratio is counted in: %s (default: the rank rule's own)" % _told(costs))
     add("--method", type=_methods, metavar="NAME[,NAME]",
-        help="decomposition, one for convolutions, one for fully connected layers, or both: %s (default: %s)"
-             % (_told(methods), ",".join(methods.DEFAULT.values())))
+        help="decomposition, one for convolutions, one for fully connected layers, or both; several of each, or 'all', "
+             "where --rank-selection chooses among methods (%s): %s (default: %s; of the rank rule latency %s)"
+             % (", ".join(name for name in ranks.names() if ranks.get(name).chooses_methods), _told(methods),
+                ",".join(methods.DEFAULT.values()), ",".join(ranks.get("latency").methods)))
     add("--layers", action="append", metavar="PATTERN",
         help="plan these layers only, a name or a shell pattern such as 'conv3_*'; may be repeated")
     add("--exclude", action="append", metavar="PATTERN", help="leave these layers alone; may be repeated")
@@ -69,13 +74,54 @@ def add_planning_options(parser):
              "several ranks; may be repeated")
     add("--fc", action="store_true", help="plan fully connected layers too")
     add("--align", type=int, metavar="N",
-        help="choose ranks that are multiples of N: 16 runs best on AVX-512, 8 on AVX2 (default: any)")
+        help="choose ranks that are multiples of N: 16 runs best on AVX-512, 8 on AVX2 (default: any; with --cost "
+             "latency what runs best here)")
     add("--margin", type=float, metavar="S",
         help="how far above --ratio --rank-selection profit may end (default: %g)" % ranks.MARGIN)
     add("--initial-ranks", metavar="FILE",
         help="ranks that --rank-selection profit starts at, a plan or config as for --config (default: the same "
              "speed-up for every layer)")
     add("--seed", type=int, help="for methods that draw random numbers, and for drawing images (default: 0)")
+
+
+def add_measuring_options(parser):
+    """Options that say how milliseconds are measured: the attributes of a Measuring."""
+    from accnn.latency.measuring import Measuring, cache_folder
+
+    add = parser.add_argument_group("measuring", "for --cost latency, and what is timed in the end").add_argument
+    add("--threads", type=positive, default=None, metavar="N", help="threads MXNet computes in (default: all cores)")
+    add("--repeats", type=positive, default=Measuring.repeats, metavar="N",
+        help="timed rounds of a whole network; more while the times are noisy, fewer where they take long "
+             "(default: %(default)s)")
+    add("--best-effort", action="store_true",
+        help="where nothing is as fast as asked for, write the fastest; the exit code is 1 all the same")
+    add("--cache", metavar="FOLDER", default=cache_folder(),
+        help="where latencies and energies are kept for later runs; '' keeps nothing (default: %(default)s)")
+    add("--import-latencies", metavar="FILE",
+        help="plan with the times of this file, of this machine or another, on which --export-latencies wrote it")
+    add("--export-latencies", metavar="FILE", help="write the times that the plan was made with")
+
+
+def measuring(args):
+    """Measuring: what :func:`add_measuring_options` and ``--batch-size`` said."""
+    from accnn.latency.measuring import Measuring
+
+    dry, exported = getattr(args, "dry_run", False), args.export_latencies
+    if dry and exported is not None:
+        say("--dry-run writes nothing: ignoring --export-latencies %s" % exported)
+        exported = None
+    return Measuring(1 if args.batch_size is None else args.batch_size, args.threads, args.repeats, args.cache or None,
+                     args.import_latencies, exported, args.gpus, not dry, args.best_effort)
+
+
+def timing(args, measuring, request):
+    """Measuring: how to time what was written; one image at a time where ``--batch-size`` is that of calibration."""
+    from dataclasses import replace
+
+    from accnn import costs
+
+    by_the_clock = request is not None and not costs.get(request.cost).knows_all
+    return measuring if by_the_clock or args.data_calib is None else replace(measuring, batch_size=1)
 
 
 def add_effort_options(parser):
@@ -97,9 +143,28 @@ def effort(args):
 
 def planning(args):
     """dict: the attributes of a Request that were given on the command line."""
-    from accnn.planning import Request
+    from accnn.request import Request
 
     return {field.name: getattr(args, field.name) for field in fields(Request) if hasattr(args, field.name)}
+
+
+def request(args, how=None):
+    """Request: what is asked of a plan, twice as fast where nothing else is said; `how` is a Measuring."""
+    from accnn import costs
+    from accnn.request import Request
+
+    asked = Request(**dict({"ratio": RATIO}, **planning(args)), measuring=how or measuring(args))
+    if costs.get(asked.cost).knows_all:
+        _tell_unused(args, "the cost %s measures nothing" % asked.cost)
+    return asked
+
+
+def _tell_unused(args, why):
+    """Say which options for a cost that measures are given in vain."""
+    unused = ["--" + name.replace("_", "-") for name in ("import_latencies", "export_latencies", "best_effort")
+              if getattr(args, name, None)]
+    if unused:
+        say("%s: ignoring %s" % (why, ", ".join(unused)))
 
 
 def given_plan(args):
@@ -111,6 +176,7 @@ def given_plan(args):
     unused = ["--" + name.replace("_", "-") for name in planning(args) if name != "seed"]
     if unused:
         say("the ranks come from --config: ignoring %s" % ", ".join(unused))
+    _tell_unused(args, "the ranks come from --config")
     return load_plan(args.config)
 
 
@@ -166,8 +232,8 @@ def _methods(text):
     from accnn import methods
 
     for name in text.split(","):
-        if name.strip() not in methods.names():
-            raise argparse.ArgumentTypeError("invalid choice: %r (choose from %s)" % (
+        if name.strip() not in methods.names() and text.strip() != "all":
+            raise argparse.ArgumentTypeError("invalid choice: %r (choose from %s; or 'all', alone)" % (
                 name.strip(), ", ".join(methods.names())))
     return text
 

@@ -55,6 +55,26 @@ def check_config(option, source, target):
         raise AccnnError("%s %s is a file of the model that is read: choose another name" % (option, target))
 
 
+def check_export(args, written):
+    """Refuse ``--export-latencies`` where it cannot be written, or is what else is read or written.
+
+    Parameters
+    ----------
+    args : Namespace
+    written : sequence of (str or None)
+        Paths of other results.
+    """
+    target = args.export_latencies
+    if target is None:
+        return
+    from accnn.latency.table import check_target
+
+    check_config("--export-latencies", args.model, target)
+    if os.path.realpath(target) in [os.path.realpath(path) for path in written if path is not None]:
+        raise AccnnError("--export-latencies %s is written with something else: choose another name" % target)
+    check_target(target)
+
+
 def config_path(prefix, ratio):
     """Where ranks chosen for `ratio` are written: beside the saved model, under the original's name."""
     exact = "%.1f" % ratio
@@ -96,6 +116,14 @@ def say_replaced(paths):
     there = [path for path in paths if os.path.exists(path)]
     if there:
         say("replacing %s" % ", ".join(there))
+
+
+def told_missed(plan):
+    """int: the exit code, 1 for a plan that is the best there is and not what was asked for, which is said."""
+    missed = plan.made_by.get("latency", {}).get("missed")
+    if missed:
+        say("the best there is, not what was asked for: %s" % missed)
+    return 1 if missed else 0
 
 
 def show(report, as_json):

@@ -51,6 +51,7 @@ def parser():
     options.add_model_options(arguments)
     options.add_planning_options(arguments)
     options.add_effort_options(arguments)
+    options.add_measuring_options(arguments)
     calibration.add_calibration_options(arguments)
     arguments.add_argument("--output", metavar="FILE", help="config to write (default: config-rksel-RATIO.json)")
     arguments.add_argument("--json", action="store_true", help="print results as JSON")
@@ -60,14 +61,14 @@ def parser():
 def _main(argv):
     started = time.monotonic()
     args = parser().parse_args(argv)
-    request = dict({"ratio": 2.0}, **options.planning(args))
     from accnn import output
-    from accnn.planning import Request, select_ranks
+    from accnn.planning import select_ranks
     from accnn.report import summary
 
-    config = output.config_path("", request["ratio"]) if args.output is None else args.output
+    config = output.config_path("", getattr(args, "ratio", options.RATIO)) if args.output is None else args.output
     output.check_config("--output", args.model, config)
-    request = Request(**request)
+    output.check_export(args, [config])
+    request = options.request(args)
     bench = options.open_bench(args)
     with calibration.calibrated(args, bench, config):
         plan = select_ranks(bench, request)
@@ -75,6 +76,7 @@ def _main(argv):
     output.say_replaced([config])
     plan.save(config)
     output.show(dict(result, written={"config": config}, seconds=time.monotonic() - started), args.json)
+    return output.told_missed(plan)
 
 
 if __name__ == "__main__":

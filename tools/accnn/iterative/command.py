@@ -5,7 +5,7 @@ import time
 import zlib
 from functools import partial
 
-from accnn import calibration, options, output
+from accnn import calibration, costs, options, output
 from accnn.cli import say
 from accnn.data.options import image_input
 from accnn.data.records import open_records
@@ -37,7 +37,10 @@ def run(args, job):
     check(args)
     calibration.check(args)
     config = options.given_plan(args)
-    request = None if config else Request(**dict({"ratio": 2.0}, **options.planning(args)))
+    request = None if config else Request(**dict({"ratio": options.RATIO}, **options.planning(args)))
+    if request and not costs.get(request.cost).knows_all:
+        raise AccnnError("--cost %s: two passes measure nothing; make the plan with accnn-ranks, and give it as "
+                         "--config" % request.cost)
     _check_prefix(args)
     begun = load_state(args.save_model) if args.resume and os.path.exists(state_path(args.save_model)) else None
     bench = options.open_bench(args)
