@@ -1,0 +1,223 @@
+"""python tests/benchmarks/equal_speed.py -m vgg16_cifar10 --data-calib cifar10_train.rec --data-val \
+cifar10_val_5000.rec
+
+       --rgb-mean 125.3,123.0,113.9 --rgb-std 63.0,62.1,66.7 --batch-size 32 --threads 1 [--ratio 3] [--only 'cp*']
+
+Accuracy at equal measured speed: plans by the clock against plans by MACs, aligned or not, with reconstruction. A plan
+by MACs gets whatever theoretical ratio it needs to be as fast on the clock as was asked for, whole network, in turns
+with the original: the least one that measures 99% of that. All plans choose ranks by the same table of sensitivities.
+Besides points of top-1, which a few thousand images tell to some tenths, the divergence of the outputs is told, in
+thousandths of a nat, on 1,000 of the scored images. Rows go to stderr as they are found, the table to stdout.
+"""
+import argparse
+import contextlib
+import functools
+import json
+import os
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "tools"))
+
+from accnn import cli, methods, options
+from accnn.cli import say
+from accnn.data.options import add_preprocessing_options, image_input, preprocessing
+from accnn.data.records import open_records
+from accnn.errors import AccnnError, TargetError
+from accnn.latency.places import chain_key, places_of
+from accnn.latency.surveyor import Surveyor
+from accnn.latency.table import LatencyTable, Setting
+from accnn.planning import select_ranks
+from accnn.reconstruction.calibrated import Calibrated, Wish
+from accnn.reconstruction.sensitivity import Comparison
+from accnn.report import columns
+from accnn.request import Request, matches
+from accnn.responses.images import record_images
+from accnn.timing.machine import cores
+from reconstruction import Scoring
+
+RATIOS = 2.0, 3.0, 4.0
+FACTORS = 1, 1.2, 1.45, 1.75, 2.1, 2.6, 3.2, 4.0  # theoretical over measured, tried together
+ENOUGH = 0.99  # of the speed that was asked for
+FINER = 1, 1.25, 1.5, 1.75  # quarters of the way from the last that is too slow to the first that is fast enough
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A way to plan.
+
+    Attributes
+    ----------
+    cost, method : str
+    align : int
+    """
+
+    cost: str
+    method: str
+    align: int = 1
+
+    @property
+    def name(self):
+        """str: what ``--only`` matches."""
+        return "%s %s%s" % (self.method, self.cost, "" if self.align == 1 else " align %d" % self.align)
+
+
+def contenders(clock_methods):
+    """list of Contender: the clock, and MACs with each method and with all, at any rank and at multiples of 16."""
+    own = [name for name in methods.names("Convolution")] + [clock_methods]
+    return [Contender("latency", clock_methods)] + [Contender("macs", method, align)
+                                                   for method in own for align in (1, 16)]
+
+
+class Study:
+    """Plans, measures, rebuilds and scores on one workbench.
+
+    Parameters
+    ----------
+    bench : Workbench
+        With responses.
+    how : Measuring
+    scoring : Scoring
+    compare : Comparison
+    seed : int
+    """
+
+    def __init__(self, bench, how, scoring, compare, seed):
+        self._bench, self._how, self._scoring, self._compare, self._seed = bench, how, scoring, compare, seed
+        self._surveyor = Surveyor(bench, how, LatencyTable(Setting.here(how.threads or cores(), how.batch_size)))
+        self._places = places_of(bench.model.graph, bench.layers)
+
+    def found(self, contender, ratio):
+        """dict: theoretical, measured and right answers of the slowest plan that is fast enough; or what is missing."""
+        try:
+            plan, measured = (self._by_clock if contender.cost == "latency" else self._by_macs)(contender, ratio)
+        except AccnnError as error:
+            return {"trouble": str(error)}
+        if plan is None:
+            return {"trouble": "of the theoretical ratios tried none is as fast: the best measures %.2fx" % measured}
+        model = self._bench.accelerate(plan)
+        return {"theoretical": plan.made_by["reached"] if contender.cost == "macs" else None, "measured": measured,
+                "right": self._scoring.right(model), "divergence": self._compare.of(model),
+                "picks": {row.layer: [row.method, row.rank] for row in plan.chosen()}}
+
+    def _plan(self, contender, ratio):
+        return select_ranks(self._bench, Request(
+            ratio, "latency" if contender.cost == "latency" else "sensitivity", contender.cost, contender.method,
+            fc=True, align=contender.align, seed=self._seed, measuring=self._how))
+
+    def _by_clock(self, contender, ratio):
+        plan = self._plan(contender, ratio)
+        return plan, plan.made_by["reached"]
+
+    def _by_macs(self, contender, ratio):
+        """(Plan or None, measured ratio): None where none is fast enough, and then the best ratio."""
+        slow, fast, best = 1.0, None, 0.0
+        for ladder in (FACTORS, FINER):
+            wanted = [ratio * factor for factor in ladder] if fast is None else [
+                slow + (fast[0] - slow) * (factor - 1) for factor in ladder[1:]]
+            plans = self._reachable(contender, [one for one in wanted if one >= 1])
+            speeds = self._measured([plan for _, plan in plans])
+            best = max([best] + speeds)
+            rows = [(asked, plan, speed) for (asked, plan), speed in zip(plans, speeds)]
+            enough = [row for row in rows + ([fast] if fast else []) if row[2] >= ENOUGH * ratio]
+            if not enough:
+                return None, best
+            fast = min(enough, key=lambda row: row[0])
+            slow = max([asked for asked, _, speed in rows if asked < fast[0] and speed < ENOUGH * ratio] + [slow])
+        return fast[1:]
+
+    def _reachable(self, contender, ratios):
+        """list of (float, Plan): theoretical ratios that the method reaches."""
+        found = []
+        for ratio in ratios:
+            with contextlib.suppress(TargetError):
+                found.append((ratio, self._plan(contender, ratio)))
+        return found
+
+    def _measured(self, plans):
+        """list of float: how many times faster than the original, whole network."""
+        if not plans:
+            return []
+        keys = [{row.layer: chain_key(self._places[row.layer],
+                                      self._bench.candidate(row.layer, methods.get(row.method)), row.rank)
+                 for row in plan.chosen()} for plan in plans]
+        return [one["measured"]["median"] for one in self._surveyor.networks(keys)["plans"]]
+
+
+def table(results, ratios, original, images):
+    """list of str: points lost, theoretical and measured ratio."""
+    rows = [("plan",) + sum((("lost at %gx" % ratio, "mnats", "theory", "measured") for ratio in ratios), ())]
+    for contender, cells in results.items():
+        row = (contender.name,)
+        for ratio in ratios:
+            cell = cells.get(ratio, {"trouble": "-"})
+            row += ("-", "", "", "") if "trouble" in cell else (
+                "%.2f" % (100 * (original - cell["right"]) / images), "%.1f" % (1e3 * cell["divergence"]),
+                "%.2fx" % cell["theoretical"] if cell["theoretical"] else "", "%.2fx" % cell["measured"])
+        rows.append(row)
+    lines = columns(rows, "<" + ">>>>" * len(ratios))
+    return ["points of top-1 lost of %.2f%%, %d images, at equal measured speed" % (100 * original / images, images),
+            lines[0], "-" * len(lines[0])] + lines[1:]
+
+
+def parser():
+    """Return the argument parser."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_model_options(arguments)
+    options.add_effort_options(arguments)
+    options.add_measuring_options(arguments)
+    add = arguments.add_argument
+    add("--data-calib", required=True, metavar="REC", help="images that calibrate")
+    add("--data-calib-idx", metavar="IDX", help="its index (default: the .idx beside it)")
+    add("--data-val", required=True, metavar="REC", help="images that are scored, all of them")
+    add("--data-val-idx", metavar="IDX", help="its index (default: the .idx beside it)")
+    add("--calib-images", type=options.positive, default=2000, metavar="N", help="default: %(default)s")
+    add("--calib-positions", type=options.positive, default=10, metavar="N", help="default: %(default)s")
+    add("--method", default="all", help="methods that the clock chooses among (default: %(default)s)")
+    add("--ratio", type=float, action="append", help="measured; may be repeated (default: 2, 3 and 4)")
+    add("--only", action="append", metavar="PATTERN", help="shell pattern of names of rows; may be repeated")
+    add("--sensitivity-table", metavar="FILE", help="kept for the next run (default: not kept)")
+    add("--json", action="store_true", help="print results as JSON")
+    add("--seed", type=int, default=0, help="default: %(default)s")
+    add_preprocessing_options(arguments, 32)
+    return arguments
+
+
+def run(argv=None):
+    """Plan, measure, rebuild, score and print; return the exit code."""
+    args = parser().parse_args(argv)
+    bench = options.open_bench(args)
+    (name, shape), = image_input(bench.model, bench.input_shapes).items()
+    how = preprocessing(args, shape)
+    scoring = Scoring(args, bench, how)
+    original, ratios, results, code = scoring.right(bench.model), list(args.ratio or RATIOS), {}, 0
+    wanted = [one for one in contenders(args.method) if matches(one.name, args.only or ["*"])]
+    wish = Wish(positions=args.calib_positions, seed=args.seed)
+    quiet = functools.partial(cli.Progress, patience=20.0, every=30.0)
+    with tempfile.TemporaryDirectory(prefix="accnn-") as folder, record_images(
+            open_records(args.data_calib, args.data_calib_idx), how, name, args.calib_images, args.seed,
+            64) as images, record_images(open_records(args.data_val, args.data_val_idx), how, name, 1000, args.seed,
+                                         64) as scored:
+        bench.responses = Calibrated(bench, images, wish, quiet,
+                                     args.sensitivity_table or os.path.join(folder, "table.json"))
+        study = Study(bench, replace(options.measuring(args), best_effort=False), scoring,
+                      Comparison(bench.model, scored, bench.input_shapes), args.seed)
+        try:
+            for contender in wanted:
+                for ratio in ratios:
+                    cell = results.setdefault(contender, {})[ratio] = study.found(contender, ratio)
+                    say("%s at %gx: %s" % (contender.name, ratio, cell.get("trouble") or
+                                           "%.2f points lost, %.1f mnats, measured %.2fx" % (
+                                               100 * (original - cell["right"]) / scoring.images,
+                                               1e3 * cell["divergence"], cell["measured"])))
+        except KeyboardInterrupt:
+            say("interrupted: this is what was found")
+            code = cli.INTERRUPTED
+    print(json.dumps({one.name: cells for one, cells in results.items()}, indent=2) if args.json else
+          "\n".join(table(results, ratios, original, scoring.images)))
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(run))
