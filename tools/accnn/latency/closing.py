@@ -11,7 +11,6 @@ _AIM = 1.01  # times the speed-up: what the clock says next time may be a little
 _ATTEMPTS = 6  # plans that are measured
 _STEP = 1.015  # by which another speed-up is tried where the last one gave a plan that was measured already
 _STEPS = 40
-_REFINED = 4  # times that a choice is made anew because its chains take longer than was thought
 _NOISY = 0.03  # uncertainty of a ratio from which a machine cannot tell whether a plan is right
 _BELIEVED = 0.7, 1.4  # corrections beyond are not carried over to the next run
 
@@ -80,7 +79,8 @@ def _attempts(sharing, cost, surveyor, asked):
     """Return a list of Attempt, until one is right or nothing else is left, and whether the fastest of all is one."""
     attempts, aim, measured, exhausted = [], asked * _AIM * _correction(cost, asked), {}, False
     for _ in range(_STEPS):
-        selection, least = _refined(sharing, cost, max(aim, 1.0))
+        most = aim <= 1  # nothing that was measured may be slower
+        selection, least = _at(sharing, max(aim, 1.0))
         keys = cost.plan_keys(dict(selection.picks, **sharing.pinned))
         mark, exhausted = tuple(sorted(keys.items())), exhausted or least
         if mark not in measured:
@@ -93,18 +93,9 @@ def _attempts(sharing, cost, surveyor, asked):
             aim = aim * _STEP if measured[mark].ratio < asked else aim / _STEP
         ratio = measured[mark].ratio
         if (asked <= ratio <= asked * (1 + TOLERANCE) or (least and ratio < asked) or
-                (aim < 1 and ratio > asked) or _bracketed(attempts, asked, aim)):
+                (most and ratio > asked) or _bracketed(attempts, asked, aim)):
             break
     return attempts, exhausted
-
-
-def _refined(sharing, cost, aim):
-    """What :func:`_at` returns, when the times of what is chosen are known well."""
-    for _ in range(_REFINED):
-        selection, least = _at(sharing, aim)
-        if not cost.refine(selection.picks):
-            break
-    return selection, least
 
 
 def _measured(sharing, surveyor, selection, keys):

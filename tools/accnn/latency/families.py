@@ -66,11 +66,11 @@ def offered(candidate, grain, least=1):
     costs = [candidate.macs(rank) for rank in ranks]
     kept, place = [ranks[0]], 0
     while True:
-        step = [i for i in range(place + 1, len(ranks)) if costs[i] >= _STEP * costs[place]]
-        if not step:
+        dearer = [i for i in range(place + 1, len(ranks)) if costs[i] >= _STEP * costs[place]]
+        if not dearer:
             return kept
-        near = [i for i in step if costs[i] < _STEP * costs[step[0]]]
-        place = next((i for wanted in round_to for i in near if ranks[i] in wanted), step[0])
+        near = [i for i in dearer if costs[i] < _STEP * costs[dearer[0]]]
+        place = next((i for wanted in round_to for i in near if ranks[i] in wanted), dearer[0])
         kept.append(ranks[place])
 
 

@@ -17,7 +17,6 @@ from accnn.planning import some
 from accnn.spelling import key as key_of
 from accnn.timing.machine import cores
 
-_SAME = 0.02  # by which a time may change without another choice being worth a look
 TABLE = "latencies.json"  # in the folder of the cache
 
 
@@ -50,7 +49,7 @@ class Measured(Cost):
         self._planned = list({candidate.name: candidate.spec for candidate in asked}.values())
         keys = [self._layer_key(spec) for spec in self._planned]
         keys += [chain_key(self._places[name], candidate, rank) for name, (candidate, rank) in pinned.items()]
-        self._surveyor.survey(keys, "timing layers", careful=True)
+        self._surveyor.survey(keys, "timing layers")
         self._refuse_unknown(keys)
         self._refuse_kinds()
         self._times.update((key, self.table.ms(key)) for key in keys)
@@ -82,34 +81,6 @@ class Measured(Cost):
         lacking = ["%s by %s" % (one.name, one.method.name) for one in candidates if not self._offers[one]]
         if lacking:
             say("%s knows no chain of %s" % (self._measuring.imported, some(lacking)))
-
-    def refine(self, picks):
-        """Measure what was chosen more carefully, and what comes near it: a choice favours what was timed too short.
-
-        Parameters
-        ----------
-        picks : dict of str to ((Candidate, rank) or None)
-
-        Returns
-        -------
-        bool
-            Whether a choice among them may come out differently now.
-        """
-        chosen = set(self.plan_keys(picks).values())
-        near = [key for candidate, ranks in self._offers.items()
-                for key in self._nearest(candidate, ranks, picks.get(candidate.name))]
-        before = {key: self._times[key] for key in near}
-        self._surveyor.survey(near, "timing what was chosen, and what comes near it", careful=True)
-        self._times.update((key, self._known_ms(key)) for key in near)
-        return any(abs(self._times[key] / before[key] - 1) > _SAME for key in chosen & set(near))
-
-    def _nearest(self, candidate, ranks, pick):
-        """list of str: the chain of a candidate that takes about as long as what was chosen for its layer."""
-        if pick is None or not ranks:
-            return []
-        keys = [chain_key(self._places[candidate.name], candidate, rank) for rank in ranks]
-        goal = self._times[chain_key(self._places[candidate.name], *pick)]
-        return [min(keys, key=lambda key: abs(self._times[key] - goal))]
 
     def ranks(self, candidate, align):
         """list: the ranks whose chains were measured, or interpolated where that is sound."""

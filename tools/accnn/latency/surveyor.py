@@ -2,14 +2,12 @@
 import contextlib
 import os
 import tempfile
-from math import sqrt
 
 from accnn.cli import say
 from accnn.timing import parent
 from accnn.timing.questions import NetworksJob
 
-_ROUNDS, _CAREFUL = 5, 15
-_SURE = 0.015  # uncertainty of a median, from which fewer rounds are careful enough
+_ROUNDS = 5
 _WIDE = 0.35  # interquartile range over median
 _SHARE = 0.005  # of the whole network's time: what spreads by less does no harm
 _DOUBTFUL = 0.6, 0.2  # spread, and milliseconds, above which a later run measures again
@@ -33,29 +31,24 @@ class Surveyor:
 
     def __init__(self, bench, measuring, table):
         self._bench, self._measuring, self.table = bench, measuring, table
-        self.refused, self._asked, self._refined = {}, set(), set()
+        self.refused, self._asked = {}, set()
 
     @property
     def here(self):
         """bool: whether what the table holds can be measured on this machine."""
         return not self.table.foreign
 
-    def survey(self, keys, title, careful=False):
-        """Measure the chains that the table does not know yet; what is measured is kept even when interrupted.
-
-        `careful`: also those that it knows from a few rounds only, in more rounds.
-        """
+    def survey(self, keys, title):
+        """Measure the chains that the table does not know yet; what is measured is kept even when interrupted."""
         setting = self.table.setting
-        unknown = [key for key in dict.fromkeys(keys) if self.here and (
-            self._is_doubtful(key) if careful else self._is_unknown(key))]
+        unknown = [key for key in dict.fromkeys(keys) if self.here and self._is_unknown(key)]
         if not unknown:
             return
-        (self._refined if careful else self._asked).update(unknown)
+        self._asked.update(unknown)
         progress, done = self._bench.progress(title, len(unknown)), 0
         try:
             with contextlib.closing(progress), contextlib.closing(
-                    parent.survey(_mixed(unknown), setting.threads, setting.batch_size,
-                                  _CAREFUL if careful else _ROUNDS)) as groups:
+                    parent.survey(_mixed(unknown), setting.threads, setting.batch_size, _ROUNDS)) as groups:
                 for group in groups:
                     self._keep(group)
                     done += len(group)
@@ -105,13 +98,6 @@ class Surveyor:
         entry = self.table.entry(key)
         return entry is None or entry["relative"] is None or (
             entry["spread"] > _DOUBTFUL[0] and self.table.ms(key) > _DOUBTFUL[1])
-
-    def _is_doubtful(self, key):
-        if key in self.refused or key in self._refined:
-            return False
-        entry = self.table.entry(key)
-        return entry is None or entry["relative"] is None or (
-            entry["rounds"] < _CAREFUL and 0.93 * entry["spread"] / sqrt(entry["rounds"]) > _SURE)
 
     def _keep(self, group):
         for timed in group:
