@@ -284,7 +284,10 @@ def test_what_is_slower_in_the_end_than_it_was_when_planned_is_said(capsys):
     def plan(missed=None, **made_by):
         return Plan((), dict({"ratio": 2.0, "latency": {"missed": missed}}, **made_by))
 
-    assert speed.told_short(result_of(3.0, 1.95), plan()) == 0 == speed.told_short(None, plan())
+    assert speed.told_short(None, plan()) == 0
+    near = result_of(3.0, 1.9)
+    near["runs"][0]["measured"]["quartiles"] = [1.85, 1.96]  # may be as fast as was asked for
+    assert speed.told_short(near, plan()) == 0
     assert speed.told_short(result_of(3.0, 1.5), Plan((), {"ratio": 2.0})) == 0  # theory is no promise
     assert speed.told_short(result_of(3.0, 1.5), plan("2x cannot be reached")) == 0  # told already
     assert capsys.readouterr().err == ""
