@@ -78,7 +78,8 @@ class NetworksJob:
         Layer -> key of the chain in its place. What a plan does not name stays as it is.
     threads, batch_size : int
     rounds : int
-        At least; up to five times as many until all ratios are known.
+        To begin with: fewer where they take long, up to three times as many where they take no time; then up to five
+        times as many again until all ratios are known.
     seed : int
         Of the weights of chains and of the input.
     """
