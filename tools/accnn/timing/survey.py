@@ -71,7 +71,7 @@ def _timed(group, reference, job):
         try:
             _refuse_size(bytes_of(text, job.batch_size))
             calls[place] = chain_call(text, job.batch_size, job.seed)
-        except Exception as error:
+        except Exception as error:  # MXNet raises several kinds; what is no refusal of its, or of the memory, goes on
             refused[place] = _sentence(error)
             if refused[place] is None:
                 raise
