@@ -1,6 +1,7 @@
 """Closing the loop: a plan is measured as a whole, and the budget corrected until the clock says what was asked for."""
-from dataclasses import dataclass
-from math import log
+from dataclasses import dataclass, replace
+from math import log, sqrt
+from typing import Optional
 
 from accnn.cli import say
 from accnn.errors import AccnnError, TargetError
@@ -11,32 +12,36 @@ _AIM = 1.01  # times the speed-up: what the clock says next time may be a little
 _ATTEMPTS = 6  # plans that are measured
 _STEP = 1.015  # by which another speed-up is tried where the last one gave a plan that was measured already
 _STEPS = 40
+_GAP = 1.06  # between predicted speed-ups, from which it is worth looking for a faster plan between them
 _NOISY = 0.03  # uncertainty of a ratio from which a machine cannot tell whether a plan is right
 _BELIEVED = 0.7, 1.4  # corrections beyond are not carried over to the next run
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A plan that was measured.
+    """A plan that was measured; or the one that changes nothing, of which the ratio is known.
 
     Attributes
     ----------
     selection : Selection
     predicted : float
         Speed-up by the sum of its chains.
-    baseline, measured : dict
+    baseline, measured : dict or None
         Of the whole network, untouched and planned: see :func:`accnn.timing.parent.time_networks`.
+    cheapest : bool
+        Whether no plan has a smaller sum of chains.
     """
 
     selection: Selection
     predicted: float
-    baseline: dict
-    measured: dict
+    baseline: Optional[dict] = None
+    measured: Optional[dict] = None
+    cheapest: bool = False
 
     @property
     def ratio(self):
         """float: the median of the measured speed-ups."""
-        return self.measured["measured"]["median"]
+        return 1.0 if self.measured is None else self.measured["measured"]["median"]
 
 
 def settle(sharing, cost, surveyor, measuring):
@@ -62,56 +67,118 @@ def settle(sharing, cost, surveyor, measuring):
     """
     asked = sharing.request.ratio
     if not surveyor.here:
-        selection, least = _at(sharing, asked)
-        missed = _unreached(sharing, sharing.speed_up(selection.cost), "predicted") if least else None
-        return _ended(sharing, cost, selection, missed, None, measuring)
-    attempts, exhausted = _attempts(sharing, cost, surveyor, asked)
-    best = _best(attempts, asked)
-    missed = None
-    if best.ratio < asked * (1 - TOLERANCE):
-        missed = _unreached(sharing, best.ratio, "measured") if exhausted else _not_found(asked, attempts)
+        selection, cheapest = _at(sharing, asked)
+        attempt = Attempt(selection, sharing.speed_up(selection.cost), cheapest=cheapest)
+        missed = _unreached(sharing, attempt.predicted, "predicted", attempt) if cheapest else None
+        return _ended(sharing, cost, attempt, missed, measuring)
+    search = _Search(sharing, cost, surveyor)
+    search.aim_at(asked, _correction(cost, asked))
+    if search.best(asked) is None:
+        search.look_around()
+    best = search.best(asked)
+    if best is None:
+        best = search.fastest()
+        missed = _unreached(sharing, best.ratio, "measured", best) if search.is_complete else _not_found(
+            asked, search.attempts)
     else:
+        missed = None
         cost.remember(asked, best.predicted / best.ratio)
-    return _ended(sharing, cost, best.selection, missed, best, measuring)
+    return _ended(sharing, cost, best, missed, measuring)
 
 
-def _attempts(sharing, cost, surveyor, asked):
-    """Return a list of Attempt, until one is right or nothing else is left, and whether the fastest of all is one."""
-    attempts, aim, measured, exhausted = [], asked * _AIM * _correction(cost, asked), {}, False
-    for _ in range(_STEPS):
-        most = aim <= 1  # nothing that was measured may be slower
-        selection, least = _at(sharing, max(aim, 1.0))
-        keys = cost.plan_keys(dict(selection.picks, **sharing.pinned))
-        mark, exhausted = tuple(sorted(keys.items())), exhausted or least
-        if mark not in measured:
-            if len(attempts) == _ATTEMPTS:
+class _Search:
+    """Plans of one network that are measured one after the other, `_ATTEMPTS` at most.
+
+    Attributes
+    ----------
+    attempts : list of Attempt
+    """
+
+    def __init__(self, sharing, cost, surveyor):
+        self._sharing, self._cost, self._surveyor = sharing, cost, surveyor
+        self.attempts, self._known = [], {}
+
+    def aim_at(self, asked, correction):
+        """Measure plans until one has the speed-up `asked`, or there is no plan left between a slower and a faster."""
+        aim = asked * _AIM * correction
+        for _ in range(_STEPS):
+            slowest = aim <= 1  # nothing that was measured may be slower
+            attempt, is_new = self._try(max(aim, 1.0))
+            if attempt is None:
                 break
-            attempts.append(_measured(sharing, surveyor, selection, keys))
-            measured[mark] = attempts[-1]
-            aim = attempts[-1].predicted * asked * _AIM / attempts[-1].ratio
-        else:  # the options are coarse: go on in the same direction
-            aim = aim * _STEP if measured[mark].ratio < asked else aim / _STEP
-        ratio = measured[mark].ratio
-        if (asked <= ratio <= asked * (1 + TOLERANCE) or (least and ratio < asked) or
-                (most and ratio > asked) or _bracketed(attempts, asked, aim)):
-            break
-    return attempts, exhausted
+            if is_new:
+                aim = attempt.predicted * asked * _AIM / attempt.ratio
+            else:  # the options are coarse: go on in the same direction
+                aim = aim * _STEP if attempt.ratio < asked else aim / _STEP
+            if (asked <= attempt.ratio <= asked * (1 + TOLERANCE) or (attempt.cheapest and attempt.ratio < asked) or
+                    (slowest and attempt.ratio > asked) or self._bracketed(asked, aim)):
+                break
 
+    def best(self, asked):
+        """The slowest Attempt that is fast enough, within what the clock can tell; None where none is."""
+        enough = [one for one in self.attempts if one.ratio >= asked]
+        if enough and min(one.ratio for one in enough) <= asked * (1 + TOLERANCE):
+            return min(enough, key=lambda one: one.ratio)
+        near = [one for one in self.attempts if one.ratio >= asked * (1 - TOLERANCE) and (asked <= 1 or one.ratio > 1)]
+        return min(near, key=lambda one: abs(log(one.ratio / asked)), default=None)
 
-def _measured(sharing, surveyor, selection, keys):
-    answer = surveyor.networks([keys])
-    found, = answer["plans"]
-    refuse_noise(found["measured"], "the planned network")
-    attempt = Attempt(selection, sharing.speed_up(selection.cost), answer["baseline"], found)
-    say("planned %.2fx, measured %.2fx" % (attempt.predicted, attempt.ratio))
-    return attempt
+    @property
+    def is_complete(self):
+        """bool: whether the plan of the cheapest chains is among the attempts."""
+        return any(one.cheapest for one in self.attempts)
 
+    def fastest(self):
+        """Attempt: that with the largest measured ratio."""
+        return max(self.attempts, key=lambda one: one.ratio)
 
-def _bracketed(attempts, asked, aim):
-    """True where `aim` lies beyond a plan that was measured on the other side of what is asked for."""
-    slower = [one.predicted for one in attempts if one.ratio < asked]
-    faster = [one.predicted for one in attempts if one.ratio >= asked]
-    return bool(slower and faster) and (aim <= min(min(slower), min(faster)) or aim >= max(max(slower), max(faster)))
+    def look_around(self):
+        """Where even the cheapest chains are too slow, look for a faster plan of dearer ones.
+
+        The more layers are split the more kernels there are to be started, which the sum of chains hardly tells. The
+        plan that changes nothing counts, and what lies between the fastest one so far and its neighbours is measured.
+        """
+        if self.is_complete:
+            self._try(1 - 1e-9)
+            while self._between() and self._try(self._between())[1]:
+                pass
+
+    def _between(self):
+        """The predicted speed-up in the middle of the wider gap beside the fastest plan; None where both are small."""
+        ascending = sorted(self.attempts, key=lambda one: one.predicted)
+        best = self.fastest()
+        beside = [(one.predicted, other.predicted) for one, other in zip(ascending, ascending[1:])
+                  if best is one or best is other]
+        low, high = max(beside, key=lambda gap: gap[1] / gap[0], default=(1, 1))
+        return sqrt(low * high) if high > low * _GAP else None
+
+    def _try(self, aim):
+        """Return the Attempt for a predicted speed-up, and whether it is new; (None, False) where there were enough."""
+        selection, cheapest = _at(self._sharing, aim)
+        keys = self._cost.plan_keys(dict(selection.picks, **self._sharing.pinned))
+        mark = tuple(sorted(keys.items()))
+        if mark in self._known:
+            return self._known[mark], False
+        if keys and sum(one.measured is not None for one in self.attempts) == _ATTEMPTS:
+            return None, False
+        attempt = Attempt(selection, self._sharing.speed_up(selection.cost), cheapest=cheapest)
+        self._known[mark] = self._measured(attempt, keys) if keys else attempt
+        self.attempts.append(self._known[mark])
+        return self._known[mark], True
+
+    def _measured(self, attempt, keys):
+        answer = self._surveyor.networks([keys])
+        found, = answer["plans"]
+        refuse_noise(found["measured"], "the planned network")
+        attempt = replace(attempt, baseline=answer["baseline"], measured=found)
+        say("planned %.2fx, measured %.2fx" % (attempt.predicted, attempt.ratio))
+        return attempt
+
+    def _bracketed(self, asked, aim):
+        """True where `aim` lies beyond a plan that was measured on the other side of what is asked for."""
+        slower = [one.predicted for one in self.attempts if one.ratio < asked]
+        faster = [one.predicted for one in self.attempts if one.ratio >= asked]
+        return bool(slower and faster) and (
+            aim <= min(min(slower), min(faster)) or aim >= max(max(slower), max(faster)))
 
 
 def _at(sharing, ratio):
@@ -122,15 +189,6 @@ def _at(sharing, ratio):
         return sharing.at(sharing.speed_up(error.least) * (1 - 1e-9)), True
 
 
-def _best(attempts, asked):
-    """The slowest Attempt that is fast enough, within what the clock can tell; else the fastest."""
-    enough = [one for one in attempts if one.ratio >= asked]
-    if enough and min(one.ratio for one in enough) <= asked * (1 + TOLERANCE):
-        return min(enough, key=lambda one: one.ratio)
-    near = [one for one in attempts if one.ratio >= asked * (1 - TOLERANCE)]
-    return min(near, key=lambda one: abs(log(one.ratio / asked))) if near else max(attempts, key=lambda one: one.ratio)
-
-
 def _correction(cost, asked):
     """float: by how much like plans of this network had to be asked for more than what the clock said."""
     known = {ratio: factor for ratio, factor in cost.corrections().items()
@@ -138,41 +196,46 @@ def _correction(cost, asked):
     return known[min(known, key=lambda ratio: abs(log(ratio / asked)))] if known else 1.0
 
 
-def _unreached(sharing, best, how):
-    return ("%gx (latency, over the whole network) cannot be reached: the best %s is %.2fx, with the cheapest choice "
-            "everywhere%s; ask for less, or say --best-effort to have that"
-            % (sharing.request.ratio, how, best, _staying(sharing.total)))
+def _unreached(sharing, best, how, attempt):
+    where = "with the network as it is" if attempt.measured is None and how == "measured" else \
+        "with the cheapest choice everywhere" if attempt.cheapest else "and cheaper choices are slower"
+    return ("%gx (latency, over the whole network) cannot be reached: the best %s is %.2fx, %s%s"
+            % (sharing.request.ratio, how, best, where, _staying(sharing.total)))
 
 
 def _staying(total):
     """The share of the time that no plan changes, where there is some."""
     share = 100 * total.fixed / total.before
-    return " (%.0f%% of the time is in what stays)" % share if share >= 1 else ""
+    return " (%.0f%% of the time is in what stays)" % share if 1 <= share <= 100 else ""
 
 
 def _not_found(asked, attempts):
     found = ", ".join("%.2fx for %.2fx" % (one.ratio, one.predicted) for one in attempts)
-    return ("no plan for %gx (latency, over the whole network) measured what was predicted: %s; ask for another ratio, "
-            "or say --best-effort to have the fastest of these" % (asked, found))
+    return "no plan for %gx (latency, over the whole network) measured what was predicted: %s" % (asked, found)
 
 
-def _ended(sharing, cost, selection, missed, best, measuring):
+def _advice(request):
+    return "; ask for less%s, or say --best-effort to have that" % (
+        ", or a smaller --align" if request.align > 1 else "")
+
+
+def _ended(sharing, cost, best, missed, measuring):
     # The table's milliseconds are those of the day it was begun; today's come of the network that was measured.
-    before = sharing.total.before if best is None else best.baseline["median_ms"]
-    layers = cost.told(dict(selection.picks, **sharing.pinned), before / sharing.total.before)
+    before = sharing.total.before if best.baseline is None else best.baseline["median_ms"]
+    layers = cost.told(dict(best.selection.picks, **sharing.pinned), before / sharing.total.before)
     if measuring.exported is not None:
         cost.export(measuring.exported)
     if missed and not measuring.best_effort:
-        raise TargetError(missed)
-    setting, predicted = cost.table.setting, sharing.speed_up(selection.cost)
+        raise TargetError(missed + _advice(sharing.request))
+    setting = cost.table.setting
     found = {"machine": setting.machine, "threads": setting.threads, "batch_size": setting.batch_size,
-             "before_ms": before, "predicted": predicted, "predicted_ms": before / predicted,
+             "before_ms": before, "predicted": best.predicted, "predicted_ms": before / best.predicted,
              "layers": layers, "missed": missed, "measured": None}
-    if best is None:
-        return selection, {"latency": found}
+    if best.measured is None:
+        return best.selection, {"latency": found}
     found.update(measured=best.measured["measured"], measured_ms=best.measured["median_ms"],
-                 prediction_error=best.ratio / predicted - 1)
-    return selection, {"latency": found, "reached": best.ratio}
+                 prediction_error=best.ratio / best.predicted - 1)
+    return best.selection, {"latency": found, "reached": best.ratio}
 
 
 def refuse_noise(sample, what):
