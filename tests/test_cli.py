@@ -1,6 +1,11 @@
 """How a run ends."""
 import os
 import signal
+import subprocess
+import sys
+import time
+
+import pytest
 
 from accnn import cli
 from accnn.errors import AccnnError, TargetError
@@ -26,23 +31,92 @@ def test_an_interrupt_is_told_once_and_handlers_come_back(capsys):
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_an_interrupt_that_got_lost_is_not_told_and_the_next_one_counts(capsys, monkeypatch):
-    def lost(times):
-        for _ in range(times):
-            try:
-                signal.raise_signal(signal.SIGINT)
-            except KeyboardInterrupt:
-                pass
-        return 0
+def _swallow():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        pass
 
-    assert cli.run(lost, 1) == 0 and "interrupted" not in capsys.readouterr().err
+
+def test_an_interrupt_that_was_swallowed_is_no_success_and_the_next_one_counts(capsys, monkeypatch):
+    assert cli.run(_swallow) == cli.INTERRUPTED
+    assert capsys.readouterr().err == ("interrupted, but the work came to its end before it could be stopped: all its "
+                                       "files are written\n")
     monkeypatch.setattr(cli, "_UNWINDING", -1.0)
 
     def lost_then_not():
-        lost(1)
+        _swallow()
         signal.raise_signal(signal.SIGINT)
 
     assert cli.run(lost_then_not) == cli.INTERRUPTED
+    assert "nothing half-written was left" in capsys.readouterr().err
+
+
+def test_who_tells_an_interrupt_himself_is_left_to_it(capsys):
+    assert cli.run(lambda: _swallow() or cli.INTERRUPTED) == cli.INTERRUPTED and capsys.readouterr().err == ""
+
+
+class Interrupted:
+    """Is interrupted as it goes, where Python drops the exception."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __del__(self):
+        os.kill(os.getpid(), self.number)
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_that_python_drops_stops_the_work_all_the_same(capsys, number):
+    def body():
+        Interrupted(number)
+        with subprocess.Popen(["sleep", "20"]) as child:  # a wait that only a signal ends
+            try:
+                child.wait()
+            finally:
+                child.kill()
+
+    begun = time.monotonic()
+    assert cli.run(body) == cli.INTERRUPTED and time.monotonic() - begun < 5
+    assert capsys.readouterr().err == "interrupted: nothing half-written was left behind\n"
+
+
+def test_an_interrupt_that_is_dropped_again_and_again_still_stops_the_work(capsys, monkeypatch):
+    left = [signal.SIGINT] * 3
+
+    def body():
+        Interrupted(left.pop())
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            try:
+                time.sleep(0.1)
+            except KeyboardInterrupt:
+                if not left:
+                    raise
+                Interrupted(left.pop())
+
+    monkeypatch.setattr(cli, "_UNWINDING", -1.0)
+    assert cli.run(body) == cli.INTERRUPTED and not left
+    assert "nothing half-written was left" in capsys.readouterr().err
+
+
+def test_an_interrupt_that_is_dropped_at_the_very_end_is_no_success_and_nothing_comes_after(capsys):
+    hook, alarm = sys.unraisablehook, signal.getsignal(signal.SIGALRM)
+    assert cli.run(lambda: Interrupted(signal.SIGINT) and None) == cli.INTERRUPTED
+    assert "came to its end before it could be stopped" in capsys.readouterr().err
+    time.sleep(2 * cli._AGAIN)
+    assert sys.unraisablehook is hook and signal.getsignal(signal.SIGALRM) is alarm
+
+
+def test_other_errors_that_python_drops_are_told_as_ever(monkeypatch):
+    class Careless:
+        def __del__(self):
+            raise ValueError
+
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: told.append(unraisable.exc_type))
+    assert cli.run(lambda: Careless() and None) == 0 and told == [ValueError]
 
 
 def test_an_import_that_an_interrupt_broke_is_an_interrupt():
@@ -53,3 +127,44 @@ def test_an_import_that_an_interrupt_broke_is_an_interrupt():
             raise ImportError("numpy._core.multiarray failed to import") from None
 
     assert cli.run(body) == cli.INTERRUPTED
+
+
+# ---- a stderr that takes nothing
+
+class Full:
+    """A stderr on a disk that is full."""
+
+    def __init__(self, terminal):
+        self.isatty = lambda: terminal
+
+    def write(self, text):
+        raise OSError(28, "No space left on device")
+
+    flush = write
+
+    def fileno(self):
+        raise OSError("no file")
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_remarks_that_cannot_be_written_cost_nothing(monkeypatch, terminal):
+    def body():
+        cli.say("a remark")
+        progress = cli.Progress("work", 2, patience=-1.0, every=-1.0)
+        progress(1)
+        progress.close()
+
+    monkeypatch.setattr(sys, "stderr", Full(terminal))
+    assert cli.run(body) == 0 and cli.run(_raise, AccnnError("one")) == 2
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("body, code", [
+    ("lambda: cli.say('a remark')", 0), ("lambda: 1", 1), ("lambda: cli.say('a remark') or 1", 1),
+    ("lambda: argparse.ArgumentParser().parse_args(['--nonsense'])", 2)])
+def test_what_stderr_did_not_take_does_not_change_the_exit_code(body, code):
+    """As it does where Python finds something left to write when it ends."""
+    program = "import argparse, sys; sys.path[:0] = %r; from accnn import cli; sys.exit(cli.run(%s))" % (
+        [os.path.dirname(os.path.dirname(os.path.abspath(cli.__file__)))], body)
+    with open("/dev/full", "w") as full:
+        assert subprocess.run([sys.executable, "-c", program], stderr=full).returncode == code

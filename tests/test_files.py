@@ -1,6 +1,7 @@
 """Files that belong together appear together, whatever happens in between."""
 import os
 import signal
+import threading
 
 import pytest
 
@@ -46,6 +47,33 @@ def test_an_interrupt_waits_for_the_block():
         done.append(True)
     assert done
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_in_another_thread_there_is_no_interrupt_to_wait_for():
+    done = []
+
+    def work():
+        with interrupts_wait():
+            done.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == [signal.getsignal(signal.SIGINT)]
+
+
+def test_an_interrupt_while_the_handlers_are_exchanged_leaves_the_old_ones(monkeypatch):
+    def interrupted(number, handler):
+        if number == signal.SIGTERM and not seen:
+            seen.append(number)
+            raise KeyboardInterrupt
+        return real(number, handler)
+
+    real, seen, before = signal.signal, [], [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    monkeypatch.setattr(signal, "signal", interrupted)
+    with pytest.raises(KeyboardInterrupt), interrupts_wait():
+        pass
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_a_missing_folder_is_named(tmp_path):

@@ -114,6 +114,15 @@ def test_no_number_is_not_taken():
     assert energies.energy(candidate(), 1) is None
 
 
+@pytest.mark.parametrize("value", [-1e-12, -3.0, 1.001])
+def test_what_is_no_share_is_not_kept(tmp_path, value):
+    """Whatever made it, it stops no run, and makes no file that the next one calls damaged."""
+    kept(tmp_path / "e", (candidate(), 1, 0.5), (candidate(), 2, 1 + 1e-15), (candidate(), 3, 0.0),
+         (candidate(), 4, value))
+    again = Energies(str(tmp_path / "e"))
+    assert [again.energy(candidate(), rank) for rank in (1, 2, 3, 4)] == [0.5, 1 + 1e-15, 0.0, None]
+
+
 # ---- the file
 
 def test_runs_that_share_a_file_keep_what_the_others_wrote(tmp_path):
@@ -138,7 +147,8 @@ def test_nothing_new_leaves_the_file_alone(tmp_path):
 @pytest.mark.parametrize("text", ["", "{}", "[]", "\x00", '{"holds": "table of milliseconds", "measured": []}'] + [
     json.dumps({"holds": "list of energies", "kernels": kernels}) for kernels in (
         [], {"a": 1}, {"a": {"cp": []}}, {"a": {"cp": {"1": "0.5"}}}, {"a": {"cp": {"1": float("nan")}}},
-        {"a": {"cp": {"1": None}}})])
+        {"a": {"cp": {"1": None}}}, {"a": {"cp": {"1": 1.001}}}, {"a": {"cp": {"1": -0.001}}},
+        {"a": {"cp": {"1": 0.5, "2": 1e299}}})])
 def test_a_damaged_file_is_ignored_with_a_word_and_written_anew(tmp_path, capsys, text):
     path = tmp_path / "energies.json"
     path.write_text(text)

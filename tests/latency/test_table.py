@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from accnn import files
 from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.latency import documents
-from accnn.latency.table import LatencyTable, Setting
+from accnn.latency.table import LatencyTable, Setting, check_target
 from accnn.timing import machine
 from conftest import HERE, ROOT
 
@@ -80,6 +81,8 @@ def test_a_table_of_refusals_takes_the_reference_of_the_first_time(tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [{"relative": float("nan")}, {"relative": 0.0}, {"relative": -1.0},
+                                   {"relative": 1e299}, {"relative": 1e-320}, {"reference_ms": 1e-7},
+                                   {"spread": 1e299},
                                    {"relative": float("inf")}, {"reference_ms": 0.0}, {"reference_ms": None},
                                    {"spread": float("nan")}, {"spread": -1.0}, {"rounds": 0}])
 def test_what_is_no_time_is_not_taken(wrong):
@@ -284,6 +287,16 @@ def damaged(change):
         lambda whole, row: row["chains"][CHAIN].update(relative=float("nan")),
         lambda whole, row: row["chains"][CHAIN].update(relative=10 ** 400),
         lambda whole, row: row["chains"][CHAIN].update(relative="1.5"),
+        lambda whole, row: row["chains"][CHAIN].update(relative=1e299),
+        lambda whole, row: row["chains"][CHAIN].update(relative=1e-320),
+        lambda whole, row: row["chains"][CHAIN].update(spread=1e299),
+        lambda whole, row: row["chains"][CHAIN].update(rounds=10 ** 30),
+        lambda whole, row: row.update(reference_ms=1e-320),
+        lambda whole, row: row.update(reference_ms=1e7),
+        lambda whole, row: row.update(threads=10 ** 400),
+        lambda whole, row: row["networks"].update(n={"relative": 1e-320}),
+        lambda whole, row: row["networks"].update(n={"relative": 1e299}),
+        lambda whole, row: row["networks"].update(n={"a": [-1e299]}),
         lambda whole, row: row["chains"][CHAIN].update(spread=-1),
         lambda whole, row: row["chains"][CHAIN].update(spread=float("inf")),
         lambda whole, row: row["chains"][CHAIN].update(rounds=0.5),
@@ -314,6 +327,30 @@ def test_numbers_that_are_too_large_are_damage(tmp_path):
     (tmp_path / "table.json").write_text(json.dumps(GOOD).replace("1.5", "1e999"))
     with pytest.raises(AccnnError, match="is no table"):
         known(tmp_path / "table.json")
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    """Path of a pipe into which nobody writes; who waits for its end is stopped."""
+    def stop(_number, _frame):
+        raise TimeoutError
+
+    os.mkfifo(str(tmp_path / "pipe"))
+    other, alarm = os.open(str(tmp_path / "pipe"), os.O_RDWR), signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 5)
+    yield str(tmp_path / "pipe")
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, alarm)
+    os.close(other)
+
+
+def test_what_is_no_regular_file_is_not_opened(tmp_path, capsys, pipe):
+    for refused in (lambda: LatencyTable.imported(pipe, 2, 1), lambda: check_target(pipe),
+                    lambda: filled(tmp_path / "good.json").export(pipe)):
+        with pytest.raises(AccnnError, match="pipe cannot be read: it is no regular file"):
+            refused()
+    assert "pipe cannot be read: it is no regular file: measuring anew" in saved_in_vain(known(pipe), capsys)
+    assert stat.S_ISFIFO(os.stat(pipe).st_mode)
 
 
 # ---- a cache that cannot be written is no error
@@ -422,6 +459,21 @@ def test_an_exported_table_is_imported_whatever_the_machine(tmp_path):
     assert LatencyTable.imported(str(path), 2, 1).ms(OTHER) == 5.0
 
 
+def test_an_export_names_its_networks(tmp_path):
+    table = filled(tmp_path / "cache.json")
+    for mark in ("a", "b", 17):
+        table.set_network(mark, {"relative": 4, "corrections": {}})
+    table.export(str(tmp_path / "some.json"), [CHAIN], ["a", 17, "never seen"])
+    found = LatencyTable.imported(str(tmp_path / "some.json"), 2, 1)
+    assert found.network("a") == found.network(17) == {"relative": 4, "corrections": {}} and found.network("b") is None
+    table.export(str(tmp_path / "some.json"), [], ["b"])  # beside what is there
+    found = LatencyTable.imported(str(tmp_path / "some.json"), 2, 1)
+    assert found.network("a") == found.network("b") and found.ms(CHAIN) == 3.0
+    table.export(str(tmp_path / "none.json"), networks=[])
+    found = LatencyTable.imported(str(tmp_path / "none.json"), 2, 1)
+    assert found.network("a") is None and found.ms(CHAIN) == 3.0
+
+
 def test_an_export_keeps_what_the_file_holds(tmp_path):
     batch, path = Setting("An Abacus", "1.9.1", (), 2, 8), str(tmp_path / "abacus.json")
     filled(tmp_path / "a", Timed(CHAIN, 1.0)).export(path)
@@ -441,6 +493,8 @@ def test_imports_name_what_there_is(tmp_path):
     with pytest.raises(AccnnError, match="holds times of no machine with 4 threads and batch 1.*holds, An Abacus with "
                                          "mxnet 1.9.1, 2 threads, batch 1$"):
         LatencyTable.imported(str(path), 4, 1)
+    with pytest.raises(AccnnError, match="holds times of no machine with 1 thread and batch 1"):
+        LatencyTable.imported(str(path), 1, 1)
     filled(path, setting=Setting("A Slide Rule", "1.9.1", (), 2, 1))
     with pytest.raises(AccnnError, match="holds times of more than one machine .*A Slide Rule .*; An Abacus"):
         LatencyTable.imported(str(path), 2, 1)

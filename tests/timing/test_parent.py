@@ -1,6 +1,9 @@
 """How a measuring process ends, and what is said of it."""
 import os
 import signal
+import subprocess
+import sys
+from multiprocessing.pool import ThreadPool
 
 import pytest
 
@@ -40,6 +43,56 @@ def test_ends_of_the_process(text, code, sentence):
 def test_the_process_gets_its_number_of_threads():
     assert parent.environment_for(3)["OMP_NUM_THREADS"] == parent.environment_for(3)["OPENBLAS_NUM_THREADS"] == "3"
     assert os.environ.items() <= dict(parent.environment_for(3), **os.environ).items()
+
+
+# ---- signals
+
+CHILD = """
+import json, os, signal, sys, time
+read = b""
+while not read.endswith(b"\\n"):
+    read += os.read(0, 1 << 16)
+print(json.dumps([signal.getsignal(one) == wanted for one, wanted in (
+    (signal.SIGINT, signal.SIG_IGN), (signal.SIGTERM, signal.SIG_DFL))]), flush=True)
+"""
+
+
+@pytest.fixture
+def children(tmp_path, monkeypatch):
+    """The measuring processes that were started, of a program that tells what it does with signals."""
+    (tmp_path / "child.py").write_text(CHILD)
+    monkeypatch.setattr(parent, "_CHILD", str(tmp_path / "child.py"))
+    found, real = [], subprocess.Popen
+    monkeypatch.setattr(parent.subprocess, "Popen", lambda *a, **k: found.append(real(*a, **k)) or found[-1])
+    return found
+
+
+_after_fork = []  # hooks cannot be taken back
+os.register_at_fork(after_in_parent=lambda: _after_fork and signal.raise_signal(_after_fork.pop()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_around_the_fork_is_not_lost_and_leaves_no_process(children, monkeypatch, number):
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: None)
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _after_fork.append(number)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(parent._answers(Job("a"), 1))
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    assert not _after_fork and [child.wait(20) for child in children] == [-signal.SIGKILL]
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL])
+def test_the_process_leaves_ctrl_c_to_this_one_and_ends_when_it_is_told_to(children, handler):
+    previous = signal.signal(signal.SIGTERM, handler)
+    try:
+        assert list(parent._answers(Job("a"), 1)) == [[True, True]]
+        with ThreadPool(1) as pool:  # where nobody can exchange handlers
+            assert pool.apply(lambda: list(parent._answers(Job("a"), 1))) == [[True, True]]
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def test_the_machine_is_told():

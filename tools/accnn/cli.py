@@ -1,5 +1,6 @@
 """What every script shares: how a run ends, and how progress is told."""
 import contextlib
+import math
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from accnn.versions import check_python
 INTERRUPTED = 130
 _LONGEST_COMPLAINT = 800
 _UNWINDING = 1.0
+_AGAIN = 0.05  # seconds until an interrupt that Python dropped is raised again
 _BAR = 20  # characters of a progress bar
 _LIBRARIES = ("mxnet", "numpy", "scipy", "threadpoolctl", "cv2", "sklearn")
 
@@ -23,7 +25,7 @@ def run(body, *arguments):
     -------
     int
         What `body` returned (None counts as 0); 2 for bad input, 1 for a target not met,
-        130 when interrupted. An :class:`AccnnError` becomes one sentence on stderr.
+        130 when interrupted, even where that came too late. An :class:`AccnnError` becomes one sentence on stderr.
     """
     _mend_streams()
     interrupted = []
@@ -32,18 +34,25 @@ def run(body, *arguments):
         with _interrupts(interrupted):
             code = body(*arguments) or 0
             sys.stdout.flush()
-            return code
+        return _told_too_late() if interrupted and code != INTERRUPTED else code
     except Exception as error:  # noqa: BLE001  (what is not foreseen is raised again)
         # NumPy and MXNet turn an interrupt that falls into their import into errors of their own.
         return _told_interrupted() if interrupted else _ended(error)
     except KeyboardInterrupt:
         return _told_interrupted()
     except SystemExit as end:  # argparse ends --help with 0 and a wrong option with 2, a kvstore server with None
+        _tell("")  # what argparse said and could not be written would change the exit code in the end
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 2
 
 
 def _told_interrupted():
     say("interrupted: nothing half-written was left behind")
+    return INTERRUPTED
+
+
+def _told_too_late():
+    """For an interrupt that something swallowed: who wanted the work to stop must not take its end for success."""
+    say("interrupted, but the work came to its end before it could be stopped: all its files are written")
     return INTERRUPTED
 
 
@@ -54,11 +63,11 @@ def _ended(error):
         return error.exit_code
     if isinstance(error, BrokenPipeError):
         # The reader of our stdout (head, less) is gone; that is its right, not an error.
-        _forget_stdout()
+        _forget(sys.stdout)
         return 0
     if isinstance(error, OSError):
         _complain("%s%s" % (error.filename + ": " if error.filename else "", error.strerror or error))
-        _forget_stdout()
+        _forget(sys.stdout)
         return AccnnError.exit_code
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in _LIBRARIES:
         _complain("%s is missing: pip install accnn's folder, the one with setup.py" % error.name)
@@ -72,10 +81,10 @@ def _complain(sentence):
     say("error: " + (line if len(line) <= _LONGEST_COMPLAINT else line[:_LONGEST_COMPLAINT] + " ..."))
 
 
-def _forget_stdout():
+def _forget(stream):
     """Keep the interpreter from flushing, at its end, what cannot be written."""
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _mend_streams():
@@ -92,12 +101,13 @@ def _interrupts(seen):
     """Let SIGINT and SIGTERM raise KeyboardInterrupt, so that temporary files go.
 
     Another one within `_UNWINDING` seconds does nothing, so that cleaning up is not interrupted in its turn. Later ones
-    count again, since Python loses an exception that falls into an object's ``__del__``.
+    count again. Python drops an exception that falls into an object's ``__del__`` or a callback: such a one is raised
+    again a moment later, when that is over.
 
     Parameters
     ----------
     seen : list of float
-        Receives the time of each that counted.
+        Receives the time of each that counted, minus infinity for one that was dropped.
     """
 
     def interrupt(_number, _frame):
@@ -106,21 +116,43 @@ def _interrupts(seen):
             seen.append(now)
             raise KeyboardInterrupt
 
+    def dropped(unraisable):
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            tell_dropped(unraisable)
+            return
+        # By a signal, since only that ends a wait for a process or a file; raised here it would be dropped once more.
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+        seen.append(-math.inf)
+
+    handlers = {signal.SIGINT: interrupt, signal.SIGTERM: interrupt,
+                signal.SIGALRM: lambda _number, _frame: signal.raise_signal(signal.SIGINT)}
     try:
-        previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     except ValueError:  # only the main thread may set handlers; elsewhere the caller's stay
         yield
         return
+    tell_dropped, sys.unraisablehook = sys.unraisablehook, dropped
     try:
         yield
     finally:
+        sys.unraisablehook = tell_dropped
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 def say(sentence):
     """Print one line on stderr, at once."""
-    print(sentence, file=sys.stderr, flush=True)
+    _tell(sentence + "\n")
+
+
+def _tell(text):
+    """Write on stderr, where it takes that: a run is not worth less because nobody can read the remarks."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        _forget(sys.stderr)
 
 
 class Progress:
@@ -152,8 +184,7 @@ class Progress:
     def close(self):
         """End the line, if one was shown."""
         if self.shown and self.terminal:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            _tell("\r\x1b[K")
 
     def _left(self, now, done):
         """How long the rest takes at the pace so far."""
@@ -169,8 +200,7 @@ class Progress:
         if self.terminal:
             # A line longer than the terminal would not be rewritten but repeated.
             width = shutil.get_terminal_size().columns - 1
-            sys.stderr.write("\r\x1b[K" + line[:width])
-            sys.stderr.flush()
+            _tell("\r\x1b[K" + line[:width])
         else:
             say(line)
 

@@ -3,6 +3,7 @@ import contextlib
 import os
 import signal
 import tempfile
+import threading
 
 from accnn.errors import AccnnError
 
@@ -62,12 +63,11 @@ def interrupts_wait():
     Handlers are exchanged, since a signal that is blocked in this thread would reach Python through another one.
     """
     waiting, previous = [], {}
+    if threading.current_thread() is threading.main_thread():  # only it may; it is also the only one to be interrupted
+        previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous[number] = signal.signal(number, lambda number, frame: waiting.append(number))
-    except ValueError:  # only the main thread may; it is also the only one that is interrupted
-        pass
-    try:
+        for number in previous:
+            signal.signal(number, lambda number, frame: waiting.append(number))
         yield
     finally:
         for number, handler in previous.items():

@@ -1,6 +1,7 @@
 """What scripts write and print: refusals before any work, then checkpoint and config together, then the table."""
 import json
 import os
+import re
 
 from accnn.cli import say
 from accnn.errors import AccnnError
@@ -40,19 +41,29 @@ def check_checkpoint(source, target, force, config=None):
     for path in written + ([config] if config else []):
         if os.path.isdir(path):
             raise AccnnError("--save-model %s: %s is a folder, choose another prefix" % (target, path))
+        if _is_special(path):
+            raise AccnnError("--save-model %s: %s is no regular file, choose another prefix" % (target, path))
     read = {source, symbol_path(source)} | {params_path(source, epoch) for epoch in epochs(source)}
     if not force and set(map(os.path.realpath, read)) & set(map(os.path.realpath, [target] + written)):
         raise AccnnError("--save-model %s is the model that is read: choose another prefix, or say --force" % target)
 
 
 def check_config(option, source, target):
-    """Refuse a config that would overwrite a file of the checkpoint `source`, or cannot be written."""
+    """Refuse a config that would overwrite a file of the checkpoint `source`, of any epoch, or cannot be written."""
     from accnn.graph.checkpoint import epochs, params_path, symbol_path
 
     check_folder(option, target)
+    if _is_special(target):
+        raise AccnnError("%s %s is no regular file: choose another name" % (option, target))
     files = [symbol_path(source)] + [params_path(source, epoch) for epoch in epochs(source)]
-    if os.path.realpath(target) in map(os.path.realpath, files):
+    if _is_among(files, target) or _is_epoch_of(source, target):
         raise AccnnError("%s %s is a file of the model that is read: choose another name" % (option, target))
+
+
+def check_output(args, target):
+    """Refuse ``--output`` where it cannot be written, or is what the other options let the script read or keep."""
+    check_config("--output", args.model, target)
+    _check_kept("--output", target, _tables(args) + _others(args))
 
 
 def check_export(args, written):
@@ -70,9 +81,50 @@ def check_export(args, written):
     from accnn.latency.table import check_target
 
     check_config("--export-latencies", args.model, target)
-    if os.path.realpath(target) in [os.path.realpath(path) for path in written if path is not None]:
+    if _is_among(written, target):
         raise AccnnError("--export-latencies %s is written with something else: choose another name" % target)
+    _check_kept("--export-latencies", target, _others(args))  # a table takes in what is exported, and loses nothing
     check_target(target)
+
+
+def _tables(args):
+    """list of (str, str or None): options, and the tables of milliseconds that they name."""
+    from accnn.latency.measured import TABLE
+
+    return [("--cache", args.cache and os.path.join(args.cache, TABLE)), ("--import-latencies", args.import_latencies)]
+
+
+def _others(args):
+    """list of (str, str or None): options, and what else they let a script read or keep."""
+    from accnn.latency.energies import FILE
+
+    index = args.data_calib_idx or args.data_calib and os.path.splitext(args.data_calib)[0] + ".idx"
+    return [("--cache", args.cache and os.path.join(args.cache, FILE)), ("--sensitivity-table", args.sensitivity_table),
+            ("--data-calib", args.data_calib), ("--data-calib-idx", index)]
+
+
+def _check_kept(option, target, named):
+    for other, path in named:
+        if _is_among([path], target):
+            raise AccnnError("%s %s is a file of %s: choose another name" % (option, target, other))
+
+
+def _is_among(paths, path):
+    """bool: whether a file is one of several, by whatever name; None stands for none."""
+    return os.path.realpath(path) in [os.path.realpath(one) for one in paths if one]
+
+
+def _is_epoch_of(prefix, path):
+    """bool: whether a file has the name of an epoch of a checkpoint, saved or yet to be."""
+    folder, name = os.path.split(os.path.realpath(path))
+    return folder == os.path.realpath(os.path.dirname(prefix)) and bool(
+        re.fullmatch(re.escape(os.path.basename(prefix)) + r"-\d{4,}\.params", name))
+
+
+def _is_special(path):
+    """bool: whether something is there that must not be replaced by a file: a pipe, a device, or /dev/stdout."""
+    is_open_file = os.path.islink(path) and os.readlink(path).startswith("/proc/")
+    return is_open_file or os.path.exists(path) and not os.path.isfile(path)
 
 
 def config_path(prefix, ratio):

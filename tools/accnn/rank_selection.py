@@ -66,7 +66,7 @@ def _main(argv):
     from accnn.report import summary
 
     config = output.config_path("", getattr(args, "ratio", options.RATIO)) if args.output is None else args.output
-    output.check_config("--output", args.model, config)
+    output.check_output(args, config)
     output.check_export(args, [config])
     request = options.request(args)
     bench = options.open_bench(args)

@@ -9,7 +9,7 @@ from accnn.errors import AccnnError
 from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.rewrite import Replacement, new_names, replace_layers
 from accnn.graph.specs import layer_specs
-from accnn.latency.energies import Energies
+from accnn.latency.energies import FILE, Energies
 from accnn.plan import NOT_IN_PLAN, Plan, Row
 from accnn.threads import one_blas_thread, side_by_side
 
@@ -65,7 +65,7 @@ class Workbench:
 
     def remember(self, folder):
         """Use, and keep by :meth:`keep`, what runs learn of energies, in a file of `folder`."""
-        path = os.path.join(folder, "energies.json")
+        path = os.path.join(folder, FILE)
         if path != self._energies_path:
             self.energies, self._energies_path = Energies(path), path
 

@@ -15,6 +15,8 @@ except ImportError:  # no Unix: the last of two runs that write in the same mome
 
 _PATIENCE = 10.0  # seconds that another run may take to write; it takes milliseconds, unless it was stopped meanwhile
 _BETWEEN = 0.02
+_MOST = 1e9  # of any number
+_SHORTEST, _LONGEST = 1e-6, 1e6  # of times; between wider limits the shorter is lost in a sum with the longer
 
 
 class Damaged(Exception):
@@ -51,6 +53,8 @@ class KeptFile:
         """
         if self.path is None:
             return None
+        if os.path.exists(self.path) and not (os.path.isfile(self.path) or os.path.isdir(self.path)):
+            raise AccnnError("%s cannot be read: it is no regular file" % self.path)  # a pipe might never end
         try:
             with open(self.path, encoding="utf-8") as handle:
                 document = json.load(handle, parse_constant=_refused)
@@ -118,7 +122,7 @@ def rounded(value):
     Raises
     ------
     ValueError
-        A number is NaN or infinite.
+        A number is NaN or absurdly large.
     """
     if isinstance(value, dict):
         return {str(key): rounded(item) for key, item in value.items()}
@@ -130,16 +134,16 @@ def rounded(value):
 
 
 def finite(number):
-    """The number; ValueError where it is none, NaN, or so large that it is as good as infinite."""
-    if type(number) not in (int, float) or not abs(number) < 1e300:
-        raise ValueError("%r is no finite number" % (number,))
+    """The number; ValueError where it is none, NaN, or larger than anything that is kept."""
+    if type(number) not in (int, float) or not abs(number) <= _MOST:
+        raise ValueError("%r is no number to be kept" % (number,))
     return number
 
 
 def positive(number):
-    """The number, finite and above 0, or a ValueError."""
-    if not finite(number) > 0:
-        raise ValueError("%r is not positive" % (number,))
+    """The number, a time above 0 of a length that can be measured, or a ValueError."""
+    if not _SHORTEST <= finite(number) <= _LONGEST:
+        raise ValueError("%r is no time" % (number,))
     return number
 
 

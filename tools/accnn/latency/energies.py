@@ -7,7 +7,10 @@ import numpy as np
 from accnn.errors import AccnnError
 from accnn.latency.documents import Damaged, KeptFile, finite
 
+FILE = "energies.json"  # in the folder of the cache
 _WHAT = "list of energies"  # to be changed when a method is, so that lists made before count as damaged
+
+_ROUNDING = 1e-6  # by which a quotient of two sums of the same squares may be above 1
 
 
 class Energies:
@@ -34,9 +37,12 @@ class Energies:
         return self._known.get(self._key(candidate, rank))
 
     def add(self, candidate, rank, value):
-        """Keep an energy; to the last digit, so that a run that remembers chooses what one that computes does."""
+        """Keep an energy; to the last digit, so that a run that remembers chooses what one that computes does.
+
+        One that is no share, as of terms that cancel each other until rounding is all that is left, is not kept.
+        """
         key, value = self._key(candidate, rank), finite(float(value))
-        if self._known.get(key) != value:
+        if _is_share(value) and self._known.get(key) != value:
             self._known[key] = self._new[key] = value
 
     def save(self):
@@ -85,5 +91,12 @@ def _document(energies):
 
 
 def _parse(written):
-    return {(mark, how, rank): finite(value) for mark, methods in written["kernels"].items()
-            for how, ranks in methods.items() for rank, value in ranks.items()}
+    energies = {(mark, how, rank): finite(value) for mark, methods in written["kernels"].items()
+                for how, ranks in methods.items() for rank, value in ranks.items()}
+    if not all(map(_is_share, energies.values())):
+        raise ValueError("an energy is below 0 or above 1")
+    return energies
+
+
+def _is_share(value):
+    return 0 <= value <= 1 + _ROUNDING

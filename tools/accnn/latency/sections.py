@@ -3,6 +3,7 @@ from dataclasses import dataclass
 from typing import Tuple
 
 from accnn.latency.documents import finite, positive
+from accnn.timing import told
 
 WHAT = "table of milliseconds"
 # Ends of variables that do not change how fast MXNet is, and that importing accnn.compat, or scikit-learn, sets.
@@ -47,7 +48,7 @@ class Setting:
         return "%s with mxnet %s%s" % (self.cpu, self.mxnet, said and " and " + said)
 
     def __str__(self):
-        return "%s, %d thread%s, batch %d" % (self.machine, self.threads, "s" * (self.threads != 1), self.batch_size)
+        return "%s, %s" % (self.machine, told.conditions(self.threads, self.batch_size))
 
 
 def empty():
@@ -138,6 +139,6 @@ def _text(value):
 
 
 def _counted(value):
-    if type(value) is not int or value < 1:
+    if type(value) is not int or finite(value) < 1:
         raise ValueError("%r is no count" % (value,))
     return value

@@ -7,6 +7,7 @@ from accnn.errors import AccnnError
 from accnn.latency import sections
 from accnn.latency.documents import Damaged, KeptFile, positive, rounded
 from accnn.latency.sections import Setting
+from accnn.timing import told
 
 __all__ = ["LatencyTable", "Setting"]
 
@@ -118,8 +119,10 @@ class LatencyTable:
         if self._changed != sections.empty() and self._file.save(self._into_cache):
             self._changed = sections.empty()
 
-    def export(self, path, keys=None):
-        """Write what is known, of the chains named by `keys` if given, into a file for other machines or people.
+    def export(self, path, keys=None, networks=None):
+        """Write what is known into a file for other machines or people.
+
+        Of chains those named by `keys`, and of networks those of the marks in `networks`; of either all, by default.
 
         What the file holds of other settings, or of this one beside it, is kept.
 
@@ -128,9 +131,8 @@ class LatencyTable:
         AccnnError
             There is a file that is no such table, or it cannot be written.
         """
-        chains = self._section["chains"]
-        wanted = set(chains) if keys is None else set(keys)
-        given = dict(self._section, chains={key: entry for key, entry in chains.items() if key in wanted})
+        given = dict(self._section, chains=_only(self._section["chains"], keys),
+                     networks=_only(self._section["networks"], None if networks is None else map(str, networks)))
 
         def combine(known):
             mine = sections.merged(given, (known or {}).get(self.setting, sections.empty()))
@@ -158,9 +160,9 @@ class LatencyTable:
             raise AccnnError("there is no file %s" % path)
         fitting = [one for one in known if (one.threads, one.batch_size) == (threads, batch_size)]
         if len(fitting) != 1:
-            raise AccnnError("%s holds times of %s machine with %d threads and batch %d: name a table of one machine, "
+            raise AccnnError("%s holds times of %s machine with %s and batch %d: name a table of one machine, "
                              "or ask for what this one holds, %s"
-                             % (path, "more than one" if fitting else "no", threads, batch_size,
+                             % (path, "more than one" if fitting else "no", told.counted_threads(threads), batch_size,
                                 "; ".join(map(str, sorted(known))) or "which is nothing"))
         table = cls(fitting[0])
         table._section = known[fitting[0]]
@@ -186,6 +188,12 @@ def check_target(path):
         KeptFile(path, sections.WHAT, sections.parse).read()
     except Damaged as error:
         raise AccnnError("%s: remove it, or name another file" % error) from error
+
+
+def _only(entries, wanted):
+    """dict: the entries whose keys are `wanted`, or all where that is None."""
+    wanted = set(entries if wanted is None else wanted)
+    return {key: entry for key, entry in entries.items() if key in wanted}
 
 
 def _machines(known):

@@ -15,7 +15,7 @@ from accnn.timing.clock import alternate, ratios
 from accnn.timing.cut import count_macs
 from accnn.timing.job import shapes_given
 from accnn.timing.machine import environment
-from accnn.timing.told import described_ratio, described_seconds
+from accnn.timing.told import counted_threads, described_ratio, described_seconds
 
 
 def measure(job):
@@ -112,7 +112,7 @@ def _theoretical(specs):
 
 def _run(job, models, specs, shapes, batch_size, rng):
     """Time all networks at one batch size."""
-    title = "batch %d, %s" % (batch_size, _threads(job.threads[0]))
+    title = "batch %d, %s" % (batch_size, counted_threads(job.threads[0]))
     how = {"rounds": job.repeats, "warm_up": job.warm_up}
     with passes.refusals(batch_size, shapes):
         arrays = {name: passes.random_array(rng, (batch_size,) + tuple(shape)) for name, shape in shapes.items()}
@@ -154,7 +154,3 @@ def teller(title):
             progress.close()
 
     return tell
-
-
-def _threads(number):
-    return "%d thread%s" % (number, "" if number == 1 else "s")

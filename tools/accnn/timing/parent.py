@@ -10,6 +10,7 @@ from dataclasses import replace
 from accnn import spelling
 from accnn.cli import say
 from accnn.errors import AccnnError
+from accnn.files import interrupts_wait
 from accnn.timing.machine import cores
 from accnn.timing.questions import SurveyJob, Timed
 
@@ -126,21 +127,24 @@ def _only(answers):
 
 def _answers(job, threads):
     """Start a process, hand it `job`, and yield its answers; no end of this process or generator leaves it behind."""
-    # Ctrl-C at a terminal reaches both: the child leaves it to this process to tell, and to end it.
-    with subprocess.Popen([sys.executable, _CHILD], env=environment_for(threads), stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, bufsize=0, preexec_fn=_ignore_interrupt) as child:
-        try:
-            with contextlib.suppress(BrokenPipeError):
-                _write(child.stdin, (job.text() + "\n").encode("utf-8"))
-            rest = b""
-            for more in iter(lambda: child.stdout.read(1 << 16), b""):
-                *lines, rest = (rest + more).split(b"\n")
-                yield from map(_heard, lines)
-            code = child.wait()
-            if code or rest:
-                _heard(rest, code)
-        finally:
-            child.kill()
+    with contextlib.ExitStack() as ending:
+        with interrupts_wait():  # Python drops one that falls into what it does around a fork
+            child = ending.enter_context(_started(threads))
+            ending.callback(child.kill)
+        with contextlib.suppress(BrokenPipeError):
+            _write(child.stdin, (job.text() + "\n").encode("utf-8"))
+        rest = b""
+        for more in iter(lambda: child.stdout.read(1 << 16), b""):
+            *lines, rest = (rest + more).split(b"\n")
+            yield from map(_heard, lines)
+        code = child.wait()
+        if code or rest:
+            _heard(rest, code)
+
+
+def _started(threads):
+    return subprocess.Popen([sys.executable, _CHILD], env=environment_for(threads), stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE, bufsize=0, preexec_fn=_leave_interrupts)
 
 
 def _write(stream, data):
@@ -148,8 +152,10 @@ def _write(stream, data):
         data = data[stream.write(data):]
 
 
-def _ignore_interrupt():
+def _leave_interrupts():
+    # Ctrl-C at a terminal reaches both: the child leaves it to this process to tell, and to end it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _heard(text, code=0):

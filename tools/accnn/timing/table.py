@@ -1,7 +1,7 @@
 """What was measured, as text for people."""
 from accnn.report import columns, count
 from accnn.speed import milliseconds as _ms
-from accnn.timing.told import NOT_COMPARED, REPLACED, UNCHANGED
+from accnn.timing.told import NOT_COMPARED, REPLACED, UNCHANGED, conditions
 
 
 def lines(result):
@@ -91,7 +91,7 @@ def _total(title, before, after):
 
 
 def _place(run):
-    return "%d thread%s, batch %d" % (run["threads"], "" if run["threads"] == 1 else "s", run["batch_size"])
+    return conditions(run["threads"], run["batch_size"])
 
 
 def _setting(run):

@@ -4,6 +4,16 @@
 REPLACED, UNCHANGED, NOT_COMPARED = "replaced", "unchanged", "not compared"
 
 
+def counted_threads(number):
+    """str: so many threads."""
+    return "%d thread%s" % (number, "" if number == 1 else "s")
+
+
+def conditions(threads, batch_size):
+    """str: so many threads, and so many images in a pass."""
+    return "%s, batch %d" % (counted_threads(threads), batch_size)
+
+
 def described_seconds(sample, every_round=False):
     """dict: median, quartiles and number of rounds of a Sample of seconds, in milliseconds."""
     described = {"median_ms": 1e3 * sample.median, "quartiles_ms": [1e3 * value for value in sample.quartiles],
