@@ -1,9 +1,10 @@
 """Chains as text and back."""
 import dataclasses
+import re
 
 import pytest
 
-from accnn import methods
+from accnn import methods, spelling
 from accnn.layers import LayerSpec, SubConv, SubFC
 from accnn.spelling import Place, key, parse
 
@@ -50,6 +51,19 @@ def test_whatever_changes_the_work_changes_the_key_and_names_do_not(place, part)
     places = [place, Place(place.in_shape[::-1]), dataclasses.replace(place, repeats=2),
               dataclasses.replace(place, plain=True)]
     assert len({key(item, (part,)) for item in places}) == len(places)
+
+
+def test_another_kind_of_part_is_one_more_place(monkeypatch):
+    @dataclasses.dataclass(frozen=True)
+    class Pool:
+        suffix: str
+        size: int
+        op = "Pooling"
+
+    monkeypatch.setitem(spelling._KINDS, Pool.op, spelling._Kind(
+        lambda part: "pool %d" % part.size, re.compile("pool ([0-9]+)"), lambda suffix, size: Pool(suffix, int(size))))
+    chain = (SubConv("_0", 28, 4, (1, 1)), Pool("_1", 2))
+    assert key(MAPS, chain) == "28,9,11|conv 28-4 1x1 b|pool 2" and parse(key(MAPS, chain)) == (MAPS, chain)
 
 
 LAYERS = {"Convolution": (SubConv("", 16, 24, (3, 3), (2, 2), (1, 1)), (16, 9, 9), None),

@@ -117,7 +117,8 @@ def test_command_lines(refused, script, arguments, code, sentence):
 CONFIGS = {
     "": "not JSON", "{": "not JSON", "[]": "no JSON object", "3": "no JSON object", "{}": "names no layer",
     '{"conv_param": {"conv1": 3}}': "did you mean conv_params",
-    '{"conv_params": {}}': "names no layer", '{"conv_params": [1]}': "must be an object",
+    '{"conv_params": {}}': "names no layer", '{"made_by": {}, "left_alone": {"conv1": "no"}}': "names no layer",
+    '{"made_by": [1]}': "made_by must be an object", '{"conv_params": [1]}': "must be an object",
     '{"conv_params": {"conv9": 3}}': "no layer 'conv9': did you mean conv",
     '{"conv_params": {"fc1": 3}}': "'fc1' is a FullyConnected",
     '{"fc_params": {"conv1": 3}}': "'conv1' is a Convolution",

@@ -4,14 +4,15 @@ import os
 
 import pytest
 
-from accnn import accnn, rank_selection, speed
+from accnn import accnn, rank_selection, report, speed
 from accnn.errors import AccnnError
 from accnn.graph.checkpoint import load_model
 from accnn.latency import closing
 from accnn.plan import Plan, load_plan
 from accnn.timing import machine, parent
+from accnn.workbench import Workbench
 from clockwork import Clockwork
-from networks import chain_model, outputs, random_input, saved
+from networks import chain_model, chain_net, outputs, random_input, random_model, saved
 
 SHAPE = (3, 16, 16)
 
@@ -198,11 +199,26 @@ def test_times_are_carried_to_another_machine(net, clock, tmp_path, capsys, monk
     captured = capsys.readouterr()
     assert clock.asked == clock.plans == [] and "4 threads, batch 8: nothing is measured here" in captured.err
     (line,) = [line for line in captured.out.splitlines() if line.startswith("ms, ")]
-    assert line.startswith("ms, sum of the chains") and "predicted for " + machine.cpu_model() in line
+    assert line.startswith("ms, predicted  ") and "sum of the chains, for " + machine.cpu_model() in line
     assert accnn.main(command(net, tmp_path, *there[:2], "--threads", "2")) == 2
     assert "holds times of no machine with 2 threads and batch 1" in errors(capsys)[0]
     assert accnn.main(command(net, tmp_path, *there, ratio="60")) == 1
     assert "the best predicted is" in errors(capsys)[0]
+
+
+def test_what_is_planned_for_another_machine_may_be_slower_on_this_one(net, clock, tmp_path, capsys, monkeypatch):
+    table = str(tmp_path / "model" / "there.json")
+    assert rank_selection.main(["-m", net, "--cost", "latency", "--threads", "1", "--output",
+                                str(tmp_path / "model" / "ranks.json"), "--export-latencies", table]) == 0
+    there = machine.cpu_model()
+    elsewhere(monkeypatch)
+    monkeypatch.setattr(speed, "timed", lambda *_: result_of(3.0, 1.5))
+    capsys.readouterr()
+    assert accnn.main(command(net, tmp_path, "--threads", "1", "--import-latencies", table, "--json")) == 0
+    said = capsys.readouterr().err
+    assert "measures 1.50x here, half of the rounds within 1.40 to 1.70, and not the 2x asked for: " in said
+    assert "the plan was made for %s with mxnet" % there in said and "time it there with benchmark.py" in said
+    assert written(tmp_path) == NEW
 
 
 def test_a_file_that_lacks_the_network_is_refused(net, clock, tmp_path, capsys, monkeypatch):
@@ -268,8 +284,9 @@ def result_of(theoretical, measured):
     return {"theoretical": {"ratio": theoretical}, "runs": [{"measured": found}]}
 
 
-def hints(theoretical, measured, **made_by):
-    return speed.hints({"measured": result_of(theoretical, measured), "made_by": made_by})
+def hints(theoretical, measured, weight_types=("float32",), **made_by):
+    return speed.hints({"measured": result_of(theoretical, measured), "weight_types": list(weight_types),
+                        "made_by": made_by})
 
 
 def test_a_hint_where_the_clock_says_much_less_than_theory():
@@ -280,9 +297,23 @@ def test_a_hint_where_the_clock_says_much_less_than_theory():
     assert "--" not in hints(2.0, 1.5, latency={"missed": None})[0]
 
 
+def test_no_hint_says_what_would_be_refused():
+    """Chains are timed in single precision."""
+    for types in (["float16"], ["float16", "float32"]):
+        (said,) = hints(2.0, 1.5, types)
+        assert "--cost" not in said and said.endswith("wait for memory; try --align 16")
+    assert hints(2.0, 1.5, ["float64"], align=8)[0].endswith("layers that wait for memory")
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
+def test_a_report_knows_what_weights_are(kind):
+    bench = Workbench(random_model(chain_net(), dtype=kind, data=(3, 12, 12)))
+    assert report.summary(bench, Plan(()))["weight_types"] == [kind]
+
+
 def test_what_is_slower_in_the_end_than_it_was_when_planned_is_said(capsys):
     def plan(missed=None, **made_by):
-        return Plan((), dict({"ratio": 2.0, "latency": {"missed": missed}}, **made_by))
+        return Plan((), dict({"ratio": 2.0, "latency": {"missed": missed, "measured": {"median": 2.0}}}, **made_by))
 
     assert speed.told_short(None, plan()) == 0
     near = result_of(3.0, 1.9)
@@ -292,7 +323,20 @@ def test_what_is_slower_in_the_end_than_it_was_when_planned_is_said(capsys):
     assert speed.told_short(result_of(3.0, 1.5), plan("2x cannot be reached")) == 0  # told already
     assert capsys.readouterr().err == ""
     assert speed.told_short(result_of(3.0, 1.5), plan()) == 1
-    assert "measures 1.50x, half of the rounds within 1.40 to 1.70, and not the 2x asked" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "measures 1.50x here, half of the rounds within 1.40 to 1.70, and not the 2x asked" in said
+    assert "the machine is not what it was when the plan was measured" in said
+
+
+def test_no_plan_by_times_of_a_file_is_to_blame(capsys):
+    plan = Plan((), {"ratio": 2.0, "latency": {"missed": None, "measured": None, "machine": "A Slide Rule"}})
+    assert speed.told_short(result_of(3.0, 1.5), plan) == 0
+    said = capsys.readouterr().err
+    assert "1.50x here" in said and "made for A Slide Rule" in said and "what it was" not in said
+    fast = result_of(3.0, 2.1)
+    fast["runs"][0]["measured"]["quartiles"] = [2.0, 2.2]
+    assert speed.told_short(fast, plan) == 0
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.timed

@@ -68,9 +68,12 @@ def test_a_method_for_each_operator(prefix, capsys):
 
 @pytest.mark.parametrize("arguments, sentence", [
     (["--method", "vh,channel"], "--method vh,channel names several methods for Convolution layers, but the rank rule "
-                                 "dp-energy does not choose among methods: keep one of them, or choose another --rank"),
+                                 "dp-energy does not choose among methods: keep one of them, or say --rank-selection "),
     (["--method", "vh,channel", "--rank-selection", "profit"], "the rank rule profit does not choose among methods"),
     (["--method", "all"], "names several methods"),
+    (["--method", "all", "--cost", "params"], "profit does not .*: keep one of them, or say --rank-selection latency "
+                                              "or --rank-selection sensitivity .with --data-calib. or --cost latency "),
+    (["--method", "all", "--cost", "macs"], "or say --rank-selection latency or "),
     (["--method", "vh,all"], "'all' .choose from"), (["--method", "vh,fc-svd"], "fc-svd splits .* add --fc"),
     (["--method", "vh,"], "choose from"), (["--method", "vh,magic"], "'magic' .choose from .*vh"),
 ])
@@ -78,6 +81,12 @@ def test_lists_of_methods_that_make_no_sense(prefix, capsys, arguments, sentence
     assert script.main(["-m", prefix, "--dry-run"] + arguments) == 2
     with pytest.raises(AssertionError, match=sentence):
         raise AssertionError(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("cost", ["macs", "params"])
+def test_the_remedy_for_lists_of_methods_is_one(prefix, capsys, cost):
+    told, _ = _told(capsys, "-m", prefix, "--method", "vh,channel", "--cost", cost, "--rank-selection", "latency")
+    assert told["made_by"]["method"] == "vh,channel" and any(layer["method"] for layer in told["layers"])
 
 
 def test_a_method_that_is_named_twice_is_one(prefix, capsys):

@@ -25,6 +25,37 @@ def test_a_written_plan_is_read_as_it_was(tmp_path):
     assert before["layers"] == after["layers"] and before["network"] == after["network"]
 
 
+def test_a_plan_that_leaves_the_network_as_it_is(prefix, tmp_path, capsys):
+    """May be the best there is, and is no mistake of who wrote it; a copy of the checkpoint is made."""
+    config, new = str(tmp_path / "ranks.json"), str(tmp_path / "new")
+    assert rank_selection.main(["-m", prefix, "--ratio", "1", "--output", config]) == 0
+    plan = load_plan(config)
+    assert plan.chosen() == [] and plan.made_by["ratio"] == 1 and len(plan.rows) == 5
+    capsys.readouterr()
+    assert script.main(["-m", prefix, "--config", config, "--save-model", new, "--no-timing", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["network"]["ratio"] == told["parameters"]["ratio"] == 1
+    assert {layer["reason"] for layer in told["layers"]} == {"saving elsewhere loses less",
+                                                             "fully connected (--fc plans these too)"}
+    before, after = accnn.load_model(prefix), accnn.load_model(new)
+    assert after.symbol.tojson() == before.symbol.tojson() and set(after.arg_params) == set(before.arg_params)
+    assert all((after.weight(name) == before.weight(name)).all() for name in before.arg_params)
+    assert script.main(["-m", prefix, "--config", config, "--dry-run"]) == 0
+    assert "left alone: saving elsewhere loses less" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("made_by", [None, {"reached": 2.0}])
+def test_what_another_run_reached_is_not_told_as_if_it_were_of_this_one(prefix, tmp_path, capsys, made_by):
+    config = tmp_path / "ranks.json"
+    assert rank_selection.main(["-m", prefix, "--output", str(config)]) == 0
+    assert "asked for 2x by dp-energy, reached 2." in capsys.readouterr().out
+    document = json.loads(config.read_text())
+    config.write_text(json.dumps(dict(document, made_by=made_by or document["made_by"])))
+    assert script.main(["-m", prefix, "--config", str(config), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "MACs, all convolutions" in said and "reached" not in said and "asked for" not in said
+
+
 def test_a_report_follows_names_and_not_places(tmp_path):
     bench = Workbench(chain_model())
     told = report.summary(bench, Plan((Row("conv3", "Convolution", "vh", 5), Row("conv2", "Convolution", "vh", 4))))

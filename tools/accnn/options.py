@@ -49,6 +49,7 @@ def add_planning_options(parser):
     import argparse
 
     from accnn import costs, methods, ranks
+    from accnn.request import choosing_rules
 
     def add(name, **how):
         parser.add_argument(name, default=argparse.SUPPRESS, **how)
@@ -64,8 +65,8 @@ def add_planning_options(parser):
     add("--method", type=_methods, metavar="NAME[,NAME]",
         help="decomposition, one for convolutions, one for fully connected layers, or both; several of each, or 'all', "
              "where --rank-selection chooses among methods (%s): %s (default: %s; of the rank rule latency %s)"
-             % (", ".join(name for name in ranks.names() if ranks.get(name).chooses_methods), _told(methods),
-                ",".join(methods.DEFAULT.values()), ",".join(ranks.get("latency").methods)))
+             % (", ".join(choosing_rules()), _told(methods), ",".join(methods.DEFAULT.values()),
+                ",".join(ranks.get("latency").methods)))
     add("--layers", action="append", metavar="PATTERN",
         help="plan these layers only, a name or a shell pattern such as 'conv3_*'; may be repeated")
     add("--exclude", action="append", metavar="PATTERN", help="leave these layers alone; may be repeated")

@@ -11,6 +11,7 @@ from accnn.errors import AccnnError
 from accnn.files import written_whole
 
 NOT_IN_PLAN = "not in the plan"
+_CONFIG = "config"  # in made_by: the file that the plan was read from
 _SECTIONS = {"conv_params": "Convolution", "fc_params": "FullyConnected"}
 # What a bare number in a file means, for ever: the original's two methods.
 _PLAIN = {"Convolution": "vh", "FullyConnected": "fc-svd"}
@@ -50,7 +51,7 @@ class Plan:
     rows : tuple of Row
         In topological order when a rank rule made them, in the file's order when loaded.
     made_by : dict
-        What a reader of the file may want to know: ratio, rank rule, cost, objective, seed.
+        What a reader of the file may want to know: ratio, rank rule, cost, objective, seed; see :func:`of_this_run`.
     """
 
     rows: Tuple[Row, ...]
@@ -77,6 +78,11 @@ class Plan:
         return dict(sections, left_alone=left, made_by=self.made_by)
 
 
+def of_this_run(made_by):
+    """bool: whether what a plan says of how it was made is of this run; a file's is of another, or of an editor."""
+    return _CONFIG not in made_by
+
+
 def load_plan(path):
     """Read a plan, or a config of the original.
 
@@ -84,7 +90,8 @@ def load_plan(path):
     ----------
     path : str
         ``{"conv_params": {"conv1_1": 5}, "fc_params": {"fc6": 512}}``; a value is a rank, for ``vh`` and ``fc-svd``,
-        or ``{"method": "vh", "rank": 5}``. ``left_alone`` and ``made_by`` of a written plan are kept.
+        or ``{"method": "vh", "rank": 5}``. ``left_alone`` and ``made_by`` of a written plan are kept; one that has the
+        latter may leave the network as it is.
 
     Returns
     -------
@@ -93,17 +100,18 @@ def load_plan(path):
     Raises
     ------
     AccnnError
-        The file is missing, no JSON, of another form, or names no layer.
+        The file is missing, no JSON, of another form, or names no layer though no rank rule made it.
     """
     document = _read(path)
     _refuse_misspelt(path, document)
     rows = [_row(path, layer, op, value) for section, op in _SECTIONS.items()
             for layer, value in _section(path, document, section).items()]
-    if not rows:
+    made_by = _section(path, document, "made_by")
+    if not rows and not made_by:  # a rank rule may find that the network is best as it is; who writes a file does not
         raise AccnnError("%s names no layer: fill conv_params or fc_params, as in {\"conv_params\": {\"conv1_1\": 5}}"
                          % path)
     left = [Row(layer, None, reason=str(reason)) for layer, reason in _section(path, document, "left_alone").items()]
-    return Plan(tuple(rows + left), dict(_section(path, document, "made_by"), config=path))
+    return Plan(tuple(rows + left), dict(made_by, **{_CONFIG: path}))
 
 
 def _plain(rank):

@@ -2,8 +2,10 @@
 import itertools
 from dataclasses import replace
 
+import numpy as np
+
 from accnn import costs, methods, speed
-from accnn.plan import NOT_IN_PLAN
+from accnn.plan import NOT_IN_PLAN, of_this_run
 from accnn.reconstruction import DATA_FREE
 from accnn.threads import one_blas_thread
 
@@ -22,7 +24,8 @@ def summary(bench, plan):
     dict
         ``layers``: a dict per row. ``convolutions`` and ``network``: MACs before and after and their ratio
         (*theoretical* speed-up), over all convolutions and over these and the fully connected layers. ``parameters``:
-        numbers stored. ``calibration``: which images, and how they were used; None without. ``made_by``: of the plan.
+        numbers stored. ``weight_types``: of the layers that the graph allows to be split, as in ``["float32"]``.
+        ``calibration``: which images, and how they were used; None without. ``made_by``: of the plan.
     """
     checked = bench.check(plan)
     chosen = [(bench.candidate(row.layer, methods.get(row.method)), row.rank) for row in checked.chosen()]
@@ -37,6 +40,8 @@ def summary(bench, plan):
         "convolutions": _total([layer for layer in layers if layer["op"] == "Convolution"]),
         "network": _total(layers),
         "parameters": before_after(stored, stored - saved),
+        "weight_types": sorted({np.dtype(bench.model.arg_params[spec.weight].dtype).name
+                                for spec in bench.layers if not spec.refusal}),
         "calibration": bench.responses and _calibration(bench.responses),
         "made_by": plan.made_by,
     }
@@ -169,7 +174,7 @@ def _totals(report):
     lines = columns(rows, "<>>>><")
     lines += ["input %s  %s" % (name, ",".join(map(str, shape))) for name, shape in report["input_shapes"].items()]
     made_by = report["made_by"]
-    if "reached" in made_by:
+    if "reached" in made_by and of_this_run(made_by):
         lines.append("asked for %gx by %s, reached %.2fx by the cost %r%s" % (
             made_by["ratio"], made_by["rank_selection"], made_by["reached"], made_by["cost"],
             "" if made_by["align"] == 1 else ", ranks in multiples of %d" % made_by["align"]))

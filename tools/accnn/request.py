@@ -133,8 +133,8 @@ class Request:
         for method in self._asked():
             if ops.count(method.op) > 1 and not ranks.get(self.rank_selection).chooses_methods:
                 raise AccnnError("--method %s names several methods for %s layers, but the rank rule %s does not "
-                                 "choose among methods: keep one of them, or choose another --rank-selection"
-                                 % (self.method, method.op, self.rank_selection))
+                                 "choose among methods: keep one of them, or say %s"
+                                 % (self.method, method.op, self.rank_selection, _remedies()))
             if method.op == "FullyConnected" and not self.fc:
                 raise AccnnError("--method %s splits fully connected layers: add --fc" % method.name)
 
@@ -160,6 +160,19 @@ class Request:
         if spec.op == "FullyConnected" and not self.fc:
             return "fully connected (--fc plans these too)"
         return None
+
+
+def choosing_rules():
+    """list of str: names of the rank rules that choose among methods."""
+    return [name for name in ranks.names() if ranks.get(name).chooses_methods]
+
+
+def _remedies():
+    """str: the options that lead to a rule that chooses among methods."""
+    rules = choosing_rules()
+    said = ["--rank-selection %s%s" % (name, " (with --data-calib)" if ranks.get(name).needs_images else "")
+            for name in rules]
+    return " or ".join(said + ["--cost %s alone" % name for name in costs.names() if costs.get(name).rule in rules])
 
 
 def _method_names(value):

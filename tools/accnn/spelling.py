@@ -9,7 +9,7 @@ transformed.
 """
 import re
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Callable, Tuple
 
 from accnn.layers import SubConv, SubFC
 
@@ -52,7 +52,7 @@ def key(place, chain):
     """
     first = _joined(place.in_shape, ",")
     first += (" x%d" % place.repeats if place.repeats != 1 else "") + (" plain" if place.plain else "")
-    return "|".join([first] + [_conv(part) if part.op == "Convolution" else _fc(part) for part in chain])
+    return "|".join([first] + [_KINDS[part.op].spell(part) for part in chain])
 
 
 def parse(text):
@@ -75,7 +75,7 @@ def parse(text):
     return read
 
 
-def _conv(part):
+def _spell_conv(part):
     words = ["conv %d-%d" % (part.in_channels, part.out_channels), _joined(part.kernel, "x")]
     for letter, values, default in (("s", part.stride, 1), ("p", part.pad, 0), ("d", part.dilate, 1)):
         if any(value != default for value in values):
@@ -87,7 +87,7 @@ def _conv(part):
     return " ".join(words + ["b"] * bool(part.bias))
 
 
-def _fc(part):
+def _spell_fc(part):
     return "fc %d-%d" % (part.in_units, part.out_units) + " last" * (not part.flatten) + " b" * bool(part.bias)
 
 
@@ -96,14 +96,11 @@ def _joined(values, mark):
 
 
 def _part(text, suffix):
-    found = _CONV.fullmatch(text)
-    if found:
-        return _read_conv(suffix, *found.groups())
-    found = _FC.fullmatch(text)
-    if not found:
-        raise ValueError("%r is no layer" % text)
-    inner, outer, last, bias = found.groups()
-    return SubFC(suffix, int(inner), int(outer), bias=bool(bias), flatten=not last)
+    for kind in _KINDS.values():
+        found = kind.pattern.fullmatch(text)
+        if found:
+            return kind.read(suffix, *found.groups())
+    raise ValueError("%r is no layer" % text)
 
 
 def _read_conv(suffix, inner, outer, kernel, stride, pad, dilate, groups, maps, bias):
@@ -116,5 +113,21 @@ def _read_conv(suffix, inner, outer, kernel, stride, pad, dilate, groups, maps, 
                    _numbers(maps, ",") if maps else None)
 
 
+def _read_fc(suffix, inner, outer, last, bias):
+    return SubFC(suffix, int(inner), int(outer), bias=bool(bias), flatten=not last)
+
+
 def _numbers(text, mark):
     return tuple(int(number) for number in text.split(mark))
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How one kind of part is spelled and read; `read` takes the suffix and the groups of `pattern`."""
+
+    spell: Callable
+    pattern: re.Pattern
+    read: Callable
+
+
+_KINDS = {SubConv.op: _Kind(_spell_conv, _CONV, _read_conv), SubFC.op: _Kind(_spell_fc, _FC, _read_fc)}
