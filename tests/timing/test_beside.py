@@ -55,6 +55,23 @@ def test_the_first_of_three_passes_is_not_timed_and_a_disturbed_one_does_not_cou
     assert a.reference.values == (2,) and a.relative.values == (3,)
 
 
+def test_networks_that_are_compared_run_forwards_and_backwards():
+    fake = FakeTime()
+    calls = [fake.call(name, seconds) for name, seconds in zip("abc", (1, 2, 3))]
+    results = beside(calls, fake.call("R", 2), 4, 4, lambda results: (), every=3, warm_up=0, mirrored=True, clock=fake)
+    assert rounds_of(fake.order) == ("rabcr" + "rcbar") * 2
+    assert [one.seconds.values for one in results] == [(1,) * 4, (2,) * 4, (3,) * 4]
+
+
+def test_what_is_short_is_timed_as_it_is_when_it_is_repeated():
+    """The reference leaves nothing of it in the caches."""
+    fake = FakeTime()
+    a, b = beside([fake.call("a", 9, 1, 9, 1), fake.call("b", 7, 2, 7, 2)], fake.call("R", 2), 2, 2,
+                  lambda results: (), warm_up=0, untimed=1, clock=fake)
+    assert rounds_of(fake.order) == "raarbbr" * 2
+    assert a.seconds.values == (1, 1) and b.seconds.values == (2, 2)
+
+
 def test_only_the_uncertain_go_on_and_the_others_keep_what_they_have():
     fake = FakeTime()
     calls = [fake.call("a", 1), fake.call("b", 1, 9, 1, 9), fake.call("c", 2)]

@@ -86,6 +86,19 @@ def test_rounds_go_on_for_all_until_every_ratio_is_known(results, known):
     assert list(planned._unsure(results)) == ([] if known else list(range(len(results))))
 
 
+def test_the_network_itself_is_not_the_first_that_runs(tmp_path, monkeypatch):
+    """The first stays some percent slower, and would make every plan look faster than it is."""
+    order, kept = [], planned._warm
+    monkeypatch.setattr(planned, "_warm", lambda model, *rest: (order.append(len(model.arg_params)), kept(
+        model, *rest))[1])
+    prefix = saved(chain_model(), tmp_path / "net")
+    found = planned.measure(NetworksJob(prefix, 1, (("data", (3, 12, 12)),), (PLAN, {"conv2": PLAN["conv2"]}),
+                                        rounds=1))
+    own = len(chain_model().arg_params)
+    assert order[-1] == own and order[0] > own and order[1] > order[0]
+    assert [plan["measured"]["median"] > 0 for plan in found["plans"]] == [True, True]
+
+
 def test_a_process_times_networks_that_do_not_exist(tmp_path):
     prefix = saved(chain_model(side=24), tmp_path / "net")
     job = NetworksJob(prefix, 1, (("data", (3, 24, 24)),),

@@ -9,15 +9,17 @@ from accnn.costs.base import Cost
 from accnn.errors import AccnnError
 from accnn.graph.fingerprint import mark_of_shapes
 from accnn.latency import closing
-from accnn.latency.families import Family, grain_of, known, probes
+from accnn.latency.families import Family, grain_of, known, probes, step_of
 from accnn.latency.places import chain_key, layer_key, places_of
 from accnn.latency.surveyor import Surveyor
 from accnn.latency.table import LatencyTable, Setting
 from accnn.planning import some
 from accnn.spelling import key as key_of
 from accnn.timing.machine import cores
+from accnn.timing.memory import bytes_of, refuse_size
 
 TABLE = "latencies.json"  # in the folder of the cache
+_WORK_MS = 5.0  # of a layer, from which its kernels tell which multiples they like; larger ones only take longer
 
 
 class Measured(Cost):
@@ -41,19 +43,24 @@ class Measured(Cost):
         self._places = places_of(bench.model.graph, bench.layers)
         self._mark = mark_of_shapes(bench.model, bench.input_shapes)
         self._wish = _wish(request)
-        self._offers, self._times, self._planned = {}, {}, []
+        self._offers, self._times, self._planned, self._probed = {}, {}, [], []
+        # A chain on its own takes some microseconds to be started that it does not in a network. Where that is so
+        # much that layers seem to take longer than the network they are in, all times are scaled down to it.
+        self._scale = 1.0
 
     def look_at(self, candidates, pinned):
         """Measure: the layers themselves, which ranks kernels like, and then these."""
         asked = candidates + [candidate for candidate, _ in pinned.values()]
         self._planned = list({candidate.name: candidate.spec for candidate in asked}.values())
-        keys = [self._layer_key(spec) for spec in self._planned]
-        keys += [chain_key(self._places[name], candidate, rank) for name, (candidate, rank) in pinned.items()]
-        self._surveyor.survey(keys, "timing layers")
-        self._refuse_unknown(keys)
         self._refuse_kinds()
-        self._times.update((key, self.table.ms(key)) for key in keys)
-        self._network()
+        self._refuse_size()
+        layers = [self._layer_key(spec) for spec in self._planned]
+        fixed = [chain_key(self._places[name], candidate, rank) for name, (candidate, rank) in pinned.items()]
+        self._surveyor.survey(layers + fixed, "timing layers")
+        self._refuse_unknown(layers, "leave the layer out with --exclude")
+        self._refuse_unknown(fixed, "give the layer another --fixed rank")
+        self._scale = min(1.0, self.whole_ms / sum(map(self.table.ms, layers)))
+        self._times.update((key, self._ms(key)) for key in layers + fixed)
         if self._surveyor.here:
             self._survey(candidates)
             self._surveyor.tell_noise(self._times, self.whole_ms)
@@ -62,12 +69,12 @@ class Measured(Cost):
 
     def _survey(self, candidates):
         grains = self._grains(candidates)
-        families = [Family(one, self._places[one.name], grains[one.method.name], self._align) for one in candidates]
+        families = [Family(one, self._places[one.name], grains[one.method.name], self._align,
+                           step_of(self.layer(one.spec))) for one in candidates]
         self._surveyor.survey([key for family in families for key in family.first()], "timing chains")
-        self._surveyor.survey([key for family in families for key in family.then(self.table.ms)],
-                              "timing more chains")
+        self._surveyor.survey([key for family in families for key in family.then(self._ms)], "timing more chains")
         for family in families:
-            times = family.times(self.table.ms, self._surveyor.refused)
+            times = family.times(self._ms, self._surveyor.refused)
             self._times.update(times)
             self._offers[family.candidate] = family.ranks(times)
 
@@ -77,7 +84,7 @@ class Measured(Cost):
             ranks = self._offers[one] = known(one, self._places[one.name], self.table.ms, self._align)
             for rank in ranks:
                 key = chain_key(self._places[one.name], one, rank)
-                self._times[key] = self.table.ms(key)
+                self._times[key] = self._ms(key)
         lacking = ["%s by %s" % (one.name, one.method.name) for one in candidates if not self._offers[one]]
         if lacking:
             say("%s knows no chain of %s" % (self._measuring.imported, some(lacking)))
@@ -91,8 +98,8 @@ class Measured(Cost):
         key = key_of(self._places[spec.name], chain)
         if key not in self._times:
             self._surveyor.survey([key], "timing a chain")
-            self._refuse_unknown([key])
-            self._times[key] = self.table.ms(key)
+            self._refuse_unknown([key], "leave the layer out with --exclude")
+            self._times[key] = self._ms(key)
         return self._times[key]
 
     def layer(self, spec):
@@ -100,11 +107,8 @@ class Measured(Cost):
         return self._times[self._layer_key(spec)] if spec in self._planned else 0.0
 
     def rest(self, bench):
-        """float: milliseconds of what is not planned, the whole network less the layers that are.
-
-        May be below 0: a layer on its own takes some microseconds to be started that it does not in a network.
-        """
-        return self.whole_ms - sum(map(self.layer, self._planned))
+        """float: milliseconds of what is not planned, the whole network less the layers that are."""
+        return max(0.0, self.whole_ms - sum(map(self.layer, self._planned)))
 
     def settle(self, sharing):
         """Choose, measure the whole network, correct, and choose again: see :mod:`accnn.latency.closing`."""
@@ -143,7 +147,7 @@ class Measured(Cost):
 
     def export(self, path):
         """Write what was looked at into a file of latencies, for another machine or for this one."""
-        self.table.export(path, list(self._times))
+        self.table.export(path, list(self._times) + self._probed, [self._mark])
 
     def _kept_corrections(self):
         """dict of str to dict: what the table holds; nothing where people have edited it into something else."""
@@ -167,32 +171,49 @@ class Measured(Cost):
         return known
 
     def _grains(self, candidates):
-        """dict of str to int: for every method the multiples that kernels like, found at its largest layer."""
+        """dict of str to int: for every method the multiples that kernels like, found at one layer that has work."""
         methods = {}
         for candidate in sorted(candidates, key=lambda one: self.layer(one.spec)):
-            methods[candidate.method.name] = candidate
+            smaller = methods.get(candidate.method.name)
+            if smaller is None or self.layer(smaller.spec) < _WORK_MS:
+                methods[candidate.method.name] = candidate
         if self._align > 1:
             return dict.fromkeys(methods, self._align)
         probed = {name: probes(one) for name, one in methods.items()}
         keys = {name: {rank: chain_key(self._places[methods[name].name], methods[name], rank)
                        for ranks in found.values() for rank in ranks} for name, found in probed.items()}
-        self._surveyor.survey([key for some in keys.values() for key in some.values()], "finding ranks kernels like")
+        self._probed = [key for some in keys.values() for key in some.values()]
+        self._surveyor.survey(self._probed, "finding ranks kernels like")
         return {name: grain_of(one, probed[name], lambda rank, name=name: self.table.ms(keys[name][rank]))
                 for name, one in methods.items()}
 
     def _layer_key(self, spec):
         return layer_key(self._places[spec.name], spec)
 
+    def _ms(self, key):
+        """float: milliseconds within this network, or None where the chain was not measured."""
+        found = self.table.ms(key)
+        return None if found is None else self._scale * found
+
     def _known_ms(self, key):
         """float: as measured, or where it was not, as interpolated."""
-        found = self.table.ms(key)
+        found = self._ms(key)
         return self._times[key] if found is None else found
 
-    def _refuse_unknown(self, keys):
+    def _refuse_unknown(self, keys, remedy):
         for key in keys:
             if self.table.ms(key) is None:
                 why = self._surveyor.refused.get(key) or "%s does not know it" % self._measuring.imported
-                raise AccnnError("no time for %s: %s; leave the layer out with --exclude" % (key, why))
+                raise AccnnError("no time for %s: %s; %s" % (key, why, remedy))
+
+    def _refuse_size(self):
+        """Refuse a batch of which a layer alone does not fit, before others take minutes to be timed."""
+        for spec in self._planned if self._surveyor.here else ():
+            try:
+                refuse_size(bytes_of(self._layer_key(spec), self._measuring.batch_size))
+            except MemoryError as error:
+                raise AccnnError("--batch-size %d is too large to time the layer %r: %s"
+                                 % (self._measuring.batch_size, spec.name, error)) from error
 
     def _refuse_kinds(self):
         """Chains are timed in single precision, whatever the layers have."""
@@ -211,7 +232,7 @@ def _wish(request):
 
 def _is_number(text):
     try:
-        return float(text) > 0
+        return 1e-9 < float(text) < 1e9
     except ValueError:
         return False
 

@@ -27,7 +27,8 @@ class Beside:
         return Sample(tuple(a / b for a, b in zip(self.seconds.values, self.reference.values)))
 
 
-def beside(calls, reference, rounds, longest, unsure, every=1, warm_up=2, clock=time.perf_counter, tell=None):
+def beside(calls, reference, rounds, longest, unsure, every=1, warm_up=2, mirrored=False, untimed=0,
+           clock=time.perf_counter, tell=None):
     """Time callables in turns, A B C A B C, with a reference in between.
 
     Parameters
@@ -44,6 +45,11 @@ def beside(calls, reference, rounds, longest, unsure, every=1, warm_up=2, clock=
         Callables between two passes of the reference, of which a round takes the median.
     warm_up : int
         Untimed rounds before.
+    mirrored : bool
+        Every other round runs backwards, A B C C B A: none has always the same before it, which counts where they are
+        to be compared with each other.
+    untimed : int
+        Passes of each callable before its timed one, for those that are short and repeated when they are at work.
     clock : callable
         Seconds.
     tell : callable, optional
@@ -59,9 +65,10 @@ def beside(calls, reference, rounds, longest, unsure, every=1, warm_up=2, clock=
     taken = [([], []) for _ in calls]
     going_on, done = list(range(len(calls))), 0
     while going_on and done < longest:
-        seconds, reference_seconds = _round([calls[place] for place in going_on], reference, every, clock)
+        order = going_on[::-1] if mirrored and done % 2 else going_on
+        seconds, reference_seconds = _round([calls[place] for place in order], reference, every, untimed, clock)
         done += 1
-        for place, value in zip(going_on, seconds):
+        for place, value in zip(order, seconds):
             taken[place][0].append(value)
             taken[place][1].append(reference_seconds)
         if done >= rounds:
@@ -75,12 +82,14 @@ def _results(taken):
     return [Beside(Sample(tuple(seconds)), Sample(tuple(reference))) for seconds, reference in taken]
 
 
-def _round(calls, reference, every, clock):
+def _round(calls, reference, every, untimed, clock):
     """Return seconds of every callable, and of the reference: the median of all its passes in this round."""
     seconds, references = [], []
     for place, once in enumerate(calls):
         if place % every == 0:
             references += _steady(reference, clock)
+        for _ in range(untimed):
+            once()
         seconds.append(_seconds(once, clock))
     references += _steady(reference, clock)
     return seconds, Sample(tuple(references)).median

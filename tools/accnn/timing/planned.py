@@ -22,7 +22,9 @@ from accnn.timing.told import described_ratio, described_seconds
 _KNOWN = 0.007  # uncertainty of every ratio that ends the rounds
 _FEWEST, _MORE = 5, 3  # rounds, and times the rounds that were asked for, to begin with
 _LONG, _SHORT = 6.0, 1.5  # seconds that the rounds to begin with are to take, at most and at least
+_BRIEF = 0.02  # seconds, up to which a pass depends on what the caches hold: then it follows one of its own
 _LONGEST = 5  # so many times the rounds that were asked for, at most
+_PATIENCE = 20.0  # seconds, after which no rounds are added
 
 
 def measure(job):
@@ -49,21 +51,28 @@ def measure(job):
     with passes.refusals(job.batch_size, shapes):
         networks = [models["model"]] + [planned(models["model"], shapes, plan, rng) for plan in job.plans]
         arrays = {name: passes.random_array(rng, (job.batch_size,) + tuple(shape)) for name, shape in shapes.items()}
-        calls = [_call(model, shapes, job.batch_size, arrays) for model in networks]
+        # The network that runs first stays some percent slower, wherever its memory lies: let that be no baseline.
+        calls = [_warm(model, shapes, job.batch_size, arrays) for model in networks[::-1]][::-1]
         reference = chain_call(REFERENCE, 1, job.seed)
-        rounds = _rounds(calls, job.rounds)
-        return _described(beside(calls, reference, rounds, _LONGEST * max(rounds, job.rounds), _unsure,
-                                 tell=teller("timing the network")))
+        seconds = _seconds(calls)
+        rounds = _rounds(sum(seconds), job.rounds)
+        longest = max(rounds, min(_LONGEST * max(rounds, job.rounds), ceil(_PATIENCE / sum(seconds))))
+        return _described(beside(calls, reference, rounds, longest, _unsure, mirrored=True,
+                                 untimed=int(max(seconds) < _BRIEF), tell=teller("timing the network")))
 
 
-def _rounds(calls, asked):
-    """int: rounds to begin with, fewer than were asked for where they take long, and more where they take no time."""
-    for once in calls:  # allocates memory and rearranges weights
-        once()
-    started = time.perf_counter()
+def _seconds(calls):
+    """list of float: about what each takes."""
+    found = []
     for once in calls:
+        started = time.perf_counter()
         once()
-    seconds = max(time.perf_counter() - started, 1e-6)
+        found.append(max(time.perf_counter() - started, 1e-6))
+    return found
+
+
+def _rounds(seconds, asked):
+    """int: rounds to begin with, fewer than were asked for where they take long, and more where they take no time."""
     if asked * seconds > _LONG:
         return min(asked, max(_FEWEST, ceil(_LONG / seconds)))
     return max(asked, min(_MORE * asked, ceil(_SHORT / seconds)))
@@ -97,9 +106,12 @@ def _replacement(model, specs, layer, chain, rng):
     return Replacement(specs[layer], chain, arrays)
 
 
-def _call(model, shapes, batch_size, arrays):
+def _warm(model, shapes, batch_size, arrays):
+    """Callable: a pass of the network, of which the first, which allocates memory and rearranges weights, is over."""
     predictor = Predictor(model, shapes, batch_size)
-    return passes.of_network(predictor, [arrays[name] for name in predictor.inputs])
+    once = passes.of_network(predictor, [arrays[name] for name in predictor.inputs])
+    once()
+    return once
 
 
 def _ratios(results):

@@ -1,18 +1,16 @@
 """Many chains in isolation, each beside the reference, with the threads this process has."""
 import contextlib
-import os
 from functools import partial
-from math import prod
 
 import numpy as np
 
 from accnn.compat import mx
 from accnn.graph.ir import refusal
-from accnn.layers import walk
 from accnn.spelling import parse
 from accnn.timing import passes
 from accnn.timing.beside import beside
 from accnn.timing.chains import input_of, random_chain
+from accnn.timing.memory import bytes_of, refuse_size
 from accnn.timing.questions import REFERENCE, Timed
 
 GROUP = 24  # chains that are held in memory at once, at most
@@ -22,6 +20,7 @@ _FEWER = 3
 _EVERY = 6  # chains between two passes of the reference
 _KNOWN = 0.037  # a median is known well enough with this uncertainty
 _WELL = 0.015  # and this one where there are few rounds, of which a spread is hardly known
+_PATIENCE = 0.35  # seconds of timed passes, after which a slow chain is known as well as it is going to be
 _LONGEST = 3  # so many times the rounds that were asked for, at most
 
 
@@ -56,20 +55,12 @@ def groups(questions, batch_size):
         yield group
 
 
-def bytes_of(text, batch_size):
-    """int: of the weights of a chain, and of what goes in, through and out."""
-    place, chain = parse(text)
-    shapes = [place.in_shape] + [part.out_shape(shape) for part, shape in walk(chain, place.in_shape)]
-    return 4 * (sum(prod(part.weight_shape) for part in chain) +
-                batch_size * place.repeats * sum(abs(prod(shape)) for shape in shapes))
-
-
 def _timed(group, reference, job):
     """list of Timed: those of one group, which is gone from memory when this returns."""
     calls, refused = {}, {}
     for place, text in enumerate(group):
         try:
-            _refuse_size(bytes_of(text, job.batch_size))
+            refuse_size(bytes_of(text, job.batch_size))
             calls[place] = chain_call(text, job.batch_size, job.seed)
         except Exception as error:  # MXNet raises several kinds; what is no refusal of its, or of the memory, goes on
             refused[place] = _sentence(error)
@@ -93,13 +84,6 @@ def chain_call(text, batch_size, seed):
     return once
 
 
-def _refuse_size(size):
-    """Refuse what the machine cannot hold: the system would not, but end the process in the middle."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size > memory:
-        raise MemoryError("%.1f GB are needed, and the machine has %.1f GB" % (size / 1e9, memory / 1e9))
-
-
 def _sentence(error):
     """What MXNet refuses or the memory does not hold, or None where an exception says nothing of the kind."""
     if isinstance(error, MemoryError):
@@ -114,7 +98,8 @@ def _unsure(rounds, results):
     for place, result in enumerate(results):
         slow = result.seconds.median >= _SLOW
         few = len(result.seconds.values) < rounds and not slow
-        if few or result.relative.uncertainty > (_WELL if slow else _KNOWN):
+        enough = slow and sum(result.seconds.values) > _PATIENCE
+        if few or (result.relative.uncertainty > (_WELL if slow else _KNOWN) and not enough):
             going_on.append(place)
     return going_on
 

@@ -1,0 +1,26 @@
+"""What chains need in memory, and what the machine has. No MXNet."""
+import os
+from math import prod
+
+from accnn.layers import walk
+from accnn.spelling import parse
+
+
+def bytes_of(text, batch_size):
+    """int: of the weights of a chain, given as its key, and of what goes in, through and out."""
+    place, chain = parse(text)
+    shapes = [place.in_shape] + [part.out_shape(shape) for part, shape in walk(chain, place.in_shape)]
+    return 4 * (sum(prod(part.weight_shape) for part in chain) +
+                batch_size * place.repeats * sum(abs(prod(shape)) for shape in shapes))
+
+
+def refuse_size(size):
+    """Refuse what the machine cannot hold: the system would not, but end the process in the middle.
+
+    Raises
+    ------
+    MemoryError
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > memory:
+        raise MemoryError("%.1f GB are needed, and the machine has %.1f GB" % (size / 1e9, memory / 1e9))
