@@ -46,7 +46,7 @@ class Clockwork:
     """
 
     def __init__(self, grain=16, slow=2.0, rate=1e7, launch=0.01, rest=0.3, bias=1.08, refused=None, uncertainty=0.002,
-                 spread=0.01, stop=None):
+                 spread=0.0, stop=None):
         self.grain, self.slow, self.rate, self.launch, self.rest, self.bias = grain, slow, rate, launch, rest, bias
         self.refused = refused or (lambda chain: False)
         self.uncertainty, self.spread, self.stop = uncertainty, spread, stop

@@ -86,6 +86,13 @@ def test_rounds_go_on_for_all_until_every_ratio_is_known(results, known):
     assert list(planned._unsure(results)) == ([] if known else list(range(len(results))))
 
 
+@pytest.mark.parametrize("spread, seconds, known", [(0.02, 0.2, False), (0.02, 3.0, True), (0.2, 3.0, False)])
+def test_what_takes_long_is_not_known_so_well(spread, seconds, known):
+    after = [seconds * (1 + spread * sign) for sign in (-1, 1, -1, 1)]
+    results = [beside([seconds] * 4, [0.001] * 4), beside(after, [0.001] * 4)]
+    assert (not list(planned._unsure(results))) == known
+
+
 def test_the_network_itself_is_not_the_first_that_runs(tmp_path, monkeypatch):
     """The first stays some percent slower, and would make every plan look faster than it is."""
     order, kept = [], planned._warm

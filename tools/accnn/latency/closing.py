@@ -9,6 +9,7 @@ from accnn.ranks.base import Selection, Unreachable
 
 TOLERANCE = 0.03  # of the speed-up that was asked for
 _AIM = 1.01  # times the speed-up: what the clock says next time may be a little less
+_NEAR = 0.995  # of the speed-up that was asked for: another plan would take longer than it could be worth
 _ATTEMPTS = 6  # plans that are measured
 _STEP = 1.015  # by which another speed-up is tried where the last one gave a plan that was measured already
 _STEPS = 40
@@ -110,8 +111,9 @@ class _Search:
                 aim = attempt.predicted * asked * _AIM / attempt.ratio
             else:  # the options are coarse: go on in the same direction
                 aim = aim * _STEP if attempt.ratio < asked else aim / _STEP
-            if (asked <= attempt.ratio <= asked * (1 + TOLERANCE) or (attempt.cheapest and attempt.ratio < asked) or
-                    (slowest and attempt.ratio > asked) or self._bracketed(asked, aim)):
+            found = asked * _NEAR <= attempt.ratio <= asked * (1 + TOLERANCE)
+            if found or attempt.ratio < asked and attempt.cheapest or attempt.ratio > asked and slowest or (
+                    self._bracketed(asked, aim)):
                 break
 
     def best(self, asked):
@@ -228,13 +230,14 @@ def _ended(sharing, cost, best, missed, measuring):
     if missed and not measuring.best_effort:
         raise TargetError(missed + _advice(sharing.request))
     setting = cost.table.setting
+    after = before + sum(layer["after_ms"] - layer["before_ms"] for layer in layers.values())
     found = {"machine": setting.machine, "threads": setting.threads, "batch_size": setting.batch_size,
-             "before_ms": before, "predicted": best.predicted, "predicted_ms": before / best.predicted,
+             "before_ms": before, "predicted": before / after, "predicted_ms": after,
              "layers": layers, "missed": missed, "measured": None}
     if best.measured is None:
         return best.selection, {"latency": found}
     found.update(measured=best.measured["measured"], measured_ms=best.measured["median_ms"],
-                 prediction_error=best.ratio / best.predicted - 1)
+                 prediction_error=best.ratio * after / before - 1)
     return best.selection, {"latency": found, "reached": best.ratio}
 
 

@@ -11,7 +11,6 @@ _AS_FAST = 0.85  # of the best rate: multiples that reach it are fine enough
 _FEWEST = 4  # ranks of a family; where a grain leaves fewer, a finer one is taken
 _DEAREST = 0.8  # of the layer's MACs: what saves less is not looked at
 _STEP = 1.08  # the least ratio of MACs between ranks that are looked at
-_WIDE_STEP, _SLOW = 1.16, 40.0  # this one where the layer itself takes so many milliseconds, and every chain a second
 _ALL = 16  # families up to this are measured rank by rank
 _SOUND = 0.06  # relative error of an interpolated time, up to which interpolation is believed
 
@@ -49,15 +48,10 @@ def grain_of(candidate, probed, ms):
     return min((grain for grain, rate in rates.items() if rate >= _AS_FAST * best), default=1)
 
 
-def step_of(ms):
-    """float: the least ratio of MACs between ranks that are looked at, for a layer of so many milliseconds."""
-    return _WIDE_STEP if ms >= _SLOW else _STEP
-
-
-def offered(candidate, grain, least=1, step=_STEP):
+def offered(candidate, grain, least=1):
     """list of rank: multiples of `grain`, or of a finer one where these are few, in ascending order of MACs.
 
-    `least`: of which they are multiples in any case. `step`: see :func:`step_of`.
+    `least`: of which they are multiples in any case.
 
     Those that save next to nothing are left out, and of those that cost about the same the roundest is kept: it is
     the one that kernels like most.
@@ -72,10 +66,10 @@ def offered(candidate, grain, least=1, step=_STEP):
     costs = [candidate.macs(rank) for rank in ranks]
     kept, place = [ranks[0]], 0
     while True:
-        dearer = [i for i in range(place + 1, len(ranks)) if costs[i] >= step * costs[place]]
+        dearer = [i for i in range(place + 1, len(ranks)) if costs[i] >= _STEP * costs[place]]
         if not dearer:
             return kept
-        near = [i for i in dearer if costs[i] < step * costs[dearer[0]]]
+        near = [i for i in dearer if costs[i] < _STEP * costs[dearer[0]]]
         place = next((i for wanted in round_to for i in near if ranks[i] in wanted), dearer[0])
         kept.append(ranks[place])
 
@@ -105,13 +99,12 @@ class Family:
     candidate : Candidate
     place : Place
     grain, least : int
-    step : float
         See :func:`offered`.
     """
 
-    def __init__(self, candidate, place, grain, least=1, step=_STEP):
+    def __init__(self, candidate, place, grain, least=1):
         self.candidate = candidate
-        ranks = offered(candidate, grain, least, step)
+        ranks = offered(candidate, grain, least)
         self._keys = {rank: chain_key(place, candidate, rank) for rank in ranks}
         self._macs = {rank: candidate.macs(rank) for rank in ranks}
         self._coarse, self._between = _skeleton(ranks)

@@ -9,7 +9,7 @@ from accnn.costs.base import Cost
 from accnn.errors import AccnnError
 from accnn.graph.fingerprint import mark_of_shapes
 from accnn.latency import closing
-from accnn.latency.families import Family, grain_of, known, probes, step_of
+from accnn.latency.families import Family, grain_of, known, probes
 from accnn.latency.places import chain_key, layer_key, places_of
 from accnn.latency.surveyor import Surveyor
 from accnn.latency.table import LatencyTable, Setting
@@ -19,6 +19,7 @@ from accnn.timing.machine import cores
 from accnn.timing.memory import bytes_of, refuse_size
 
 TABLE = "latencies.json"  # in the folder of the cache
+_LAYER_ROUNDS = 10  # of the layers themselves: all that is saved is counted from them
 _WORK_MS = 5.0  # of a layer, from which its kernels tell which multiples they like; larger ones only take longer
 
 
@@ -56,11 +57,12 @@ class Measured(Cost):
         self._refuse_size()
         layers = [self._layer_key(spec) for spec in self._planned]
         fixed = [chain_key(self._places[name], candidate, rank) for name, (candidate, rank) in pinned.items()]
-        self._surveyor.survey(layers + fixed, "timing layers")
+        self._surveyor.survey(layers + fixed, "timing layers", _LAYER_ROUNDS)
         self._refuse_unknown(layers, "leave the layer out with --exclude")
         self._refuse_unknown(fixed, "give the layer another --fixed rank")
         self._scale = min(1.0, self.whole_ms / sum(map(self.table.ms, layers)))
-        self._times.update((key, self._ms(key)) for key in layers + fixed)
+        self._times.update((key, self._scale * self.table.ms(key)) for key in layers + fixed)
+        self._surveyor.hasten(layers)
         if self._surveyor.here:
             self._survey(candidates)
             self._surveyor.tell_noise(self._times, self.whole_ms)
@@ -69,8 +71,7 @@ class Measured(Cost):
 
     def _survey(self, candidates):
         grains = self._grains(candidates)
-        families = [Family(one, self._places[one.name], grains[one.method.name], self._align,
-                           step_of(self.layer(one.spec))) for one in candidates]
+        families = [Family(one, self._places[one.name], grains[one.method.name], self._align) for one in candidates]
         self._surveyor.survey([key for family in families for key in family.first()], "timing chains")
         self._surveyor.survey([key for family in families for key in family.then(self._ms)], "timing more chains")
         for family in families:
@@ -94,7 +95,10 @@ class Measured(Cost):
         return self._offers.get(candidate, [])
 
     def chain(self, spec, chain):
-        """float: milliseconds of a pass of the whole batch through `chain` in the place of the layer."""
+        """float: milliseconds of a pass of the whole batch through `chain` in the place of the layer, at worst.
+
+        That is, with their standard error: see :meth:`accnn.latency.table.LatencyTable.wary_ms`.
+        """
         key = key_of(self._places[spec.name], chain)
         if key not in self._times:
             self._surveyor.survey([key], "timing a chain")
@@ -191,14 +195,14 @@ class Measured(Cost):
         return layer_key(self._places[spec.name], spec)
 
     def _ms(self, key):
-        """float: milliseconds within this network, or None where the chain was not measured."""
-        found = self.table.ms(key)
+        """float: milliseconds that a chain counts within this network, or None where it was not measured."""
+        found = self.table.wary_ms(key)
         return None if found is None else self._scale * found
 
     def _known_ms(self, key):
         """float: as measured, or where it was not, as interpolated."""
-        found = self._ms(key)
-        return self._times[key] if found is None else found
+        found = self.table.ms(key)
+        return self._times[key] if found is None else self._scale * found
 
     def _refuse_unknown(self, keys, remedy):
         for key in keys:

@@ -4,6 +4,7 @@ import os
 import tempfile
 
 from accnn.cli import say
+from accnn.latency.portions import Portion, portion
 from accnn.timing import parent
 from accnn.timing.questions import NetworksJob
 
@@ -31,30 +32,72 @@ class Surveyor:
 
     def __init__(self, bench, measuring, table):
         self._bench, self._measuring, self.table = bench, measuring, table
-        self.refused, self._asked = {}, set()
+        self.refused, self._asked, self._portions = {}, set(), {}
 
     @property
     def here(self):
         """bool: whether what the table holds can be measured on this machine."""
         return not self.table.foreign
 
-    def survey(self, keys, title):
+    def survey(self, keys, title, rounds=_ROUNDS):
         """Measure the chains that the table does not know yet; what is measured is kept even when interrupted."""
-        setting = self.table.setting
         unknown = [key for key in dict.fromkeys(keys) if self.here and self._is_unknown(key)]
         if not unknown:
             return
         self._asked.update(unknown)
         progress, done = self._bench.progress(title, len(unknown)), 0
         try:
-            with contextlib.closing(progress), contextlib.closing(
-                    parent.survey(_mixed(unknown), setting.threads, setting.batch_size, _ROUNDS)) as groups:
+            with contextlib.closing(progress), contextlib.closing(self._answers(unknown, rounds)) as groups:
                 for group in groups:
                     self._keep(group)
                     done += len(group)
-                    progress(done)
+                    progress(min(done, len(unknown)))
         finally:
             self.save()
+
+    def hasten(self, layers):
+        """Let chains in the place of slow layers be timed with a part of the batch: see :mod:`portions`.
+
+        Parameters
+        ----------
+        layers : list of str
+            Keys of layers that were measured.
+        """
+        batch_size = self.table.setting.batch_size
+        for key in layers:
+            images = portion(self.table.ms(key), batch_size)
+            if images < batch_size:
+                self._portions[_place(key)] = Portion(key, self.table.entry(key)["relative"], images, batch_size)
+
+    def _answers(self, keys, rounds):
+        """Yield lists of Timed: of the whole batch, some timed with a part of it."""
+        whole = [key for key in keys if _place(key) not in self._portions]
+        if whole:
+            with contextlib.closing(self._groups(whole, self.table.setting.batch_size, rounds)) as groups:
+                yield from groups
+        if len(whole) < len(keys):
+            yield from self._parts([key for key in keys if _place(key) in self._portions], rounds)
+
+    def _parts(self, keys, rounds):
+        """Yield lists of Timed: of the whole batch, by chains timed with a part of it."""
+        portions = [self._portions[_place(key)] for key in keys]
+        # The layers themselves come first of their places.
+        texts = {one.question(text): (one, text) for one, text in
+                 [*zip(portions, keys)] + [(one, one.layer) for one in portions if one.factor is None]}
+        with contextlib.closing(self._groups(list(texts), 1, rounds)) as groups:
+            waiting = []
+            for group in groups:
+                for timed in group:
+                    one, text = texts[timed.key]
+                    if text == one.layer:
+                        one.learn(timed)
+                    else:
+                        waiting.append((one, timed, text))
+                known, waiting = _split(waiting)
+                yield [one.whole(timed, text) for one, timed, text in known]
+
+    def _groups(self, questions, batch_size, rounds):
+        return parent.survey(_mixed(questions), self.table.setting.threads, batch_size, rounds)
 
     def save(self):
         """Write the table, where it is to be kept."""
@@ -111,11 +154,21 @@ class Surveyor:
         return spread > _WIDE and spread * self.table.ms(key) > _SHARE * whole_ms
 
 
+def _place(key):
+    return key.split("|")[0]
+
+
+def _split(waiting):
+    """Return those whose place has been told from a part to the whole batch, and those that have to wait for that."""
+    known = [item for item in waiting if item[0].factor is not None]
+    return known, [item for item in waiting if item[0].factor is None]
+
+
 def _mixed(keys):
     """Keys in an order in which neighbours stand at different places, as in a network."""
     places = {}
     for key in keys:
-        places.setdefault(key.split("|")[0], []).append(key)
+        places.setdefault(_place(key), []).append(key)
     mixed = []
     while places:
         for place in list(places):

@@ -8,8 +8,10 @@ from accnn.latency import sections
 from accnn.latency.documents import Damaged, KeptFile, positive, rounded
 from accnn.latency.sections import Setting
 from accnn.timing import told
+from accnn.timing.clock import uncertainty
 
 __all__ = ["LatencyTable", "Setting"]
+_WARY = 0.1  # the largest standard error that is taken seriously
 
 
 class LatencyTable:
@@ -59,6 +61,14 @@ class LatencyTable:
         """float: milliseconds of a chain, or None where it was not measured, or refused."""
         relative = self._section["chains"].get(key, {}).get("relative")
         return None if relative is None else relative * self.reference_ms
+
+    def wary_ms(self, key):
+        """float: milliseconds of a chain and their standard error on top, or None as :meth:`ms`.
+
+        Of hundreds of chains some are timed too short by chance, and a plan that trusted them would be made of these.
+        """
+        found, entry = self.ms(key), self.entry(key)
+        return None if found is None else found * (1 + min(uncertainty(entry["spread"], entry["rounds"]), _WARY))
 
     def entry(self, key):
         """dict: relative, spread, rounds of a chain; relative None and ``refused`` for one that MXNet refuses.

@@ -47,9 +47,12 @@ class Sample:
 
         Infinite for a few values, which say nothing of how they spread.
         """
-        if len(self.values) < _FEW:
-            return math.inf
-        return 0.93 * self.spread / math.sqrt(len(self.values))
+        return uncertainty(self.spread, len(self.values))
+
+
+def uncertainty(spread, rounds):
+    """float: of the median of so many values with this interquartile range over median."""
+    return math.inf if rounds < _FEW else 0.93 * spread / math.sqrt(rounds)
 
 
 def alternate(passes, rounds=20, warm_up=3, clock=time.perf_counter, tell=None, noisy=NOISY):

@@ -19,12 +19,12 @@ from accnn.timing.questions import REFERENCE
 from accnn.timing.survey import chain_call
 from accnn.timing.told import described_ratio, described_seconds
 
-_KNOWN = 0.007  # uncertainty of every ratio that ends the rounds
+_KNOWN, _ROUGHLY = 0.007, 0.02  # uncertainty of every ratio that ends the rounds, at first and after a while
 _FEWEST, _MORE = 5, 3  # rounds, and times the rounds that were asked for, to begin with
 _LONG, _SHORT = 6.0, 1.5  # seconds that the rounds to begin with are to take, at most and at least
 _BRIEF = 0.02  # seconds, up to which a pass depends on what the caches hold: then it follows one of its own
 _LONGEST = 5  # so many times the rounds that were asked for, at most
-_PATIENCE = 20.0  # seconds, after which no rounds are added
+_PATIENCE = 12.0  # seconds of passes, which are that while
 
 
 def measure(job):
@@ -56,9 +56,9 @@ def measure(job):
         reference = chain_call(REFERENCE, 1, job.seed)
         seconds = _seconds(calls)
         rounds = _rounds(sum(seconds), job.rounds)
-        longest = max(rounds, min(_LONGEST * max(rounds, job.rounds), ceil(_PATIENCE / sum(seconds))))
-        return _described(beside(calls, reference, rounds, longest, _unsure, mirrored=True,
-                                 untimed=int(max(seconds) < _BRIEF), tell=teller("timing the network")))
+        return _described(beside(calls, reference, rounds, _LONGEST * max(rounds, job.rounds), _unsure, warm_up=0,
+                                 mirrored=True, untimed=int(max(seconds) < _BRIEF),
+                                 tell=teller("timing the network")))
 
 
 def _seconds(calls):
@@ -121,7 +121,9 @@ def _ratios(results):
 
 def _unsure(results):
     """All, as long as any ratio is uncertain: networks are compared within rounds."""
-    known = all(sample.uncertainty <= _KNOWN for sample in [results[0].relative] + _ratios(results))
+    enough = sum(sum(result.seconds.values) for result in results) > _PATIENCE
+    asked = _ratios(results) or [results[0].relative]
+    known = all(sample.uncertainty <= (_ROUGHLY if enough else _KNOWN) for sample in asked)
     return () if known else range(len(results))
 
 

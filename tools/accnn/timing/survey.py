@@ -15,12 +15,12 @@ from accnn.timing.questions import REFERENCE, Timed
 
 GROUP = 24  # chains that are held in memory at once, at most
 GROUP_BYTES = 700 << 20  # of their weights and activations, unless one alone has more
-_SLOW = 0.02  # seconds, from which a pass is long enough to be timed in fewer rounds
-_FEWER = 3
+_SLOW = 0.02  # seconds, from which a pass is long enough to be timed in fewer rounds: half of those asked for
+_FEWEST = 3
 _EVERY = 6  # chains between two passes of the reference
 _KNOWN = 0.037  # a median is known well enough with this uncertainty
 _WELL = 0.015  # and this one where there are few rounds, of which a spread is hardly known
-_PATIENCE = 0.35  # seconds of timed passes, after which a slow chain is known as well as it is going to be
+_PATIENCE = 0.07  # seconds of timed passes for every round asked for, after which a slow chain is known well enough
 _LONGEST = 3  # so many times the rounds that were asked for, at most
 
 
@@ -66,7 +66,8 @@ def _timed(group, reference, job):
             refused[place] = _sentence(error)
             if refused[place] is None:
                 raise
-    results = beside(list(calls.values()), reference, min(_FEWER, job.rounds), _LONGEST * job.rounds,
+    fewest = min(max(_FEWEST, job.rounds // 2), job.rounds)
+    results = beside(list(calls.values()), reference, fewest, _LONGEST * job.rounds,
                      partial(_unsure, job.rounds), _EVERY, warm_up=0)
     found = dict(zip(calls, results))
     return [Timed(text, None, None, 0, None, refused[place]) if place in refused else _answer(text, found[place])
@@ -98,7 +99,7 @@ def _unsure(rounds, results):
     for place, result in enumerate(results):
         slow = result.seconds.median >= _SLOW
         few = len(result.seconds.values) < rounds and not slow
-        enough = slow and sum(result.seconds.values) > _PATIENCE
+        enough = slow and sum(result.seconds.values) > _PATIENCE * rounds
         if few or (result.relative.uncertainty > (_WELL if slow else _KNOWN) and not enough):
             going_on.append(place)
     return going_on
