@@ -15,7 +15,6 @@ _STEP = 1.015  # by which another speed-up is tried where the last one gave a pl
 _STEPS = 40
 _GAP = 1.06  # between predicted speed-ups, from which it is worth looking for a faster plan between them
 _NOISY = 0.03  # uncertainty of a ratio from which a machine cannot tell whether a plan is right
-_BELIEVED = 0.7, 1.4  # corrections beyond are not carried over to the next run
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def settle(sharing, cost, surveyor, measuring):
         missed = _unreached(sharing, attempt.predicted, "predicted", attempt) if cheapest else None
         return _ended(sharing, cost, attempt, missed, measuring)
     search = _Search(sharing, cost, surveyor)
-    search.aim_at(asked, _correction(cost, asked))
+    search.aim_at(asked, cost.correction(asked))
     if search.best(asked) is None:
         search.look_around()
     best = search.best(asked)
@@ -191,13 +190,6 @@ def _at(sharing, ratio):
         return sharing.at(sharing.speed_up(error.least) * (1 - 1e-9)), True
 
 
-def _correction(cost, asked):
-    """float: by how much like plans of this network had to be asked for more than what the clock said."""
-    known = {ratio: factor for ratio, factor in cost.corrections().items()
-             if _BELIEVED[0] <= factor <= _BELIEVED[1]}
-    return known[min(known, key=lambda ratio: abs(log(ratio / asked)))] if known else 1.0
-
-
 def _unreached(sharing, best, how, attempt):
     where = "with the network as it is" if attempt.measured is None and how == "measured" else \
         "with the cheapest choice everywhere" if attempt.cheapest else "and cheaper choices are slower"
@@ -230,10 +222,10 @@ def _ended(sharing, cost, best, missed, measuring):
     if missed and not measuring.best_effort:
         raise TargetError(missed + _advice(sharing.request))
     setting = cost.table.setting
-    after = before + sum(layer["after_ms"] - layer["before_ms"] for layer in layers.values())
+    after = before * cost.predicted_ms(dict(best.selection.picks, **sharing.pinned)) / sharing.total.before
     found = {"machine": setting.machine, "threads": setting.threads, "batch_size": setting.batch_size,
              "before_ms": before, "predicted": before / after, "predicted_ms": after,
-             "layers": layers, "missed": missed, "measured": None}
+             "layers": layers, "inside": cost.factors, "missed": missed, "measured": None}
     if best.measured is None:
         return best.selection, {"latency": found}
     found.update(measured=best.measured["measured"], measured_ms=best.measured["median_ms"],

@@ -8,9 +8,11 @@ from accnn.cli import say
 from accnn.costs.base import Cost
 from accnn.errors import AccnnError
 from accnn.graph.fingerprint import mark_of_shapes
-from accnn.latency import closing
+from accnn.latency import closing, inside
+from accnn.latency.documents import rounded
 from accnn.latency.families import Family, grain_of, known, probes
 from accnn.latency.places import chain_key, layer_key, places_of
+from accnn.latency.remembered import Remembered
 from accnn.latency.surveyor import Surveyor
 from accnn.latency.table import LatencyTable, Setting
 from accnn.planning import some
@@ -20,6 +22,7 @@ from accnn.timing.memory import bytes_of, refuse_size
 
 TABLE = "latencies.json"  # in the folder of the cache
 _LAYER_ROUNDS = 10  # of the layers themselves: all that is saved is counted from them
+_ALIKE = 1.2  # times the speed-up, up to which factors of methods are those of another plan
 _WORK_MS = 5.0  # of a layer, from which its kernels tell which multiples they like; larger ones only take longer
 
 
@@ -30,6 +33,12 @@ class Measured(Cost):
     ----------
     bench : Workbench
     request : Request
+
+    Attributes
+    ----------
+    table : LatencyTable
+    factors : dict of str to float
+        For every method what chains take inside the network, over what they take alone: see :mod:`inside`.
     """
 
     name = "latency"
@@ -43,7 +52,9 @@ class Measured(Cost):
         self._surveyor = Surveyor(bench, request.measuring, self.table)
         self._places = places_of(bench.model.graph, bench.layers)
         self._mark = mark_of_shapes(bench.model, bench.input_shapes)
-        self._wish = _wish(request)
+        self._ratio, self._specs = request.ratio, bench.specs
+        self._remembered = Remembered(self.table, self._mark, _wish(request))
+        self.factors = {}
         self._offers, self._times, self._planned, self._probed = {}, {}, [], []
         # A chain on its own takes some microseconds to be started that it does not in a network. Where that is so
         # much that layers seem to take longer than the network they are in, all times are scaled down to it.
@@ -68,6 +79,7 @@ class Measured(Cost):
             self._surveyor.tell_noise(self._times, self.whole_ms)
         else:
             self._read(candidates)
+        self._look_inside(candidates)
 
     def _survey(self, candidates):
         grains = self._grains(candidates)
@@ -138,28 +150,56 @@ class Measured(Cost):
                             "after_ms": scale * self._known_ms(keys.get(spec.name, self._layer_key(spec)))}
                 for spec in self._planned}
 
-    def corrections(self):
-        """dict of float to float: what :meth:`remember` was told of requests like this one, by ratio."""
-        return {float(ratio): factor for ratio, factor in self._kept_corrections().get(self._wish, {}).items()}
+    def predicted_ms(self, picks):
+        """float: milliseconds of the whole network with these chains, by what they take alone and inside."""
+        keys = self.plan_keys(picks)
+        saved = sum(self.layer(self._specs[name]) - self._factor(pick[0]) * self._known_ms(keys[name])
+                    for name, pick in picks.items() if pick)
+        return self.whole_ms - saved
+
+    def correction(self, ratio):
+        """float: by how much more than the ratio like plans had to be asked for, lately and nearest to it."""
+        return self._remembered.nearest("corrections", ratio) or 1.0
 
     def remember(self, ratio, correction):
         """Keep by how much more than the ratio had to be asked for, for later plans."""
-        kept = self._kept_corrections()
-        kept.setdefault(self._wish, {})["%g" % ratio] = correction
-        self.table.set_network(self._mark, dict(self._network(), corrections=kept))
+        self._remembered.keep("corrections", ratio, correction)
         self._surveyor.save()
 
     def export(self, path):
         """Write what was looked at into a file of latencies, for another machine or for this one."""
         self.table.export(path, list(self._times) + self._probed, [self._mark])
 
-    def _kept_corrections(self):
-        """dict of str to dict: what the table holds; nothing where people have edited it into something else."""
-        kept = self._network().get("corrections")
-        sound = isinstance(kept, dict) and all(
-            isinstance(some, dict) and all(_is_number(ratio) and isinstance(factor, (int, float))
-                                           for ratio, factor in some.items()) for some in kept.values())
-        return kept if sound else {}
+    def _look_inside(self, candidates):
+        """Learn how long the chains of every method take in the network, and let them count that."""
+        self.factors = self._remembered.nearest("methods", self._ratio, _ALIKE)
+        if self.factors is None or {one.method.name for one in candidates} - set(self.factors):
+            self.factors = self._factors_of(candidates) if self._surveyor.here else self.factors or {}
+        keys = {chain_key(self._places[one.name], one, rank): self._factor(one)
+                for one in candidates for rank in self._offers[one]}
+        self._times.update((key, factor * self._times[key]) for key, factor in keys.items())
+
+    def _factors_of(self, candidates):
+        plans = inside.trial_plans(candidates, self._offers.get, self._alone_ms, lambda one: self.layer(one.spec),
+                                   self._ratio)
+        found = dict.fromkeys([one.method.name for one in candidates], 1.0)
+        held = sum(array.size * 4 for array in self._model.arg_params.values())
+        for some_plans in inside.together(list(plans.items()), held):
+            answer = self._surveyor.networks([self.plan_keys(plan) for _, plan in some_plans])
+            for (name, plan), timed in zip(some_plans, answer["plans"]):
+                found[name] = inside.factor(timed["measured"], self.whole_ms,
+                                            sum(self.layer(self._specs[layer]) for layer in plan),
+                                            sum(self._alone_ms(*pick) for pick in plan.values()))
+        found = rounded(found)
+        self._remembered.keep("methods", self._ratio, found)
+        self._surveyor.save()
+        return found
+
+    def _alone_ms(self, candidate, rank):
+        return self._times[chain_key(self._places[candidate.name], candidate, rank)]
+
+    def _factor(self, candidate):
+        return self.factors.get(candidate.method.name, 1.0)
 
     def _network(self):
         known = self.table.network(self._mark)
@@ -232,13 +272,6 @@ def _wish(request):
     """str: what requests share whose plans the clock says are off by about as much."""
     said = dict(request.as_json(), ratio=None, seed=None, margin=None)
     return "%08x" % zlib.crc32(repr(sorted(said.items())).encode())
-
-
-def _is_number(text):
-    try:
-        return 1e-9 < float(text) < 1e9
-    except ValueError:
-        return False
 
 
 def _check(measuring):
