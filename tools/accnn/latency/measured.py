@@ -2,8 +2,6 @@
 import os
 import zlib
 
-import numpy as np
-
 from accnn.cli import say
 from accnn.costs.base import Cost
 from accnn.errors import AccnnError
@@ -12,13 +10,13 @@ from accnn.latency import closing, inside
 from accnn.latency.documents import rounded
 from accnn.latency.families import Family, grain_of, known, probes
 from accnn.latency.places import chain_key, layer_key, places_of
+from accnn.latency.refusals import refuse_batch, refuse_kinds, refuse_measuring
 from accnn.latency.remembered import Remembered
 from accnn.latency.surveyor import Surveyor
 from accnn.latency.table import LatencyTable, Setting
 from accnn.planning import some
 from accnn.spelling import key as key_of
 from accnn.timing.machine import cores
-from accnn.timing.memory import bytes_of, refuse_size
 
 TABLE = "latencies.json"  # in the folder of the cache
 _LAYER_ROUNDS = 10  # of the layers themselves: all that is saved is counted from them
@@ -46,7 +44,7 @@ class Measured(Cost):
     whole_network, knows_all = True, False
 
     def __init__(self, bench, request):
-        _check(request.measuring)
+        refuse_measuring(request.measuring)
         self._model, self._align, self._measuring = bench.model, request.align, request.measuring
         self.table = _table(request.measuring)
         self._surveyor = Surveyor(bench, request.measuring, self.table)
@@ -64,9 +62,10 @@ class Measured(Cost):
         """Measure: the layers themselves, which ranks kernels like, and then these."""
         asked = candidates + [candidate for candidate, _ in pinned.values()]
         self._planned = list({candidate.name: candidate.spec for candidate in asked}.values())
-        self._refuse_kinds()
-        self._refuse_size()
+        refuse_kinds(self._model, self._planned)
         layers = [self._layer_key(spec) for spec in self._planned]
+        if self._surveyor.here:
+            refuse_batch({spec.name: key for spec, key in zip(self._planned, layers)}, self._measuring.batch_size)
         fixed = [chain_key(self._places[name], candidate, rank) for name, (candidate, rank) in pinned.items()]
         self._surveyor.survey(layers + fixed, "timing layers", _LAYER_ROUNDS)
         self._refuse_unknown(layers, "leave the layer out with --exclude")
@@ -250,36 +249,11 @@ class Measured(Cost):
                 why = self._surveyor.refused.get(key) or "%s does not know it" % self._measuring.imported
                 raise AccnnError("no time for %s: %s; %s" % (key, why, remedy))
 
-    def _refuse_size(self):
-        """Refuse a batch of which a layer alone does not fit, before others take minutes to be timed."""
-        for spec in self._planned if self._surveyor.here else ():
-            try:
-                refuse_size(bytes_of(self._layer_key(spec), self._measuring.batch_size))
-            except MemoryError as error:
-                raise AccnnError("--batch-size %d is too large to time the layer %r: %s"
-                                 % (self._measuring.batch_size, spec.name, error)) from error
-
-    def _refuse_kinds(self):
-        """Chains are timed in single precision, whatever the layers have."""
-        for spec in self._planned:
-            kind = np.dtype(self._model.arg_params[spec.weight].dtype)
-            if kind != np.float32:
-                raise AccnnError("--cost latency times chains in float32, but the weight of the layer %r is %s: cast "
-                                 "the checkpoint, or count in another --cost" % (spec.name, kind))
-
 
 def _wish(request):
     """str: what requests share whose plans the clock says are off by about as much."""
     said = dict(request.as_json(), ratio=None, seed=None, margin=None)
     return "%08x" % zlib.crc32(repr(sorted(said.items())).encode())
-
-
-def _check(measuring):
-    if measuring.gpus is not None:
-        raise AccnnError("--cost latency measures on the CPU: leave out --gpus %s" % measuring.gpus)
-    if measuring.imported is None and (measuring.threads or 0) > cores():
-        say("%d threads are wanted, but this machine has %d cores for this process: they will wait for each other"
-            % (measuring.threads, cores()))
 
 
 def _table(measuring):
