@@ -7,7 +7,7 @@ Accuracy at equal measured speed: plans by the clock against plans by MACs, alig
 by MACs gets whatever theoretical ratio it needs to be as fast on the clock as was asked for, whole network, in turns
 with the original: the least one that measures 99% of that. All plans choose ranks by the same table of sensitivities.
 Besides points of top-1, which a few thousand images tell to some tenths, the divergence of the outputs is told, in
-thousandths of a nat, on 1,000 of the scored images. Rows go to stderr as they are found, the table to stdout.
+thousandths of a nat, on up to 5,000 of the scored images. Rows go to stderr as they are found, the table to stdout.
 """
 import argparse
 import contextlib
@@ -39,6 +39,7 @@ from reconstruction import Scoring
 
 RATIOS = 2.0, 3.0, 4.0
 FACTORS = 1, 1.2, 1.45, 1.75, 2.1, 2.6, 3.2, 4.0  # theoretical over measured, tried together
+SCORED = 5000  # images on which outputs are compared, at most
 ENOUGH = 0.99  # of the speed that was asked for
 FINER = 1, 1.25, 1.5, 1.75  # quarters of the way from the last that is too slow to the first that is fast enough
 
@@ -197,12 +198,12 @@ def run(argv=None):
     quiet = functools.partial(cli.Progress, patience=20.0, every=30.0)
     with tempfile.TemporaryDirectory(prefix="accnn-") as folder, record_images(
             open_records(args.data_calib, args.data_calib_idx), how, name, args.calib_images, args.seed,
-            64) as images, record_images(open_records(args.data_val, args.data_val_idx), how, name, 1000, args.seed,
+            64) as images, record_images(open_records(args.data_val, args.data_val_idx), how, name, SCORED, args.seed,
                                          64) as scored:
         bench.responses = Calibrated(bench, images, wish, quiet,
                                      args.sensitivity_table or os.path.join(folder, "table.json"))
         study = Study(bench, replace(options.measuring(args), best_effort=False), scoring,
-                      Comparison(bench.model, scored, bench.input_shapes), args.seed)
+                      Comparison(bench.model, scored, bench.input_shapes, SCORED), args.seed)
         try:
             for contender in wanted:
                 for ratio in ratios:

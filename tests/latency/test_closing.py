@@ -47,8 +47,9 @@ def said_by(plan):
 
 
 def ratio_of(plan):
-    """float: the measured speed-up."""
-    return said_by(plan)["measured"]["median"]
+    """float: the measured speed-up; 1 for the network as it is."""
+    measured = said_by(plan)["measured"]
+    return measured["median"] if measured else plan.made_by["reached"]
 
 
 def all_ratios(clock, monkeypatch, first, last, **options):
@@ -172,6 +173,21 @@ def test_what_is_hardly_to_be_believed_is_not_carried_over(monkeypatch, tmp_path
     assert 1.5 <= ratio_of(planned(1.5, cache=tmp_path)) <= 1.03 * 1.5 and len(clock.plans) == 1
 
 
+def test_ratio_one_leaves_the_network_as_it_is_whatever_else_there_is(monkeypatch):
+    clock = Clockwork(grain=1, launch=0, rest=1.0, bias=1.0).patched(monkeypatch)
+    assert not planned(1).chosen() and [one for one in clock.plans if one] == []
+
+
+def test_what_is_told_is_what_chains_take_and_budgets_are_wary(monkeypatch):
+    """A machine that is noisy is no reason to tell other times than it measured."""
+    fine(monkeypatch, bias=1.0, spread=0.2)
+    plan = planned(2)
+    found = said_by(plan)
+    saved = sum(one["before_ms"] - one["after_ms"] for one in found["layers"].values())
+    assert found["predicted_ms"] == pytest.approx(found["before_ms"] - saved)
+    assert abs(found["prediction_error"]) < 1e-3 and 2 <= ratio_of(plan) <= 2.06
+
+
 # ---- the ratio is out of reach
 
 def test_an_unreachable_ratio_names_the_best_and_what_stays(monkeypatch):
@@ -237,6 +253,16 @@ def test_where_the_cheapest_chains_are_slow_a_plan_between_is_found(monkeypatch,
     assert ratio_of(planned(0.97 * ratio_of(plan))) >= 0.97 * 0.97 * ratio_of(plan)
 
 
+def test_the_only_plan_there_is_may_be_too_slow(monkeypatch):
+    """It was found for another budget, and is known to be the cheapest only when none is left to be tried."""
+    clock = fine(monkeypatch, bias=2.0)
+    kept, calls = closing._at, []
+    monkeypatch.setattr(closing, "_at", lambda sharing, ratio: calls.append(ratio) or kept(sharing, ratio))
+    with pytest.raises(TargetError, match="1.5x .* cannot be reached: the best measured is"):
+        planned(1.5, layers=["conv1"], exclude=["conv1"], fixed={"conv3": 24})
+    assert len([one for one in clock.plans if one]) == 1 and len(calls) < 12
+
+
 def test_no_plan_that_is_slower_than_the_network_as_it_is_is_the_best(monkeypatch):
     clock = fine(monkeypatch)
     kept = clock._planned
@@ -289,6 +315,7 @@ def test_for_another_machine_there_are_predictions_only(monkeypatch, tmp_path):
     plan = planned(2, imported=tmp_path / "there.json")
     assert clock.plans == [] and said_by(plan)["measured"] is None and said_by(plan)["missed"] is None
     assert said_by(plan)["before_ms"] / said_by(plan)["predicted_ms"] >= 2
+    assert plan.made_by["reached"] == pytest.approx(said_by(plan)["before_ms"] / said_by(plan)["predicted_ms"])
     with pytest.raises(TargetError, match="the best predicted is [0-9.]+x"):
         planned(50, imported=tmp_path / "there.json")
     missed = planned(50, imported=tmp_path / "there.json", best_effort=True)

@@ -83,10 +83,13 @@ def test_factors_go_with_a_table_to_another_machine(choosy, tmp_path, monkeypatc
     how = Measuring(threads=1, imported=str(tmp_path / "there.json"))
     plan = select_ranks(Workbench(MODEL, SHAPES), Request(2, cost="latency", measuring=how))
     assert choosy.plans == [] and plan.made_by["latency"]["inside"] == there.made_by["latency"]["inside"]
+    other = select_ranks(Workbench(MODEL, SHAPES), Request(3, cost="latency", measuring=how))  # the nearest there are
+    assert choosy.plans == [] and other.made_by["latency"]["inside"] == there.made_by["latency"]["inside"]
+    assert plan.made_by["latency"]["foreign"] and not there.made_by["latency"]["foreign"]
 
 
 @pytest.mark.parametrize("kept", [7, {"2": 7}, {"2": {"vh": "fast"}}, {"2": {"vh": 1e9}}, {"two": {"vh": 1.0}},
-                                  {"2": {"vh": True}}])
+                                  {"2": {"vh": True}}, {"2": 1.0}])
 def test_absurd_factors_are_measured_anew(choosy, tmp_path, kept):
     planned(2, cache=tmp_path)
     path = tmp_path / "latencies.json"
@@ -97,6 +100,33 @@ def test_absurd_factors_are_measured_anew(choosy, tmp_path, kept):
     choosy.plans.clear()
     assert planned(2, cache=tmp_path).made_by["latency"]["inside"]["vh"] == pytest.approx(0.8, abs=2e-3)
     assert len(choosy.plans) == 4
+
+
+def test_a_correction_of_another_kind_is_none(choosy, tmp_path):
+    planned(2, cache=tmp_path)
+    path = tmp_path / "latencies.json"
+    written = json.loads(path.read_text())
+    (network,) = written["measured"][0]["networks"].values()
+    network["corrections"] = {wish: {"2": {"vh": 1.0}} for wish in network["methods"]}
+    path.write_text(json.dumps(written))
+    assert 2 <= planned(2, cache=tmp_path).made_by["reached"] <= 2.06
+
+
+def test_where_trials_cannot_be_timed_chains_count_what_they_take_alone(choosy, monkeypatch, capsys):
+    from accnn.errors import AccnnError
+
+    kept, jobs = choosy.time_networks, []
+
+    def times(job):
+        jobs.append(job)
+        if len(jobs) == 2:
+            raise AccnnError("the measuring process was killed")
+        return kept(job)
+
+    monkeypatch.setattr("accnn.timing.parent.time_networks", times)
+    plan = planned(2)
+    assert set(plan.made_by["latency"]["inside"].values()) == {1} and 2 <= plan.made_by["reached"] <= 2.06
+    assert "inside the network is not known of vh, channel, 3d: the measuring process" in capsys.readouterr().err
 
 
 def test_what_is_hardly_known_hardly_counts():
@@ -118,5 +148,6 @@ def test_trials_are_of_about_the_speed_up_and_of_chains_that_are_faster():
 
 
 @pytest.mark.parametrize("held, sizes", [(0, [5]), (1 << 30, [3, 2]), (5 << 30, [1] * 5)])
-def test_networks_that_are_timed_together_fit_the_memory(held, sizes):
+def test_networks_that_are_timed_together_fit_the_memory(monkeypatch, held, sizes):
+    monkeypatch.setattr(inside, "machine_bytes", lambda: 16 << 30)
     assert [len(some) for some in inside.together(list("abcde"), held)] == sizes

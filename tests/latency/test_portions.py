@@ -62,6 +62,19 @@ def test_slow_layers_are_timed_whole_and_their_chains_in_part(slow, tmp_path):
     assert slow.asked == []
 
 
+def test_of_layers_that_read_the_same_the_fastest_tells_the_part(slow):
+    from accnn.latency.surveyor import Surveyor
+    from accnn.latency.table import LatencyTable, Setting
+
+    fast, slow_one = "8,9,9|conv 8-4 1x1", "8,9,9|conv 8-400 3x3 p1x1"
+    table = LatencyTable(Setting.here(1, 8))
+    for key, relative in ((slow_one, 100.0), (fast, 30.0), ("4,9,9|conv 4-4 1x1", 1.0)):
+        table.add(Timed(key, relative, 0.0, 5, 2.0))
+    surveyor = Surveyor(None, Measuring(8, 1), table)
+    surveyor.hasten([slow_one, fast, "4,9,9|conv 4-4 1x1"])
+    assert {place: (one.layer, one.images) for place, one in surveyor._portions.items()} == {"8,9,9": (fast, 2)}
+
+
 def test_a_part_that_is_answered_later_waits_for_its_layer(slow, monkeypatch):
     """Whatever groups the questions come in, all are told in the end, and none before its place is known."""
     monkeypatch.setattr("clockwork._GROUP", 1)

@@ -504,3 +504,22 @@ def test_an_export_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(AccnnError, match="cannot be written: "):
         filled(tmp_path / "good.json").export(str(tmp_path / "file" / "table.json"))
+
+
+def test_times_count_with_their_standard_error(tmp_path):
+    """Chance makes some too short: these are what a choice among hundreds would be made of."""
+    table = LatencyTable(Setting.here(1, 1))
+    for key, spread, rounds in (("a", 0.0, 5), ("b", 0.1, 9), ("c", 0.9, 4), ("d", 0.5, 2)):
+        table.add(Timed(key, 4.0, spread, rounds, 1.5))
+    assert [table.wary_ms(key) for key in "abcd"] == pytest.approx([6, 6 * (1 + 0.93 * 0.1 / 3), 6.6, 6.6])
+    assert table.wary_ms("e") is None and table.ms("c") == 6
+
+
+def test_what_two_runs_learnt_of_one_network_is_kept(tmp_path):
+    one, other = (LatencyTable(Setting.here(1, 1), str(tmp_path / "t")) for _ in "12")
+    one.set_network("net", {"relative": 4, "corrections": {"wish": {"2": 1.1}}})
+    other.set_network("net", {"relative": 5, "corrections": {"wish": {"3": 1.2}, "more": {"2": 1.3}}})
+    one.save()
+    other.save()
+    found = LatencyTable(Setting.here(1, 1), str(tmp_path / "t")).network("net")
+    assert found == {"relative": 5, "corrections": {"wish": {"2": 1.1, "3": 1.2}, "more": {"2": 1.3}}}

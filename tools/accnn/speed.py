@@ -59,7 +59,7 @@ def told_short(result, plan):
     plan : Plan
     """
     planned = plan.made_by.get("latency")
-    if not result or not planned or planned["missed"]:
+    if not result or not planned or planned["missed"] or not (planned["measured"] or planned["foreign"]):
         return 0
     asked, found = plan.made_by["ratio"], result["runs"][0]["measured"]
     if found["quartiles"][1] >= asked * (1 - TOLERANCE):
@@ -102,7 +102,7 @@ def totals(report):
                      milliseconds(planned["measured_ms"]), "%.2fx" % found["median"],
                      "measured with random weights; %s, quartiles %.2f %.2f" % (
                          (conditions(planned["threads"], planned["batch_size"]),) + tuple(found["quartiles"]))))
-    if planned:
+    if planned and (planned["measured"] or planned["foreign"]):
         title, note = (("ms, sum of the chains", "predicted, %+.1f%% off" % (100 * planned["prediction_error"]))
                        if planned["measured"] else ("ms, predicted", "sum of the chains, for " + planned["machine"]))
         rows.append((title, milliseconds(planned["before_ms"]), "->", milliseconds(planned["predicted_ms"]),

@@ -24,8 +24,10 @@ class Attempt:
     Attributes
     ----------
     selection : Selection
+    budgeted : float
+        Speed-up by what its chains count, of which the budget is one.
     predicted : float
-        Speed-up by the sum of its chains.
+        Speed-up by what its chains take, most likely.
     baseline, measured : dict or None
         Of the whole network, untouched and planned: see :func:`accnn.timing.parent.time_networks`.
     cheapest : bool
@@ -33,6 +35,7 @@ class Attempt:
     """
 
     selection: Selection
+    budgeted: float
     predicted: float
     baseline: Optional[dict] = None
     measured: Optional[dict] = None
@@ -67,8 +70,8 @@ def settle(sharing, cost, surveyor, measuring):
     """
     asked = sharing.request.ratio
     if not surveyor.here:
-        selection, cheapest = _at(sharing, asked)
-        attempt = Attempt(selection, sharing.speed_up(selection.cost), cheapest=cheapest)
+        attempt = _attempt(sharing, cost, *_at(sharing, asked))
+        cheapest = attempt.cheapest
         missed = _unreached(sharing, attempt.predicted, "predicted", attempt) if cheapest else None
         return _ended(sharing, cost, attempt, missed, measuring)
     search = _Search(sharing, cost, surveyor)
@@ -82,7 +85,7 @@ def settle(sharing, cost, surveyor, measuring):
             asked, search.attempts)
     else:
         missed = None
-        cost.remember(asked, best.predicted / best.ratio)
+        cost.remember(asked, best.budgeted / best.ratio)
     return _ended(sharing, cost, best, missed, measuring)
 
 
@@ -100,17 +103,17 @@ class _Search:
 
     def aim_at(self, asked, correction):
         """Measure plans until one has the speed-up `asked`, or there is no plan left between a slower and a faster."""
-        aim = asked * _AIM * correction
+        aim = asked * _AIM * correction if asked > 1 else asked
         for _ in range(_STEPS):
             slowest = aim <= 1  # nothing that was measured may be slower
             attempt, is_new = self._try(max(aim, 1.0))
             if attempt is None:
                 break
             if is_new:
-                aim = attempt.predicted * asked * _AIM / attempt.ratio
+                aim = attempt.budgeted * asked * _AIM / attempt.ratio
             else:  # the options are coarse: go on in the same direction
                 aim = aim * _STEP if attempt.ratio < asked else aim / _STEP
-            found = asked * _NEAR <= attempt.ratio <= asked * (1 + TOLERANCE)
+            found = asked * _NEAR <= attempt.ratio <= asked * (1 + TOLERANCE) and (asked <= 1 or attempt.measured)
             if found or attempt.ratio < asked and attempt.cheapest or attempt.ratio > asked and slowest or (
                     self._bracketed(asked, aim)):
                 break
@@ -144,27 +147,35 @@ class _Search:
                 pass
 
     def _between(self):
-        """The predicted speed-up in the middle of the wider gap beside the fastest plan; None where both are small."""
-        ascending = sorted(self.attempts, key=lambda one: one.predicted)
+        """As a speed-up, the budget in the middle of the wider gap beside the fastest plan; None if both are small."""
+        ascending = sorted(self.attempts, key=lambda one: one.budgeted)
         best = self.fastest()
-        beside = [(one.predicted, other.predicted) for one, other in zip(ascending, ascending[1:])
+        beside = [(one.budgeted, other.budgeted) for one, other in zip(ascending, ascending[1:])
                   if best is one or best is other]
         low, high = max(beside, key=lambda gap: gap[1] / gap[0], default=(1, 1))
         return sqrt(low * high) if high > low * _GAP else None
 
     def _try(self, aim):
-        """Return the Attempt for a predicted speed-up, and whether it is new; (None, False) where there were enough."""
+        """Return the Attempt for a budget, and whether it is new; (None, False) where there were enough."""
         selection, cheapest = _at(self._sharing, aim)
         keys = self._cost.plan_keys(dict(selection.picks, **self._sharing.pinned))
         mark = tuple(sorted(keys.items()))
         if mark in self._known:
-            return self._known[mark], False
+            return self._again(mark, cheapest), False
         if keys and sum(one.measured is not None for one in self.attempts) == _ATTEMPTS:
             return None, False
-        attempt = Attempt(selection, self._sharing.speed_up(selection.cost), cheapest=cheapest)
+        attempt = _attempt(self._sharing, self._cost, selection, cheapest)
         self._known[mark] = self._measured(attempt, keys) if keys else attempt
         self.attempts.append(self._known[mark])
         return self._known[mark], True
+
+    def _again(self, mark, cheapest):
+        """Return a known Attempt; one that another budget led to before may turn out to be the cheapest."""
+        known = self._known[mark]
+        if cheapest and not known.cheapest:
+            place = next(place for place, one in enumerate(self.attempts) if one is known)
+            self._known[mark] = self.attempts[place] = replace(known, cheapest=True)
+        return self._known[mark]
 
     def _measured(self, attempt, keys):
         answer = self._surveyor.networks([keys])
@@ -176,10 +187,16 @@ class _Search:
 
     def _bracketed(self, asked, aim):
         """True where `aim` lies beyond a plan that was measured on the other side of what is asked for."""
-        slower = [one.predicted for one in self.attempts if one.ratio < asked]
-        faster = [one.predicted for one in self.attempts if one.ratio >= asked]
+        slower = [one.budgeted for one in self.attempts if one.ratio < asked]
+        faster = [one.budgeted for one in self.attempts if one.ratio >= asked]
         return bool(slower and faster) and (
             aim <= min(min(slower), min(faster)) or aim >= max(max(slower), max(faster)))
+
+
+def _attempt(sharing, cost, selection, cheapest):
+    picks = dict(selection.picks, **sharing.pinned)
+    return Attempt(selection, sharing.speed_up(selection.cost), sharing.total.before / cost.predicted_ms(picks),
+                   cheapest=cheapest)
 
 
 def _at(sharing, ratio):
@@ -225,9 +242,10 @@ def _ended(sharing, cost, best, missed, measuring):
     after = before * cost.predicted_ms(dict(best.selection.picks, **sharing.pinned)) / sharing.total.before
     found = {"machine": setting.machine, "threads": setting.threads, "batch_size": setting.batch_size,
              "before_ms": before, "predicted": before / after, "predicted_ms": after,
-             "layers": layers, "inside": cost.factors, "missed": missed, "measured": None}
+             "layers": layers, "inside": cost.factors, "foreign": cost.table.foreign, "missed": missed,
+             "measured": None}
     if best.measured is None:
-        return best.selection, {"latency": found}
+        return best.selection, {"latency": found, "reached": before / after}
     found.update(measured=best.measured["measured"], measured_ms=best.measured["median_ms"],
                  prediction_error=best.ratio * after / before - 1)
     return best.selection, {"latency": found, "reached": best.ratio}

@@ -41,7 +41,7 @@ class Energies:
 
         One that is no share, as of terms that cancel each other until rounding is all that is left, is not kept.
         """
-        key, value = self._key(candidate, rank), finite(float(value))
+        key, value = self._key(candidate, rank), float(value)
         if _is_share(value) and self._known.get(key) != value:
             self._known[key] = self._new[key] = value
 

@@ -7,9 +7,10 @@ network: what its chains take together there tells the factor.
 from math import log
 
 from accnn.latency.remembered import SOUND
+from accnn.timing.memory import machine_bytes
 
 _DIFFERENT = 0.05  # what factors are expected to differ from 1 by: one that is known less well than that counts less
-_BYTES = 4 << 30  # of parameters that are held at once, unless two networks alone have more
+_SHARE = 0.25  # of the machine's memory: what the parameters and activations of all networks may take, counted once
 
 
 def trial_plans(candidates, ranks, chain_ms, layer_ms, ratio):
@@ -35,9 +36,12 @@ def trial_plans(candidates, ranks, chain_ms, layer_ms, ratio):
     return plans
 
 
-def together(plans, parameter_bytes):
-    """Yield lists of plans, so few that their networks and the untouched one are not too large for the memory."""
-    most = max(1, _BYTES // max(parameter_bytes, 1) - 1)
+def together(plans, held):
+    """Yield lists of plans, so few that their networks and the untouched one are not too large for the memory.
+
+    `held`: bytes of the parameters and activations of one; what runs it holds some of these twice.
+    """
+    most = max(1, int(_SHARE * machine_bytes() / max(held, 1)) - 1)
     for first in range(0, len(plans), most):
         yield plans[first:first + most]
 

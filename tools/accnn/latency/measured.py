@@ -17,6 +17,7 @@ from accnn.latency.table import LatencyTable, Setting
 from accnn.planning import some
 from accnn.spelling import key as key_of
 from accnn.timing.machine import cores
+from accnn.timing.memory import bytes_of
 
 TABLE = "latencies.json"  # in the folder of the cache
 _LAYER_ROUNDS = 10  # of the layers themselves: all that is saved is counted from them
@@ -53,7 +54,9 @@ class Measured(Cost):
         self._ratio, self._specs = request.ratio, bench.specs
         self._remembered = Remembered(self.table, self._mark, _wish(request))
         self.factors = {}
-        self._offers, self._times, self._planned, self._probed = {}, {}, [], []
+        self._offers, self._planned, self._probed = {}, [], []
+        # By key: what chains take alone, that with its standard error, and what layers and chains count.
+        self._alone, self._wary, self._times = {}, {}, {}
         # A chain on its own takes some microseconds to be started that it does not in a network. Where that is so
         # much that layers seem to take longer than the network they are in, all times are scaled down to it.
         self._scale = 1.0
@@ -71,14 +74,16 @@ class Measured(Cost):
         self._refuse_unknown(layers, "leave the layer out with --exclude")
         self._refuse_unknown(fixed, "give the layer another --fixed rank")
         self._scale = min(1.0, self.whole_ms / sum(map(self.table.ms, layers)))
-        self._times.update((key, self._scale * self.table.ms(key)) for key in layers + fixed)
+        self._times.update((key, self._ms(key)) for key in layers)
+        self._alone.update((key, self._ms(key)) for key in fixed)
+        self._wary.update((key, self._wary_ms(key)) for key in fixed)
         self._surveyor.hasten(layers)
         if self._surveyor.here:
             self._survey(candidates)
-            self._surveyor.tell_noise(self._times, self.whole_ms)
+            self._surveyor.tell_noise([*self._times, *self._alone], self.whole_ms)
         else:
             self._read(candidates)
-        self._look_inside(candidates)
+        self._look_inside(candidates, pinned)
 
     def _survey(self, candidates):
         grains = self._grains(candidates)
@@ -87,7 +92,8 @@ class Measured(Cost):
         self._surveyor.survey([key for family in families for key in family.then(self._ms)], "timing more chains")
         for family in families:
             times = family.times(self._ms, self._surveyor.refused)
-            self._times.update(times)
+            self._alone.update(times)
+            self._wary.update(family.times(self._wary_ms, self._surveyor.refused))
             self._offers[family.candidate] = family.ranks(times)
 
     def _read(self, candidates):
@@ -96,7 +102,7 @@ class Measured(Cost):
             ranks = self._offers[one] = known(one, self._places[one.name], self.table.ms, self._align)
             for rank in ranks:
                 key = chain_key(self._places[one.name], one, rank)
-                self._times[key] = self._ms(key)
+                self._alone[key], self._wary[key] = self._ms(key), self._wary_ms(key)
         lacking = ["%s by %s" % (one.name, one.method.name) for one in candidates if not self._offers[one]]
         if lacking:
             say("%s knows no chain of %s" % (self._measuring.imported, some(lacking)))
@@ -106,15 +112,16 @@ class Measured(Cost):
         return self._offers.get(candidate, [])
 
     def chain(self, spec, chain):
-        """float: milliseconds of a pass of the whole batch through `chain` in the place of the layer, at worst.
+        """float: milliseconds that a pass of the whole batch through `chain` counts in the place of the layer.
 
-        That is, with their standard error: see :meth:`accnn.latency.table.LatencyTable.wary_ms`.
+        For a candidate's chain these are with their standard error, and times the factor of its method: see
+        :meth:`accnn.latency.table.LatencyTable.wary_ms` and :mod:`inside`.
         """
         key = key_of(self._places[spec.name], chain)
         if key not in self._times:
             self._surveyor.survey([key], "timing a chain")
             self._refuse_unknown([key], "leave the layer out with --exclude")
-            self._times[key] = self._ms(key)
+            self._times[key] = self._wary_ms(key)
         return self._times[key]
 
     def layer(self, spec):
@@ -139,63 +146,71 @@ class Measured(Cost):
         return {name: chain_key(self._places[name], *pick) for name, pick in picks.items() if pick}
 
     def told(self, picks, scale=1.0):
-        """dict of str to dict: milliseconds of every planned layer, before and after, each measured in isolation.
+        """dict of str to dict: milliseconds of every planned layer, before and after, each measured alone.
 
         `scale`: what the table's milliseconds are times, for today's.
         """
         keys = self.plan_keys(picks)
         self._surveyor.survey(keys.values(), "timing what was chosen")  # some were interpolated
+        for key in keys.values():
+            self._alone[key] = self._ms(key) or self._alone[key]
+        after = {name: self._alone[key] for name, key in keys.items()}
         return {spec.name: {"before_ms": scale * self.layer(spec),
-                            "after_ms": scale * self._known_ms(keys.get(spec.name, self._layer_key(spec)))}
-                for spec in self._planned}
+                            "after_ms": scale * after.get(spec.name, self.layer(spec))} for spec in self._planned}
 
     def predicted_ms(self, picks):
-        """float: milliseconds of the whole network with these chains, by what they take alone and inside."""
-        keys = self.plan_keys(picks)
-        saved = sum(self.layer(self._specs[name]) - self._factor(pick[0]) * self._known_ms(keys[name])
+        """float: milliseconds of the whole network with these chains, by what they take alone and their factors."""
+        saved = sum(self.layer(self._specs[name]) - self._factor(pick[0]) * self._alone_ms(*pick)
                     for name, pick in picks.items() if pick)
         return self.whole_ms - saved
 
     def correction(self, ratio):
         """float: by how much more than the ratio like plans had to be asked for, lately and nearest to it."""
-        return self._remembered.nearest("corrections", ratio) or 1.0
+        return self._remembered.correction(ratio)
 
     def remember(self, ratio, correction):
         """Keep by how much more than the ratio had to be asked for, for later plans."""
-        self._remembered.keep("corrections", ratio, correction)
+        self._remembered.keep_correction(ratio, correction)
         self._surveyor.save()
 
     def export(self, path):
         """Write what was looked at into a file of latencies, for another machine or for this one."""
-        self.table.export(path, list(self._times) + self._probed, [self._mark])
+        self.table.export(path, [*self._times, *self._alone, *self._probed], [self._mark])
 
-    def _look_inside(self, candidates):
+    def _look_inside(self, candidates, pinned):
         """Learn how long the chains of every method take in the network, and let them count that."""
-        self.factors = self._remembered.nearest("methods", self._ratio, _ALIKE)
-        if self.factors is None or {one.method.name for one in candidates} - set(self.factors):
-            self.factors = self._factors_of(candidates) if self._surveyor.here else self.factors or {}
-        keys = {chain_key(self._places[one.name], one, rank): self._factor(one)
-                for one in candidates for rank in self._offers[one]}
-        self._times.update((key, factor * self._times[key]) for key, factor in keys.items())
+        here = self._surveyor.here
+        self.factors = self._remembered.factors(self._ratio, _ALIKE if here else None)
+        if here and {one.method.name for one in candidates} - set(self.factors):
+            self.factors = self._factors_of(candidates)
+        counted = [(one, rank) for one in candidates for rank in self._offers[one]] + list(pinned.values())
+        for one, rank in counted:
+            key = chain_key(self._places[one.name], one, rank)
+            self._times[key] = self._factor(one) * self._wary[key]
 
     def _factors_of(self, candidates):
         plans = inside.trial_plans(candidates, self._offers.get, self._alone_ms, lambda one: self.layer(one.spec),
                                    self._ratio)
         found = dict.fromkeys([one.method.name for one in candidates], 1.0)
-        held = sum(array.size * 4 for array in self._model.arg_params.values())
+        held = sum(bytes_of(self._layer_key(spec), self._measuring.batch_size) for spec in self._planned)
         for some_plans in inside.together(list(plans.items()), held):
-            answer = self._surveyor.networks([self.plan_keys(plan) for _, plan in some_plans])
-            for (name, plan), timed in zip(some_plans, answer["plans"]):
+            try:
+                timed_plans = self._surveyor.networks([self.plan_keys(plan) for _, plan in some_plans])["plans"]
+            except AccnnError as error:  # as where the memory does not hold them: factors help, and are no must
+                say("what chains take inside the network is not known of %s: %s"
+                    % (", ".join(name for name, _ in some_plans), error))
+                continue
+            for (name, plan), timed in zip(some_plans, timed_plans):
                 found[name] = inside.factor(timed["measured"], self.whole_ms,
                                             sum(self.layer(self._specs[layer]) for layer in plan),
                                             sum(self._alone_ms(*pick) for pick in plan.values()))
         found = rounded(found)
-        self._remembered.keep("methods", self._ratio, found)
+        self._remembered.keep_factors(self._ratio, found)
         self._surveyor.save()
         return found
 
     def _alone_ms(self, candidate, rank):
-        return self._times[chain_key(self._places[candidate.name], candidate, rank)]
+        return self._alone[chain_key(self._places[candidate.name], candidate, rank)]
 
     def _factor(self, candidate):
         return self.factors.get(candidate.method.name, 1.0)
@@ -234,14 +249,13 @@ class Measured(Cost):
         return layer_key(self._places[spec.name], spec)
 
     def _ms(self, key):
-        """float: milliseconds that a chain counts within this network, or None where it was not measured."""
-        found = self.table.wary_ms(key)
+        """float: milliseconds of a chain alone, or None where it was not measured."""
+        found = self.table.ms(key)
         return None if found is None else self._scale * found
 
-    def _known_ms(self, key):
-        """float: as measured, or where it was not, as interpolated."""
-        found = self.table.ms(key)
-        return self._times[key] if found is None else self._scale * found
+    def _wary_ms(self, key):
+        found = self.table.wary_ms(key)
+        return None if found is None else self._scale * found
 
     def _refuse_unknown(self, keys, remedy):
         for key in keys:

@@ -61,10 +61,16 @@ def merged(*several):
     section = empty()
     for other in reversed(several):
         section["reference_ms"] = other["reference_ms"] or section["reference_ms"]
-        section["networks"].update(other["networks"])
+        section["networks"] = _deep(section["networks"], other["networks"])
         for key, found in other["chains"].items():
             put(section, key, found)
     return section
+
+
+def _deep(one, other):
+    """dict: of both, where what `other` has counts, and dicts are those of both in their turn."""
+    return {**one, **{name: _deep(one[name], value) if isinstance(value, dict) and isinstance(one.get(name), dict)
+                      else value for name, value in other.items()}}
 
 
 def put(section, key, found):

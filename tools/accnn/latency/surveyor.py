@@ -63,11 +63,13 @@ class Surveyor:
         layers : list of str
             Keys of layers that were measured.
         """
-        batch_size = self.table.setting.batch_size
-        for key in layers:
+        batch_size, fastest = self.table.setting.batch_size, {}
+        for key in sorted(layers, key=self.table.ms):  # several may read the same, and chains of none be too short
+            fastest.setdefault(_place(key), key)
+        for place, key in fastest.items():
             images = portion(self.table.ms(key), batch_size)
             if images < batch_size:
-                self._portions[_place(key)] = Portion(key, self.table.entry(key)["relative"], images, batch_size)
+                self._portions[place] = Portion(key, self.table.entry(key)["relative"], images, batch_size)
 
     def _answers(self, keys, rounds):
         """Yield lists of Timed: of the whole batch, some timed with a part of it."""

@@ -71,11 +71,13 @@ class Comparison:
         The original.
     images : ArrayImages or RecordImages
     input_shapes : dict
+    most : int, optional
+        Images, of those that fit into the memory.
     """
 
-    def __init__(self, model, images, input_shapes):
+    def __init__(self, model, images, input_shapes, most=_MOST_IMAGES):
         each = 4 * sum(int(np.prod(shape)) for shape in input_shapes.values())
-        count = int(max(1, min(_MOST_IMAGES, _MOST_BYTES // each)))
+        count = int(max(1, min(most, _MOST_BYTES // each)))
         self._whole = _Stage(model, input_shapes, list(images.arrays(count)))
         self._divergence = Divergence(model, self._whole.outputs(model))
         self._layer = self._stage = None

@@ -14,6 +14,11 @@ def bytes_of(text, batch_size):
                 batch_size * place.repeats * sum(abs(prod(shape)) for shape in shapes))
 
 
+def machine_bytes():
+    """int: of the machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def refuse_size(size):
     """Refuse what the machine cannot hold: the system would not, but end the process in the middle.
 
@@ -21,6 +26,5 @@ def refuse_size(size):
     ------
     MemoryError
     """
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size > memory:
-        raise MemoryError("%.1f GB are needed, and the machine has %.1f GB" % (size / 1e9, memory / 1e9))
+    if size > machine_bytes():
+        raise MemoryError("%.1f GB are needed, and the machine has %.1f GB" % (size / 1e9, machine_bytes() / 1e9))
