@@ -149,5 +149,5 @@ def test_trials_are_of_about_the_speed_up_and_of_chains_that_are_faster():
 
 @pytest.mark.parametrize("held, sizes", [(0, [5]), (1 << 30, [3, 2]), (5 << 30, [1] * 5)])
 def test_networks_that_are_timed_together_fit_the_memory(monkeypatch, held, sizes):
-    monkeypatch.setattr(inside, "machine_bytes", lambda: 16 << 30)
+    monkeypatch.setattr(inside, "machine_bytes", lambda: 10 << 30)
     assert [len(some) for some in inside.together(list("abcde"), held)] == sizes

@@ -117,7 +117,8 @@ def test_a_plan_and_what_is_told_of_it(net, clock, tmp_path, capsys):
     lines = {line.split("  ")[0]: line for line in captured.out.splitlines()}
     assert "measured with random weights; 1 thread, batch 1, quartiles" in lines["ms, whole network"]
     assert "%.2fx" % found["measured"]["median"] in lines["ms, whole network"]
-    assert "predicted, %+.1f%% off" % (100 * found["prediction_error"]) in lines["ms, sum of the chains"]
+    assert "%+.1f%% off; the chains alone add up to %.2fx" % (
+        100 * found["prediction_error"], found["before_ms"] / found["alone_ms"]) in lines["ms, predicted"]
     assert os.path.exists(os.path.join(os.environ["XDG_CACHE_HOME"], "accnn", "latencies.json"))
 
 
@@ -199,7 +200,7 @@ def test_times_are_carried_to_another_machine(net, clock, tmp_path, capsys, monk
     captured = capsys.readouterr()
     assert clock.asked == clock.plans == [] and "4 threads, batch 8: nothing is measured here" in captured.err
     (line,) = [line for line in captured.out.splitlines() if line.startswith("ms, ")]
-    assert line.startswith("ms, predicted  ") and "sum of the chains, for " + machine.cpu_model() in line
+    assert line.startswith("ms, predicted  ") and "for " + machine.cpu_model() in line
     assert accnn.main(command(net, tmp_path, *there[:2], "--threads", "2")) == 2
     assert "holds times of no machine with 2 threads and batch 1" in errors(capsys)[0]
     assert accnn.main(command(net, tmp_path, *there, ratio="60")) == 1
@@ -329,7 +330,7 @@ def test_what_is_slower_in_the_end_than_it_was_when_planned_is_said(capsys):
 
 
 def test_no_plan_by_times_of_a_file_is_to_blame(capsys):
-    plan = Plan((), {"ratio": 2.0, "latency": {"missed": None, "measured": None, "machine": "A Slide Rule"}})
+    plan = Plan((), {"ratio": 2.0, "latency": {"missed": None, "measured": None, "foreign": True, "machine": "A Slide Rule"}})
     assert speed.told_short(result_of(3.0, 1.5), plan) == 0
     said = capsys.readouterr().err
     assert "1.50x here" in said and "made for A Slide Rule" in said and "what it was" not in said

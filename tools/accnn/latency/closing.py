@@ -239,9 +239,10 @@ def _ended(sharing, cost, best, missed, measuring):
     if missed and not measuring.best_effort:
         raise TargetError(missed + _advice(sharing.request))
     setting = cost.table.setting
+    alone = before + sum(layer["after_ms"] - layer["before_ms"] for layer in layers.values())
     after = before * cost.predicted_ms(dict(best.selection.picks, **sharing.pinned)) / sharing.total.before
     found = {"machine": setting.machine, "threads": setting.threads, "batch_size": setting.batch_size,
-             "before_ms": before, "predicted": before / after, "predicted_ms": after,
+             "before_ms": before, "predicted": before / after, "predicted_ms": after, "alone_ms": alone,
              "layers": layers, "inside": cost.factors, "foreign": cost.table.foreign, "missed": missed,
              "measured": None}
     if best.measured is None:

@@ -10,7 +10,7 @@ from accnn.latency.remembered import SOUND
 from accnn.timing.memory import machine_bytes
 
 _DIFFERENT = 0.05  # what factors are expected to differ from 1 by: one that is known less well than that counts less
-_SHARE = 0.25  # of the machine's memory: what the parameters and activations of all networks may take, counted once
+_SHARE = 0.4  # of the machine's memory: what the parameters and activations of all networks may take, counted once
 
 
 def trial_plans(candidates, ranks, chain_ms, layer_ms, ratio):

@@ -1,4 +1,4 @@
-"""The milliseconds of one network: rest + the sum of the chains at its layers' places."""
+"""The milliseconds of one network: the rest, and what the chains at its layers' places take."""
 import os
 import zlib
 

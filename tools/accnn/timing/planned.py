@@ -19,7 +19,8 @@ from accnn.timing.questions import REFERENCE
 from accnn.timing.survey import chain_call
 from accnn.timing.told import described_ratio, described_seconds
 
-_KNOWN, _ROUGHLY = 0.007, 0.02  # uncertainty of every ratio that ends the rounds, at first and after a while
+_KNOWN, _ROUGHLY = 0.007, 0.02  # uncertainty of every speed-up that ends the rounds, at first and after a while
+_BARELY = 0.028  # and after a while of a network that is timed on its own, beside the reference
 _FEWEST, _MORE = 5, 3  # rounds, and times the rounds that were asked for, to begin with
 _LONG, _SHORT = 6.0, 1.5  # seconds that the rounds to begin with are to take, at most and at least
 _BRIEF = 0.02  # seconds, up to which a pass depends on what the caches hold: then it follows one of its own
@@ -122,9 +123,9 @@ def _ratios(results):
 def _unsure(results):
     """All, as long as any ratio is uncertain: networks are compared within rounds."""
     enough = sum(sum(result.seconds.values) for result in results) > _PATIENCE
-    asked = _ratios(results) or [results[0].relative]
-    known = all(sample.uncertainty <= (_ROUGHLY if enough else _KNOWN) for sample in asked)
-    return () if known else range(len(results))
+    known = all(sample.uncertainty <= (_ROUGHLY if enough else _KNOWN) for sample in _ratios(results))
+    alone = len(results) > 1 or results[0].relative.uncertainty <= (_BARELY if enough else _KNOWN)
+    return () if known and alone else range(len(results))
 
 
 def _described(results):
