@@ -330,7 +330,8 @@ def test_what_is_slower_in_the_end_than_it_was_when_planned_is_said(capsys):
 
 
 def test_no_plan_by_times_of_a_file_is_to_blame(capsys):
-    plan = Plan((), {"ratio": 2.0, "latency": {"missed": None, "measured": None, "foreign": True, "machine": "A Slide Rule"}})
+    plan = Plan((), {"ratio": 2.0, "latency": {"missed": None, "measured": None, "foreign": True,
+                                               "machine": "A Slide Rule"}})
     assert speed.told_short(result_of(3.0, 1.5), plan) == 0
     said = capsys.readouterr().err
     assert "1.50x here" in said and "made for A Slide Rule" in said and "what it was" not in said
