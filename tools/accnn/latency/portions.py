@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from accnn.spelling import key, parse
 
-_BRISK = 20.0  # milliseconds of a layer's pass with which its chains are timed well
-_SLOW = 40.0  # from which on it is worth while to take fewer images
+_BRISK = 15.0  # milliseconds of a layer's pass with which its chains are timed well
+_SLOW = 30.0  # from which on it is worth while to take fewer images
 
 
 def portion(ms, batch_size):
