@@ -1,6 +1,7 @@
 """Shared by all tests: the package of this checkout comes first, whatever else is installed; no test sees a cache."""
 import itertools
 import os
+import signal
 import sys
 
 import pytest
@@ -10,6 +11,9 @@ ROOT = os.path.dirname(HERE)
 for folder in (HERE, os.path.join(ROOT, "tools")):
     sys.path.insert(0, folder)
 
+
+# A shell that starts a job in the background lets it ignore Ctrl-C, which tests raise and expect to be seen.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _numbers = itertools.count()
 
