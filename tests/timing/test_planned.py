@@ -86,6 +86,15 @@ def test_rounds_go_on_for_all_until_every_ratio_is_known(results, known):
     assert list(planned._unsure(results)) == ([] if known else list(range(len(results))))
 
 
+@pytest.mark.parametrize("spread, known", [(0.02, True), (0.2, False)])
+def test_what_need_be_known_roughly_only_takes_fewer_rounds(spread, known):
+    after = [0.1 * (1 + spread * sign) for sign in (-1, 1, -1, 1)]
+    results = [beside([0.2] * 4, [0.001] * 4), beside(after, [0.001] * 4)]
+    assert (not list(planned._unsure(results, at_once=planned._BARELY))) == known
+    assert list(planned._unsure(results))
+    assert planned._rounds(4.0, 10, planned._FEWEST_ROUGHLY) == 3 and planned._rounds(4.0, 10, planned._FEWEST) == 5
+
+
 @pytest.mark.parametrize("spread, seconds, known", [(0.02, 0.2, False), (0.02, 3.0, True), (0.2, 3.0, False)])
 def test_what_takes_long_is_not_known_so_well(spread, seconds, known):
     after = [seconds * (1 + spread * sign) for sign in (-1, 1, -1, 1)]

@@ -195,7 +195,8 @@ class Measured(Cost):
         held = sum(bytes_of(self._layer_key(spec), self._measuring.batch_size) for spec in self._planned)
         for some_plans in inside.together(list(plans.items()), held):
             try:
-                timed_plans = self._surveyor.networks([self.plan_keys(plan) for _, plan in some_plans])["plans"]
+                timed_plans = self._surveyor.networks([self.plan_keys(plan) for _, plan in some_plans],
+                                                      roughly=True)["plans"]
             except AccnnError as error:  # as where the memory does not hold them: factors help, and are no must
                 say("what chains take inside the network is not known of %s: %s"
                     % (", ".join(name for name, _ in some_plans), error))

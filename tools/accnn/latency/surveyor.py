@@ -106,12 +106,13 @@ class Surveyor:
         if self._measuring.keep:
             self.table.save()
 
-    def networks(self, plans):
+    def networks(self, plans, roughly=False):
         """Time the whole network and what plans make of it.
 
         Parameters
         ----------
         plans : list of dict of str to str
+        roughly : bool
             See :class:`accnn.timing.questions.NetworksJob`.
 
         Returns
@@ -127,7 +128,8 @@ class Surveyor:
                 prefix, epoch = os.path.join(folder, "model"), 1
                 bench.model.save(prefix, epoch)
             return parent.time_networks(NetworksJob(prefix, epoch, tuple(bench.input_shapes.items()), tuple(plans),
-                                                    setting.threads, setting.batch_size, self._measuring.repeats))
+                                                    setting.threads, setting.batch_size, self._measuring.repeats,
+                                                    roughly))
 
     def tell_noise(self, keys, whole_ms):
         """Say how many of some chains could not be measured well, of those that are worth a word."""

@@ -1,5 +1,6 @@
 """A network and what plans would make of it, timed in turns before anything is decomposed."""
 import time
+from functools import partial
 from math import ceil
 
 import numpy as np
@@ -20,7 +21,8 @@ from accnn.timing.survey import chain_call
 from accnn.timing.told import described_ratio, described_seconds
 
 _KNOWN, _ROUGHLY = 0.007, 0.02  # uncertainty of every speed-up that ends the rounds, at first and after a while
-_BARELY = 0.028  # and after a while of a network that is timed on its own, beside the reference
+_BARELY = 0.028  # and of what need be known roughly, as after a while a network on its own beside the reference
+_FEWEST_ROUGHLY = 3  # rounds to begin with, of what need be known roughly
 _FEWEST, _MORE = 5, 3  # rounds, and times the rounds that were asked for, to begin with
 _LONG, _SHORT = 6.0, 1.5  # seconds that the rounds to begin with are to take, at most and at least
 _BRIEF = 0.02  # seconds, up to which a pass depends on what the caches hold: then it follows one of its own
@@ -56,8 +58,9 @@ def measure(job):
         calls = [_warm(model, shapes, job.batch_size, arrays) for model in networks[::-1]][::-1]
         reference = chain_call(REFERENCE, 1, job.seed)
         seconds = _seconds(calls)
-        rounds = _rounds(sum(seconds), job.rounds)
-        return _described(beside(calls, reference, rounds, _LONGEST * max(rounds, job.rounds), _unsure, warm_up=0,
+        rounds = _rounds(sum(seconds), job.rounds, _FEWEST_ROUGHLY if job.roughly else _FEWEST)
+        unsure = partial(_unsure, at_once=_BARELY if job.roughly else _KNOWN)
+        return _described(beside(calls, reference, rounds, _LONGEST * max(rounds, job.rounds), unsure, warm_up=0,
                                  mirrored=True, untimed=int(max(seconds) < _BRIEF),
                                  tell=teller("timing the network")))
 
@@ -72,10 +75,10 @@ def _seconds(calls):
     return found
 
 
-def _rounds(seconds, asked):
+def _rounds(seconds, asked, fewest):
     """int: rounds to begin with, fewer than were asked for where they take long, and more where they take no time."""
     if asked * seconds > _LONG:
-        return min(asked, max(_FEWEST, ceil(_LONG / seconds)))
+        return min(asked, max(fewest, ceil(_LONG / seconds)))
     return max(asked, min(_MORE * asked, ceil(_SHORT / seconds)))
 
 
@@ -120,11 +123,11 @@ def _ratios(results):
     return [ratios(results[0].seconds, result.seconds) for result in results[1:]]
 
 
-def _unsure(results):
+def _unsure(results, at_once=_KNOWN):
     """All, as long as any ratio is uncertain: networks are compared within rounds."""
     enough = sum(sum(result.seconds.values) for result in results) > _PATIENCE
-    known = all(sample.uncertainty <= (_ROUGHLY if enough else _KNOWN) for sample in _ratios(results))
-    alone = len(results) > 1 or results[0].relative.uncertainty <= (_BARELY if enough else _KNOWN)
+    known = all(sample.uncertainty <= (max(_ROUGHLY, at_once) if enough else at_once) for sample in _ratios(results))
+    alone = len(results) > 1 or results[0].relative.uncertainty <= (_BARELY if enough else at_once)
     return () if known and alone else range(len(results))
 
 
