@@ -1,4 +1,5 @@
 """The milliseconds of one network, on a machine made of arithmetic: what is measured, kept and accounted for."""
+import itertools
 import json
 import os
 from dataclasses import replace
@@ -12,6 +13,7 @@ from accnn.graph.fingerprint import mark_of_shapes
 from accnn.latency import inside
 from accnn.latency.measuring import Measuring
 from accnn.latency.places import chain_key, layer_key, places_of
+from accnn.latency.table import LatencyTable
 from accnn.planning import select_ranks
 from accnn.request import Request
 from accnn.spelling import parse
@@ -137,6 +139,23 @@ def test_ranks_are_those_that_the_machine_likes(monkeypatch):
             assert len(offered) >= 4
             if one.method.name == "vh":
                 assert all(rank % grain == 0 for rank in offered) and any(rank % (2 * grain) for rank in offered)
+
+
+def test_times_whose_errors_hide_the_line_they_lie_on_are_counted_all_the_same(clock, monkeypatch):
+    """Interpolated by what was measured, but not by that with its standard error."""
+    clock.grain = 1
+    monkeypatch.setattr("accnn.latency.families._ALL", 6)
+    kept, calls = LatencyTable.wary_ms, itertools.count()
+
+    def wary_ms(table, key):
+        found = kept(table, key)
+        return None if found is None else found * (1 + 0.1 * (next(calls) % 2))
+
+    monkeypatch.setattr(LatencyTable, "wary_ms", wary_ms)
+    cost, candidates, _, _ = looked()
+    for one in candidates:
+        for rank in cost.ranks(one, 1):
+            assert 0.94 <= cost.chain(one.spec, one.chain(rank)) / clock.ms(one.chain(rank), one.spec.in_shape) <= 1.2
 
 
 def test_a_plan_tells_every_layers_milliseconds(clock):

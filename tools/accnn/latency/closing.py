@@ -71,8 +71,7 @@ def settle(sharing, cost, surveyor, measuring):
     asked = sharing.request.ratio
     if not surveyor.here:
         attempt = _attempt(sharing, cost, *_at(sharing, asked))
-        cheapest = attempt.cheapest
-        missed = _unreached(sharing, attempt.predicted, "predicted", attempt) if cheapest else None
+        missed = _unreached(sharing, attempt.predicted, "predicted", attempt) if attempt.cheapest else None
         return _ended(sharing, cost, attempt, missed, measuring)
     search = _Search(sharing, cost, surveyor)
     search.aim_at(asked, cost.correction(asked))

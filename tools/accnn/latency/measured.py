@@ -93,7 +93,8 @@ class Measured(Cost):
         for family in families:
             times = family.times(self._ms, self._surveyor.refused)
             self._alone.update(times)
-            self._wary.update(family.times(self._wary_ms, self._surveyor.refused))
+            # Errors may hide a line on which times lie: what was interpolated then has no wary time of its own.
+            self._wary.update({**times, **family.times(self._wary_ms, self._surveyor.refused)})
             self._offers[family.candidate] = family.ranks(times)
 
     def _read(self, candidates):
@@ -193,6 +194,7 @@ class Measured(Cost):
                                    self._ratio)
         found = dict.fromkeys([one.method.name for one in candidates], 1.0)
         held = sum(bytes_of(self._layer_key(spec), self._measuring.batch_size) for spec in self._planned)
+        complete = True
         for some_plans in inside.together(list(plans.items()), held):
             try:
                 timed_plans = self._surveyor.networks([self.plan_keys(plan) for _, plan in some_plans],
@@ -200,14 +202,16 @@ class Measured(Cost):
             except AccnnError as error:  # as where the memory does not hold them: factors help, and are no must
                 say("what chains take inside the network is not known of %s: %s"
                     % (", ".join(name for name, _ in some_plans), error))
+                complete = False
                 continue
             for (name, plan), timed in zip(some_plans, timed_plans):
                 found[name] = inside.factor(timed["measured"], self.whole_ms,
                                             sum(self.layer(self._specs[layer]) for layer in plan),
                                             sum(self._alone_ms(*pick) for pick in plan.values()))
         found = rounded(found)
-        self._remembered.keep_factors(self._ratio, found)
-        self._surveyor.save()
+        if complete:
+            self._remembered.keep_factors(self._ratio, found)
+            self._surveyor.save()
         return found
 
     def _alone_ms(self, candidate, rank):
