@@ -4,6 +4,7 @@ import json
 from accnn import spelling
 from accnn.graph.checkpoint import load_model
 from accnn.graph.specs import layer_specs
+from accnn.latency.inside import Inside
 from accnn.layers import macs as macs_of
 from accnn.layers import walk
 from accnn.timing import parent
@@ -11,6 +12,12 @@ from accnn.timing.questions import Timed
 
 REFERENCE_MS = 2.0
 _GROUP = 24  # questions that are answered together
+
+
+def as_alone(_trials, share, methods):
+    """Inside: layers and chains take in the network what they take alone, or all less where that is too much."""
+    factor = min(1.0, 1 / share)
+    return Inside(max(0.0, 1 - share), factor, dict.fromkeys(methods, factor))
 
 
 class Clockwork:

@@ -19,8 +19,9 @@ from accnn.errors import AccnnError
 from accnn.latency import documents
 from accnn.latency.table import LatencyTable, Setting, check_target
 from accnn.timing import machine
-from conftest import HERE, ROOT
 
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ROOT = os.path.dirname(HERE)
 CHAIN, OTHER, THIRD = "256,28,28|conv 256-64 3x1 p1x0", "512|fc 512-10 b", "3,8,8|conv 3-4 1x1"
 
 
@@ -259,7 +260,7 @@ def test_other_machines_are_named_ignored_and_kept(tmp_path, capsys, other):
 
 # ---- files that are no tables
 
-GOOD = {"holds": "table of milliseconds", "measured": [
+GOOD = {"holds": "table of milliseconds", "version": 2, "measured": [
     {"cpu": "An Abacus", "mxnet": "1.9.1", "settings": {}, "threads": 2, "batch_size": 1, "reference_ms": 2.0,
      "chains": {CHAIN: {"relative": 1.5, "spread": 0.0, "rounds": 5}}, "networks": {"n": {"relative": 3, "a": [1]}}}]}
 
@@ -321,6 +322,18 @@ def test_what_is_no_table_is_refused_with_the_remedy(tmp_path, text):
 def test_the_sound_table_of_these_tests_is_one(tmp_path):
     (tmp_path / "table.json").write_text(json.dumps(GOOD))
     assert known(tmp_path / "table.json").ms(CHAIN) == 3.0
+
+
+@pytest.mark.parametrize("version", [1, "2", None])
+def test_a_table_of_another_version_counts_as_empty_and_is_written_anew(tmp_path, version):
+    path = tmp_path / "table.json"
+    path.write_text(json.dumps(dict(GOOD, version=version)))
+    table = known(path)
+    assert table.ms(CHAIN) is None and table.network("n") is None
+    with pytest.raises(AccnnError, match="which is nothing"):
+        LatencyTable.imported(str(path), 2, 1)
+    filled(path)
+    assert json.loads(path.read_text())["version"] == 2 and len(json.loads(path.read_text())["measured"]) == 1
 
 
 def test_numbers_that_are_too_large_are_damage(tmp_path):

@@ -90,9 +90,19 @@ def test_rounds_go_on_for_all_until_every_ratio_is_known(results, known):
 def test_what_need_be_known_roughly_only_takes_fewer_rounds(spread, known):
     after = [0.1 * (1 + spread * sign) for sign in (-1, 1, -1, 1)]
     results = [beside([0.2] * 4, [0.001] * 4), beside(after, [0.001] * 4)]
-    assert (not list(planned._unsure(results, at_once=planned._BARELY))) == known
+    assert (not list(planned._unsure(results, roughly=True))) == known
     assert list(planned._unsure(results))
     assert planned._rounds(4.0, 10, planned._FEWEST_ROUGHLY) == 3 and planned._rounds(4.0, 10, planned._FEWEST) == 5
+
+
+@pytest.mark.parametrize("spread, seconds, known", [(0.01, 0.2, True), (0.04, 0.2, False), (0.04, 3.0, True),
+                                                    (0.3, 3.0, False)])
+def test_of_trials_the_untouched_network_is_known_beside_the_reference_too(spread, seconds, known):
+    """Not so well where it takes long; and no trial needs that for its ratio."""
+    reference = [0.001 * (1 + spread * sign) for sign in (-1, 1, -1, 1)]
+    results = [beside([seconds] * 4, reference), beside([seconds / 2] * 4, reference)]
+    assert (not list(planned._unsure(results, roughly=True))) == known
+    assert not list(planned._unsure(results))
 
 
 @pytest.mark.parametrize("spread, seconds, known", [(0.02, 0.2, False), (0.02, 3.0, True), (0.2, 3.0, False)])
@@ -104,14 +114,18 @@ def test_what_takes_long_is_not_known_so_well(spread, seconds, known):
 
 def test_the_network_itself_is_not_the_first_that_runs(tmp_path, monkeypatch):
     """The first stays some percent slower, and would make every plan look faster than it is."""
-    order, kept = [], planned._warm
-    monkeypatch.setattr(planned, "_warm", lambda model, *rest: (order.append(len(model.arg_params)), kept(
-        model, *rest))[1])
+    order, kept = [], planned._pass
+
+    def told(model, *rest):
+        once = kept(model, *rest)
+        return lambda: (order.append(len(model.arg_params)), once())
+
+    monkeypatch.setattr(planned, "_pass", told)
     prefix = saved(chain_model(), tmp_path / "net")
     found = planned.measure(NetworksJob(prefix, 1, (("data", (3, 12, 12)),), (PLAN, {"conv2": PLAN["conv2"]}),
                                         rounds=1))
     own = len(chain_model().arg_params)
-    assert order[-1] == own and order[0] > own and order[1] > order[0]
+    assert order[2] == own and order[0] > own and order[1] > order[0]
     assert [plan["measured"]["median"] > 0 for plan in found["plans"]] == [True, True]
 
 

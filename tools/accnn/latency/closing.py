@@ -10,11 +10,14 @@ from accnn.ranks.base import Selection, Unreachable
 TOLERANCE = 0.03  # of the speed-up that was asked for
 _AIM = 1.01  # times the speed-up: what the clock says next time may be a little less
 _NEAR = 0.995  # of the speed-up that was asked for: another plan would take longer than it could be worth
-_ATTEMPTS = 6  # plans that are measured
+_ATTEMPTS = 6  # times that plans are measured
 _STEP = 1.015  # by which another speed-up is tried where the last one gave a plan that was measured already
 _STEPS = 40
 _GAP = 1.06  # between predicted speed-ups, from which it is worth looking for a faster plan between them
 _NOISY = 0.03  # uncertainty of a ratio from which a machine cannot tell whether a plan is right
+_BRISK_MS = 500.0  # of a network that takes no longer plans are measured three at a time
+_BESIDE = 1.02  # times the middle one's speed-up, of the two others
+_NEARER = 1.015  # times the speed-up that was asked for: what is found there is near enough, where it takes no time
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def settle(sharing, cost, surveyor, measuring):
 
 
 class _Search:
-    """Plans of one network that are measured one after the other, `_ATTEMPTS` at most.
+    """Plans of one network that are measured, a few at a time, `_ATTEMPTS` times at most.
 
     Attributes
     ----------
@@ -98,21 +101,23 @@ class _Search:
 
     def __init__(self, sharing, cost, surveyor):
         self._sharing, self._cost, self._surveyor = sharing, cost, surveyor
-        self.attempts, self._known = [], {}
+        self.attempts, self._known, self._rounds = [], {}, 0
 
     def aim_at(self, asked, correction):
         """Measure plans until one has the speed-up `asked`, or there is no plan left between a slower and a faster."""
         aim = asked * _AIM * correction if asked > 1 else asked
         for _ in range(_STEPS):
             slowest = aim <= 1  # nothing that was measured may be slower
-            attempt, is_new = self._try(max(aim, 1.0))
-            if attempt is None:
+            attempts, is_new = self._try(self._around(max(aim, 1.0)))
+            if not attempts:
                 break
+            attempt = min(attempts, key=lambda one: abs(log(one.ratio / (asked * _AIM))))
             if is_new:
                 aim = attempt.budgeted * asked * _AIM / attempt.ratio
             else:  # the options are coarse: go on in the same direction
                 aim = aim * _STEP if attempt.ratio < asked else aim / _STEP
-            found = asked * _NEAR <= attempt.ratio <= asked * (1 + TOLERANCE) and (asked <= 1 or attempt.measured)
+            most = _NEARER if self._is_brisk and self._rounds < 2 else 1 + TOLERANCE
+            found = any(asked * _NEAR <= one.ratio <= asked * most and (asked <= 1 or one.measured) for one in attempts)
             if found or attempt.ratio < asked and attempt.cheapest or attempt.ratio > asked and slowest or (
                     self._bracketed(asked, aim)):
                 break
@@ -141,8 +146,8 @@ class _Search:
         plan that changes nothing counts, and what lies between the fastest one so far and its neighbours is measured.
         """
         if self.is_complete:
-            self._try(1 - 1e-9)
-            while self._between() and self._try(self._between())[1]:
+            self._try([1 - 1e-9])
+            while self._between() and self._try([self._between()])[1]:
                 pass
 
     def _between(self):
@@ -154,35 +159,54 @@ class _Search:
         low, high = max(beside, key=lambda gap: gap[1] / gap[0], default=(1, 1))
         return sqrt(low * high) if high > low * _GAP else None
 
-    def _try(self, aim):
-        """Return the Attempt for a budget, and whether it is new; (None, False) where there were enough."""
-        selection, cheapest = _at(self._sharing, aim)
-        keys = self._cost.plan_keys(dict(selection.picks, **self._sharing.pinned))
-        mark = tuple(sorted(keys.items()))
-        if mark in self._known:
-            return self._again(mark, cheapest), False
-        if keys and sum(one.measured is not None for one in self.attempts) == _ATTEMPTS:
-            return None, False
-        attempt = _attempt(self._sharing, self._cost, selection, cheapest)
-        self._known[mark] = self._measured(attempt, keys) if keys else attempt
-        self.attempts.append(self._known[mark])
-        return self._known[mark], True
+    @property
+    def _is_brisk(self):
+        return self._cost.whole_ms <= _BRISK_MS
+
+    def _around(self, aim):
+        """list of float: the speed-ups to be budgeted for beside each other."""
+        return [aim / _BESIDE, aim, aim * _BESIDE] if self._is_brisk and aim > _BESIDE else [aim]
+
+    def _try(self, aims):
+        """Return the Attempts for some budgets, and whether any is new; ([], False) where there were enough."""
+        found, new = [], {}
+        for aim in aims:
+            selection, cheapest = _at(self._sharing, aim)
+            keys = self._cost.plan_keys(dict(selection.picks, **self._sharing.pinned))
+            mark = tuple(sorted(keys.items()))
+            found.append(mark)
+            if mark in self._known:
+                self._again(mark, cheapest)
+            else:
+                new[mark] = _attempt(self._sharing, self._cost, selection, cheapest)
+        if any(new) and self._rounds == _ATTEMPTS:
+            return [], False
+        for mark, attempt in zip(new, self._measured(new)):
+            self._known[mark] = attempt
+            self.attempts.append(attempt)
+        return [self._known[mark] for mark in found], bool(new)
 
     def _again(self, mark, cheapest):
-        """Return a known Attempt; one that another budget led to before may turn out to be the cheapest."""
+        """A known Attempt that another budget led to before may turn out to be the cheapest."""
         known = self._known[mark]
         if cheapest and not known.cheapest:
             place = next(place for place, one in enumerate(self.attempts) if one is known)
             self._known[mark] = self.attempts[place] = replace(known, cheapest=True)
-        return self._known[mark]
 
-    def _measured(self, attempt, keys):
-        answer = self._surveyor.networks([keys])
-        found, = answer["plans"]
-        refuse_noise(found["measured"], "the planned network")
-        attempt = replace(attempt, baseline=answer["baseline"], measured=found)
-        say("planned %.2fx, measured %.2fx" % (attempt.predicted, attempt.ratio))
-        return attempt
+    def _measured(self, new):
+        """Yield Attempts as they are measured; `new` is a dict of their keys to those that are not."""
+        plans = [dict(mark) for mark in new if mark]
+        if plans:
+            self._rounds += 1
+            answer = self._surveyor.networks(plans)
+            found = iter(answer["plans"])
+        for mark, attempt in new.items():
+            if mark:
+                timed = next(found)
+                refuse_noise(timed["measured"], "the planned network")
+                attempt = replace(attempt, baseline=answer["baseline"], measured=timed)
+                say("planned %.2fx, measured %.2fx" % (attempt.predicted, attempt.ratio))
+            yield attempt
 
     def _bracketed(self, asked, aim):
         """True where `aim` lies beyond a plan that was measured on the other side of what is asked for."""
@@ -238,12 +262,12 @@ def _ended(sharing, cost, best, missed, measuring):
     if missed and not measuring.best_effort:
         raise TargetError(missed + _advice(sharing.request))
     setting = cost.table.setting
-    alone = before + sum(layer["after_ms"] - layer["before_ms"] for layer in layers.values())
-    after = before * cost.predicted_ms(dict(best.selection.picks, **sharing.pinned)) / sharing.total.before
+    after, alone = (before * cost.predicted_ms(dict(best.selection.picks, **sharing.pinned), is_alone) /
+                    sharing.total.before for is_alone in (False, True))
     found = {"machine": setting.machine, "threads": setting.threads, "batch_size": setting.batch_size,
              "before_ms": before, "predicted": before / after, "predicted_ms": after, "alone_ms": alone,
-             "layers": layers, "inside": cost.factors, "foreign": cost.table.foreign, "missed": missed,
-             "measured": None}
+             "layers": layers, "inside": dict(cost.inside.methods), "rest": cost.inside.rest,
+             "foreign": cost.table.foreign, "missed": missed, "measured": None}
     if best.measured is None:
         return best.selection, {"latency": found, "reached": before / after}
     found.update(measured=best.measured["measured"], measured_ms=best.measured["median_ms"],
@@ -251,7 +275,7 @@ def _ended(sharing, cost, best, missed, measuring):
     return best.selection, {"latency": found, "reached": best.ratio}
 
 
-def refuse_noise(sample, what):
+def refuse_noise(sample, what, most=_NOISY):
     """Refuse what cannot be told from noise.
 
     Parameters
@@ -259,12 +283,14 @@ def refuse_noise(sample, what):
     sample : dict
         With ``uncertainty`` and ``rounds``.
     what : str
+    most : float
+        Uncertainty that is accepted.
 
     Raises
     ------
     AccnnError
     """
-    if sample["uncertainty"] > _NOISY:
+    if sample["uncertainty"] > most:
         raise AccnnError("this machine is too noisy to measure %s: after %d rounds its time is known to %.0f%%, and "
                          "half of them spread over %.0f%% of the median; stop what else runs, or give more --repeats"
                          % (what, sample["rounds"], 100 * sample["uncertainty"], 100 * sample["spread"]))

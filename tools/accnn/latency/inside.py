@@ -1,20 +1,81 @@
-"""How long the chains of a method take inside a network, over what they take alone.
+"""How long layers and chains take inside a network, where each was timed alone.
 
-Alone a chain finds other things in the caches than between its neighbours, which matters more to the chains of some
-methods than to others', and more where the whole planned network fits. So one plan for each method is timed as a
-network: what its chains take together there tells the factor.
+Alone a chain finds other things in the caches than between its neighbours, and is started by itself. So a few plans
+are timed as networks, each of one method; two speed-ups of the same method tell the rest, which no plan changes, from
+the chains.
 """
+from dataclasses import dataclass, field
 from math import log
+from typing import Mapping
 
-from accnn.latency.remembered import SOUND
+import numpy as np
+
 from accnn.timing.memory import machine_bytes
 
-_DIFFERENT = 0.05  # what factors are expected to differ from 1 by: one that is known less well than that counts less
+# What is expected before any network is timed, and by how much that is off: the large layers of a network take a little
+# longer inside it than alone, and chains about as long.
+_LAYERS, _REST_OFF = 1.05, 0.04
+_CHAINS, _CHAINS_OFF = 0.95, 0.1  # over layers
+_METHODS_OFF = 0.08  # of methods, from one to the other
+_SUM_OFF = 0.02  # of a network, because ranks differ too
+_WORTH = 0.05  # of the layers' time, that a method is to have before it gets a trial of its own
+_HIGH = 3.0  # a speed-up of which the other level is half, and not twice as much
 _SHARE = 0.4  # of the machine's memory: what the parameters and activations of all networks may take, counted once
+SOUND = 0.4, 1.6  # of factors: what is beyond was learnt of a machine that was disturbed
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What times of parts, each alone, become in a network.
+
+    Attributes
+    ----------
+    rest : float
+        Share of the untouched network's time that is in none of its layers.
+    typical : float
+        What times of chains are multiplied by.
+    methods : mapping of str to float
+        The same, by method.
+    """
+
+    rest: float
+    typical: float
+    methods: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, method):
+        """float: what times of a method's chains are multiplied by."""
+        return self.methods.get(method, self.typical)
+
+    def layers(self, share):
+        """float: what times of layers are multiplied by, which alone add up to a share of the untouched network's."""
+        return (1 - self.rest) / share if share else 1.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A network that was timed, in shares of the untouched network's time.
+
+    Attributes
+    ----------
+    left : float
+        Layers that are not replaced, alone.
+    chains : mapping of str to float
+        By method, alone.
+    whole, uncertainty : float
+        Of the network; relative.
+    """
+
+    left: float
+    chains: Mapping[str, float]
+    whole: float
+    uncertainty: float
 
 
 def trial_plans(candidates, ranks, chain_ms, layer_ms, ratio):
-    """dict of str to dict of str to (Candidate, rank): for every method a plan of about a speed-up for every layer.
+    """list of dict of str to (Candidate, rank): for methods that could replace a good part of the network a plan each.
+
+    It is of about the speed-up of `ratio` for every layer. The method that could replace most has one of twice or half
+    as much besides.
 
     Parameters
     ----------
@@ -25,15 +86,25 @@ def trial_plans(candidates, ranks, chain_ms, layer_ms, ratio):
         ``chain_ms(candidate, rank)``, ``layer_ms(candidate)``: milliseconds alone.
     ratio : float
     """
-    plans = {}
+    methods = {}
     for candidate in candidates:
         whole = layer_ms(candidate)
-        priced = {rank: chain_ms(candidate, rank) for rank in ranks(candidate)}
-        faster = {rank: ms for rank, ms in priced.items() if ms < whole}
+        faster = {rank: ms / whole for rank, ms in ((rank, chain_ms(candidate, rank)) for rank in ranks(candidate))
+                  if ms < whole}
         if faster:
-            rank = min(faster, key=lambda rank: abs(log(faster[rank] * max(ratio, 1.0) / whole)))
-            plans.setdefault(candidate.method.name, {})[candidate.name] = candidate, rank
-    return plans
+            methods.setdefault(candidate.method.name, []).append((candidate, faster))
+    weights = {name: sum(layer_ms(candidate) for candidate, _ in found) for name, found in methods.items()}
+    least = _WORTH * sum({candidate.name: layer_ms(candidate) for candidate in candidates}.values())
+    chosen = [methods[name] for name in sorted(weights, key=lambda name: -weights[name]) if weights[name] >= least]
+    first = max(ratio, 1.0)
+    other = first / 2 if first > _HIGH else 2 * first
+    plans = [_plan(found, first) for found in chosen] + [_plan(found, other) for found in chosen[:1]]
+    return [plan for place, plan in enumerate(plans) if plan not in plans[:place]]
+
+
+def _plan(found, ratio):
+    return {candidate.name: (candidate, min(shares, key=lambda rank: abs(log(shares[rank] * ratio))))
+            for candidate, shares in found}
 
 
 def together(plans, held):
@@ -46,21 +117,43 @@ def together(plans, held):
         yield plans[first:first + most]
 
 
-def factor(measured, whole_ms, replaced_ms, chains_ms):
-    """float: what times of chains that were measured alone are to be multiplied by.
+def fit(trials, share, methods):
+    """Inside: what explains the trials best, and is near to what is expected where they do not tell.
 
-    The better it is known, beside how much factors differ at all, the more of it counts.
+    A network is the rest, layers that stay, and chains, ``whole = rest + (1 - rest) left / share + factors chains``:
+    linear in the rest and the factors, and solved as least squares, where each expectation is one more row.
 
     Parameters
     ----------
-    measured : dict
-        ``median`` and ``uncertainty`` of the speed-up of the whole network.
-    whole_ms, replaced_ms : float
-        Of the untouched network, and of those of its layers that are replaced.
-    chains_ms : float
-        Sum of the chains, alone.
+    trials : list of Trial
+    share : float
+        What all planned layers take, each alone, of the untouched network's time.
+    methods : list of str
     """
-    after = whole_ms / measured["median"]
-    found = (after - (whole_ms - replaced_ms)) / chains_ms
-    error = measured["uncertainty"] * after / chains_ms
-    return 1 + (min(max(found, SOUND[0]), SOUND[1]) - 1) * _DIFFERENT ** 2 / (_DIFFERENT ** 2 + error ** 2)
+    rows = [_prior_of_rest(share), _prior_of_chains(share)]
+    rows += [({name: 1, None: -1}, 0, _METHODS_OFF) for name in methods]
+    for trial in trials:
+        left = trial.left / share
+        off = trial.whole * np.hypot(trial.uncertainty, _SUM_OFF)
+        rows.append(({"": 1 - left, **trial.chains}, trial.whole - left, off))
+    found = _solved(rows, ["", None, *methods])
+    if found[""] < 0:  # each part is started alone, and in the network only that: let the layers have all of it
+        found = {"": 0.0, **_solved(rows, [None, *methods])}
+    factors = {name: float(np.clip(value, *SOUND)) for name, value in found.items() if name != ""}
+    return Inside(min(found[""], 1.0), factors[None], {name: factors[name] for name in methods})
+
+
+def _prior_of_rest(share):
+    return {"": 1}, max(0.0, 1 - _LAYERS * share), _REST_OFF
+
+
+def _prior_of_chains(share):
+    """The factor of all chains together, over that of layers."""
+    over = _CHAINS / share if share else 0.0
+    return {None: 1, "": over}, over if share else 1.0, _CHAINS_OFF
+
+
+def _solved(rows, names):
+    """dict: numbers by name; rows are (dict of coefficients, right side, standard deviation)."""
+    weighed = np.array([[coefficients.get(name, 0.0) / off for name in names] for coefficients, _, off in rows])
+    return dict(zip(names, np.linalg.lstsq(weighed, np.array([right / off for _, right, off in rows]), rcond=None)[0]))

@@ -7,7 +7,6 @@ from accnn.costs.base import Cost
 from accnn.errors import AccnnError
 from accnn.graph.fingerprint import mark_of_shapes
 from accnn.latency import closing, inside
-from accnn.latency.documents import rounded
 from accnn.latency.families import Family, grain_of, known, probes
 from accnn.latency.places import chain_key, layer_key, places_of
 from accnn.latency.refusals import refuse_batch, refuse_kinds, refuse_measuring
@@ -21,7 +20,7 @@ from accnn.timing.memory import bytes_of
 
 TABLE = "latencies.json"  # in the folder of the cache
 _LAYER_ROUNDS = 10  # of the layers themselves: all that is saved is counted from them
-_ALIKE = 1.2  # times the speed-up, up to which factors of methods are those of another plan
+_ROUGHLY = 0.06  # uncertainty of the untouched network beside the reference: trials say what chains take, over it
 _WORK_MS = 5.0  # of a layer, from which its kernels tell which multiples they like; larger ones only take longer
 
 
@@ -36,8 +35,8 @@ class Measured(Cost):
     Attributes
     ----------
     table : LatencyTable
-    factors : dict of str to float
-        For every method what chains take inside the network, over what they take alone: see :mod:`inside`.
+    inside : Inside
+        What times of layers and chains, each alone, become in the network.
     """
 
     name = "latency"
@@ -53,13 +52,10 @@ class Measured(Cost):
         self._mark = mark_of_shapes(bench.model, bench.input_shapes)
         self._ratio, self._specs = request.ratio, bench.specs
         self._remembered = Remembered(self.table, self._mark, _wish(request))
-        self.factors = {}
+        self.inside = inside.Inside(0.0, 1.0)
         self._offers, self._planned, self._probed = {}, [], []
-        # By key: what chains take alone, that with its standard error, and what layers and chains count.
+        # By key: what layers and chains take alone, that of chains with its standard error, and what both count.
         self._alone, self._wary, self._times = {}, {}, {}
-        # A chain on its own takes some microseconds to be started that it does not in a network. Where that is so
-        # much that layers seem to take longer than the network they are in, all times are scaled down to it.
-        self._scale = 1.0
 
     def look_at(self, candidates, pinned):
         """Measure: the layers themselves, which ranks kernels like, and then these."""
@@ -73,28 +69,28 @@ class Measured(Cost):
         self._surveyor.survey(layers + fixed, "timing layers", _LAYER_ROUNDS)
         self._refuse_unknown(layers, "leave the layer out with --exclude")
         self._refuse_unknown(fixed, "give the layer another --fixed rank")
-        self._scale = min(1.0, self.whole_ms / sum(map(self.table.ms, layers)))
-        self._times.update((key, self._ms(key)) for key in layers)
-        self._alone.update((key, self._ms(key)) for key in fixed)
-        self._wary.update((key, self._wary_ms(key)) for key in fixed)
+        self._alone.update((key, self.table.ms(key)) for key in layers + fixed)
+        self._wary.update((key, self.table.wary_ms(key)) for key in fixed)
         self._surveyor.hasten(layers)
         if self._surveyor.here:
             self._survey(candidates)
-            self._surveyor.tell_noise([*self._times, *self._alone], self.whole_ms)
         else:
             self._read(candidates)
-        self._look_inside(candidates, pinned)
+        self._look_inside(candidates, layers, pinned)
+        if self._surveyor.here:
+            self._surveyor.tell_noise(self._alone, self.whole_ms)
 
     def _survey(self, candidates):
         grains = self._grains(candidates)
         families = [Family(one, self._places[one.name], grains[one.method.name], self._align) for one in candidates]
         self._surveyor.survey([key for family in families for key in family.first()], "timing chains")
-        self._surveyor.survey([key for family in families for key in family.then(self._ms)], "timing more chains")
+        self._surveyor.survey([key for family in families for key in family.then(self.table.ms)],
+                              "timing more chains")
         for family in families:
-            times = family.times(self._ms, self._surveyor.refused)
+            times = family.times(self.table.ms, self._surveyor.refused)
             self._alone.update(times)
             # Errors may hide a line on which times lie: what was interpolated then has no wary time of its own.
-            self._wary.update({**times, **family.times(self._wary_ms, self._surveyor.refused)})
+            self._wary.update({**times, **family.times(self.table.wary_ms, self._surveyor.refused)})
             self._offers[family.candidate] = family.ranks(times)
 
     def _read(self, candidates):
@@ -103,7 +99,7 @@ class Measured(Cost):
             ranks = self._offers[one] = known(one, self._places[one.name], self.table.ms, self._align)
             for rank in ranks:
                 key = chain_key(self._places[one.name], one, rank)
-                self._alone[key], self._wary[key] = self._ms(key), self._wary_ms(key)
+                self._alone[key], self._wary[key] = self.table.ms(key), self.table.wary_ms(key)
         lacking = ["%s by %s" % (one.name, one.method.name) for one in candidates if not self._offers[one]]
         if lacking:
             say("%s knows no chain of %s" % (self._measuring.imported, some(lacking)))
@@ -115,14 +111,14 @@ class Measured(Cost):
     def chain(self, spec, chain):
         """float: milliseconds that a pass of the whole batch through `chain` counts in the place of the layer.
 
-        For a candidate's chain these are with their standard error, and times the factor of its method: see
+        These are with their standard error, and times what they become inside the network: see
         :meth:`accnn.latency.table.LatencyTable.wary_ms` and :mod:`inside`.
         """
         key = key_of(self._places[spec.name], chain)
         if key not in self._times:
             self._surveyor.survey([key], "timing a chain")
             self._refuse_unknown([key], "leave the layer out with --exclude")
-            self._times[key] = self._wary_ms(key)
+            self._times[key] = self.inside.typical * self.table.wary_ms(key)
         return self._times[key]
 
     def layer(self, spec):
@@ -154,14 +150,15 @@ class Measured(Cost):
         keys = self.plan_keys(picks)
         self._surveyor.survey(keys.values(), "timing what was chosen")  # some were interpolated
         for key in keys.values():
-            self._alone[key] = self._ms(key) or self._alone[key]
-        after = {name: self._alone[key] for name, key in keys.items()}
-        return {spec.name: {"before_ms": scale * self.layer(spec),
-                            "after_ms": scale * after.get(spec.name, self.layer(spec))} for spec in self._planned}
+            self._alone[key] = self.table.ms(key) or self._alone[key]
+        before = {spec.name: scale * self._layer_alone_ms(spec) for spec in self._planned}
+        after = {name: scale * self._alone[key] for name, key in keys.items()}
+        return {name: {"before_ms": ms, "after_ms": after.get(name, ms)} for name, ms in before.items()}
 
-    def predicted_ms(self, picks):
-        """float: milliseconds of the whole network with these chains, by what they take alone and their factors."""
-        saved = sum(self.layer(self._specs[name]) - self._factor(pick[0]) * self._alone_ms(*pick)
+    def predicted_ms(self, picks, alone=False):
+        """float: milliseconds of the whole network with these chains, or where each takes what it takes `alone`."""
+        saved = sum(self.layer(self._specs[name]) -
+                    (1 if alone else self.inside.of(pick[0].method.name)) * self._alone_ms(*pick)
                     for name, pick in picks.items() if pick)
         return self.whole_ms - saved
 
@@ -178,47 +175,57 @@ class Measured(Cost):
         """Write what was looked at into a file of latencies, for another machine or for this one."""
         self.table.export(path, [*self._times, *self._alone, *self._probed], [self._mark])
 
-    def _look_inside(self, candidates, pinned):
-        """Learn how long the chains of every method take in the network, and let them count that."""
-        here = self._surveyor.here
-        self.factors = self._remembered.factors(self._ratio, _ALIKE if here else None)
-        if here and {one.method.name for one in candidates} - set(self.factors):
-            self.factors = self._factors_of(candidates)
+    def _look_inside(self, candidates, layers, pinned):
+        """Learn how long layers and chains take in the network, and let them count that."""
+        methods = sorted({one.method.name for one in candidates})
+        known = self._remembered.inside()
+        if self._surveyor.here and (known is None or set(methods) - set(known.methods)):
+            known = self._tried(candidates, methods)
+        share = self._share()
+        self.inside = known or inside.fit([], share, methods)
+        self._times.update((key, self.inside.layers(share) * self._alone[key]) for key in layers)
         counted = [(one, rank) for one in candidates for rank in self._offers[one]] + list(pinned.values())
         for one, rank in counted:
             key = chain_key(self._places[one.name], one, rank)
-            self._times[key] = self._factor(one) * self._wary[key]
+            self._times[key] = self.inside.of(one.method.name) * self._wary[key]
 
-    def _factors_of(self, candidates):
-        plans = inside.trial_plans(candidates, self._offers.get, self._alone_ms, lambda one: self.layer(one.spec),
-                                   self._ratio)
-        found = dict.fromkeys([one.method.name for one in candidates], 1.0)
+    def _tried(self, candidates, methods):
+        """Inside: what trial networks tell, kept where all of them could be timed."""
+        plans = inside.trial_plans(candidates, self._offers.get, self._alone_ms,
+                                   lambda one: self._layer_alone_ms(one.spec), self._ratio)
         held = sum(bytes_of(self._layer_key(spec), self._measuring.batch_size) for spec in self._planned)
-        complete = True
-        for some_plans in inside.together(list(plans.items()), held):
+        timed = []
+        for some_plans in inside.together(plans, held):
             try:
-                timed_plans = self._surveyor.networks([self.plan_keys(plan) for _, plan in some_plans],
-                                                      roughly=True)["plans"]
-            except AccnnError as error:  # as where the memory does not hold them: factors help, and are no must
-                say("what chains take inside the network is not known of %s: %s"
-                    % (", ".join(name for name, _ in some_plans), error))
-                complete = False
+                answer = self._surveyor.networks([self.plan_keys(plan) for plan in some_plans], roughly=True)
+            except AccnnError as error:  # as where the memory does not hold them: trials help, and are no must
+                say("what chains take inside the network is only estimated: %s" % error)
                 continue
-            for (name, plan), timed in zip(some_plans, timed_plans):
-                found[name] = inside.factor(timed["measured"], self.whole_ms,
-                                            sum(self.layer(self._specs[layer]) for layer in plan),
-                                            sum(self._alone_ms(*pick) for pick in plan.values()))
-        found = rounded(found)
-        if complete:
-            self._remembered.keep_factors(self._ratio, found)
-            self._surveyor.save()
-        return found
+            self._keep_network(answer["baseline"])
+            timed += zip(some_plans, answer["plans"])
+        found = inside.fit([self._trial(plan, one["measured"]) for plan, one in timed], self._share(), methods)
+        if len(timed) < len(plans):
+            return found
+        self._remembered.keep_inside(found)
+        self._surveyor.save()
+        return self._remembered.inside()  # rounded, so that a run that remembers plans as this one does
+
+    def _trial(self, plan, measured):
+        chains = {}
+        for one, rank in plan.values():
+            chains[one.method.name] = chains.get(one.method.name, 0) + self._alone_ms(one, rank) / self.whole_ms
+        left = sum(self._layer_alone_ms(spec) for spec in self._planned if spec.name not in plan) / self.whole_ms
+        return inside.Trial(left, chains, 1 / measured["median"], measured["uncertainty"])
+
+    def _share(self):
+        """float: what the planned layers take, each alone, of the untouched network's time."""
+        return sum(map(self._layer_alone_ms, self._planned)) / self.whole_ms
 
     def _alone_ms(self, candidate, rank):
         return self._alone[chain_key(self._places[candidate.name], candidate, rank)]
 
-    def _factor(self, candidate):
-        return self.factors.get(candidate.method.name, 1.0)
+    def _layer_alone_ms(self, spec):
+        return self._alone[self._layer_key(spec)]
 
     def _network(self):
         known = self.table.network(self._mark)
@@ -226,19 +233,24 @@ class Measured(Cost):
             if not self._surveyor.here:
                 raise AccnnError("%s knows nothing of the network %s: measure it there, with --export-latencies"
                                  % (self._measuring.imported, self._model.prefix))
-            found = self._surveyor.networks([])["baseline"]
-            closing.refuse_noise(found, "the untouched network")
-            known = {"relative": found["relative"]}
-            self.table.set_network(self._mark, known)
-            self._surveyor.save()
+            self._keep_network(self._surveyor.networks([])["baseline"])
+            known = self.table.network(self._mark)
         return known
+
+    def _keep_network(self, found):
+        """Keep what the untouched network takes, unless that is known."""
+        known = self.table.network(self._mark)
+        if not known or not known.get("relative"):
+            closing.refuse_noise(found, "the untouched network", _ROUGHLY)
+            self.table.set_network(self._mark, dict(known or {}, relative=found["relative"]))
+            self._surveyor.save()
 
     def _grains(self, candidates):
         """dict of str to int: for every method the multiples that kernels like, found at one layer that has work."""
         methods = {}
-        for candidate in sorted(candidates, key=lambda one: self.layer(one.spec)):
+        for candidate in sorted(candidates, key=lambda one: self._layer_alone_ms(one.spec)):
             smaller = methods.get(candidate.method.name)
-            if smaller is None or self.layer(smaller.spec) < _WORK_MS:
+            if smaller is None or self._layer_alone_ms(smaller.spec) < _WORK_MS:
                 methods[candidate.method.name] = candidate
         if self._align > 1:
             return dict.fromkeys(methods, self._align)
@@ -252,15 +264,6 @@ class Measured(Cost):
 
     def _layer_key(self, spec):
         return layer_key(self._places[spec.name], spec)
-
-    def _ms(self, key):
-        """float: milliseconds of a chain alone, or None where it was not measured."""
-        found = self.table.ms(key)
-        return None if found is None else self._scale * found
-
-    def _wary_ms(self, key):
-        found = self.table.wary_ms(key)
-        return None if found is None else self._scale * found
 
     def _refuse_unknown(self, keys, remedy):
         for key in keys:

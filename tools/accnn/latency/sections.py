@@ -6,6 +6,7 @@ from accnn.latency.documents import finite, positive
 from accnn.timing import told
 
 WHAT = "table of milliseconds"
+VERSION = 2  # to be changed when what is timed is: tables of other versions count as empty
 # Ends of variables that do not change how fast MXNet is, and that importing accnn.compat, or scikit-learn, sets.
 _IDLE = ("_VERBOSE", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
 
@@ -81,15 +82,15 @@ def put(section, key, found):
 
 def document(sections):
     """dict: as JSON, for people; `sections` is a dict of Setting to section."""
-    return {"measured": [dict(sections[setting], cpu=setting.cpu, mxnet=setting.mxnet, settings=dict(setting.settings),
-                              threads=setting.threads, batch_size=setting.batch_size)
-                         for setting in sorted(sections)]}
+    return {"version": VERSION, "measured": [
+        dict(sections[setting], cpu=setting.cpu, mxnet=setting.mxnet, settings=dict(setting.settings),
+             threads=setting.threads, batch_size=setting.batch_size) for setting in sorted(sections)]}
 
 
 def parse(written):
     """dict of Setting to section: what :func:`document` wrote. KeyError, TypeError, ValueError ... on anything else."""
     sections = {}
-    for row in written["measured"]:
+    for row in written["measured"] if written.get("version") == VERSION else ():
         setting = Setting(_text(row["cpu"]), _text(row["mxnet"]),
                           tuple(sorted((name, _text(value)) for name, value in row["settings"].items())),
                           _counted(row["threads"]), _counted(row["batch_size"]))

@@ -1,6 +1,7 @@
 """The singular value decomposition both methods of the original stand on, once a matrix."""
 import numpy as np
 from scipy import linalg
+from scipy.linalg import lapack
 
 
 class BalancedSVD:
@@ -24,6 +25,10 @@ class BalancedSVD:
     in float32. Projecting onto orthonormal eigenvectors loses nothing: ``A V V^T`` has the Eckart-Young error whatever
     the accuracy of small singular values, and those are off by about the square root of float64's epsilon times the
     largest one, less than the weights' own rounding.
+
+    The Gram matrix is made tridiagonal once, which tells all singular values. Eigenvectors are computed where they are
+    asked for, and no more than that: rank rules ask for values only, and to find all vectors of a fully connected
+    layer takes longer than all else.
     """
 
     def __init__(self, matrix):
@@ -32,13 +37,17 @@ class BalancedSVD:
         # Scaled, because squares of float64 weights could overflow.
         self._scale = float(np.abs(matrix).max()) or 1.0
         gram = sum(block @ block.T for block in _blocks(side, self._scale))
-        values, vectors = linalg.eigh(gram, overwrite_a=True, check_finite=False, driver="evd")
-        self.singular_values = self._scale * np.sqrt(np.maximum(values[::-1], 0))
-        # float32 halves what a whole network's decompositions take; its rounding is that of the weights themselves.
-        self._vectors = vectors[:, ::-1].astype(np.float32)
+        self._tridiagonal = _Tridiagonal(gram)
+        self.singular_values = self._scale * np.sqrt(np.maximum(self._tridiagonal.values()[::-1], 0))
+        self._vectors = np.zeros((len(gram), 0), np.float32)
 
     def factors(self, matrix, rank):
         """Return (left, right) of shapes (m, rank) and (rank, n), their product the best approximation of `matrix`."""
+        known = self._vectors.shape[1]
+        if rank > known:  # twice as many as last time, so that ranks that are asked one after the other cost little
+            count = min(len(self._vectors), max(rank, 2 * known))
+            # float32 halves what a whole network's decompositions take; its rounding is that of the weights themselves.
+            self._vectors = self._tridiagonal.vectors(count)[:, ::-1].astype(np.float32)
         basis = self._vectors[:, :rank].astype(np.float64)
         side = matrix if self._wide else matrix.T
         projected = np.concatenate([basis.T @ block for block in _blocks(side, self._scale)], axis=1)
@@ -47,6 +56,39 @@ class BalancedSVD:
         half = np.sqrt(self._scale)
         left, right = basis * (root * half), projected / root[:, None] * half
         return (left, right) if self._wide else (right.T, left.T)
+
+
+class _Tridiagonal:
+    """A symmetric matrix as ``Q T Q^T`` with T tridiagonal; the matrix given is used up.
+
+    Q is the product of Householder reflections, of which each column below the diagonal holds one (LAPACK's ``sytrd``).
+    """
+
+    def __init__(self, matrix):
+        if len(matrix) < 2:
+            self._diagonal, self._beside, self._reflections = np.diagonal(matrix).copy(), np.zeros(0), None
+            return
+        work, info = lapack.dsytrd_lwork(len(matrix), lower=1)
+        below, self._diagonal, self._beside, tau, info = lapack.dsytrd(matrix.T, lower=1, lwork=int(work),
+                                                                       overwrite_a=1)  # .T: in the order of Fortran
+        self._reflections = below[1:, :-1].astype(np.float32), tau
+
+    def values(self):
+        """ndarray: all eigenvalues, smallest first."""
+        return linalg.eigh_tridiagonal(self._diagonal, self._beside, eigvals_only=True, check_finite=False)
+
+    def vectors(self, count):
+        """ndarray of shape (n, count): eigenvectors of the largest eigenvalues, of these the smallest first."""
+        size = len(self._diagonal)
+        _, found = linalg.eigh_tridiagonal(self._diagonal, self._beside, select="i", check_finite=False,
+                                           select_range=(size - count, size - 1))
+        if self._reflections is not None:
+            reflections, tau = self._reflections
+            rows = np.asfortranarray(found[1:])
+            reflections = np.asfortranarray(reflections, np.float64)
+            _, work, _ = lapack.dormqr("L", "N", reflections, tau, rows, -1)
+            found[1:], _, _ = lapack.dormqr("L", "N", reflections, tau, rows, int(work[0]), overwrite_c=1)
+        return found
 
 
 def common_values(svds):

@@ -28,7 +28,7 @@ class Beside:
 
 
 def beside(calls, reference, rounds, longest, unsure, every=1, warm_up=2, mirrored=False, untimed=0,
-           clock=time.perf_counter, tell=None):
+           before=None, clock=time.perf_counter, tell=None):
     """Time callables in turns, A B C A B C, with a reference in between.
 
     Parameters
@@ -50,6 +50,8 @@ def beside(calls, reference, rounds, longest, unsure, every=1, warm_up=2, mirror
         to be compared with each other.
     untimed : int
         Passes of each callable before its timed one, for those that are short and repeated when they are at work.
+    before : sequence of callable, optional
+        For each callable what happens just before its timed pass, and is not timed.
     clock : callable
         Seconds.
     tell : callable, optional
@@ -63,10 +65,12 @@ def beside(calls, reference, rounds, longest, unsure, every=1, warm_up=2, mirror
         for once in calls:
             once()
     taken = [([], []) for _ in calls]
+    before = before or [_nothing] * len(calls)
     going_on, done = list(range(len(calls))), 0
     while going_on and done < longest:
         order = going_on[::-1] if mirrored and done % 2 else going_on
-        seconds, reference_seconds = _round([calls[place] for place in order], reference, every, untimed, clock)
+        seconds, reference_seconds = _round([(before[place], calls[place]) for place in order], reference, every,
+                                            untimed, clock)
         done += 1
         for place, value in zip(order, seconds):
             taken[place][0].append(value)
@@ -85,11 +89,12 @@ def _results(taken):
 def _round(calls, reference, every, untimed, clock):
     """Return seconds of every callable, and of the reference: the median of all its passes in this round."""
     seconds, references = [], []
-    for place, once in enumerate(calls):
+    for place, (before, once) in enumerate(calls):
         if place % every == 0:
             references += _steady(reference, clock)
         for _ in range(untimed):
             once()
+        before()
         seconds.append(_seconds(once, clock))
     references += _steady(reference, clock)
     return seconds, Sample(tuple(references)).median
@@ -99,6 +104,10 @@ def _steady(reference, clock):
     """list of float: seconds of passes of the reference that do not depend on what was in the caches before."""
     reference()
     return [_seconds(reference, clock) for _ in range(_PASSES)]
+
+
+def _nothing():
+    pass
 
 
 def _seconds(once, clock):

@@ -22,6 +22,7 @@ from accnn.timing.told import described_ratio, described_seconds
 
 _KNOWN, _ROUGHLY = 0.007, 0.02  # uncertainty of every speed-up that ends the rounds, at first and after a while
 _BARELY = 0.028  # and of what need be known roughly, as after a while a network on its own beside the reference
+_ABOUT = 0.05  # and of that, after a while, where trials tell how long chains take in a network, over the network
 _FEWEST_ROUGHLY = 3  # rounds to begin with, of what need be known roughly
 _FEWEST, _MORE = 5, 3  # rounds, and times the rounds that were asked for, to begin with
 _LONG, _SHORT = 6.0, 1.5  # seconds that the rounds to begin with are to take, at most and at least
@@ -55,11 +56,13 @@ def measure(job):
         networks = [models["model"]] + [planned(models["model"], shapes, plan, rng) for plan in job.plans]
         arrays = {name: passes.random_array(rng, (job.batch_size,) + tuple(shape)) for name, shape in shapes.items()}
         # The network that runs first stays some percent slower, wherever its memory lies: let that be no baseline.
-        calls = [_warm(model, shapes, job.batch_size, arrays) for model in networks[::-1]][::-1]
-        reference = chain_call(REFERENCE, 1, job.seed)
-        seconds = _seconds(calls)
+        calls = [_pass(model, shapes, job.batch_size, arrays) for model in networks[::-1]][::-1]
+        seconds = _seconds(calls[::-1])  # with what memory is allocated and weights are rearranged in
+        if sum(seconds) < _LONG:
+            seconds = _seconds(calls)
+        _, reference = chain_call(REFERENCE, 1, job.seed)
         rounds = _rounds(sum(seconds), job.rounds, _FEWEST_ROUGHLY if job.roughly else _FEWEST)
-        unsure = partial(_unsure, at_once=_BARELY if job.roughly else _KNOWN)
+        unsure = partial(_unsure, roughly=job.roughly)
         return _described(beside(calls, reference, rounds, _LONGEST * max(rounds, job.rounds), unsure, warm_up=0,
                                  mirrored=True, untimed=int(max(seconds) < _BRIEF),
                                  tell=teller("timing the network")))
@@ -110,12 +113,10 @@ def _replacement(model, specs, layer, chain, rng):
     return Replacement(specs[layer], chain, arrays)
 
 
-def _warm(model, shapes, batch_size, arrays):
-    """Callable: a pass of the network, of which the first, which allocates memory and rearranges weights, is over."""
+def _pass(model, shapes, batch_size, arrays):
+    """Callable: a pass of the network."""
     predictor = Predictor(model, shapes, batch_size)
-    once = passes.of_network(predictor, [arrays[name] for name in predictor.inputs])
-    once()
-    return once
+    return passes.of_network(predictor, [arrays[name] for name in predictor.inputs])
 
 
 def _ratios(results):
@@ -123,12 +124,15 @@ def _ratios(results):
     return [ratios(results[0].seconds, result.seconds) for result in results[1:]]
 
 
-def _unsure(results, at_once=_KNOWN):
-    """All, as long as any ratio is uncertain: networks are compared within rounds."""
+def _unsure(results, roughly=False):
+    """All, as long as any ratio is uncertain, or of trials the untouched network beside the reference."""
     enough = sum(sum(result.seconds.values) for result in results) > _PATIENCE
-    known = all(sample.uncertainty <= (max(_ROUGHLY, at_once) if enough else at_once) for sample in _ratios(results))
-    alone = len(results) > 1 or results[0].relative.uncertainty <= (_BARELY if enough else at_once)
-    return () if known and alone else range(len(results))
+    at_once, later = (_BARELY, _BARELY) if roughly else (_KNOWN, _ROUGHLY)
+    known = all(sample.uncertainty <= (later if enough else at_once) for sample in _ratios(results))
+    if roughly or len(results) == 1:
+        later = _ABOUT if len(results) > 1 else _BARELY
+        known = known and results[0].relative.uncertainty <= (later if enough else at_once)
+    return () if known else range(len(results))
 
 
 def _described(results):

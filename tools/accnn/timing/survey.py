@@ -36,7 +36,7 @@ def survey(job):
     list of Timed
         A group of questions, in the order of :attr:`SurveyJob.questions`.
     """
-    reference = chain_call(REFERENCE, 1, job.seed)
+    _, reference = chain_call(REFERENCE, 1, job.seed)
     for group in groups(job.questions, job.batch_size):
         yield _timed(group, reference, job)
 
@@ -57,7 +57,7 @@ def groups(questions, batch_size):
 
 def _timed(group, reference, job):
     """list of Timed: those of one group, which is gone from memory when this returns."""
-    calls, refused = {}, {}
+    calls, refused = {}, {}  # of calls, by place: what rewrites the input, and the pass
     for place, text in enumerate(group):
         try:
             refuse_size(bytes_of(text, job.batch_size))
@@ -67,22 +67,22 @@ def _timed(group, reference, job):
             if refused[place] is None:
                 raise
     fewest = min(max(_FEWEST, job.rounds // 2), job.rounds)
-    results = beside(list(calls.values()), reference, fewest, _LONGEST * job.rounds,
-                     partial(_unsure, job.rounds), _EVERY, warm_up=0)
+    results = beside([once for _, once in calls.values()], reference, fewest, _LONGEST * job.rounds,
+                     partial(_unsure, job.rounds), _EVERY, warm_up=0, before=[before for before, _ in calls.values()])
     found = dict(zip(calls, results))
     return [Timed(text, None, None, 0, None, refused[place]) if place in refused else _answer(text, found[place])
             for place, text in enumerate(group)]
 
 
 def chain_call(text, batch_size, seed):
-    """Callable: a pass of the chain of a key, warm; MXNet refuses some chains only in their second pass."""
+    """Return (before, once): callables that write the input of the chain of a key, and that are a pass of it, warm."""
     place, chain = parse(text)
     rng = np.random.RandomState(seed)
     data = input_of(rng, (batch_size * place.repeats,) + place.in_shape, inside=not place.plain)
     once = passes.of_part(random_chain(chain, rng), data)
     once()
-    once()
-    return once
+    once()  # MXNet refuses some chains only in their second pass
+    return passes.rewriting(data), once
 
 
 def _sentence(error):
