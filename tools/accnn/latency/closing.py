@@ -9,7 +9,7 @@ from accnn.ranks.base import Selection, Unreachable
 
 TOLERANCE = 0.03  # of the speed-up that was asked for
 _AIM = 1.01  # times the speed-up: what the clock says next time may be a little less
-_NEAR = 0.995  # of the speed-up that was asked for: another plan would take longer than it could be worth
+_NEAR = 0.99  # of the speed-up that was asked for: another plan would take longer than it could be worth
 _ATTEMPTS = 6  # times that plans are measured
 _STEP = 1.015  # by which another speed-up is tried where the last one gave a plan that was measured already
 _STEPS = 40
