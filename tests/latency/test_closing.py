@@ -129,6 +129,15 @@ def test_plans_of_brisk_networks_are_measured_beside_each_other(monkeypatch, rat
     assert len(clock.plans) == len({json.dumps(one, sort_keys=True) for one in clock.plans})  # none is timed twice
 
 
+def test_plans_that_do_not_fit_the_memory_together_are_measured_one_by_one(monkeypatch):
+    clock = fine(monkeypatch)
+    monkeypatch.setattr(closing, "_BRISK_MS", 500)
+    monkeypatch.setattr(inside, "machine_bytes", lambda: 1)
+    asked = jobs_of(clock, monkeypatch)
+    plan = planned(2)
+    assert 0.99 * 2 <= ratio_of(plan) <= 1.03 * 2 and asked[:4] == [0, 1, 1, 1]
+
+
 def test_a_brisk_network_that_is_fast_enough_as_it_is_loses_nothing(monkeypatch):
     clock = fine(monkeypatch)
     monkeypatch.setattr(closing, "_BRISK_MS", 500)

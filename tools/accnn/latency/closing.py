@@ -194,17 +194,17 @@ class _Search:
             self._known[mark] = self.attempts[place] = replace(known, cheapest=True)
 
     def _measured(self, new):
-        """Yield Attempts as they are measured; `new` is a dict of their keys to those that are not."""
-        plans = [dict(mark) for mark in new if mark]
-        if plans:
-            self._rounds += 1
-            answer = self._surveyor.networks(plans)
-            found = iter(answer["plans"])
+        """Yield Attempts as they are measured, in order; `new` is a dict of their keys to those that are not."""
+        found, plans = {}, [mark for mark in new if mark]
+        self._rounds += bool(plans)
+        for marks in self._cost.together(plans):
+            answer = self._surveyor.networks(list(map(dict, marks)))
+            found.update((mark, (answer["baseline"], timed)) for mark, timed in zip(marks, answer["plans"]))
         for mark, attempt in new.items():
             if mark:
-                timed = next(found)
+                baseline, timed = found[mark]
                 refuse_noise(timed["measured"], "the planned network")
-                attempt = replace(attempt, baseline=answer["baseline"], measured=timed)
+                attempt = replace(attempt, baseline=baseline, measured=timed)
                 say("planned %.2fx, measured %.2fx" % (attempt.predicted, attempt.ratio))
             yield attempt
 

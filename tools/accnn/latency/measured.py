@@ -162,6 +162,11 @@ class Measured(Cost):
                     for name, pick in picks.items() if pick)
         return self.whole_ms - saved
 
+    def together(self, plans):
+        """Yield lists of plans, so few that their networks fit into the memory beside each other."""
+        held = sum(bytes_of(self._layer_key(spec), self._measuring.batch_size) for spec in self._planned)
+        return inside.together(plans, held)
+
     def correction(self, ratio):
         """float: by how much more than the ratio like plans had to be asked for, lately and nearest to it."""
         return self._remembered.correction(ratio)
@@ -193,9 +198,8 @@ class Measured(Cost):
         """Inside: what trial networks tell, kept where all of them could be timed."""
         plans = inside.trial_plans(candidates, self._offers.get, self._alone_ms,
                                    lambda one: self._layer_alone_ms(one.spec), self._ratio)
-        held = sum(bytes_of(self._layer_key(spec), self._measuring.batch_size) for spec in self._planned)
         timed = []
-        for some_plans in inside.together(plans, held):
+        for some_plans in self.together(plans):
             try:
                 answer = self._surveyor.networks([self.plan_keys(plan) for plan in some_plans], roughly=True)
             except AccnnError as error:  # as where the memory does not hold them: trials help, and are no must
