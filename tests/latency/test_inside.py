@@ -54,7 +54,7 @@ def test_methods_have_their_factors_and_plans_keep_what_they_promise(choosy, tmp
     plan = planned(2, cache=tmp_path)
     found = plan.made_by["latency"]
     factors = found["inside"]
-    assert set(factors) == {"vh", "channel", "3d", "fc-svd"} and factors["vh"] < 0.9 < factors["channel"] < 1.1
+    assert set(factors) == {"vh", "channel", "3d", "fc-svd"} and factors["vh"] < 0.93 < factors["channel"] < 1.1
     # A trial of every method that has faster chains, as small fc layers have none, another of one of them, and plans.
     assert 3 + 1 + 1 <= len(choosy.plans) <= 3 + 1 + 2
     assert 2 <= plan.made_by["reached"] <= 2.06 and abs(found["prediction_error"]) < 0.04
@@ -156,27 +156,31 @@ def trial(method, chains, left=0.05, off=0.005, rest=REST):
 
 
 def test_rest_and_factors_are_told_apart_by_two_speed_ups_of_one_method():
-    found = inside.fit([trial("vh", 0.4), trial("vh", 0.15), trial("cp", 0.3), trial("3d", 0.3)], SHARE, list(METHODS))
-    assert found.rest == pytest.approx(REST, abs=0.012)
-    assert found.methods == {name: pytest.approx(value, rel=0.035) for name, value in METHODS.items()}
-    assert found.layers(SHARE) == pytest.approx((1 - REST) / SHARE, rel=0.015)
+    trials = [trial("vh", 0.4), trial("vh", 0.15), trial("cp", 0.3), trial("3d", 0.3)]
+    found = inside.fit(trials, SHARE, list(METHODS))
+    assert found.rest == pytest.approx(REST, abs=0.02)
+    assert found.methods["cp"] < 0.93 < found.methods["vh"] < 1.05 < found.methods["3d"]  # as far as four trials tell
+    found = inside.fit(trials * 25, SHARE, list(METHODS))
+    assert found.rest == pytest.approx(REST, abs=0.002)
+    assert found.methods == {name: pytest.approx(value, rel=0.01) for name, value in METHODS.items()}
+    assert found.layers(SHARE) == pytest.approx((1 - REST) / SHARE, rel=0.003)
     assert found.of("vh") == found.methods["vh"] and found.of("another") == found.typical
 
 
 def test_trials_are_believed_as_much_as_they_are_known():
     def cp(off):
-        return inside.fit([trial("cp", 0.3, off=off), trial("cp", 0.1, off=off)], SHARE, ["cp"]).methods["cp"]
+        return inside.fit([trial("cp", 0.3, off=off), trial("cp", 0.1, off=off)] * 9, SHARE, ["cp"]).methods["cp"]
 
     usual = inside.fit([], SHARE, ["cp"]).methods["cp"]
     assert cp(1.0) == pytest.approx(usual, abs=0.01)
     assert cp(0.001) == pytest.approx(METHODS["cp"], abs=0.03) and METHODS["cp"] + 0.1 < usual
 
 
-def test_without_trials_layers_take_a_little_longer_and_chains_about_as_long():
+def test_without_trials_layers_take_a_little_longer_and_chains_as_long():
     for share in 0.5, 0.9, 1.3:
         found = inside.fit([], share, ["vh", "cp"])
         assert found.rest == pytest.approx(max(0, 1 - 1.05 * share), abs=1e-9)
-        factor = 0.95 * (1 - found.rest) / share
+        factor = min(1.0, 1 / share)
         assert found.typical == pytest.approx(factor) and dict(found.methods) == {
             "vh": pytest.approx(factor), "cp": pytest.approx(factor)}
     assert inside.fit([], 0.0, ["vh"]).layers(0.0) == 1.0  # nothing is planned but what is pinned

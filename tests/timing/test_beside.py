@@ -72,6 +72,14 @@ def test_what_is_short_is_timed_as_it_is_when_it_is_repeated():
     assert a.seconds.values == (1, 1) and b.seconds.values == (2, 2)
 
 
+def test_what_happens_just_before_a_pass_is_not_timed():
+    fake = FakeTime()
+    a, b = beside([fake.call("a", 1), fake.call("b", 2)], fake.call("R", 2), 2, 2, lambda results: (), every=2,
+                  warm_up=0, mirrored=True, untimed=1, before=[fake.call("x", 70), fake.call("y", 50)], clock=fake)
+    assert rounds_of(fake.order) == "raxabybr" + "rbybaxar"
+    assert a.seconds.values == (1, 1) and b.seconds.values == (2, 2)
+
+
 def test_only_the_uncertain_go_on_and_the_others_keep_what_they_have():
     fake = FakeTime()
     calls = [fake.call("a", 1), fake.call("b", 1, 9, 1, 9), fake.call("c", 2)]

@@ -86,7 +86,7 @@ def test_rounds_go_on_for_all_until_every_ratio_is_known(results, known):
     assert list(planned._unsure(results)) == ([] if known else list(range(len(results))))
 
 
-@pytest.mark.parametrize("spread, known", [(0.02, True), (0.2, False)])
+@pytest.mark.parametrize("spread, known", [(0.012, True), (0.2, False)])
 def test_what_need_be_known_roughly_only_takes_fewer_rounds(spread, known):
     after = [0.1 * (1 + spread * sign) for sign in (-1, 1, -1, 1)]
     results = [beside([0.2] * 4, [0.001] * 4), beside(after, [0.001] * 4)]

@@ -101,6 +101,30 @@ def test_rows_and_layout_are_those_of_the_place(monkeypatch):
     assert laid_out == [(6, 8, 9, 9)]
 
 
+@pytest.mark.parametrize("text", ["32,6,6|conv 32-4 1x1", "3,7,5 plain|conv 3-4 3x3", "5,9,9|conv 5-4 1x1",
+                                  "20|fc 20-4"])
+def test_inputs_are_written_again_as_they_were(text):
+    place, chain = parse(text)
+    data = chains.input_of(np.random.RandomState(0), (4,) + place.in_shape, inside=not place.plain)
+    twin = chains.input_of(np.random.RandomState(0), (4,) + place.in_shape, inside=not place.plain)
+    once = passes.of_part(chains.random_chain(chain, np.random.RandomState(0)), data)
+    once()
+    again = passes.rewriting(data)
+    for _ in range(3):
+        again()
+        once()
+    assert np.array_equal(data.asnumpy(), twin.asnumpy()) and (data.asnumpy() > 0).all()
+
+
+def test_inputs_are_written_before_every_timed_pass(monkeypatch):
+    order = []
+    monkeypatch.setattr(survey, "chain_call",
+                        lambda text, *_: (lambda: order.append("write"), lambda: order.append(text)))
+    list(survey.survey(SurveyJob((SMALL, MAPS), rounds=2)))
+    chains_run = [place for place, what in enumerate(order) if what in (SMALL, MAPS)]
+    assert chains_run and all(order[place - 1] == "write" for place in chains_run)
+
+
 def test_more_work_takes_longer_and_the_reference_takes_as_long_as_itself():
     (small, large, same), = survey.survey(SurveyJob(
         ("64,28,28|conv 64-8 1x1", "64,28,28|conv 64-256 3x3 p1x1", REFERENCE)))

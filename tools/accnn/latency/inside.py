@@ -13,11 +13,11 @@ import numpy as np
 from accnn.timing.memory import machine_bytes
 
 # What is expected before any network is timed, and by how much that is off: the large layers of a network take a little
-# longer inside it than alone, and chains about as long.
+# longer inside it than alone, and chains as long, unless layers take less.
 _LAYERS, _REST_OFF = 1.05, 0.04
-_CHAINS, _CHAINS_OFF = 0.95, 0.1  # over layers
-_METHODS_OFF = 0.08  # of methods, from one to the other
-_SUM_OFF = 0.02  # of a network, because ranks differ too
+_CHAINS_OFF = 0.05
+_METHODS_OFF = 0.05  # of methods, from one to the other
+_SUM_OFF = 0.03  # of a network, because ranks differ too
 _WORTH = 0.05  # of the layers' time, that a method is to have before it gets a trial of its own
 _HIGH = 3.0  # a speed-up of which the other level is half, and not twice as much
 _SHARE = 0.4  # of the machine's memory: what the parameters and activations of all networks may take, counted once
@@ -148,9 +148,7 @@ def _prior_of_rest(share):
 
 
 def _prior_of_chains(share):
-    """The factor of all chains together, over that of layers."""
-    over = _CHAINS / share if share else 0.0
-    return {None: 1, "": over}, over if share else 1.0, _CHAINS_OFF
+    return {None: 1}, min(1.0, 1 / share) if share else 1.0, _CHAINS_OFF
 
 
 def _solved(rows, names):
