@@ -57,7 +57,7 @@ def test_methods_have_their_factors_and_plans_keep_what_they_promise(choosy, tmp
     assert set(factors) == {"vh", "channel", "3d", "fc-svd"} and factors["vh"] < 0.93 < factors["channel"] < 1.1
     # A trial of every method that has faster chains, as small fc layers have none, another of one of them, and plans.
     assert 3 + 1 + 1 <= len(choosy.plans) <= 3 + 1 + 2
-    assert 2 <= plan.made_by["reached"] <= 2.06 and abs(found["prediction_error"]) < 0.04
+    assert 2 <= plan.made_by["reached"] <= 2.06 and abs(found["prediction_error"]) < 0.06
 
 
 def test_factors_change_the_choice(choosy):
@@ -99,7 +99,7 @@ def test_what_trials_told_goes_with_a_table_to_another_machine(choosy, tmp_path,
 
 
 @pytest.mark.parametrize("change", [
-    lambda kept: 7, lambda kept: None, lambda kept: dict(kept, methods=7), lambda kept: dict(kept, rest=-0.1),
+    lambda kept: 7, lambda kept: None, lambda kept: dict(kept, methods=7), lambda kept: dict(kept, rest=-0.2),
     lambda kept: dict(kept, methods={"vh": "fast"}), lambda kept: dict(kept, methods=dict(kept["methods"], vh=1e6)),
     lambda kept: dict(kept, rest=True), lambda kept: dict(kept, typical=None), lambda kept: dict(kept, methods={}),
     lambda kept: {name: kept[name] for name in ("rest", "methods")}])
@@ -186,11 +186,14 @@ def test_without_trials_layers_take_a_little_longer_and_chains_as_long():
     assert inside.fit([], 0.0, ["vh"]).layers(0.0) == 1.0  # nothing is planned but what is pinned
 
 
-def test_a_rest_is_never_below_nothing_nor_a_factor_absurd():
-    found = inside.fit([trial("vh", 0.4, rest=-0.1), trial("vh", 0.15, rest=-0.1)], SHARE, ["vh"])
-    assert found.rest == 0 and 0.4 <= found.methods["vh"] < 1.02
+def test_neither_the_rest_nor_a_factor_is_absurd():
+    found = inside.fit([trial("vh", 0.4, rest=-0.3), trial("vh", 0.15, rest=-0.3)] * 25, SHARE, ["vh"])
+    assert found.rest == -0.1 and 0.4 <= found.methods["vh"] < 1.02
+    assert found.layers(SHARE) == pytest.approx(1.1 / SHARE)
+    slight = inside.fit([trial("vh", 0.4, rest=-0.05), trial("vh", 0.15, rest=-0.05)] * 25, SHARE, ["vh"])
+    assert slight.rest == pytest.approx(-0.05, abs=0.005) and slight.methods["vh"] == pytest.approx(1.02, abs=0.01)
     absurd = inside.fit([inside.Trial(0.0, {"vh": 0.01}, 3.0, 0.001)] * 2, SHARE, ["vh"])
-    assert inside.SOUND[0] <= absurd.methods["vh"] <= inside.SOUND[1] and 0 <= absurd.rest <= 1
+    assert inside.SOUND[0] <= absurd.methods["vh"] <= inside.SOUND[1] and -0.1 <= absurd.rest <= 1
 
 
 def test_least_squares_are_those_of_numpy():

@@ -201,7 +201,7 @@ class Sharing:
     def speed_up(self, cost):
         """float: the ratio when the candidates cost `cost`; infinite where nothing is left."""
         after = self.total.after(cost)
-        return self.total.before / after if after else math.inf
+        return self.total.before / after if after > 0 else math.inf
 
     def at(self, ratio):
         """Return the Selection for a ratio.

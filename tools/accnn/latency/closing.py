@@ -13,6 +13,7 @@ _NEAR = 0.99  # of the speed-up that was asked for: another plan would take long
 _ATTEMPTS = 6  # times that plans are measured
 _STEP = 1.015  # by which another speed-up is tried where the last one gave a plan that was measured already
 _STEPS = 40
+_MOST = 1e9  # speed-up
 _GAP = 1.06  # between predicted speed-ups, from which it is worth looking for a faster plan between them
 _NOISY = 0.03  # uncertainty of a ratio from which a machine cannot tell whether a plan is right
 _BRISK_MS = 500.0  # of a network that takes no longer plans are measured three at a time
@@ -227,7 +228,7 @@ def _at(sharing, ratio):
     try:
         return sharing.at(ratio), False
     except Unreachable as error:
-        return sharing.at(sharing.speed_up(error.least) * (1 - 1e-9)), True
+        return sharing.at(min(sharing.speed_up(error.least), _MOST) * (1 - 1e-9)), True
 
 
 def _unreached(sharing, best, how, attempt):

@@ -19,9 +19,10 @@ _CHAINS_OFF = 0.05
 _METHODS_OFF = 0.05  # of methods, from one to the other
 _SUM_OFF = 0.03  # of a network, because ranks differ too
 _WORTH = 0.05  # of the layers' time, that a method is to have before it gets a trial of its own
-_HIGH = 3.0  # a speed-up of which the other level is half, and not twice as much
+_HIGH, _LOW = 3.0, 2.0  # above the one the other speed-up of a trial is the other, below it twice as much
 _SHARE = 0.4  # of the machine's memory: what the parameters and activations of all networks may take, counted once
-SOUND = 0.4, 1.6  # of factors: what is beyond was learnt of a machine that was disturbed
+# What is beyond was learnt of a machine that was disturbed: of factors, and of the rest.
+SOUND, RESTS = (0.4, 1.6), (-0.1, 1.0)
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Inside:
     Attributes
     ----------
     rest : float
-        Share of the untouched network's time that is in none of its layers.
+        Share of the untouched network's time that is in none of its layers; below 0 where each part takes some time to
+        be started alone that it does not take in the network.
     typical : float
         What times of chains are multiplied by.
     methods : mapping of str to float
@@ -74,8 +76,8 @@ class Trial:
 def trial_plans(candidates, ranks, chain_ms, layer_ms, ratio):
     """list of dict of str to (Candidate, rank): for methods that could replace a good part of the network a plan each.
 
-    It is of about the speed-up of `ratio` for every layer. The method that could replace most has one of twice or half
-    as much besides.
+    It is of about the speed-up of `ratio` for every layer. The method that could replace most has one of quite another
+    speed-up besides.
 
     Parameters
     ----------
@@ -97,7 +99,7 @@ def trial_plans(candidates, ranks, chain_ms, layer_ms, ratio):
     least = _WORTH * sum({candidate.name: layer_ms(candidate) for candidate in candidates}.values())
     chosen = [methods[name] for name in sorted(weights, key=lambda name: -weights[name]) if weights[name] >= least]
     first = max(ratio, 1.0)
-    other = first / 2 if first > _HIGH else 2 * first
+    other = _LOW if first > _HIGH else 2 * first
     plans = [_plan(found, first) for found in chosen] + [_plan(found, other) for found in chosen[:1]]
     return [plan for place, plan in enumerate(plans) if plan not in plans[:place]]
 
@@ -136,11 +138,10 @@ def fit(trials, share, methods):
         left = trial.left / share
         off = trial.whole * np.hypot(trial.uncertainty, _SUM_OFF)
         rows.append(({"": 1 - left, **trial.chains}, trial.whole - left, off))
-    found = _solved(rows, ["", None, *methods])
-    if found[""] < 0:  # each part is started alone, and in the network only that: let the layers have all of it
-        found = {"": 0.0, **_solved(rows, [None, *methods])}
-    factors = {name: float(np.clip(value, *SOUND)) for name, value in found.items() if name != ""}
-    return Inside(min(found[""], 1.0), factors[None], {name: factors[name] for name in methods})
+    rest = float(np.clip(_solved(rows, ["", None, *methods])[""], *RESTS))
+    rows = [(coefficients, right - rest * coefficients.get("", 0.0), off) for coefficients, right, off in rows]
+    factors = {name: float(np.clip(value, *SOUND)) for name, value in _solved(rows, [None, *methods]).items()}
+    return Inside(rest, factors[None], {name: factors[name] for name in methods})
 
 
 def _prior_of_rest(share):

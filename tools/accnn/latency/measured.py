@@ -127,7 +127,7 @@ class Measured(Cost):
 
     def rest(self, bench):
         """float: milliseconds of what is not planned, the whole network less the layers that are."""
-        return max(0.0, self.whole_ms - sum(map(self.layer, self._planned)))
+        return self.whole_ms - sum(map(self.layer, self._planned))
 
     def settle(self, sharing):
         """Choose, measure the whole network, correct, and choose again: see :mod:`accnn.latency.closing`."""

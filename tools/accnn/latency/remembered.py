@@ -1,7 +1,7 @@
 """What earlier plans of a network taught, beside its milliseconds in the table."""
 from math import log
 
-from accnn.latency.inside import SOUND, Inside
+from accnn.latency.inside import RESTS, SOUND, Inside
 
 _CORRECTION = 0.7, 1.4  # what is beyond was learnt of a machine that was disturbed
 
@@ -39,7 +39,7 @@ class Remembered:
         if not isinstance(kept, dict):
             return None
         methods = kept.get("methods")
-        sound = (_is_within(kept.get("rest"), 0, 1) and _is_within(kept.get("typical"), *SOUND) and
+        sound = (_is_within(kept.get("rest"), *RESTS) and _is_within(kept.get("typical"), *SOUND) and
                  isinstance(methods, dict) and all(_is_within(value, *SOUND) for value in methods.values()))
         return Inside(kept["rest"], kept["typical"], methods) if sound else None
 

@@ -156,7 +156,7 @@ class Problem:
 
     def speed_up(self, cost):
         """float: how much cheaper the network is when the candidates cost `cost`; infinite where nothing is left."""
-        return self._before / (self.rest + cost) if self.rest + cost else float("inf")
+        return self._before / (self.rest + cost) if self.rest + cost > 0 else float("inf")
 
     @cached_property
     def _before(self):
