@@ -16,7 +16,7 @@ _STEPS = 40
 _MOST = 1e9  # speed-up
 _GAP = 1.06  # between predicted speed-ups, from which it is worth looking for a faster plan between them
 _NOISY = 0.03  # uncertainty of a ratio from which a machine cannot tell whether a plan is right
-_BRISK_MS = 500.0  # of a network that takes no longer plans are measured three at a time
+_BRISK_MS = 100.0  # of a network that takes no longer plans are measured three at a time
 _BESIDE = 1.02  # times the middle one's speed-up, of the two others
 _NEARER = 1.015  # times the speed-up that was asked for: what is found there is near enough, where it takes no time
 
