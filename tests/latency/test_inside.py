@@ -18,8 +18,8 @@ SHAPES = {"data": (3, 16, 16)}
 MODEL = chain_model(widths=(32, 48, 64), side=16)
 
 
-def planned(ratio, cache=None, exported=None, **options):
-    how = Measuring(threads=1, cache=cache and str(cache), exported=exported and str(exported))
+def planned(ratio, cache=None, exported=None, best_effort=False, **options):
+    how = Measuring(threads=1, cache=cache and str(cache), exported=exported and str(exported), best_effort=best_effort)
     return select_ranks(Workbench(MODEL, SHAPES), Request(ratio, cost="latency", measuring=how, **options))
 
 
@@ -223,6 +223,26 @@ def test_trials_are_of_about_the_speed_up_and_of_chains_that_are_faster():
     assert plans_of(ones, times, 4) == [{"a": ("vh", 8)}, {"a": ("vh", 16)}]  # or half as fast
     assert plans_of(ones, {"a": {8: 2.0}, "b": {8: 11.0}}, 2) == [{"a": ("vh", 8)}]  # there is but one
     assert plans_of(ones, {"a": {8: 12.0}, "b": {8: 11.0}}, 2) == []
+
+
+@pytest.mark.parametrize("share", [0.01, 0.03, 0.1, 1.5, 3.0, 5.0])
+@pytest.mark.parametrize("noise", [-0.03, 0.03])
+def test_where_layers_are_a_small_share_or_more_than_the_network_noise_makes_nothing_of_them_absurd(share, noise):
+    usual = min(1.05, 1 / share)
+    rest = max(0, 1 - usual * share)
+    trials = [inside.Trial(0.0, {"vh": share / speed}, (rest + usual * share / speed) * (1 + noise), 0.015)
+              for speed in (2, 4)]
+    found = inside.fit(trials, share, ["vh"])
+    assert 0.4 * usual <= found.layers(share) <= 1.6 * usual
+    assert found.methods["vh"] == pytest.approx(min(1, 1 / share), rel=0.15)
+
+
+def test_no_plan_seems_to_take_no_time(choosy, monkeypatch):
+    monkeypatch.setattr(inside, "fit", lambda _, share, methods: inside.Inside(-0.1, 0.4, dict.fromkeys(methods, 0.4)))
+    choosy.rate = 1e9  # starting is all there is
+    plan = planned(50, best_effort=True)
+    found = plan.made_by["latency"]
+    assert found["predicted_ms"] > 0 and plan.made_by["reached"] > 0 and found["missed"]
 
 
 def test_methods_of_small_layers_get_no_trial():

@@ -325,15 +325,17 @@ def test_the_sound_table_of_these_tests_is_one(tmp_path):
 
 
 @pytest.mark.parametrize("version", [1, "2", None])
-def test_a_table_of_another_version_counts_as_empty_and_is_written_anew(tmp_path, version):
-    path = tmp_path / "table.json"
-    path.write_text(json.dumps(dict(GOOD, version=version)))
-    table = known(path)
-    assert table.ms(CHAIN) is None and table.network("n") is None
-    with pytest.raises(AccnnError, match="which is nothing"):
+def test_a_table_of_another_version_is_told_and_left_alone(tmp_path, version):
+    path, text = tmp_path / "table.json", json.dumps(dict(GOOD, version=version))
+    path.write_text(text)
+    with pytest.raises(AccnnError, match="is a table of milliseconds of another version of accnn: remove it, or name "
+                                         "another folder with --cache"):
+        known(path)
+    with pytest.raises(AccnnError, match="of another version of accnn"):
         LatencyTable.imported(str(path), 2, 1)
-    filled(path)
-    assert json.loads(path.read_text())["version"] == 2 and len(json.loads(path.read_text())["measured"]) == 1
+    with pytest.raises(AccnnError, match="of another version of accnn: remove it, or name another file"):
+        filled(tmp_path / "good.json").export(str(path))
+    assert path.read_text() == text
 
 
 def test_numbers_that_are_too_large_are_damage(tmp_path):

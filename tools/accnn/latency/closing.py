@@ -118,7 +118,8 @@ class _Search:
             else:  # the options are coarse: go on in the same direction
                 aim = aim * _STEP if attempt.ratio < asked else aim / _STEP
             most = _NEARER if self._is_brisk and self._rounds < 2 else 1 + TOLERANCE
-            found = any(asked * _NEAR <= one.ratio <= asked * most and (asked <= 1 or one.measured) for one in attempts)
+            found = any(asked * _NEAR <= one.ratio <= asked * most and (asked <= 1 or one.measured)
+                        for one in self.attempts)
             if found or attempt.ratio < asked and attempt.cheapest or attempt.ratio > asked and slowest or (
                     self._bracketed(asked, aim)):
                 break

@@ -23,6 +23,10 @@ class Damaged(Exception):
     """A file holds something else than it should; the sentence names both."""
 
 
+class OtherVersion(Exception):
+    """A file was written by a version that measured otherwise."""
+
+
 class KeptFile:
     """A JSON object in a file, which need not be there.
 
@@ -63,6 +67,8 @@ class KeptFile:
             return self._parse(document)
         except FileNotFoundError:
             return None
+        except OtherVersion as error:
+            raise Damaged("%s is a %s of another version of accnn" % (self.path, self.what)) from error
         except OSError as error:
             raise AccnnError("%s cannot be read: %s" % (self.path, error.strerror or error)) from error
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

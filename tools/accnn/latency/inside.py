@@ -1,8 +1,8 @@
 """How long layers and chains take inside a network, where each was timed alone.
 
 Alone a chain finds other things in the caches than between its neighbours, and is started by itself. So a few plans
-are timed as networks, each of one method; two speed-ups of the same method tell the rest, which no plan changes, from
-the chains.
+are timed as networks, each of one method that could replace a good part; two speed-ups of the same method tell the
+rest, which no plan changes, from the chains.
 """
 from dataclasses import dataclass, field
 from math import log
@@ -20,8 +20,8 @@ _METHODS_OFF = 0.05  # of methods, from one to the other
 _SUM_OFF = 0.03  # of a network, because ranks differ too
 _WORTH = 0.05  # of the layers' time, that a method is to have before it gets a trial of its own
 _HIGH, _LOW = 3.0, 2.0  # above the one the other speed-up of a trial is the other, below it twice as much
-_SHARE = 0.4  # of the machine's memory: what the parameters and activations of all networks may take, counted once
-# What is beyond was learnt of a machine that was disturbed: of factors, and of the rest.
+_MEMORY = 0.4  # of the machine's memory: what the parameters and activations of all networks may take, counted once
+# What is beyond was learnt of a machine that was disturbed: of factors, over what is expected, and of the rest.
 SOUND, RESTS = (0.4, 1.6), (-0.1, 1.0)
 
 
@@ -114,7 +114,7 @@ def together(plans, held):
 
     `held`: bytes of the parameters and activations of one; what runs it holds some of these twice.
     """
-    most = max(1, int(_SHARE * machine_bytes() / max(held, 1)) - 1)
+    most = max(1, int(_MEMORY * machine_bytes() / max(held, 1)) - 1)
     for first in range(0, len(plans), most):
         yield plans[first:first + most]
 
@@ -138,18 +138,30 @@ def fit(trials, share, methods):
         left = trial.left / share
         off = trial.whole * np.hypot(trial.uncertainty, _SUM_OFF)
         rows.append(({"": 1 - left, **trial.chains}, trial.whole - left, off))
-    rest = float(np.clip(_solved(rows, ["", None, *methods])[""], *RESTS))
+    rest = float(np.clip(_solved(rows, ["", None, *methods])[""], *_sound_rests(share)))
     rows = [(coefficients, right - rest * coefficients.get("", 0.0), off) for coefficients, right, off in rows]
-    factors = {name: float(np.clip(value, *SOUND)) for name, value in _solved(rows, [None, *methods]).items()}
+    least, most = (expected(share) * bound for bound in SOUND)
+    factors = {name: float(np.clip(value, least, most)) for name, value in _solved(rows, [None, *methods]).items()}
     return Inside(rest, factors[None], {name: factors[name] for name in methods})
 
 
+def expected(share):
+    """float: what times of chains are multiplied by, as far as what layers take alone of the network's time tells."""
+    return min(1.0, 1 / share) if share else 1.0
+
+
+def _sound_rests(share):
+    """(float, float): with which what times of layers are multiplied by is sound too, where they are a small share."""
+    least, most = (1 - bound * expected(share) * share for bound in SOUND[::-1])
+    return max(RESTS[0], least), min(RESTS[1], most)
+
+
 def _prior_of_rest(share):
-    return {"": 1}, max(0.0, 1 - _LAYERS * share), _REST_OFF
+    return {"": 1}, max(0.0, 1 - _LAYERS * share), _REST_OFF * min(1.0, share) or _REST_OFF
 
 
 def _prior_of_chains(share):
-    return {None: 1}, min(1.0, 1 / share) if share else 1.0, _CHAINS_OFF
+    return {None: 1}, expected(share), _CHAINS_OFF
 
 
 def _solved(rows, names):

@@ -1,6 +1,7 @@
 """The milliseconds of one network: the rest, and what the chains at its layers' places take."""
 import os
 import zlib
+from dataclasses import replace
 
 from accnn.cli import say
 from accnn.costs.base import Cost
@@ -20,7 +21,7 @@ from accnn.timing.memory import bytes_of
 
 TABLE = "latencies.json"  # in the folder of the cache
 _LAYER_ROUNDS = 10  # of the layers themselves: all that is saved is counted from them
-_ROUGHLY = 0.06  # uncertainty of the untouched network beside the reference: trials say what chains take, over it
+_DOUBTFUL = 0.06  # uncertainty of the untouched network beside the reference: trials say what chains take, over it
 _WORK_MS = 5.0  # of a layer, from which its kernels tell which multiples they like; larger ones only take longer
 
 
@@ -156,15 +157,17 @@ class Measured(Cost):
         return {name: {"before_ms": ms, "after_ms": after.get(name, ms)} for name, ms in before.items()}
 
     def predicted_ms(self, picks, alone=False):
-        """float: milliseconds of the whole network with these chains, or where each takes what it takes `alone`."""
+        """float: milliseconds of the whole network with these chains; `alone`: as if no network had been timed."""
+        usual = inside.expected(self._share())
         saved = sum(self.layer(self._specs[name]) -
-                    (1 if alone else self.inside.of(pick[0].method.name)) * self._alone_ms(*pick)
+                    (usual if alone else self.inside.of(pick[0].method.name)) * self._alone_ms(*pick)
                     for name, pick in picks.items() if pick)
         return self.whole_ms - saved
 
     def together(self, plans):
         """Yield lists of plans, so few that their networks fit into the memory beside each other."""
-        held = sum(bytes_of(self._layer_key(spec), self._measuring.batch_size) for spec in self._planned)
+        held = sum(bytes_of(self._layer_key(spec), self._measuring.batch_size) for spec in self._specs.values()
+                   if spec.part is not None and spec.name in self._places)
         return inside.together(plans, held)
 
     def correction(self, ratio):
@@ -186,13 +189,23 @@ class Measured(Cost):
         known = self._remembered.inside()
         if self._surveyor.here and (known is None or set(methods) - set(known.methods)):
             known = self._tried(candidates, methods)
-        share = self._share()
-        self.inside = known or inside.fit([], share, methods)
-        self._times.update((key, self.inside.layers(share) * self._alone[key]) for key in layers)
+        self.inside = known or inside.fit([], self._share(), methods)
         counted = [(one, rank) for one in candidates for rank in self._offers[one]] + list(pinned.values())
         for one, rank in counted:
             key = chain_key(self._places[one.name], one, rank)
             self._times[key] = self.inside.of(one.method.name) * self._wary[key]
+        least = self._least_ms(counted)
+        if self.inside.rest * self.whole_ms < -least / 2:  # no plan may seem to take no time
+            self.inside = replace(self.inside, rest=-least / 2 / self.whole_ms)
+        factor = self.inside.layers(self._share())
+        self._times.update((key, factor * self._alone[key]) for key in layers)
+
+    def _least_ms(self, counted):
+        """float: of the cheapest choice everywhere, without the rest."""
+        times = {spec.name: [self._layer_alone_ms(spec)] for spec in self._planned}
+        for one, rank in counted:
+            times[one.name].append(self._times[chain_key(self._places[one.name], one, rank)])
+        return sum(map(min, times.values()))
 
     def _tried(self, candidates, methods):
         """Inside: what trial networks tell, kept where all of them could be timed."""
@@ -245,7 +258,7 @@ class Measured(Cost):
         """Keep what the untouched network takes, unless that is known."""
         known = self.table.network(self._mark)
         if not known or not known.get("relative"):
-            closing.refuse_noise(found, "the untouched network", _ROUGHLY)
+            closing.refuse_noise(found, "the untouched network", _DOUBTFUL)
             self.table.set_network(self._mark, dict(known or {}, relative=found["relative"]))
             self._surveyor.save()
 

@@ -3,6 +3,7 @@ from math import log
 
 from accnn.latency.inside import RESTS, SOUND, Inside
 
+_FACTORS = 0.01, SOUND[1]  # where starting parts is all that takes time, chains count little
 _CORRECTION = 0.7, 1.4  # what is beyond was learnt of a machine that was disturbed
 
 
@@ -39,8 +40,8 @@ class Remembered:
         if not isinstance(kept, dict):
             return None
         methods = kept.get("methods")
-        sound = (_is_within(kept.get("rest"), *RESTS) and _is_within(kept.get("typical"), *SOUND) and
-                 isinstance(methods, dict) and all(_is_within(value, *SOUND) for value in methods.values()))
+        sound = (_is_within(kept.get("rest"), *RESTS) and _is_within(kept.get("typical"), *_FACTORS) and
+                 isinstance(methods, dict) and all(_is_within(value, *_FACTORS) for value in methods.values()))
         return Inside(kept["rest"], kept["typical"], methods) if sound else None
 
     def keep_inside(self, found):

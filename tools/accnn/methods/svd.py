@@ -43,12 +43,11 @@ class BalancedSVD:
 
     def factors(self, matrix, rank):
         """Return (left, right) of shapes (m, rank) and (rank, n), their product the best approximation of `matrix`."""
-        known = self._vectors.shape[1]
-        if rank > known:  # twice as many as last time, so that ranks that are asked one after the other cost little
-            count = min(len(self._vectors), max(rank, 2 * known))
+        # Just as many, for where values are equal the vectors depend on how many are asked for; the last ones are kept.
+        if rank != self._vectors.shape[1]:
             # float32 halves what a whole network's decompositions take; its rounding is that of the weights themselves.
-            self._vectors = self._tridiagonal.vectors(count)[:, ::-1].astype(np.float32)
-        basis = self._vectors[:, :rank].astype(np.float64)
+            self._vectors = self._tridiagonal.vectors(rank)[:, ::-1].astype(np.float32)
+        basis = self._vectors.astype(np.float64)
         side = matrix if self._wide else matrix.T
         projected = np.concatenate([basis.T @ block for block in _blocks(side, self._scale)], axis=1)
         # Lengths, not singular_values: where a value is tiny the length is what balances the two sides.

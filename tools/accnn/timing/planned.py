@@ -20,7 +20,7 @@ from accnn.timing.questions import REFERENCE
 from accnn.timing.survey import chain_call
 from accnn.timing.told import described_ratio, described_seconds
 
-_KNOWN, _ROUGHLY = 0.007, 0.02  # uncertainty of every speed-up that ends the rounds, at first and after a while
+_KNOWN, _LATER = 0.007, 0.02  # uncertainty of every speed-up that ends the rounds, at first and after a while
 _WELL, _ABOUT = 0.015, 0.05  # the same of what need be known roughly
 _BARELY = 0.028  # and of a network on its own beside the reference, after a while
 _FEWEST_ROUGHLY = 3  # rounds to begin with, of what need be known roughly
@@ -125,9 +125,9 @@ def _ratios(results):
 
 
 def _unsure(results, roughly=False):
-    """All, as long as any ratio is uncertain, or of trials the untouched network beside the reference."""
+    """All, as long as any ratio is uncertain, or of trials, and alone, the untouched network beside the reference."""
     enough = sum(sum(result.seconds.values) for result in results) > _PATIENCE
-    at_once, later = (_WELL, _ABOUT) if roughly else (_KNOWN, _ROUGHLY if len(results) > 1 else _BARELY)
+    at_once, later = (_WELL, _ABOUT) if roughly else (_KNOWN, _LATER if len(results) > 1 else _BARELY)
     samples = _ratios(results) + ([results[0].relative] if roughly or len(results) == 1 else [])
     known = all(sample.uncertainty <= (later if enough else at_once) for sample in samples)
     return () if known else range(len(results))
