@@ -49,6 +49,14 @@ def test_vectors_are_computed_where_they_are_asked_for_only(monkeypatch):
     assert asked == [4, 9, 27, 4]
 
 
+def test_no_rank_at_all_and_more_than_there_are():
+    weight = matrix((6, 9))
+    found = BalancedSVD(weight)
+    for rank, has in ((3, 3), (0, 0), (6, 6), (8, 6), (0, 0)):
+        left, right = found.factors(weight, rank)
+        assert left.shape == (6, has) and right.shape == (has, 9)
+
+
 def test_factors_do_not_depend_on_what_was_asked_before():
     weight = np.kron(np.eye(4, dtype=np.float32), matrix((6, 9)))  # every value four times
     found = BalancedSVD(weight)

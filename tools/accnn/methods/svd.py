@@ -44,6 +44,7 @@ class BalancedSVD:
     def factors(self, matrix, rank):
         """Return (left, right) of shapes (m, rank) and (rank, n), their product the best approximation of `matrix`."""
         # Just as many, for where values are equal the vectors depend on how many are asked for; the last ones are kept.
+        rank = min(rank, len(self._vectors))
         if rank != self._vectors.shape[1]:
             # float32 halves what a whole network's decompositions take; its rounding is that of the weights themselves.
             self._vectors = self._tridiagonal.vectors(rank)[:, ::-1].astype(np.float32)
@@ -79,6 +80,8 @@ class _Tridiagonal:
     def vectors(self, count):
         """ndarray of shape (n, count): eigenvectors of the largest eigenvalues, of these the smallest first."""
         size = len(self._diagonal)
+        if count == 0:
+            return np.zeros((size, 0))
         _, found = linalg.eigh_tridiagonal(self._diagonal, self._beside, select="i", check_finite=False,
                                            select_range=(size - count, size - 1))
         if self._reflections is not None:
