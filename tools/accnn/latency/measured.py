@@ -21,7 +21,7 @@ from accnn.timing.memory import bytes_of
 
 TABLE = "latencies.json"  # in the folder of the cache
 _LAYER_ROUNDS = 10  # of the layers themselves: all that is saved is counted from them
-_DOUBTFUL = 0.06  # uncertainty of the untouched network beside the reference: trials say what chains take, over it
+_ABOUT = 0.06  # uncertainty of the untouched network beside the reference: trials say what chains take, over it
 _WORK_MS = 5.0  # of a layer, from which its kernels tell which multiples they like; larger ones only take longer
 
 
@@ -258,7 +258,7 @@ class Measured(Cost):
         """Keep what the untouched network takes, unless that is known."""
         known = self.table.network(self._mark)
         if not known or not known.get("relative"):
-            closing.refuse_noise(found, "the untouched network", _DOUBTFUL)
+            closing.refuse_noise(found, "the untouched network", _ABOUT)
             self.table.set_network(self._mark, dict(known or {}, relative=found["relative"]))
             self._surveyor.save()
 

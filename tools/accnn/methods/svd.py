@@ -68,8 +68,8 @@ class _Tridiagonal:
         if len(matrix) < 2:
             self._diagonal, self._beside, self._reflections = np.diagonal(matrix).copy(), np.zeros(0), None
             return
-        work, info = lapack.dsytrd_lwork(len(matrix), lower=1)
-        below, self._diagonal, self._beside, tau, info = lapack.dsytrd(matrix.T, lower=1, lwork=int(work),
+        work, _ = lapack.dsytrd_lwork(len(matrix), lower=1)
+        below, self._diagonal, self._beside, tau, _ = lapack.dsytrd(matrix.T, lower=1, lwork=int(work),
                                                                        overwrite_a=1)  # .T: in the order of Fortran
         self._reflections = below[1:, :-1].astype(np.float32), tau
 
