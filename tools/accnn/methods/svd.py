@@ -70,7 +70,7 @@ class _Tridiagonal:
             return
         work, _ = lapack.dsytrd_lwork(len(matrix), lower=1)
         below, self._diagonal, self._beside, tau, _ = lapack.dsytrd(matrix.T, lower=1, lwork=int(work),
-                                                                       overwrite_a=1)  # .T: in the order of Fortran
+                                                                    overwrite_a=1)  # .T: in the order of Fortran
         self._reflections = below[1:, :-1].astype(np.float32), tau
 
     def values(self):
