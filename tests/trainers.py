@@ -36,17 +36,29 @@ def small_model(end="SoftmaxOutput", seed=0, **how):
     return random_model(small_net(end, **how), seed, data=SHAPE)
 
 
+def deep_model(layers=20, shape=SHAPE, width=8, seed=0):
+    """Convolutions with BatchNorm and ReLU: after the answer to a batch much of its backward pass is still to come."""
+    x = mx.sym.Variable("data")
+    for number in range(layers):
+        x = mx.sym.Convolution(x, kernel=(3, 3), pad=(1, 1), num_filter=width, no_bias=True, name="conv%d" % number)
+        x = mx.sym.Activation(mx.sym.BatchNorm(x, fix_gamma=False, name="bn%d" % number), act_type="relu")
+    x = mx.sym.Pooling(x, global_pool=True, kernel=(1, 1), pool_type="avg")
+    x = mx.sym.FullyConnected(x, num_hidden=10, name="fc")
+    return random_model(mx.sym.SoftmaxOutput(x, name="softmax"), seed, data=shape)
+
+
 def batch(number=0, size=BATCH, shape=SHAPE, classes=CLASSES):
     """(images, labels) as ndarrays."""
     rng = np.random.RandomState(number)
     return rng.uniform(-1, 1, (size,) + tuple(shape)).astype(np.float32), rng.randint(0, classes, size)
 
 
-def trainer(model, shape=SHAPE, size=BATCH, output=None, rule="sgd", lr=0.1, mom=0.9, wd=0.01, contexts=None, **how):
+def trainer(model, shape=SHAPE, size=BATCH, output=None, rule="sgd", lr=0.1, mom=0.9, wd=0.01, contexts=None,
+            job=None, **how):
     """A Trainer on the CPU, at a constant rate."""
     head = class_head(model, {"data": shape}, output)
     said = optimizer.parameters(rule, scheduler("constant", lr, 1000), mom, wd)
-    return Trainer(model, head, {"data": shape}, size, Job(), contexts or [mx.cpu()], rule, said, **how)
+    return Trainer(model, head, {"data": shape}, size, job or Job(), contexts or [mx.cpu()], rule, said, **how)
 
 
 def train(made, steps=1, **how):

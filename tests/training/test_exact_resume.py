@@ -12,6 +12,7 @@ from accnn.training import resume
 from accnn.training.options import OPTIMIZERS
 from networks import random_model, residual_net, saved
 from pictures import items, packed
+from trainers import deep_model
 
 EPOCHS, STEPS = 3, 5
 
@@ -117,6 +118,19 @@ def test_cut_after_every_step(run, cut):
         parts = run("parts", "--save-every", "0", "--resume", code=130)
     cut(1000)
     run("parts", "--resume")
+    assert written(parts) == written(whole) and remembered(parts) == remembered(whole)
+
+
+def test_a_deep_network(run, cut, tmp_path):
+    """Its statistics are still being written when the answer to the last batch is there."""
+    net = saved(deep_model(shape=(3, 40, 40)), tmp_path / "deep")
+    options = ["-m", net, "--image-shape", "3,40,40", "--save-every", "0"]
+    whole = run("whole", *options, "--save-every", "600")
+    for steps in (3, STEPS - 2, STEPS + 1):
+        cut(steps)
+        parts = run("parts", *options, "--resume", code=130)
+    cut(1000)
+    run("parts", *options, "--resume")
     assert written(parts) == written(whole) and remembered(parts) == remembered(whole)
 
 

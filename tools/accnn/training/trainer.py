@@ -88,19 +88,19 @@ class Trainer:
 
         All workers must ask for them at the same step.
         """
-        _, states = self._module.get_params()
+        _, states = self._settled_params()
         return {name: mx.nd.array(self._job.sum(array.asnumpy()) / self._job.workers)
                 for name, array in sorted(states.items()) if name not in self._held}
 
     def share_statistics(self):
         """Give all workers the mean of their BatchNorm statistics."""
         if self._job.workers > 1:
-            args, states = self._module.get_params()
+            args, states = self._settled_params()
             self._module.set_params(args, dict(states, **self.mean_statistics()))
 
     def model(self):
         """Return the model as it is now."""
-        args, states = self._module.get_params()
+        args, states = self._settled_params()
         kept, held = self._model.arg_params, self._model.aux_params
         trained = {name: args[name].copy() if name in args and name not in self._frozen else array
                    for name, array in kept.items()}
@@ -112,6 +112,15 @@ class Trainer:
         """dict of str to dict: parameters ('arg', 'aux') and what the optimizer remembers ('state')."""
         model = self.model()
         return {"arg": model.arg_params, "aux": model.aux_params, "state": optimizer.state_arrays(self._module)}
+
+    def _settled_params(self):
+        """(parameters, statistics) after the last update.
+
+        MXNet updates BatchNorm statistics in the backward pass but tells its engine only that the pass reads them
+        (apache/mxnet#18610): whoever writes them waits for the pass, whoever reads them does not.
+        """
+        mx.nd.waitall()
+        return self._module.get_params()
 
     def updates(self):
         """int: updates made, those of the runs before this was resumed included."""
