@@ -58,6 +58,7 @@ def run(args, job):
     if not begun:
         if not args.unfreeze and stages[-1].epochs:
             check_anything_left(bench, state, used - set(held))
+        session.rehearse(bench.model, head, held)
         state.given = session.score(bench.model, head)
         state.begin()
     flow = Flow(state, stages, bench.model, session, partial(calibration.calibrated, args, written=args.save_model),

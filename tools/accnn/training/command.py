@@ -40,6 +40,8 @@ def run(args, job):
         going.resume(*begun)
         keeper.kept = [path for path in (params_path(keeper.prefix, entry.epoch) for entry in going.entries)
                        if os.path.exists(path)]
+    else:
+        going.trainer.rehearse()  # before anything is written
     _agree(job, going)
     entries = going.go()
     if job.leads:

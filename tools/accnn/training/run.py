@@ -11,6 +11,7 @@ from accnn.cli import Progress
 from accnn.compat import mx
 from accnn.errors import AccnnError, TargetError
 from accnn.graph.ir import reason
+from accnn.predictor import compute_errors_told
 from accnn.scoring.tally import Tally
 from accnn.training import resume
 from accnn.training.diary import Entry
@@ -67,13 +68,16 @@ class Run:
 
         Raises
         ------
+        AccnnError
+            MXNet cannot compute a step here; it says so only when an answer or a parameter is read.
         TargetError
             The loss or a parameter is no number any more; the last good epoch is kept.
         """
-        if not self.entries:
-            self._begin()
-        for epoch in range(self.place.epoch, self.epochs + 1):
-            self._epoch(epoch)
+        with compute_errors_told("the training of %s" % self.trainer.network):
+            if not self.entries:
+                self._begin()
+            for epoch in range(self.place.epoch, self.epochs + 1):
+                self._epoch(epoch)
         return self.entries
 
     def _begin(self):

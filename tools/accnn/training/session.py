@@ -127,6 +127,10 @@ class Session:
         return Run(trainer, stream, keeper, self._job, epochs, head.classes, save_every=self._args.save_every,
                    validate=self.val and self._validator(model, head))
 
+    def rehearse(self, model, head, frozen=()):
+        """Refuse a network that MXNet cannot train here, before anything is written; see :meth:`Trainer.rehearse`."""
+        self._trainer(model, head, 1, 1, frozen, 0).rehearse()
+
     def score(self, model, head):
         """dict: the Entry of a model on the validation images, before any training; None without images.
 

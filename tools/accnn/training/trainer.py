@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from accnn.compat import mx
-from accnn.predictor import bind_errors_told
+from accnn.predictor import bind_errors_told, compute_errors_told
 from accnn.training import objective, optimizer
 from accnn.training.dropout import with_dropout
 from accnn.training.frozen import held_statistics, hold_statistics
@@ -38,11 +38,17 @@ class Trainer:
         Of whatever the network draws while training, such as dropout.
     dropout : float, optional
         Probability of all Dropout layers. Default: the network's own.
+
+    Attributes
+    ----------
+    network : str
+        What error messages call the model.
     """
 
     def __init__(self, model, head, input_shapes, batch_size, job, contexts, optimizer_name, optimizer_parameters,
                  frozen=(), teacher=None, seed=0, dropout=None):
         self._model, self._job, self._teacher, self._seed = model, job, teacher, seed
+        self.network = model.prefix
         trained = hold_statistics(model, frozen)
         if dropout is not None:
             trained = with_dropout(trained, dropout)
@@ -77,6 +83,21 @@ class Trainer:
         answer = Answer(self._module.get_outputs()[0].copy(), labels.copy())
         self._module.update()
         return answer
+
+    def rehearse(self):
+        """Let MXNet compute the passes of one step, on zeros, and change nothing.
+
+        Raises
+        ------
+        AccnnError
+            It cannot compute them here, which it says only now.
+        """
+        zeros = [[mx.nd.zeros(entry.shape) for entry in entries or ()]
+                 for entries in (self._module.data_shapes, self._module.label_shapes)]
+        with compute_errors_told("the training of %s" % self.network):
+            self._module.forward_backward(mx.io.DataBatch(*zeros))
+            mx.nd.waitall()
+        self._module.set_params(self._model.arg_params, self._model.aux_params, allow_extra=True)
 
     def rate(self):
         """float: the learning rate of the last update."""
