@@ -5,6 +5,7 @@ from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.graph.ir import Graph
 from accnn.scoring.heads import PROBABILITY, SCORE, Head
+from accnn.training.own_loss import own_loss
 
 LABEL, TEACHER = "fine_tune_label", "fine_tune_teacher"
 _LOSS, _SOFT_LOSS = "fine_tune_loss", "fine_tune_soft_loss"
@@ -70,7 +71,8 @@ def training_symbol(model, head, distillation=None):
     head : Head
     distillation : Distillation, optional
         Adds a second loss, (1 - w) H(y, p) + w T^2 H(q_T, p_T) in all: q_T and p_T are the teacher's and the
-        network's probabilities at temperature T. The factor T^2 keeps the size of the gradient whatever T.
+        network's probabilities at temperature T. The factor T^2 keeps the size of the gradient whatever T. The scale
+        of the network's own loss multiplies both, its smoothing is of labels only.
 
     Returns
     -------
@@ -84,13 +86,15 @@ def training_symbol(model, head, distillation=None):
     """
     scores = class_scores(model, head)
     weight = distillation.weight if distillation else 0.0
-    loss = mx.sym.SoftmaxOutput(scores, mx.sym.Variable(LABEL), grad_scale=1.0 - weight, name=_LOSS)
+    own = own_loss(model, head)
+    loss = mx.sym.SoftmaxOutput(scores, mx.sym.Variable(LABEL), grad_scale=own.scale * (1.0 - weight), name=_LOSS,
+                                **own.arguments())
     if not weight:
         return loss
     # The gradient of the inner division is 1/T, so T^2 remains T for the scores. SoftmaxOutput takes a label of the
     # shape of its input for probabilities.
     soft = mx.sym.SoftmaxOutput(scores * (1.0 / distillation.temperature), mx.sym.Variable(TEACHER),
-                                grad_scale=weight * distillation.temperature ** 2, name=_SOFT_LOSS)
+                                grad_scale=own.scale * weight * distillation.temperature ** 2, name=_SOFT_LOSS)
     return mx.sym.Group([loss, soft])
 
 

@@ -4,6 +4,7 @@ import zlib
 
 import numpy as np
 
+from accnn.cli import say
 from accnn.data.images import read_images
 from accnn.data.options import image_input, preprocessing
 from accnn.data.records import open_records
@@ -16,6 +17,7 @@ from accnn.scoring.passes import answers
 from accnn.scoring.tally import Tally
 from accnn.training import objective, optimizer
 from accnn.training.options import augmentation
+from accnn.training.own_loss import own_loss
 from accnn.training.run import Run, scored
 from accnn.training.schedule import scheduler
 from accnn.training.teacher import Teacher
@@ -90,6 +92,9 @@ class Session:
         self._how = preprocessing(args, next(iter(shapes.values())))
         self._stream(args.seed)
         self._teacher = self._load_teacher(model)
+        told = own_loss(model, head).told()
+        if told and job.leads:
+            say(told)
 
     def settings(self):
         """dict: what runs must have in common to go on with one another, by option."""
