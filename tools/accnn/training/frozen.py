@@ -3,13 +3,15 @@ import difflib
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
+import numpy as np
+
 from accnn.errors import AccnnError
 from accnn.graph import attrs
 from accnn.graph.ir import Graph
 
 
 def frozen_parameters(model, patterns, used):
-    """Parameters of the layers that patterns name.
+    """Parameters of the layers that patterns name, and those that hold whole numbers, which no gradient changes.
 
     Parameters
     ----------
@@ -34,7 +36,7 @@ def frozen_parameters(model, patterns, used):
         if not node.is_variable:
             names = {model.graph.nodes[entry[0]].name for entry in node.inputs}
             owned.setdefault(node.name, set()).update(names & set(model.arg_params))
-    frozen = set()
+    frozen = {name for name, array in model.arg_params.items() if np.dtype(array.dtype).kind != "f"}
     for pattern in patterns:
         matching = [name for name in owned if fnmatchcase(name, pattern) and owned[name]]
         if not matching:
@@ -43,7 +45,7 @@ def frozen_parameters(model, patterns, used):
                 pattern, model.prefix, ": did you mean %s?" % ", ".join(near) if near else ""))
         frozen.update(*(owned[name] for name in matching))
     if not set(used) & set(model.arg_params) - frozen:
-        raise AccnnError("%s leaves nothing of %s to train" % ("--freeze" if frozen else "the output", model.prefix))
+        raise AccnnError("%s leaves nothing of %s to train" % ("--freeze" if patterns else "the output", model.prefix))
     return [name for name in model.arg_params if name in frozen]
 
 

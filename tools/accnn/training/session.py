@@ -50,10 +50,23 @@ def trainable_head(model, shapes, output=None):
 
 
 def check_precision(model):
-    """Refuse networks that are not float32 throughout."""
-    if any(array.dtype != np.float32 for array in list(model.arg_params.values()) + list(model.aux_params.values())):
-        raise AccnnError("%s holds parameters of half or double precision: only float32 networks are fine-tuned, cast "
-                         "it first" % model.prefix)
+    """Refuse networks that compute in anything but float32; whole numbers are theirs to keep, and are not trained.
+
+    Parameters
+    ----------
+    model : Model
+
+    Raises
+    ------
+    AccnnError
+        Names a parameter.
+    """
+    read = set(model.graph.variables())
+    for name, array in list(model.arg_params.items()) + list(model.aux_params.items()):
+        kind = np.dtype(array.dtype)
+        if name in read and kind.kind == "f" and kind != np.float32:
+            raise AccnnError("%s reads the parameter %s of %s precision: only float32 networks are fine-tuned, cast it "
+                             "first" % (model.prefix, name, {2: "half"}.get(kind.itemsize, "double")))
 
 
 class Session:
