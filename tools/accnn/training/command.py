@@ -81,7 +81,7 @@ def _subject(args):
     check_precision(model)
     shapes = image_input(model, options.input_shapes(args))
     if args.num_classes:
-        model = with_classes(model, class_head(model, shapes, args.output), args.num_classes, args.seed)
+        model = with_classes(model, class_head(model, shapes, args.output), shapes, args.num_classes, args.seed)
     return model, shapes, trainable_head(model, shapes, args.output)
 
 
