@@ -93,12 +93,13 @@ def differing(args, folder, script, option, options, count, latest=None):
 
 def network(args, folder):
     """Options that name the network; a deep one is made where none is given."""
+    shape = ["--image-shape", ",".join(map(str, SHAPE))]
     if args.model:
-        return ["-m", args.model]
+        return ["-m", args.model] + shape
     from networks import saved
     from trainers import deep_model
 
-    return ["-m", saved(deep_model(args.layers, SHAPE), os.path.join(folder, "deep")), "--image-shape", "3,32,32"]
+    return ["-m", saved(deep_model(args.layers, SHAPE), os.path.join(folder, "deep"))] + shape
 
 
 def first_images(rec, path, count=200):

@@ -160,6 +160,23 @@ def test_frozen_layers_stay_and_all_others_move(patterns, layers, rule):
     assert made.model().symbol.tojson() == model.symbol.tojson()
 
 
+NORMALISING = {"BatchNorm": mx.sym.BatchNorm, "BatchNorm_v1": mx.sym.BatchNorm_v1,
+               "BatchNormWithReLU": mx.sym.contrib.BatchNormWithReLU,
+               "SyncBatchNorm": lambda x, **how: mx.sym.contrib.SyncBatchNorm(x, key="frozen", ndev=1, **how)}
+
+
+@pytest.mark.parametrize("kind", NORMALISING)
+def test_statistics_of_every_kind_stay_with_what_is_frozen(kind):
+    x = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), num_filter=4, no_bias=True, name="conv")
+    x = NORMALISING[kind](x, fix_gamma=False, name="bn")
+    model = random_model(mx.sym.softmax(mx.sym.FullyConnected(x, num_hidden=CLASSES, name="fc")), data=SHAPE)
+    frozen = {"bn_gamma", "bn_beta", "bn_moving_mean", "bn_moving_var"}
+    for names, stay in (({"bn_gamma", "bn_beta"}, frozen), (set(), set())):
+        made = trainer(model, frozen=sorted(names))
+        train(made, 2)
+        assert same(made.model(), model) == stay
+
+
 def test_a_pattern_that_matches_nothing_or_everything():
     from accnn.training.frozen import frozen_parameters
 

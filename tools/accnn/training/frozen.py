@@ -10,6 +10,9 @@ from accnn.graph import attrs
 from accnn.graph.ir import Graph
 
 
+_NORMALISING = ("BatchNorm", "BatchNorm_v1", "_contrib_BatchNormWithReLU", "_contrib_SyncBatchNorm")
+
+
 def frozen_parameters(model, patterns, used):
     """Parameters of the layers that patterns name, and those that hold whole numbers, which no gradient changes.
 
@@ -59,12 +62,12 @@ def hold_statistics(model, frozen):
 def held_statistics(model):
     """set of str: the moving statistics that stay as they are in this network."""
     held = (node for node in model.graph.nodes
-            if node.op == "BatchNorm" and attrs.boolean(node, "use_global_stats", False))
+            if node.op in _NORMALISING and attrs.boolean(node, "use_global_stats", False))
     return {model.graph.nodes[entry[0]].name for node in held for entry in node.inputs[3:]}
 
 
 def _held(graph, node, frozen):
-    if node.op != "BatchNorm":
+    if node.op not in _NORMALISING:
         return node
     gamma, beta = (graph.nodes[entry[0]].name for entry in node.inputs[1:3])
     # A gamma that is fixed at 1 is nothing to train.
