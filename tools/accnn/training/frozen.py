@@ -9,7 +9,6 @@ from accnn.errors import AccnnError
 from accnn.graph import attrs
 from accnn.graph.ir import Graph
 
-
 _NORMALISING = ("BatchNorm", "BatchNorm_v1", "_contrib_BatchNormWithReLU", "_contrib_SyncBatchNorm")
 
 
