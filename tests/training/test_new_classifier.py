@@ -132,7 +132,7 @@ BETWEEN = {
 }
 
 
-@pytest.mark.parametrize("classes", [2, 8, 9])
+@pytest.mark.parametrize("classes", [4, 8, 9])
 @pytest.mark.parametrize("kind", BETWEEN)
 def test_what_infers_with_other_classes(kind, classes):
     made, new = BETWEEN[kind]
@@ -162,6 +162,11 @@ def test_what_is_tied_to_the_old_classes(end, operator):
     model = random_model(mx.sym.softmax(end(small_net("scores"))), data=SHAPE)
     with pytest.raises(AccnnError, match="%s.* tied to the old classes" % operator):
         given(model, 9, SHAPE)
+
+
+def test_as_many_classes_as_before_fit_what_is_tied():
+    model = random_model(mx.sym.softmax(mx.sym.BatchNorm(small_net("scores"), name="bn")), data=SHAPE)
+    assert set(arrays(model)) - same(given(model, 4, SHAPE), model) == {"fc_weight", "fc_bias"}
 
 
 def test_another_output_that_is_tied():

@@ -6,6 +6,7 @@ import numpy as np
 
 from accnn.compat import mx
 from accnn.errors import AccnnError
+from accnn.graph import attrs
 from accnn.graph.cut import depending_on, leading_to
 from accnn.graph.ir import Graph, prune
 from accnn.graph.shapes import infer_shapes
@@ -40,15 +41,18 @@ def with_classes(model, head, input_shapes, classes, seed=0):
         What lies between the output and the layer before it is tied to the number of classes, or the layer shares a
         parameter with another one.
     """
-    change = _Change(model, head, infer_shapes(model, input_shapes), input_shapes, classes, seed)
-    layers = _last_layers(model, head)
+    shapes, layers = infer_shapes(model, input_shapes), _last_layers(model, head)
+    change, probe = (_Change(model, head, shapes, input_shapes, number, seed)
+                     for number in (classes, classes + (classes == head.classes)))
     # One layer alone where that is enough: another one may have as many outputs for other reasons.
     for group in ([layers] if len(layers) == 1 else [[layer] for layer in layers] + [layers]):
         for spelt in (False, True):
-            changed = change.made(group, spelt)
-            if change.fits(changed):
-                return changed
-    raise change.refused(changed, layers)
+            probed = probe.made(group, spelt)
+            if probe.fits(probed):
+                return change.made(group, spelt)
+    if classes != head.classes:
+        raise probe.refused(probed, layers)
+    return change.made(layers, False)  # as many classes as before fit whatever is tied to them
 
 
 def _last_layers(model, head):
@@ -68,8 +72,8 @@ def _last_layers(model, head):
         raise AccnnError("--num-classes: the output %s of %s has no fully connected or convolutional layer before it"
                          % (head.name, model.prefix))
     counting = [place for place in sorted(found) if _count(nodes[place]) == head.classes]
+    node = nodes[max(found)]
     if not counting:
-        node = nodes[max(found)]
         raise AccnnError("--num-classes: %s, the last layer of %s, gives %s numbers for the %d classes of %s: what "
                          "lies between them is tied to the old classes"
                          % (node.name, model.prefix, _count(node), head.classes, head.name))
@@ -77,8 +81,7 @@ def _last_layers(model, head):
 
 
 def _count(node):
-    text = node.attrs.get(_COUNTED[node.op], "")
-    return int(text) if text.strip().isdigit() else None
+    return attrs.integer(node, _COUNTED[node.op])
 
 
 class _Change:
