@@ -3,8 +3,8 @@
 Whether training writes the same bytes whenever it is read, killed and resumed. Rows: epochs whose model() differs from
 the parameters read again once MXNet is idle; runs of fine_tune.py killed at a random moment and resumed, runs of
 two_pass.py left alone, and such runs killed in the half second after their state file appeared and resumed, each
-against one run that was left alone. Without -m the network has --layers convolutions with BatchNorm. A number of 0
-leaves a row out. --tools tries another checkout; threads by OMP_NUM_THREADS. About 10 minutes on 2 cores.
+against one run that was left alone. Images are 32x32; without -m the network has --layers convolutions with BatchNorm.
+A number of 0 leaves a row out. --tools tries another checkout; threads by OMP_NUM_THREADS. About 10 minutes on 2 cores.
 """
 import argparse
 import glob
