@@ -114,7 +114,7 @@ class Method(ABC):
     name : str
         What ``--method`` and the plan call it.
     op : str
-        The operator it replaces: ``'Convolution'`` or ``'FullyConnected'``.
+        The kind of layers it replaces: ``'Convolution'`` or ``'FullyConnected'``.
     summary : str
         One line for ``--help``.
     has_singular_values : bool
@@ -137,7 +137,7 @@ class Method(ABC):
 
     def refuse(self, spec):
         """Return why this method cannot serve the layer, or None when it can."""
-        if spec.op != self.op:
+        if spec.kind != self.op:
             return "%s splits %s layers only" % (self.name, self.op)
         return None
 
