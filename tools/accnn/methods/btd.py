@@ -40,7 +40,7 @@ class BlockTerm(Method):
     name = "btd"
     op = "Convolution"
     summary = "(S',1,1), (T',kh,kw) in R groups, then (N,1,1) by Principal Component Iteration"
-    iterative = True
+    iterative = transposed = True
 
     def refuse(self, spec):
         """Only plain convolutions that are larger than 1x1, not from one channel to one."""

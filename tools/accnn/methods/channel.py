@@ -24,7 +24,7 @@ class Channel(Method):
     name = "channel"
     op = "Convolution"
     summary = "(d',kh,kw) then (N,1,1) by SVD"
-    has_singular_values = estimates_ranks = True
+    has_singular_values = estimates_ranks = transposed = True
 
     def refuse(self, spec):
         """A single filter leaves nothing to reduce."""

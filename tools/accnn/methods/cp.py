@@ -21,7 +21,7 @@ class _Canonical(Method):
     """
 
     op = "Convolution"
-    iterative = True
+    iterative = transposed = True
 
     def refuse(self, spec):
         """Only plain convolutions that are larger than 1x1, from several channels to several."""

@@ -28,6 +28,7 @@ class ThreeDimensional(Method):
 
     name = "3d"
     op = "Convolution"
+    transposed = True
     summary = "(d'',kh,1), (d',1,kw), then (N,1,1); each of both reductions contributes the same speed-up"
 
     def refuse(self, spec):

@@ -27,7 +27,7 @@ class Tucker(Method):
 
     name = "tucker"
     op = "Convolution"
-    estimates_ranks = True
+    estimates_ranks = transposed = True
     summary = "(s,1,1), (t,kh,kw), then (N,1,1) by HOOI"
 
     def refuse(self, spec):

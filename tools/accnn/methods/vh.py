@@ -25,7 +25,7 @@ class VerticalHorizontal(Method):
     name = "vh"
     op = "Convolution"
     summary = "(K,kh,1) then (N,1,kw) by SVD"
-    has_singular_values = estimates_ranks = True
+    has_singular_values = estimates_ranks = transposed = True
 
     def ranks(self, spec):
         """range: 1 to the full rank."""
