@@ -141,16 +141,19 @@ def _fragment(graph, node, chain):
             data = len(nodes) - 1
         name = node.name + part.suffix
         inputs = ["_weight", "_bias"][:2 if part.bias else 1]
-        entries = [data] + [_parameter(nodes, graph, name + end, *found) for end, found in zip(inputs, origins)]
+        shapes = part.stored_shape, part.weight_shape[:1]
+        entries = [data] + [_parameter(nodes, graph, name + end, shape, *found)
+                            for end, shape, found in zip(inputs, shapes, origins)]
         data = len(nodes)
         nodes.append(Node(part.op, name, dict(_operator_attrs(node, part), **part.attrs()),
                           tuple((entry, 0, 0) for entry in entries)))
     return Graph(tuple(nodes), ((data, 0, 0),))
 
 
-def _parameter(nodes, graph, name, end, between):
+def _parameter(nodes, graph, name, shape, end, between):
     """Add a variable, and what the layer's own parameter passes through, to `nodes`; the position of the last one."""
-    nodes.append(Node("null", name, _inherited(graph.nodes[end[0]])))
+    said = {"__shape__": str(tuple(shape))} if between else {}  # MXNet infers none through some of these
+    nodes.append(Node("null", name, dict(_inherited(graph.nodes[end[0]]), **said)))
     for number, node in enumerate(repeated(between)):
         nodes.append(Node(node.op, "%s_%s%d" % (name, node.op.strip("_").lower(), number), node.attrs,
                           ((len(nodes) - 1, 0, 0),)))
