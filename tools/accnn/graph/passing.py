@@ -2,8 +2,9 @@
 
 _COPIES = {"_copy", "BlockGrad", "amp_cast"}
 _RESHAPES = {"Reshape", "_np_reshape", "_npx_reshape"}
-_CASTS = {"Cast", "amp_cast"}
-_FLOATS = {"float16", "float32", "float64", "bfloat16"}
+CASTS = {"Cast", "amp_cast"}
+HALF = {"bfloat16", "float16"}
+_FLOATS = HALF | {"float32", "float64"}
 
 
 def passes_on(node):
@@ -37,7 +38,7 @@ def repeated(nodes):
 
 def precision(nodes):
     """str or None: the last of the types that operators cast to; None where none does."""
-    found = [node.attrs.get("dtype") for node in nodes if node.op in _CASTS]
+    found = [node.attrs.get("dtype") for node in nodes if node.op in CASTS]
     return found[-1] if found else None
 
 
