@@ -55,8 +55,17 @@ def normed(gamma):
     return model
 
 
+def kinds():
+    x = relu(S.Convolution_v1(S.Variable("data"), kernel=(3, 3), pad=(1, 1), num_filter=8, name="old"), "r0")
+    x = relu(S.Deconvolution(x, kernel=(4, 4), stride=(2, 2), pad=(1, 1), num_filter=10, name="up"), "r1")
+    x = relu(S.Deconvolution(x, kernel=(3, 3), stride=(2, 1), adj=(1, 0), num_filter=8, num_group=2, no_bias=False,
+                             name="up2"), "r2")
+    return S.FullyConnected(S.Pooling(x, global_pool=True, pool_type="avg", kernel=(1, 1)), num_hidden=4, name="f")
+
+
 NETS = {"chain": chain_model, "residual": lambda: random_model(residual_net(), data=SHAPE),
         "branches": lambda: random_model(branches(), data=SHAPE),
+        "kinds": lambda: random_model(kinds(), data=SHAPE),
         "grouped": lambda: random_model(grouped(), data=SHAPE),
         "gamma 0 and negative": lambda: normed([1, 0, -1, 0.5, 0, -2]), "gamma all 0": lambda: normed(0)}
 
@@ -65,11 +74,11 @@ def plan(bench, share=3, method=None, only=None):
     """Every layer that can be split, at a third of its ranks."""
     rows = []
     for spec in bench.layers:
-        chosen = methods.get(method if method and spec.op == "Convolution" else methods.DEFAULT[spec.op])
+        chosen = methods.get(method if method and spec.kind == "Convolution" else methods.DEFAULT[spec.kind])
         if (only is None or spec.name in only) and not bench.refusal(spec, chosen):
             ranks = chosen.ranks(spec)
             rank = chosen.full_rank(spec) if share == 1 else ranks[len(ranks) // share]
-            rows.append(Row(spec.name, spec.op, chosen.name, rank))
+            rows.append(Row(spec.name, spec.kind, chosen.name, rank))
     return Plan(tuple(rows))
 
 
