@@ -3,10 +3,13 @@ import numpy as np
 import pytest
 from inside_for_tests import entries
 from layers_for_tests import DepthwiseLast, InnerGroups
+from mxnet.contrib import amp
 
 from accnn import methods, report
 from accnn.compat import mx
 from accnn.errors import AccnnError
+from accnn.graph.checkpoint import Model
+from accnn.graph.ir import Graph
 from accnn.plan import Plan, Row
 from accnn.reconstruction.calibrated import Calibrated, Wish
 from accnn.reconstruction.levels import levels
@@ -238,3 +241,19 @@ def test_nan_names_the_first_layer_that_has_it(parameter, layer):
     bench = calibrated(model)
     with pytest.raises(AccnnError, match="of the layer '%s' of the model holds NaN" % layer):
         bench.accelerate(plan(Workbench(chain_model(), {"data": SHAPE}), only=["conv1", "conv2", "conv3"]))
+
+
+@pytest.mark.parametrize("metric", ["network", "responses"])
+def test_a_network_in_bfloat16_is_fitted_as_the_one_in_float32(metric):
+    """NumPy would get the bits of its responses as whole numbers."""
+    model, x = chain_model(), images()
+    symbol, args, aux = amp.convert_model(model.symbol, dict(model.arg_params), {}, target_dtype="bfloat16")
+    half = calibrated(Model(Graph.from_symbol(symbol), args, aux), x, metric=metric)
+    full = calibrated(model, x, metric=metric)
+    made, wanted = (bench.replacements(plan(bench)) for bench in (half, full))
+    for one, other in zip(made, wanted):
+        for (weight, bias), (exact, wanted_bias) in zip(one.arrays, other.arrays):
+            np.testing.assert_allclose(weight, exact, rtol=1e-4, atol=1e-5)
+            assert bias is wanted_bias is None or np.allclose(bias, wanted_bias, rtol=1e-4, atol=1e-5)
+    faster = half.accelerate(plan(half))
+    assert {node.attrs["dtype"] for node in faster.graph.nodes if node.op == "amp_cast"} == {"bfloat16", "float32"}
