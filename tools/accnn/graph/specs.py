@@ -206,8 +206,6 @@ def _spec(model, node, part, shape, refusal, parameters, maps):
     weight, bias = ([model.graph.nodes[end[0]].name for end, _ in found] + [None, None])[:2]
     if part is None:
         refusal = refusal or "its input shape is unknown: give --input-shape"
-    elif isinstance(part, SubDeconv) and any(more >= stride for more, stride in zip(part.adj, part.stride)):
-        refusal = refusal or "its target_shape crops an odd number of lines, which no adj below the stride says"
     elif refusal is None:
         _check_shape(model, node, part, weight, found[0][1])
     return LayerSpec(node.name, part, shape and tuple(shape[1:]), weight, bias, node.op, refusal,
