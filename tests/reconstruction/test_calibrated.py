@@ -59,7 +59,7 @@ def normed(gamma):
 
 
 def kinds():
-    x = relu(S.Convolution_v1(S.Variable("data"), kernel=(3, 3), pad=(1, 1), num_filter=8, name="old"), "r0")
+    x = relu(S.Convolution_v1(S.Variable("data"), kernel=(3, 3), stride=(2, 2), num_filter=8, name="old"), "r0")
     x = relu(S.Deconvolution(x, kernel=(4, 4), stride=(2, 2), pad=(1, 1), num_filter=10, name="up"), "r1")
     x = relu(S.Deconvolution(x, kernel=(3, 3), stride=(2, 1), adj=(1, 0), num_filter=8, num_group=2, no_bias=False,
                              name="up2"), "r2")
