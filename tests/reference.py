@@ -29,12 +29,32 @@ def convolve(data, weight, bias, stride=(1, 1), pad=(0, 0), dilate=(1, 1), group
     return out if bias is None else out + np.asarray(bias)[None, :, None, None]
 
 
+def deconvolve(data, weight, bias, stride=(1, 1), pad=(0, 0), dilate=(1, 1), groups=1, adj=(0, 0)):
+    """2-D transposed convolution in float64: every input adds a kernel; the weight is (in, out/groups, kh, kw)."""
+    data = np.asarray(data, np.float64)
+    channels, filters, kh, kw = weight.shape
+    high, wide = (((side - 1) * step + 1) for side, step in zip(data.shape[2:], stride))
+    size = high + dilate[0] * (kh - 1) + adj[0], wide + dilate[1] * (kw - 1) + adj[1]
+    out = np.zeros((len(data), filters * groups) + size)
+    for c, y, x in itertools.product(range(channels), range(kh), range(kw)):
+        first, top, left = c // (channels // groups) * filters, y * dilate[0], x * dilate[1]
+        out[:, first:first + filters, top:top + high:stride[0], left:left + wide:stride[1]] += np.einsum(
+            "bhw,n->bnhw", data[:, c], np.asarray(weight[c, :, y, x], np.float64))
+    out = out[:, :, pad[0]:size[0] - pad[0], pad[1]:size[1] - pad[1]]
+    return out if bias is None else out + np.asarray(bias)[None, :, None, None]
+
+
 def run_chain(data, chain, arrays):
     """Apply SubConv and SubFC parts with their (weight, bias) in plain NumPy."""
     for part, (weight, bias) in zip(chain, arrays):
         if part.op == "Convolution":
             data = data if part.maps is None else data.reshape((len(data),) + tuple(part.maps))
             data = convolve(data, weight, bias, part.stride, part.pad, part.dilate, part.groups)
+        elif part.op == "Deconvolution":
+            # The kernel in the order of a convolution's, (out, in/groups, kh, kw), in which methods deal.
+            by_group = weight.reshape((part.groups, -1) + weight.shape[1:]).swapaxes(1, 2)
+            data = deconvolve(data, by_group.reshape((part.in_channels, -1) + weight.shape[2:]), bias, part.stride,
+                              part.pad, part.dilate, part.groups, part.adj)
         else:
             rows = data.reshape(len(data), -1) if part.flatten else data
             data = rows @ np.asarray(weight, np.float64).T + (0 if bias is None else bias)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from accnn import methods, spelling
-from accnn.layers import LayerSpec, SubConv, SubFC
+from accnn.layers import LayerSpec, SubConv, SubDeconv, SubFC
 from accnn.spelling import Place, key, parse
 
 MAPS = Place((28, 9, 11))
@@ -24,6 +24,9 @@ SPELLED = [
      "20 x7|conv 5-3 1x1 m5,2,2|fc 12-7 b"),
     (Place((6, 20)), (SubFC("", 20, 3, bias=False, flatten=False), SubFC("x", 3, 4, flatten=False)),
      "6,20|fc 20-3 last|fc 3-4 last b"),
+    (MAPS, (SubDeconv("_v", 28, 4, (4, 1), (2, 1), (1, 0), bias=False, adj=(1, 0)), SubConv("_p", 4, 12, (1, 1))),
+     "28,9,11|deconv 28-4 4x1 s2x1 p1x0 a1x0|conv 4-12 1x1 b"),
+    (MAPS, (SubConv("", 28, 12, (3, 3), op="Convolution_v1"),), "28,9,11|conv_v1 28-12 3x3 b"),
     (Place((4, 30)), (SubConv("", 4, 5, (3,), (2,), (1,), (1,)),), "4,30|conv 4-5 3 s2 p1 b"),
     (Place((4, 8, 8, 8)), (SubConv("", 4, 5, (3, 3, 1), (1, 1, 1), (0, 0, 0), (1, 1, 2)),),
      "4,8,8,8|conv 4-5 3x3x1 d1x1x2 b"),
@@ -39,11 +42,12 @@ def test_a_key_says_all_and_can_be_read(place, chain, text):
 
 
 @pytest.mark.parametrize("place, part", [
-    (MAPS, SubConv("_h", 28, 12, (3, 3))), (Place((12, 20)), SubFC("", 20, 12))])
+    (MAPS, SubConv("_h", 28, 12, (3, 3))), (MAPS, SubDeconv("_h", 28, 12, (4, 4), (3, 3))),
+    (Place((12, 20)), SubFC("", 20, 12))])
 def test_whatever_changes_the_work_changes_the_key_and_names_do_not(place, part):
     other = {"suffix": "_other", "in_channels": 27, "out_channels": 13, "kernel": (3, 2), "stride": (1, 2),
              "pad": (1, 0), "dilate": (2, 1), "groups": 4, "bias": False, "maps": (28, 9, 11), "in_units": 21,
-             "out_units": 13, "flatten": False}
+             "out_units": 13, "flatten": False, "op": "Convolution_v1", "adj": (1, 0)}
     changed = {field.name: key(place, (dataclasses.replace(part, **{field.name: other[field.name]}),))
                for field in dataclasses.fields(part)}
     assert changed.pop("suffix") == key(place, (part,))

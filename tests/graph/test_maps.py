@@ -6,7 +6,7 @@ from accnn import costs, methods, report
 from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.graph.rewrite import Replacement, new_names, replace_layers
-from accnn.layers import SubConv, SubFC, macs, positions
+from accnn.layers import SubConv, SubFC, macs
 from accnn.plan import Plan, Row
 from accnn.workbench import Workbench
 from networks import chain_model, outputs, random_input, random_model
@@ -119,7 +119,7 @@ def test_the_chain_is_counted_from_the_maps():
     spec = bench.specs["fc1"]
     assert spec.in_shape == (576,) and spec.maps == (16, 6, 6)
     chain, _ = _by_hand(spec, np.random.RandomState(0))
-    assert [positions(part, shape) for part, shape in zip(chain, [spec.in_shape, (2, 6, 6), (3, 1, 1)])] == [36, 1, 1]
+    assert [part.places(shape) for part, shape in zip(chain, [spec.in_shape, (2, 6, 6), (3, 1, 1)])] == [36, 1, 1]
     assert macs(chain, spec.in_shape) == 36 * 16 * 2 + 36 * 2 * 3 + 3 * 16
     assert costs.get("macs").chain(spec, chain) == macs(chain, spec.maps)
 

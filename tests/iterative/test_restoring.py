@@ -5,15 +5,16 @@ import numpy as np
 import pytest
 
 from accnn import methods
+from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.graph.rewrite import replace_layers
 from accnn.iterative.restoring import fitness, restored_kernel, with_restored
-from accnn.layers import LayerSpec, SubConv, SubFC
+from accnn.layers import LayerSpec, SubConv, SubDeconv, SubFC
 from accnn.plan import Plan, Row
 from accnn.reconstruction.calibrated import Calibrated, Wish
 from accnn.responses.images import ArrayImages
 from accnn.workbench import Workbench
-from networks import chain_model, outputs, random_input
+from networks import chain_model, outputs, random_input, random_model
 from reference import relative_error, run_chain
 
 PARTS = {
@@ -24,6 +25,8 @@ PARTS = {
     "no bias": SubConv("", 6, 8, (3, 3), bias=False),
     "groups": SubConv("", 6, 9, (3, 3), (2, 2), (1, 1), groups=3),
     "depthwise": SubConv("", 6, 6, (3, 3), pad=(1, 1), groups=6, bias=False),
+    "transposed": SubDeconv("", 6, 8, (4, 3), (2, 2), (1, 0), adj=(1, 0)),
+    "transposed, groups": SubDeconv("", 6, 9, (4, 4), (2, 2), (1, 1), groups=3, bias=False),
     "fully connected": SubFC("", 30, 12),
     "reads maps": SubFC("", 60, 12),
 }
@@ -31,7 +34,7 @@ MAPS = {60: (5, 4, 3)}  # by units read
 
 
 def spec_of(part):
-    shape = (part.in_channels, 11, 13) if part.op == "Convolution" else (part.in_units,)
+    shape = (part.in_channels, 11, 13) if part.kind == "Convolution" else (part.in_units,)
     maps = MAPS.get(part.in_units) if part.op == "FullyConnected" else None
     return LayerSpec("layer", part, shape, "layer_weight", "layer_bias" if part.bias else None, part.op, maps=maps)
 
@@ -92,6 +95,22 @@ def test_the_restored_network_is_the_one_of_chains(name, ranks):
     changed = {key for key, array in restored.arg_params.items()
                if not np.array_equal(array.asnumpy(), model.arg_params[key].asnumpy())}
     assert changed == {layer + "_weight" for layer in ranks} and restored.graph is model.graph
+
+
+def test_restored_transposed_and_old_convolutions_and_weights_behind_casts():
+    net = mx.sym.Deconvolution(mx.sym.Variable("data"), kernel=(4, 4), stride=(2, 2), num_filter=6, num_group=2,
+                               no_bias=False, name="up")
+    net = mx.sym.Convolution_v1(net, kernel=(3, 3), num_filter=7, name="old")
+    stored = mx.sym.Reshape(mx.sym.Variable("cast_weight", shape=(5, 63)), shape=(5, 7, 3, 3))
+    net = mx.sym.Convolution(net, mx.sym.amp_cast(stored, dtype="float32"), kernel=(3, 3), num_filter=5, no_bias=True,
+                             name="cast")
+    model, data = random_model(net, data=(4, 6, 5)), random_input(3, 4, 6, 5)
+    made = Workbench(model, {"data": (4, 6, 5)}).replacements(Plan(tuple(
+        Row(layer, "Convolution", "vh", 4) for layer in ("up", "old", "cast"))))
+    restored = with_restored(model, made)
+    assert all(array.shape == model.arg_params[name].shape for name, array in restored.arg_params.items())
+    chained, = outputs(replace_layers(model, made), data=data)
+    assert relative_error(outputs(restored, data=data)[0], chained) <= 1e-5
 
 
 def test_a_restored_network_answers_what_rebuilt_chains_answer():

@@ -5,11 +5,14 @@ import os
 from dataclasses import replace
 
 import pytest
+from mxnet.contrib import amp
 
 from accnn import costs, methods, planning, ranks
+from accnn.compat import mx
 from accnn.errors import AccnnError
-from accnn.graph.checkpoint import load_model
+from accnn.graph.checkpoint import Model, load_model
 from accnn.graph.fingerprint import mark_of_shapes
+from accnn.graph.ir import Graph
 from accnn.latency import inside
 from accnn.latency.measuring import Measuring
 from accnn.latency.places import chain_key, layer_key, places_of
@@ -20,8 +23,9 @@ from accnn.spelling import parse
 from accnn.timing import machine, parent
 from accnn.workbench import Workbench
 from clockwork import REFERENCE_MS, Clockwork, as_alone
-from networks import chain_model, saved
+from networks import chain_model, random_model, saved
 
+S = mx.sym
 SHAPES = {"data": (3, 16, 16)}
 MODEL = chain_model(widths=(32, 48, 64), side=16)
 CONVS, FCS = ["conv1", "conv2", "conv3"], ["fc1", "fc2"]
@@ -434,3 +438,28 @@ def test_keys_of_a_plan_are_its_chains(clock):
     keys = cost.plan_keys({one.name: (one, 4), "conv3": None})
     assert keys == {one.name: chain_key(places_of(bench.model.graph, bench.layers)[one.name], one, 4)}
     assert cost.table.reference_ms == REFERENCE_MS
+
+
+def test_transposed_and_old_convolutions_are_planned_and_loops_stay_in_the_rest(clock):
+    def step(frame, states):
+        now = S.Convolution(frame, kernel=(3, 3), pad=(1, 1), num_filter=8, name="in") + states[0]
+        return now, [now]
+
+    x = S.Convolution_v1(S.Variable("data"), kernel=(3, 3), pad=(1, 1), num_filter=48, name="old")
+    x = S.Deconvolution(x, kernel=(4, 4), stride=(2, 2), pad=(1, 1), num_filter=48, name="up")
+    offset = S.Convolution(x, kernel=(3, 3), pad=(1, 1), num_filter=18, name="offset")
+    x = S.contrib.DeformableConvolution(x, offset, kernel=(3, 3), pad=(1, 1), num_filter=2, name="deform")
+    frames = S.expand_dims(S.swapaxes(x, dim1=0, dim2=1), axis=2)
+    _, last = S.contrib.foreach(step, frames, [S.zeros((1, 8, 32, 32))])
+    plan = planned(random_model(last[0], data=SHAPES["data"]), ratio=1.2, layers=("old", "up", "deform", "*/in"))
+    assert {row.layer for row in plan.chosen()} & {"old", "up"} and plan.made_by["reached"] >= 1.2
+    assert {row.layer: row.reason for row in plan.rows}["deform"].startswith("deformable")
+    words = {part.split()[0] for key in clock.asked for part in key.split("|")[1:]}
+    assert words == {"conv", "deconv", "conv_v1"}
+
+
+def test_half_precision_by_casts_is_refused_before_anything_is_timed(clock):
+    symbol, args, aux = amp.convert_model(MODEL.symbol, dict(MODEL.arg_params), {}, target_dtype="bfloat16")
+    with pytest.raises(AccnnError, match="times chains in float32.*'conv1' is bfloat16"):
+        planned(Model(Graph.from_symbol(symbol), args, aux))
+    assert not clock.asked

@@ -9,7 +9,7 @@ from tucker_for_tests import TuckerForTests
 
 from accnn import costs, methods
 from accnn.errors import AccnnError
-from accnn.layers import LayerSpec, SubConv, SubFC
+from accnn.layers import LayerSpec, SubConv, SubDeconv, SubFC
 from reference import relative_error, run_chain
 
 CONVOLUTIONS = {
@@ -23,6 +23,10 @@ CONVOLUTIONS = {
     "groups": SubConv("", 6, 9, (3, 3), (2, 2), (1, 1), groups=3),
     "depthwise": SubConv("", 6, 6, (3, 3), pad=(1, 1), groups=6, bias=False),
     "depth multiplier": SubConv("", 4, 8, (3, 3), pad=(1, 1), groups=4),
+    "transposed": SubDeconv("", 6, 8, (4, 3), (2, 2), (1, 0)),
+    "transposed, adj, dilate": SubDeconv("", 5, 7, (3, 3), (2, 3), (2, 1), (2, 1), adj=(1, 2), bias=False),
+    "transposed, groups": SubDeconv("", 6, 9, (4, 4), (2, 2), (1, 1), groups=3),
+    "transposed, depthwise": SubDeconv("", 6, 6, (4, 4), (2, 2), (1, 1), groups=6, bias=False),
 }
 FULLY_CONNECTED = {
     "wide": SubFC("", 30, 12),
@@ -36,7 +40,7 @@ MAPS = {60: (5, 4, 3), 24: (2, 3, 4)}  # by units read
 
 
 def _spec(part):
-    shape = (part.in_channels, 11, 13) if part.op == "Convolution" else (
+    shape = (part.in_channels, 11, 13) if part.kind == "Convolution" else (
         (part.in_units,) if part.flatten else (3, part.in_units))
     maps = MAPS.get(part.in_units) if part.op == "FullyConnected" else None
     return LayerSpec("layer", part, shape, "layer_weight", "layer_bias" if part.bias else None, part.op, maps=maps)
@@ -172,9 +176,9 @@ def test_macs_are_those_of_plain_counting(method, spec):
     for rank in (method.ranks(spec)[0], method.full_rank(spec)):
         shape, total = spec.in_shape, 0
         for part in method.chain(spec, rank):
-            shape = part.out_shape(shape)
-            places = int(np.prod(shape[1:])) if part.op == "Convolution" else int(np.prod(shape[:-1]))
-            total += places * int(np.prod(part.weight_shape))
+            read, shape = shape, part.out_shape(shape)
+            places = {"Convolution": shape[1:], "Deconvolution": read[1:], "FullyConnected": shape[:-1]}[part.op]
+            total += int(np.prod(places)) * int(np.prod(part.weight_shape))
         assert costs.get("macs").chain(spec, method.chain(spec, rank)) == total
 
 
@@ -184,8 +188,10 @@ def _kernel_error(method, spec, weight, rank):
     arrays = method.factor(weight, zeros, spec, rank)
     if spec.part.op == "FullyConnected":
         return np.linalg.norm(run_chain(np.eye(spec.part.in_units), method.chain(spec, rank), arrays) - weight.T)
-    plain = replace(spec, part=replace(spec.part, stride=(1, 1), pad=(0, 0), dilate=(1, 1)))
-    window = (spec.part.in_channels,) + tuple(spec.part.kernel)
+    nothing = dict(stride=(1, 1), pad=(0, 0), dilate=(1, 1))
+    transposed = isinstance(spec.part, SubDeconv)  # of which one input makes all of the kernel
+    plain = replace(spec, part=replace(spec.part, **dict(nothing, adj=(0, 0)) if transposed else nothing))
+    window = (spec.part.in_channels,) + ((1, 1) if transposed else tuple(spec.part.kernel))
     impulses = np.eye(int(np.prod(window))).reshape((-1,) + window)
     bare = [(w, None if b is None else np.zeros_like(b)) for w, b in arrays]
     made = run_chain(impulses, method.chain(plain, rank), bare)

@@ -3,10 +3,13 @@ import numpy as np
 import pytest
 from inside_for_tests import entries
 from layers_for_tests import DepthwiseLast, InnerGroups
+from mxnet.contrib import amp
 
 from accnn import methods, report
 from accnn.compat import mx
 from accnn.errors import AccnnError
+from accnn.graph.checkpoint import Model
+from accnn.graph.ir import Graph
 from accnn.plan import Plan, Row
 from accnn.reconstruction.calibrated import Calibrated, Wish
 from accnn.reconstruction.levels import levels
@@ -55,8 +58,17 @@ def normed(gamma):
     return model
 
 
+def kinds():
+    x = relu(S.Convolution_v1(S.Variable("data"), kernel=(3, 3), stride=(2, 2), num_filter=8, name="old"), "r0")
+    x = relu(S.Deconvolution(x, kernel=(4, 4), stride=(2, 2), pad=(1, 1), num_filter=10, name="up"), "r1")
+    x = relu(S.Deconvolution(x, kernel=(3, 3), stride=(2, 1), adj=(1, 0), num_filter=8, num_group=2, no_bias=False,
+                             name="up2"), "r2")
+    return S.FullyConnected(S.Pooling(x, global_pool=True, pool_type="avg", kernel=(1, 1)), num_hidden=4, name="f")
+
+
 NETS = {"chain": chain_model, "residual": lambda: random_model(residual_net(), data=SHAPE),
         "branches": lambda: random_model(branches(), data=SHAPE),
+        "kinds": lambda: random_model(kinds(), data=SHAPE),
         "grouped": lambda: random_model(grouped(), data=SHAPE),
         "gamma 0 and negative": lambda: normed([1, 0, -1, 0.5, 0, -2]), "gamma all 0": lambda: normed(0)}
 
@@ -65,11 +77,11 @@ def plan(bench, share=3, method=None, only=None):
     """Every layer that can be split, at a third of its ranks."""
     rows = []
     for spec in bench.layers:
-        chosen = methods.get(method if method and spec.op == "Convolution" else methods.DEFAULT[spec.op])
+        chosen = methods.get(method if method and spec.kind == "Convolution" else methods.DEFAULT[spec.kind])
         if (only is None or spec.name in only) and not bench.refusal(spec, chosen):
             ranks = chosen.ranks(spec)
             rank = chosen.full_rank(spec) if share == 1 else ranks[len(ranks) // share]
-            rows.append(Row(spec.name, spec.op, chosen.name, rank))
+            rows.append(Row(spec.name, spec.kind, chosen.name, rank))
     return Plan(tuple(rows))
 
 
@@ -229,3 +241,19 @@ def test_nan_names_the_first_layer_that_has_it(parameter, layer):
     bench = calibrated(model)
     with pytest.raises(AccnnError, match="of the layer '%s' of the model holds NaN" % layer):
         bench.accelerate(plan(Workbench(chain_model(), {"data": SHAPE}), only=["conv1", "conv2", "conv3"]))
+
+
+@pytest.mark.parametrize("metric", ["network", "responses"])
+def test_a_network_in_bfloat16_is_fitted_as_the_one_in_float32(metric):
+    """NumPy would get the bits of its responses as whole numbers."""
+    model, x = chain_model(), images()
+    symbol, args, aux = amp.convert_model(model.symbol, dict(model.arg_params), {}, target_dtype="bfloat16")
+    half = calibrated(Model(Graph.from_symbol(symbol), args, aux), x, metric=metric)
+    full = calibrated(model, x, metric=metric)
+    made, wanted = (bench.replacements(plan(bench)) for bench in (half, full))
+    for one, other in zip(made, wanted):
+        for (weight, bias), (exact, wanted_bias) in zip(one.arrays, other.arrays):
+            np.testing.assert_allclose(weight, exact, rtol=1e-4, atol=1e-5)
+            assert bias is wanted_bias is None or np.allclose(bias, wanted_bias, rtol=1e-4, atol=1e-5)
+    faster = half.accelerate(plan(half))
+    assert {node.attrs["dtype"] for node in faster.graph.nodes if node.op == "amp_cast"} == {"bfloat16", "float32"}

@@ -4,7 +4,7 @@ import pytest
 from inside import answers, around, patch
 
 from accnn.compat import mx
-from accnn.graph.specs import layer_specs
+from accnn.graph.specs import kernel, layer_specs
 from accnn.responses.patches import patches, responses
 from accnn.responses.positions import available, draw
 from networks import random_input, random_model
@@ -36,6 +36,28 @@ def test_convolutions(monkeypatch, name, positions):
     np.testing.assert_array_equal(taken, [out[i].reshape(12, -1)[:, place] for i in range(3) for place in at[i]])
     np.testing.assert_allclose(answers(found, model.weight("c_weight"), model.weight("c_bias"), spec.part.groups),
                                taken, rtol=1e-4, atol=1e-5)
+
+
+DECONVS = {
+    "plain": dict(kernel=(3, 3)), "doubling": dict(kernel=(4, 4), stride=(2, 2), pad=(1, 1)),
+    "adj": dict(kernel=(3, 3), stride=(2, 2), pad=(1, 1), adj=(1, 1)), "gaps": dict(kernel=(2, 1), stride=(3, 2)),
+    "all of it": dict(kernel=(3, 5), stride=(2, 3), pad=(2, 1), dilate=(2, 1), adj=(1, 2)),
+    "groups": dict(kernel=(4, 3), stride=(2, 1), num_group=3),
+    "depthwise": dict(kernel=(4, 4), stride=(2, 2), num_group=6),
+}
+
+
+@pytest.mark.parametrize("name", DECONVS)
+def test_transposed_convolutions(monkeypatch, name):
+    x = random_input(3, 6, 5, 4)
+    model = random_model(mx.sym.Deconvolution(mx.sym.Variable("data"), num_filter=12, no_bias=False, name="d",
+                                              **DECONVS[name]), data=x.shape[1:])
+    spec, = layer_specs(model, {"data": x.shape[1:]})
+    _, out = around(model, monkeypatch, ["d"], data=x)["d"]
+    assert spec.out_shape == out.shape[1:] and available(spec) == out[0, 0].size
+    at = draw(spec, 3, 1000, 0)
+    np.testing.assert_allclose(answers(patches(x, spec, at), kernel(model, spec), model.weight("d_bias"),
+                                       spec.part.groups), responses(out, spec, at), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape, flatten, places", [

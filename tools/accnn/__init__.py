@@ -12,7 +12,7 @@ __version__ = "2.0.0.dev0"
 # Looked up at first use, so that --help and a mistyped option do not wait for MXNet to be imported.
 _HOMES = {
     "AccnnError": "accnn.errors", "TargetError": "accnn.errors",
-    "LayerSpec": "accnn.layers", "SubConv": "accnn.layers", "SubFC": "accnn.layers",
+    "LayerSpec": "accnn.layers", "SubConv": "accnn.layers", "SubDeconv": "accnn.layers", "SubFC": "accnn.layers",
     "Model": "accnn.graph.checkpoint", "load_model": "accnn.graph.checkpoint", "save_model": "accnn.graph.checkpoint",
     "Request": "accnn.planning",
     "Plan": "accnn.plan", "load_plan": "accnn.plan",

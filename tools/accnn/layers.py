@@ -1,7 +1,8 @@
 """The words that every room shares: a layer of a network, and the parts of the chain that replaces it.
 
 Nothing here knows MXNet's symbols or arrays: only shapes, and the attributes an operator of that shape is
-written with. Kernel order is (out, in/groups, kh, kw), spatial order (height, width); shapes carry no batch.
+written with. Kernel order is (out, in/groups, kh, kw), of transposed convolutions too, which MXNet stores in another
+one; spatial order (height, width); shapes carry no batch.
 """
 from dataclasses import dataclass
 from math import prod
@@ -9,9 +10,27 @@ from typing import Optional, Tuple
 
 Shape = Tuple[int, ...]
 
+CONVOLUTION, FULLY_CONNECTED = "Convolution", "FullyConnected"  # the kinds of layers
+
+class _Part:
+    """What parts of all kinds have: a weight that MXNet stores in the order of :attr:`weight_shape`."""
+
+    @property
+    def stored_shape(self):
+        """tuple of int: shape of the weight as MXNet stores it."""
+        return self.weight_shape
+
+    def stored(self, kernel):
+        """The weight as MXNet stores it, of a kernel with as many values as :attr:`weight_shape` has."""
+        return kernel.reshape(self.weight_shape)
+
+    def kernel_of(self, stored):
+        """The kernel, of shape :attr:`weight_shape`, of a weight as MXNet stores it."""
+        return stored.reshape(self.weight_shape)
+
 
 @dataclass(frozen=True)
-class SubConv:
+class SubConv(_Part):
     """A convolution: a layer to be replaced, or one part of the chain that replaces it.
 
     Methods deal in 2-D ones; a layer of a network may also be 1-D or 3-D, and is then only counted.
@@ -29,6 +48,9 @@ class SubConv:
     maps : tuple of int or None
         At the start of a chain that reads vectors: the feature maps (C, H, W) that these are the flattening of, and
         that the part reads them as. None: it reads maps.
+    op : str
+        MXNet's operator. A layer may be of a sibling, such as ``'Convolution_v1'``, whose shapes are the same; parts of
+        chains are plain.
     """
 
     suffix: str
@@ -41,9 +63,11 @@ class SubConv:
     groups: int = 1
     bias: bool = True
     maps: Optional[Shape] = None
+    op: str = "Convolution"
 
-    op = "Convolution"
+    kind = CONVOLUTION
     axis = 1  # of the output, with the batch in front: its filters
+    _neutral = {"kernel": 1, "stride": 1, "pad": 0, "dilate": 1}  # what does nothing along an axis
 
     @property
     def outputs(self):
@@ -54,6 +78,20 @@ class SubConv:
     def weight_shape(self):
         """tuple of int: (out, in/groups, kh, kw)."""
         return (self.out_channels, self.in_channels // self.groups) + tuple(self.kernel)
+
+    def along(self, axes, suffix, in_channels, out_channels, groups=1, bias=False):
+        """A part of a chain that has this layer's kernel along some axes, and a kernel of 1 along the others.
+
+        Parameters
+        ----------
+        axes : sequence of int
+            0 is the height; stride, pad and dilation go with the kernel.
+        suffix, in_channels, out_channels, groups, bias
+            Of the part.
+        """
+        kept = {name: tuple(value if axis in axes else nothing for axis, value in enumerate(getattr(self, name)))
+                for name, nothing in self._neutral.items()}
+        return type(self)(suffix, in_channels, out_channels, groups=groups, bias=bias, **kept)
 
     @property
     def patch_shape(self):
@@ -69,21 +107,82 @@ class SubConv:
         )
         return (self.out_channels,) + tuple(spatial)
 
+    def places(self, in_shape):
+        """int: places of one example at which all outputs are evaluated."""
+        return prod(self.out_shape(in_shape)[1:])
+
+    def macs(self, in_shape):
+        """int: multiply-adds of one example; zeros that pad count, biases do not."""
+        return self.places(in_shape) * prod(self.weight_shape)
+
     def attrs(self):
         """dict of str: what MXNet's JSON writes for this operator; defaults are left out, as MXNet does."""
         said = {"kernel": str(tuple(self.kernel)), "num_filter": str(self.out_channels)}
-        for name, value, default in (("stride", self.stride, 1), ("pad", self.pad, 0), ("dilate", self.dilate, 1)):
-            if any(item != default for item in value):
-                said[name] = str(tuple(value))
+        for name, nothing in self._neutral.items():
+            if name != "kernel" and any(value != nothing for value in getattr(self, name)):
+                said[name] = str(tuple(getattr(self, name)))
         if self.groups != 1:
             said["num_group"] = str(self.groups)
-        if not self.bias:
-            said["no_bias"] = "True"
-        return said
+        return self._with_bias(said)
+
+    def _with_bias(self, said):
+        return said if self.bias else dict(said, no_bias="True")
 
 
 @dataclass(frozen=True)
-class SubFC:
+class SubDeconv(SubConv):
+    """A transposed convolution, which MXNet calls Deconvolution: every input adds a scaled kernel to the output.
+
+    Its kernel is that of the response at one place: (out, in/groups, kh, kw), as of a convolution. MXNet stores
+    (in, out/groups, kh, kw).
+
+    Attributes
+    ----------
+    adj : tuple of int
+        Rows and columns added to the output at its end. A layer's ``target_shape`` is read as the pad and adj that
+        MXNet makes of it.
+    """
+
+    op: str = "Deconvolution"
+    adj: Shape = (0, 0)
+
+    _neutral = dict(SubConv._neutral, adj=0)
+
+    @property
+    def stored_shape(self):
+        """tuple of int: (in, out/groups, kh, kw)."""
+        return (self.in_channels, self.out_channels // self.groups) + tuple(self.kernel)
+
+    def stored(self, kernel):
+        """The weight as MXNet stores it, of a kernel with as many values as :attr:`weight_shape` has."""
+        outer, inner = self.weight_shape[0] // self.groups, self.weight_shape[1]
+        return self._swapped(kernel, outer, inner).reshape(self.stored_shape)
+
+    def kernel_of(self, stored):
+        """The kernel, of shape :attr:`weight_shape`, of a weight as MXNet stores it."""
+        inner, outer = self.stored_shape[0] // self.groups, self.stored_shape[1]
+        return self._swapped(stored, inner, outer).reshape(self.weight_shape)
+
+    def _swapped(self, weight, first, second):
+        return weight.reshape((self.groups, first, second) + tuple(self.kernel)).swapaxes(1, 2)
+
+    def out_shape(self, in_shape):
+        """Shape (channels, height, width) of the output for an input of `in_shape`."""
+        spatial = ((size - 1) * stride - 2 * pad + dilate * (kernel - 1) + 1 + adj
+                   for size, kernel, stride, pad, dilate, adj in zip(in_shape[1:], self.kernel, self.stride, self.pad,
+                                                                     self.dilate, self.adj))
+        return (self.out_channels,) + tuple(spatial)
+
+    def macs(self, in_shape):
+        """int: multiply-adds of one example; those whose result is cropped count, as a convolution's padding does."""
+        return prod(in_shape[1:]) * prod(self.weight_shape)
+
+    def _with_bias(self, said):
+        return dict(said, no_bias="False") if self.bias else said  # which is not the default here
+
+
+@dataclass(frozen=True)
+class SubFC(_Part):
     """A fully connected layer: one to be replaced, or one part of the chain that replaces it.
 
     Attributes
@@ -103,6 +202,7 @@ class SubFC:
     flatten: bool = True
 
     op = "FullyConnected"
+    kind = FULLY_CONNECTED
     axis = -1  # of the output, with the batch in front: its units
     groups = 1
 
@@ -124,6 +224,14 @@ class SubFC:
     def out_shape(self, in_shape):
         """Shape of the output for an input of `in_shape`, both without the batch."""
         return (self.out_units,) if self.flatten else tuple(in_shape[:-1]) + (self.out_units,)
+
+    def places(self, in_shape):
+        """int: places of one example at which all outputs are evaluated."""
+        return prod(self.out_shape(in_shape)[:-1])
+
+    def macs(self, in_shape):
+        """int: multiply-adds of one example; biases are not counted."""
+        return self.places(in_shape) * prod(self.weight_shape)
 
     def attrs(self):
         """dict of str: what MXNet's JSON writes for this operator; defaults are left out."""
@@ -149,14 +257,18 @@ class LayerSpec:
     weight, bias : str or None
         Names of its parameters in the checkpoint.
     op : str
-        MXNet's operator, ``'Convolution'`` or ``'FullyConnected'``.
+        MXNet's operator, such as ``'Convolution'``.
     refusal : str or None
         Why the graph does not allow this layer to be replaced, whatever the method.
     repeats : int
-        How often it runs for one example: more than once behind ROIPooling, or where time is folded into the batch.
+        How often it runs for one example: more than once behind ROIPooling, where time is folded into the batch, or in
+        a loop.
     maps : tuple of int or None
         The feature maps (C, H, W) whose flattening a fully connected layer multiplies, so that it is a convolution with
         a kernel of (H, W); None where it reads no such maps, or those of one pixel.
+    precision : str or None
+        What the weight is cast to before the layer reads it, as in ``'bfloat16'``; None: the layer reads it as it is
+        stored.
     """
 
     name: str
@@ -168,6 +280,12 @@ class LayerSpec:
     refusal: Optional[str] = None
     repeats: int = 1
     maps: Optional[Shape] = None
+    precision: Optional[str] = None
+
+    @property
+    def kind(self):
+        """str: `CONVOLUTION`, whatever operator convolves, or `FULLY_CONNECTED`."""
+        return FULLY_CONNECTED if self.op == SubFC.op else CONVOLUTION
 
     @property
     def out_shape(self):
@@ -175,15 +293,9 @@ class LayerSpec:
         return self.part.out_shape(self.in_shape)
 
 
-def positions(part, in_shape):
-    """Number of places of one example at which `part` evaluates all its outputs."""
-    out = part.out_shape(in_shape)
-    return prod(out[1:]) if part.op == "Convolution" else prod(out[:-1])
-
-
 def macs(chain, in_shape):
     """Multiply-adds of one example through a chain that starts at `in_shape`; biases are not counted."""
-    return sum(positions(part, shape) * prod(part.weight_shape) for part, shape in walk(chain, in_shape))
+    return sum(part.macs(shape) for part, shape in walk(chain, in_shape))
 
 
 def walk(chain, in_shape):

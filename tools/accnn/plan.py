@@ -25,7 +25,8 @@ class Row:
     ----------
     layer : str
     op : str or None
-        None where a file does not say.
+        The kind of the layer: ``'Convolution'``, whatever operator convolves, or ``'FullyConnected'``. None where a
+        file does not say.
     method, rank : str and int or tuple of int, or None
         None: the layer is left alone.
     reason : str or None

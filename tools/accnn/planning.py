@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from accnn import costs, methods, ranks
 from accnn.cli import say
 from accnn.errors import AccnnError, TargetError
+from accnn.layers import CONVOLUTION
 from accnn.plan import Plan, Row
 from accnn.request import Request, matches
 
@@ -57,8 +58,8 @@ def select_ranks(bench, request):
     rows = []
     for spec in bench.layers:
         pick = picks.get(spec.name)
-        rows.append(Row(spec.name, spec.op, pick[0].method.name, pick[1]) if pick else
-                    Row(spec.name, spec.op, reason=left.get(spec.name) or _why_kept(bench, spec, request, cost)))
+        rows.append(Row(spec.name, spec.kind, pick[0].method.name, pick[1]) if pick else
+                    Row(spec.name, spec.kind, reason=left.get(spec.name) or _why_kept(bench, spec, request, cost)))
     if selection.remark:
         say(selection.remark)
     made_by = dict(request.as_json(), reached=sharing.speed_up(selection.cost), objective=selection.objective,
@@ -130,7 +131,7 @@ def _checked(bench, request, name, rank):
     spec = bench.specs.get(name)
     method = request.method_for(spec) if spec else methods.get(methods.DEFAULT["Convolution"])
     # Knows all that can be wrong with a row of a config, and what to say of a name that is not there.
-    bench.check(Plan((Row(name, spec and spec.op, method.name, rank),)))
+    bench.check(Plan((Row(name, spec and spec.kind, method.name, rank),)))
     return method
 
 
@@ -138,7 +139,7 @@ def choose_layers(bench, request, rule):
     """Return (candidates, reasons why the other layers are left alone): a Candidate for every method of a layer."""
     _check_patterns(bench, tuple(request.layers) + tuple(request.exclude))
     candidates, left, pinned = [], {}, dict(request.fixed)
-    first = next((spec.name for spec in bench.layers if spec.op == "Convolution"), None)
+    first = next((spec.name for spec in bench.layers if spec.kind == CONVOLUTION), None)
     for name, spec in bench.specs.items():
         if name in pinned:
             continue
@@ -248,7 +249,7 @@ def _select_nothing(problem):
 
 def _total(bench, candidates, request, cost, pinned):
     names = {candidate.name for candidate in candidates}
-    counted = [spec for spec in bench.layers if spec.part is not None and (request.fc or spec.op == "Convolution")]
+    counted = [spec for spec in bench.layers if spec.part is not None and (request.fc or spec.kind == CONVOLUTION)]
     after = {name: cost.chain(candidate.spec, candidate.chain(rank)) for name, (candidate, rank) in pinned.items()}
     rest = cost.rest(bench)
     return Total(rest + sum(cost.layer(spec) for spec in counted),

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from accnn import costs, methods, speed
+from accnn.layers import CONVOLUTION
 from accnn.plan import NOT_IN_PLAN, of_this_run
 from accnn.reconstruction import DATA_FREE
 from accnn.threads import one_blas_thread
@@ -32,12 +33,13 @@ def summary(bench, plan):
     bench.decompose([candidate for candidate, rank in chosen if candidate.known_energy(rank) is None])  # for energies
     with one_blas_thread():  # methods without singular values compute energies
         layers = [_layer(bench, spec, row) for spec, row in zip(bench.layers, checked.rows)]
+    convolutions = [layer for spec, layer in zip(bench.layers, layers) if spec.kind == CONVOLUTION]
     stored = sum(array.size for array in list(bench.model.arg_params.values()) + list(bench.model.aux_params.values()))
     saved = sum(layer["parameters_before"] - layer["parameters_after"] for layer in layers)
     return {
         "input_shapes": {name: list(shape) for name, shape in bench.input_shapes.items()},
         "layers": layers,
-        "convolutions": _total([layer for layer in layers if layer["op"] == "Convolution"]),
+        "convolutions": _total(convolutions),
         "network": _total(layers),
         "parameters": before_after(stored, stored - saved),
         "weight_types": sorted({np.dtype(bench.model.arg_params[spec.weight].dtype).name
@@ -57,7 +59,7 @@ def _layer(bench, spec, row):
     macs = costs.get("macs")
     before = macs.layer(spec) if spec.part else None
     stored = _parameters([spec.part]) if spec.part else 0
-    layer = {"layer": row.layer, "op": row.op, "method": row.method, "rank": row.rank, "reason": row.reason,
+    layer = {"layer": row.layer, "op": spec.op, "method": row.method, "rank": row.rank, "reason": row.reason,
              "macs_before": before, "macs_after": before, "energy": None, "reconstruction": None, "remark": None,
              "parameters_before": stored, "parameters_after": stored}
     if row.method:

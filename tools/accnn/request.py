@@ -102,11 +102,11 @@ class Request:
 
     def methods_for(self, spec):
         """list of Method: those that may split such layers, in the order asked for; the default first of all."""
-        return self._methods_of(spec.op)
+        return self._methods_of(spec.kind)
 
     def method_for(self, spec):
         """Method: the first of :meth:`methods_for`, which splits layers whose rank a person says."""
-        return self._methods_of(spec.op)[0]
+        return self._methods_of(spec.kind)[0]
 
     def as_json(self):
         """dict: the attributes, as a plan's file says them."""
@@ -157,7 +157,7 @@ class Request:
             return "not asked for (--layers)"
         if matches(spec.name, self.exclude):
             return "excluded"
-        if spec.op == "FullyConnected" and not self.fc:
+        if spec.kind == "FullyConnected" and not self.fc:
             return "fully connected (--fc plans these too)"
         return None
 

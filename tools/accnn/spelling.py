@@ -3,22 +3,25 @@
     256,28,28|conv 256-64 3x1 p1x0|conv 64-256 1x3 p0x1 b
 
 First the place, that is the input without the batch; then a part each: channels, kernel, and whatever is not the
-default of stride (s), pad (p), dilation (d), groups (g), feature maps (m) and bias (b). ``x4`` behind the input: four
-rows of it per example; ``plain``: the input of the network itself. ``last`` behind ``fc``: only the last axis is
-transformed.
+default of stride (s), pad (p), dilation (d), adj (a), groups (g), feature maps (m) and bias (b). ``x4`` behind the
+input: four rows of it per example; ``plain``: the input of the network itself. ``last`` behind ``fc``: only the last
+axis is transformed. ``deconv`` is a Deconvolution, ``conv_v1`` a Convolution_v1.
 """
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Callable, Tuple
 
-from accnn.layers import SubConv, SubFC
+from accnn.layers import SubConv, SubDeconv, SubFC
 
 _NUMBER = "[1-9][0-9]*"
 _MANY = "%s(?:x%s)*" % (_NUMBER, _NUMBER)
 _SHAPE = "%s(?:,%s)*" % (_NUMBER, _NUMBER)
 _PLACE = re.compile("(%s)(?: x(%s))?( plain)?" % (_SHAPE, _NUMBER))
-_CONV = re.compile("conv (%s)-(%s) (%s)(?: s(%s))?(?: p([0-9]+(?:x[0-9]+)*))?(?: d(%s))?(?: g(%s))?(?: m(%s))?( b)?"
-                   % (_NUMBER, _NUMBER, _MANY, _MANY, _MANY, _NUMBER, _SHAPE))
+_SOME = "[0-9]+(?:x[0-9]+)*"
+_CONV = "%%s (%s)-(%s) (%s)(?: s(%s))?(?: p(%s))?(?: d(%s))?(?: a(%s))?(?: g(%s))?(?: m(%s))?( b)?" % (
+    _NUMBER, _NUMBER, _MANY, _MANY, _SOME, _MANY, _SOME, _NUMBER, _SHAPE)
+_LETTERS = (("s", "stride", 1), ("p", "pad", 0), ("d", "dilate", 1), ("a", "adj", 0))
 _FC = re.compile("fc (%s)-(%s)( last)?( b)?" % (_NUMBER, _NUMBER))
 
 
@@ -75,9 +78,15 @@ def parse(text):
     return read
 
 
-def _spell_conv(part):
-    words = ["conv %d-%d" % (part.in_channels, part.out_channels), _joined(part.kernel, "x")]
-    for letter, values, default in (("s", part.stride, 1), ("p", part.pad, 0), ("d", part.dilate, 1)):
+def can_spell(part):
+    """bool: whether :func:`key` knows parts with that operator."""
+    return part.op in _KINDS
+
+
+def _spell_conv(word, part):
+    words = ["%s %d-%d" % (word, part.in_channels, part.out_channels), _joined(part.kernel, "x")]
+    for letter, name, default in _LETTERS:
+        values = getattr(part, name, ())
         if any(value != default for value in values):
             words.append(letter + _joined(values, "x"))
     if part.groups != 1:
@@ -103,14 +112,21 @@ def _part(text, suffix):
     raise ValueError("%r is no layer" % text)
 
 
-def _read_conv(suffix, inner, outer, kernel, stride, pad, dilate, groups, maps, bias):
+def _read_conv(made, suffix, inner, outer, kernel, *more):
+    *spatial, groups, maps, bias = more
     sizes = _numbers(kernel, "x")
-    stride, pad, dilate = (_numbers(text, "x") if text else (default,) * len(sizes)
-                           for text, default in ((stride, 1), (pad, 0), (dilate, 1)))
-    if not len(sizes) == len(stride) == len(pad) == len(dilate):
+    read = {name: _numbers(text, "x") if text else (default,) * len(sizes)
+            for text, (_, name, default) in zip(spatial, _LETTERS)}
+    if any(len(values) != len(sizes) for values in read.values()):
         raise ValueError("a kernel of %s has as many strides, pads and dilations" % kernel)
-    return SubConv(suffix, int(inner), int(outer), sizes, stride, pad, dilate, int(groups or 1), bool(bias),
-                   _numbers(maps, ",") if maps else None)
+    return made(suffix, int(inner), int(outer), sizes, groups=int(groups or 1), bias=bool(bias),
+                maps=_numbers(maps, ",") if maps else None, **read)
+
+
+def _plainly(op, suffix, *given, adj, **more):
+    if any(adj):
+        raise ValueError("only a deconv has an adj")
+    return SubConv(suffix, *given, op=op, **more)
 
 
 def _read_fc(suffix, inner, outer, last, bias):
@@ -130,4 +146,11 @@ class _Kind:
     read: Callable
 
 
-_KINDS = {SubConv.op: _Kind(_spell_conv, _CONV, _read_conv), SubFC.op: _Kind(_spell_fc, _FC, _read_fc)}
+def _convolving(word, made):
+    return _Kind(partial(_spell_conv, word), re.compile(_CONV % word), partial(_read_conv, made))
+
+
+_KINDS = {SubConv.op: _convolving("conv", partial(_plainly, SubConv.op)),
+          "Convolution_v1": _convolving("conv_v1", partial(_plainly, "Convolution_v1")),
+          SubDeconv.op: _convolving("deconv", SubDeconv),
+          SubFC.op: _Kind(_spell_fc, _FC, _read_fc)}

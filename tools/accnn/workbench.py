@@ -8,7 +8,7 @@ from accnn.cli import Silence, say
 from accnn.errors import AccnnError
 from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.rewrite import Replacement, new_names, replace_layers
-from accnn.graph.specs import layer_specs
+from accnn.graph.specs import kernel, layer_specs
 from accnn.latency.energies import FILE, Energies
 from accnn.plan import NOT_IN_PLAN, Plan, Row
 from accnn.threads import one_blas_thread, side_by_side
@@ -59,7 +59,7 @@ class Workbench:
         key = name, method.name
         if key not in self._candidates:
             spec = self.specs[name]
-            self._candidates[key] = ranks.Candidate(spec, method, lambda: self.model.weight(spec.weight), self.effort,
+            self._candidates[key] = ranks.Candidate(spec, method, lambda: kernel(self.model, spec), self.effort,
                                                     lambda: self.energies)
         return self._candidates[key]
 
@@ -129,7 +129,7 @@ class Workbench:
         reasons = {row.layer: row.reason for row in plan.rows if row.method is None}
         for row in plan.chosen():
             spec, method = self._spec(row.layer), methods.get(row.method)
-            if spec.op != row.op:
+            if spec.kind != row.op:
                 raise AccnnError("the layer %r is a %s, no %s" % (row.layer, spec.op, row.op))
             refusal = self.refusal(spec, method)
             if refusal:
@@ -138,7 +138,7 @@ class Workbench:
             if row.layer in named:
                 raise AccnnError("the plan names the layer %r twice" % row.layer)
             named[row.layer] = row
-        rows = [named.get(spec.name) or Row(spec.name, spec.op, reason=spec.refusal or reasons.get(
+        rows = [named.get(spec.name) or Row(spec.name, spec.kind, reason=spec.refusal or reasons.get(
                 spec.name, NOT_IN_PLAN)) for spec in self.layers]
         return Plan(tuple(rows), plan.made_by)
 
@@ -207,7 +207,7 @@ class Workbench:
             return self.specs[name]
         ops = {node.name: node.op for node in self.model.graph.nodes if not node.is_variable}
         if name in ops:
-            raise AccnnError("the layer %r of %s is a %s: only Convolution and FullyConnected layers are split"
+            raise AccnnError("the layer %r of %s is a %s: only convolutions and fully connected layers are split"
                              % (name, self.model.prefix, ops[name]))
         near = difflib.get_close_matches(str(name), list(self.specs), n=3, cutoff=0.4)
         raise AccnnError("%s has no layer %r%s" % (self.model.prefix, name,

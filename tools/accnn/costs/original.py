@@ -3,7 +3,7 @@ from math import prod
 
 from accnn.costs.base import Cost, register
 from accnn.errors import AccnnError
-from accnn.layers import macs, positions
+from accnn.layers import FULLY_CONNECTED, SubDeconv, macs
 
 
 @register
@@ -12,7 +12,8 @@ class OriginalComplexity(Cost):
 
     A convolution costs ``kw kh N C X Y``, its split ``kw (N + C) K X Y``: equal to MACs for square kernels with stride
     1 that keep the size of the picture, as in VGG-16; off elsewhere. A fully connected layer counts as a 1x1 kernel on
-    a picture of one pixel, and convolutions in its place by their MACs: the original knew neither.
+    a picture of one pixel, convolutions in its place and transposed convolutions by their MACs: the original knew none
+    of these.
     """
 
     name = "original"
@@ -25,10 +26,10 @@ class OriginalComplexity(Cost):
 
     def _once(self, spec, chain):
         part = spec.part
-        if part.op == "FullyConnected":
-            if any(p.op == "Convolution" for p in chain):
-                return macs(chain, spec.in_shape)
-            return sum(prod(p.weight_shape) for p in chain) * positions(part, spec.in_shape)
+        if part.kind == FULLY_CONNECTED and all(p.kind == FULLY_CONNECTED for p in chain):
+            return sum(prod(p.weight_shape) for p in chain) * part.places(spec.in_shape)
+        if part.kind == FULLY_CONNECTED or isinstance(part, SubDeconv):
+            return macs(chain, spec.in_shape)
         if len(chain) == 1:
             return prod(part.weight_shape) * prod(spec.in_shape[1:])
         if [p.suffix for p in chain] != ["_v", "_h"]:

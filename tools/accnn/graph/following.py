@@ -6,6 +6,7 @@ import numpy as np
 
 from accnn.errors import AccnnError
 from accnn.graph import attrs
+from accnn.graph.passing import passes_on
 
 Nonlinearity = Tuple[str, Dict[str, object]]  # its kind, and its numbers by name
 
@@ -103,17 +104,11 @@ def _readers_of(graph, readers, entry):
     found, waiting = [], [entry]
     while waiting:
         for reader in readers.get(waiting.pop(), ()):
-            if reader[0] is not _NETWORK and _passes_on(graph.nodes[reader[0]]):
+            if reader[0] is not _NETWORK and passes_on(graph.nodes[reader[0]]):
                 waiting.append((reader[0], 0))
             else:
                 found.append(reader)
     return sorted(found, key=lambda reader: -1 if reader[0] is _NETWORK else reader[0])
-
-
-def _passes_on(node):
-    """True for an operator whose first output is its input at inference."""
-    return node.op in ("_copy", "BlockGrad", "amp_cast") or (
-        node.op == "Dropout" and node.attrs.get("mode", "training") == "training")
 
 
 # ---- BatchNorm

@@ -4,6 +4,7 @@ from math import prod
 
 from accnn.errors import AccnnError
 from accnn.graph import attrs
+from accnn.graph.passing import origin
 from accnn.graph.shapes import check_inference, infer_arguments
 
 DEFAULT_SIDE = 224
@@ -122,7 +123,7 @@ def _form(model, name):
     if hint:
         return hint
     layer = _first_layer(graph, position)
-    weight = model.arg_params.get(graph.nodes[layer.inputs[1][0]].name) if layer else None
+    weight = model.arg_params.get(graph.nodes[origin(graph, layer.inputs[1])[0][0]].name) if layer else None
     if weight is None:
         return None
     if layer.op == "FullyConnected":
@@ -185,5 +186,5 @@ def _flattening_layers(model):
     """dict: weight name -> shape, of the fully connected layers that flatten what comes before."""
     layers = (node for node in model.graph.nodes
               if node.op == "FullyConnected" and attrs.boolean(node, "flatten", True))
-    names = (model.graph.nodes[node.inputs[1][0]].name for node in layers)
+    names = (model.graph.nodes[origin(model.graph, node.inputs[1])[0][0]].name for node in layers)
     return {name: tuple(model.arg_params[name].shape) for name in names if name in model.arg_params}

@@ -67,9 +67,14 @@ class Graph:
         except mx.base.MXNetError as error:
             raise AccnnError("%s is damaged, its nodes may form a cycle (%s): export it again"
                              % (source, reason(error))) from error
-        nodes, heads = tuple(_node(entry) for entry in document["nodes"]), tuple(map(_entry, document["heads"]))
-        _check_entries(nodes, heads, document["node_row_ptr"], source)
-        return cls(nodes, heads)
+        graph = cls.from_document(document)
+        _check_entries(graph.nodes, graph.heads, document["node_row_ptr"], source)
+        return graph
+
+    @classmethod
+    def from_document(cls, document):
+        """Read what MXNet's JSON says of a graph, or of one inside an operator."""
+        return cls(tuple(_node(entry) for entry in document["nodes"]), tuple(map(_entry, document["heads"])))
 
     def to_symbol(self):
         """Return the graph as an ``mx.sym.Symbol``.

@@ -7,6 +7,7 @@ import numpy as np
 from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.graph.ir import Graph, Node, moved, prune
+from accnn.graph.passing import origin, repeated
 from accnn.layers import LayerSpec
 
 _KERNEL_HINTS = ("workspace", "cudnn_tune", "cudnn_off", "layout")
@@ -127,25 +128,36 @@ def _fragment(graph, node, chain):
     """The chain as a small graph: a stand-in for the data, then weight, bias and operator of every part.
 
     In front a Reshape where a chain of convolutions reads a vector; a Flatten between a convolution and a fully
-    connected part, because oneDNN's fusion in MXNet 1.9.1 fails where one reads the other in blocks of channels.
+    connected part, because oneDNN's fusion in MXNet 1.9.1 fails where one reads the other in blocks of channels. Where
+    a parameter passes through casts and the like before the layer reads it, those in its place do too.
     """
     nodes = [Node("null", "data", {})] + _maps(node, chain)
-    weight_attrs = [_inherited(graph.nodes[position]) for position, _, _ in node.inputs[1:]]
-    weight_attrs += weight_attrs[:1] * (2 - len(weight_attrs))
+    origins = [origin(graph, entry) for entry in node.inputs[1:]]
+    origins += origins[:1] * (2 - len(origins))
     data = len(nodes) - 1
     for place, part in enumerate(chain):
         if place in _flattened(chain):
             nodes.append(Node("Flatten", node.name + _FLAT, _inherited(node), ((data, 0, 0),)))
             data = len(nodes) - 1
-        first = len(nodes)
         name = node.name + part.suffix
         inputs = ["_weight", "_bias"][:2 if part.bias else 1]
-        nodes.extend(Node("null", name + end, attrs) for end, attrs in zip(inputs, weight_attrs))
-        entries = [data] + list(range(first, len(nodes)))
+        shapes = part.stored_shape, part.weight_shape[:1]
+        entries = [data] + [_parameter(nodes, graph, name + end, shape, *found)
+                            for end, shape, found in zip(inputs, shapes, origins)]
         data = len(nodes)
         nodes.append(Node(part.op, name, dict(_operator_attrs(node, part), **part.attrs()),
                           tuple((entry, 0, 0) for entry in entries)))
     return Graph(tuple(nodes), ((data, 0, 0),))
+
+
+def _parameter(nodes, graph, name, shape, end, between):
+    """Add a variable, and what the layer's own parameter passes through, to `nodes`; the position of the last one."""
+    said = {"__shape__": str(tuple(shape))} if between else {}  # MXNet infers none through some of these
+    nodes.append(Node("null", name, dict(_inherited(graph.nodes[end[0]]), **said)))
+    for number, node in enumerate(repeated(between)):
+        nodes.append(Node(node.op, "%s_%s%d" % (name, node.op.strip("_").lower(), number), node.attrs,
+                          ((len(nodes) - 1, 0, 0),)))
+    return len(nodes) - 1
 
 
 def _maps(node, chain):
@@ -180,13 +192,13 @@ def _inherited(node):
 def _parameters(item, dtype):
     for part, (weight, bias) in zip(item.chain, item.arrays):
         name = item.spec.name + part.suffix
-        yield name + "_weight", _array(weight, part.weight_shape, dtype)
+        yield name + "_weight", _array(part.stored(np.asarray(weight)), dtype)
         if part.bias:
-            yield name + "_bias", _array(bias, part.weight_shape[:1], dtype)
+            yield name + "_bias", _array(np.reshape(bias, part.weight_shape[:1]), dtype)
 
 
-def _array(values, shape, dtype):
-    return mx.nd.array(np.ascontiguousarray(values).reshape(shape), dtype=dtype)
+def _array(values, dtype):
+    return mx.nd.array(np.ascontiguousarray(values), dtype=dtype)
 
 
 def new_names(spec, chain):

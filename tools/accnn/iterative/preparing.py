@@ -6,6 +6,7 @@ from accnn.iterative.grouping import FITNESS, grouped, ordered
 from accnn.iterative.restoring import check_restorable, fitness
 from accnn.iterative.stages import TOGETHER
 from accnn.iterative.state import State
+from accnn.layers import CONVOLUTION
 from accnn.planning import select_ranks
 from accnn.threads import one_blas_thread
 
@@ -67,7 +68,7 @@ def _macs(bench, rows):
     """dict: of all convolutions, before and after."""
     cost, before, after = costs.get("macs"), 0, 0
     for spec in bench.layers:
-        if spec.op == "Convolution" and spec.part is not None:
+        if spec.kind == CONVOLUTION and spec.part is not None:
             row = rows.get(spec.name)
             before += cost.layer(spec)
             after += cost.chain(spec, methods.get(row.method).chain(spec, row.rank)) if row else cost.layer(spec)

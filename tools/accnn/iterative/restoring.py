@@ -57,10 +57,12 @@ def with_restored(model, replacements):
     replacements : iterable of Replacement
         A bias that calibration gave to a chain is left out where the layer itself has none.
     """
-    new = {item.spec.weight: restored_kernel(item.spec, item.chain, item.arrays) for item in replacements}
+    new = {item.spec.weight: item.spec.part.stored(restored_kernel(item.spec, item.chain, item.arrays))
+           for item in replacements}
     new.update((item.spec.bias, item.arrays[-1][1]) for item in replacements if item.spec.bias)
     return replace(model, arg_params=dict(model.arg_params, **{
-        name: mx.nd.array(array, dtype=model.arg_params[name].dtype) for name, array in new.items()}))
+        name: mx.nd.array(array.reshape(model.arg_params[name].shape), dtype=model.arg_params[name].dtype)
+        for name, array in new.items()}))
 
 
 def fitness(candidate, rank):

@@ -1,12 +1,12 @@
 """Where the layers of a network stand, as far as that changes the time their chains take."""
-from accnn.spelling import Place, key
+from accnn.spelling import Place, can_spell, key
 
 _BLOCKED = {"Convolution", "Deconvolution"}  # what leaves feature maps in memory as oneDNN's kernels like them
 _PLAIN = {"FullyConnected", "Flatten", "Reshape", "reshape", "transpose"}  # what leaves them in rows
 
 
 def places_of(graph, specs):
-    """dict of str to Place: by layer, for those of known shape.
+    """dict of str to Place: by layer, for those of known shape that a key can say, and in no loop or branch.
 
     Parameters
     ----------
@@ -17,7 +17,7 @@ def places_of(graph, specs):
     inputs = {node.name: node.inputs[0][0] for node in graph.nodes if node.inputs}
     return {spec.name: Place(tuple(spec.in_shape), spec.repeats,
                              len(spec.in_shape) == 3 and not blocked[inputs[spec.name]])
-            for spec in specs if spec.part is not None}
+            for spec in specs if spec.part is not None and spec.name in inputs and can_spell(spec.part)}
 
 
 def _blocked(graph):

@@ -19,8 +19,8 @@ def refuse_measuring(measuring):
 def refuse_kinds(model, specs):
     """Refuse layers in another precision than that of the chains that are timed."""
     for spec in specs:
-        kind = np.dtype(model.arg_params[spec.weight].dtype)
-        if kind != np.float32:
+        kind = spec.precision or np.dtype(model.arg_params[spec.weight].dtype).name
+        if kind != "float32":
             raise AccnnError("--cost latency times chains in float32, but the weight of the layer %r is %s: cast the "
                              "checkpoint, or count in another --cost" % (spec.name, kind))
 

@@ -6,6 +6,7 @@ from math import sqrt
 import numpy as np
 
 from accnn.errors import AccnnError
+from accnn.layers import SubDeconv
 from accnn.registry import Registry
 
 
@@ -114,7 +115,7 @@ class Method(ABC):
     name : str
         What ``--method`` and the plan call it.
     op : str
-        The operator it replaces: ``'Convolution'`` or ``'FullyConnected'``.
+        The kind of layers it replaces: ``'Convolution'`` or ``'FullyConnected'``.
     summary : str
         One line for ``--help``.
     has_singular_values : bool
@@ -125,6 +126,9 @@ class Method(ABC):
     iterative : bool
         Whether factors come of iterations that may end in a local optimum: then a larger rank may leave a slightly
         larger error.
+    transposed : bool
+        Whether it serves transposed convolutions too: their kernels are in the order of a convolution's, and what
+        :meth:`accnn.layers.SubConv.along` makes of the layer is transposed as well.
     estimates_ranks : bool
         Whether its decompositions have an ``estimated_rank``.
     """
@@ -133,12 +137,15 @@ class Method(ABC):
     has_singular_values = False
     response_rank = None
     iterative = False
+    transposed = False
     estimates_ranks = False
 
     def refuse(self, spec):
         """Return why this method cannot serve the layer, or None when it can."""
-        if spec.op != self.op:
+        if spec.kind != self.op:
             return "%s splits %s layers only" % (self.name, self.op)
+        if isinstance(spec.part, SubDeconv) and not self.transposed:
+            return "%s splits no transposed convolution: vh and channel do" % self.name
         return None
 
     @abstractmethod

@@ -40,7 +40,7 @@ class BlockTerm(Method):
     name = "btd"
     op = "Convolution"
     summary = "(S',1,1), (T',kh,kw) in R groups, then (N,1,1) by Principal Component Iteration"
-    iterative = True
+    iterative = transposed = True
 
     def refuse(self, spec):
         """Only plain convolutions that are larger than 1x1, not from one channel to one."""
@@ -92,7 +92,7 @@ class BlockTerm(Method):
         """tuple of SubConv: the 1x1 convolution that reduces, the blocks' cores, the 1x1 convolution that restores."""
         part, (inputs, outputs, count) = spec.part, rank
         return (SubConv("_r", part.in_channels, inputs, (1, 1), bias=False),
-                SubConv("_g", inputs, outputs, part.kernel, part.stride, part.pad, part.dilate, count, bias=False),
+                part.along((0, 1), "_g", inputs, outputs, count),
                 SubConv("_p", outputs, part.out_channels, (1, 1), bias=part.bias))
 
     def decompose(self, weight, spec, effort=None):

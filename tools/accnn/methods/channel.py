@@ -24,7 +24,7 @@ class Channel(Method):
     name = "channel"
     op = "Convolution"
     summary = "(d',kh,kw) then (N,1,1) by SVD"
-    has_singular_values = estimates_ranks = True
+    has_singular_values = estimates_ranks = transposed = True
 
     def refuse(self, spec):
         """A single filter leaves nothing to reduce."""
@@ -46,8 +46,7 @@ class Channel(Method):
     def chain(self, spec, rank):
         """tuple of SubConv: the fewer filters and the 1x1 convolution."""
         part, middle = spec.part, rank * spec.part.groups
-        return (SubConv("_w", part.in_channels, middle, part.kernel, part.stride, part.pad, part.dilate, part.groups,
-                        bias=False),
+        return (part.along((0, 1), "_w", part.in_channels, middle, part.groups),
                 SubConv("_p", middle, part.out_channels, (1, 1), groups=part.groups, bias=part.bias))
 
     def decompose(self, weight, spec, effort=None):

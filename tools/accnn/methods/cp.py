@@ -21,7 +21,7 @@ class _Canonical(Method):
     """
 
     op = "Convolution"
-    iterative = True
+    iterative = transposed = True
 
     def refuse(self, spec):
         """Only plain convolutions that are larger than 1x1, from several channels to several."""
@@ -84,10 +84,7 @@ class CP(_Canonical):
     def _space(self, part, rank):
         if 1 in part.kernel:
             return [_depthwise(part, rank, "_v" if part.kernel[1] == 1 else "_h")]
-        (height, width), (down, across), (above, beside), (rows, columns) = (
-            part.kernel, part.stride, part.pad, part.dilate)
-        return [SubConv("_v", rank, rank, (height, 1), (down, 1), (above, 0), (rows, 1), rank, bias=False),
-                SubConv("_h", rank, rank, (1, width), (1, across), (0, beside), (1, columns), rank, bias=False)]
+        return [part.along((0,), "_v", rank, rank, rank), part.along((1,), "_h", rank, rank, rank)]
 
 
 @register
@@ -158,7 +155,7 @@ class _Canonically(Decomposition):
 
 
 def _depthwise(part, rank, suffix):
-    return SubConv(suffix, rank, rank, part.kernel, part.stride, part.pad, part.dilate, rank, bias=False)
+    return part.along((0, 1), suffix, rank, rank, rank)
 
 
 def _refused(name, part):

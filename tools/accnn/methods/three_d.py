@@ -28,6 +28,7 @@ class ThreeDimensional(Method):
 
     name = "3d"
     op = "Convolution"
+    transposed = True
     summary = "(d'',kh,1), (d',1,kw), then (N,1,1); each of both reductions contributes the same speed-up"
 
     def refuse(self, spec):
@@ -59,10 +60,8 @@ class ThreeDimensional(Method):
     def chain(self, spec, rank):
         """tuple of SubConv: the vertical half, the reduced horizontal half, the 1x1 convolution."""
         part, (vertical, horizontal) = spec.part, rank
-        return (SubConv("_v", part.in_channels, vertical, (part.kernel[0], 1), (part.stride[0], 1), (part.pad[0], 0),
-                        (part.dilate[0], 1), bias=False),
-                SubConv("_h", vertical, horizontal, (1, part.kernel[1]), (1, part.stride[1]), (0, part.pad[1]),
-                        (1, part.dilate[1]), bias=False),
+        return (part.along((0,), "_v", part.in_channels, vertical),
+                part.along((1,), "_h", vertical, horizontal),
                 SubConv("_p", horizontal, part.out_channels, (1, 1), bias=part.bias))
 
     def decompose(self, weight, spec, effort=None):

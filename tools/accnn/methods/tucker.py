@@ -27,7 +27,7 @@ class Tucker(Method):
 
     name = "tucker"
     op = "Convolution"
-    estimates_ranks = True
+    estimates_ranks = transposed = True
     summary = "(s,1,1), (t,kh,kw), then (N,1,1) by HOOI"
 
     def refuse(self, spec):
@@ -57,7 +57,7 @@ class Tucker(Method):
         """tuple of SubConv: the 1x1 convolution that reduces, the core, the 1x1 convolution that restores."""
         part, (inputs, outputs) = spec.part, rank
         return (SubConv("_r", part.in_channels, inputs, (1, 1), bias=False),
-                SubConv("_c", inputs, outputs, part.kernel, part.stride, part.pad, part.dilate, bias=False),
+                part.along((0, 1), "_c", inputs, outputs),
                 SubConv("_p", outputs, part.out_channels, (1, 1), bias=part.bias))
 
     def decompose(self, weight, spec, effort=None):

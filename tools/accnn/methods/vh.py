@@ -1,7 +1,6 @@
 """Vertical then horizontal: a (kh, kw) convolution as (K, kh, 1) and (N, 1, kw), by SVD (Tai et al., 2016)."""
 import numpy as np
 
-from accnn.layers import SubConv
 from accnn.methods.base import Decomposition, Method, register
 from accnn.methods.evbmf import estimated_rank
 from accnn.methods.svd import BalancedSVD, common_values
@@ -26,7 +25,7 @@ class VerticalHorizontal(Method):
     name = "vh"
     op = "Convolution"
     summary = "(K,kh,1) then (N,1,kw) by SVD"
-    has_singular_values = estimates_ranks = True
+    has_singular_values = estimates_ranks = transposed = True
 
     def ranks(self, spec):
         """range: 1 to the full rank."""
@@ -41,11 +40,8 @@ class VerticalHorizontal(Method):
         """tuple of SubConv: the vertical and the horizontal half."""
         part = spec.part
         middle = rank * part.groups
-        vertical = SubConv("_v", part.in_channels, middle, (part.kernel[0], 1), (part.stride[0], 1), (part.pad[0], 0),
-                           (part.dilate[0], 1), part.groups, part.bias)
-        horizontal = SubConv("_h", middle, part.out_channels, (1, part.kernel[1]), (1, part.stride[1]),
-                             (0, part.pad[1]), (1, part.dilate[1]), part.groups, part.bias)
-        return vertical, horizontal
+        return (part.along((0,), "_v", part.in_channels, middle, part.groups, part.bias),
+                part.along((1,), "_h", middle, part.out_channels, part.groups, part.bias))
 
     def decompose(self, weight, spec, effort=None):
         """Return the singular values of all groups added up, and the factors at any rank."""

@@ -9,6 +9,7 @@ from scipy import linalg
 from accnn.cli import Silence, say
 from accnn.graph.fingerprint import fingerprint
 from accnn.graph.following import following
+from accnn.graph.precision import in_full_precision
 from accnn.graph.rewrite import Replacement
 from accnn.ranks.curve import measured_ranks
 from accnn.reconstruction import DATA_FREE, LINEAR, NETWORK
@@ -75,6 +76,7 @@ class Calibrated:
     def __init__(self, bench, images, wish, progress=None, table=None, read_only=False):
         self.images, self.wish, self.outcomes = images, wish, {}
         self._bench, self._progress = bench, progress or Silence
+        self._model = in_full_precision(bench.model)  # which MXNet can differentiate, and whose responses can be read
         self._energies, self._importances = {}, {}
         self._table_path, self._read_only, self._sensitivities = table, read_only, None
 
@@ -83,7 +85,7 @@ class Calibrated:
         if spec.name not in self._energies:
             wanted = [one for one in self._bench.layers if one.op == spec.op and not one.refusal]
             with _folder() as folder:
-                samples = self._sample(self._bench.model, [Tap(one, RESPONSE) for one in wanted], folder)
+                samples = self._sample(self._model, [Tap(one, RESPONSE) for one in wanted], folder)
                 self._energies.update((one.name, _eigenvalues(found)) for one, found in zip(wanted, samples))
         return self._energies[spec.name]
 
@@ -124,7 +126,7 @@ class Calibrated:
         if not candidates:
             return
         bench = self._bench
-        compare = Comparison(bench.model, self.images, bench.input_shapes)
+        compare = Comparison(self._model, self.images, bench.input_shapes)
         ranks = {one: measured_ranks(one) for one in candidates}
         total, done = sum(map(len, ranks.values())), 0
         progress = self._progress("measuring what splitting costs", total)
@@ -150,7 +152,7 @@ class Calibrated:
         for some in _portions({one.name: one.spec for one in candidates}, self.images.count * self.wish.positions):
             with _folder() as folder:
                 taps = [Tap(spec, kind) for spec in some for kind in (INPUT, RESPONSE)]
-                samples = self._sample(self._bench.model, taps, folder) if self.wish.solver else [None] * len(taps)
+                samples = self._sample(self._model, taps, folder) if self.wish.solver else [None] * len(taps)
                 for spec, inputs, responses in zip(some, samples[::2], samples[1::2]):
                     evidence = inputs and self._evidence(spec, inputs, responses)
                     for candidate in candidates:
@@ -168,7 +170,7 @@ class Calibrated:
         -------
         list of Replacement
         """
-        model, picks = self._bench.model, {candidate.name: (candidate, rank) for candidate, rank in picks}
+        model, picks = self._model, {candidate.name: (candidate, rank) for candidate, rank in picks}
         self.outcomes, done = {}, {}
         with _folder() as folder:
             taps = [Tap(candidate.spec, RESPONSE) for candidate, _ in picks.values()]
@@ -198,13 +200,13 @@ class Calibrated:
             return None
         if spec.name not in self._importances:
             wanted = [one for one in self._bench.layers if one.op == spec.op and not one.refusal and one.repeats == 1]
-            self._importances.update(importances(self._bench.model, self.images, self._bench.input_shapes, wanted,
+            self._importances.update(importances(self._model, self.images, self._bench.input_shapes, wanted,
                                                  self.wish.seed, self._progress))
         return self._importances[spec.name]
 
     def _fitted(self, candidate, rank, evidence):
         spec = candidate.spec
-        behind = Behind.of(following(self._bench.model, spec.name), spec.part.outputs)
+        behind = Behind.of(following(self._model, spec.name), spec.part.outputs)
         return rebuild(candidate, rank, self._bench.bias(spec), behind, evidence, self.wish.solver)
 
     def _sample(self, model, taps, folder):

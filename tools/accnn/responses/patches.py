@@ -3,7 +3,7 @@ from math import prod
 
 import numpy as np
 
-from accnn import layers
+from accnn.layers import CONVOLUTION, FULLY_CONNECTED, SubDeconv
 
 
 def patches(inputs, spec, at):
@@ -24,7 +24,7 @@ def patches(inputs, spec, at):
     """
     part = spec.part
     rows, places = _rows(spec, at)
-    if part.op != "Convolution":
+    if part.kind == FULLY_CONNECTED:
         found = inputs.reshape(-1, part.in_units)[_vectors(spec, rows, places)]
     else:
         places, inside = _taps(part, spec.in_shape, places)
@@ -51,7 +51,7 @@ def responses(outputs, spec, at):
     """
     part = spec.part
     rows, places = _rows(spec, at)
-    if part.op == "Convolution":
+    if part.kind == CONVOLUTION:
         found = outputs.reshape(outputs.shape[:2] + (-1,))[rows, :, places]
     else:
         found = outputs.reshape(-1, part.out_units)[_vectors(spec, rows, places)]
@@ -60,13 +60,13 @@ def responses(outputs, spec, at):
 
 def _rows(spec, at):
     """The row that every place lies in, and its number there."""
-    rows, places = np.divmod(at, layers.positions(spec.part, spec.in_shape))
+    rows, places = np.divmod(at, spec.part.places(spec.in_shape))
     rows = rows + spec.repeats * np.arange(len(at))[:, np.newaxis]
     return rows.ravel(), places.ravel()
 
 
 def _vectors(spec, rows, places):
-    return rows * layers.positions(spec.part, spec.in_shape) + places
+    return rows * spec.part.places(spec.in_shape) + places
 
 
 def _taps(part, in_shape, places):
@@ -76,10 +76,21 @@ def _taps(part, in_shape, places):
     """
     starts = np.unravel_index(places, part.out_shape(in_shape)[1:])
     offsets = np.unravel_index(np.arange(prod(part.kernel)), part.kernel)
-    flat, inside = 0, True
+    flat, inside, read = 0, True, _read_transposed if isinstance(part, SubDeconv) else _read
     for size, start, offset, stride, pad, dilate in zip(in_shape[1:], starts, offsets, part.stride, part.pad,
                                                         part.dilate):
-        axis = start[:, np.newaxis] * stride + offset * dilate - pad
-        inside = inside & (axis >= 0) & (axis < size)
+        axis, there = read(start[:, np.newaxis], offset, stride, pad, dilate)
+        inside = inside & there & (axis >= 0) & (axis < size)
         flat = flat * size + axis
     return np.where(inside, flat, 0), inside
+
+
+def _read(start, offset, stride, pad, dilate):
+    """Which input an output reads with a place of the kernel, along one axis, and whether there is one."""
+    return start * stride + offset * dilate - pad, True
+
+
+def _read_transposed(start, offset, stride, pad, dilate):
+    """The same of a transposed convolution, where a stride leaves outputs that some places of the kernel miss."""
+    axis, off = np.divmod(start + pad - offset * dilate, stride)
+    return axis, off == 0

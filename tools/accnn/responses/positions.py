@@ -3,14 +3,12 @@ import zlib
 
 import numpy as np
 
-from accnn import layers
-
 _CHUNK = 1 << 24  # bytes that the marks of some images may take at a time
 
 
 def available(spec):
     """Number of places of one image at which a layer evaluates all its outputs."""
-    return spec.repeats * layers.positions(spec.part, spec.in_shape)
+    return spec.repeats * spec.part.places(spec.in_shape)
 
 
 def draw(spec, count, positions, seed):

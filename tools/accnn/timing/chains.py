@@ -58,7 +58,7 @@ def random_chain(chain, rng, dtype="float32"):
             nodes.append(Node("Flatten", "flat" + part.suffix, {}, ((data, 0, 0),)))
             data = len(nodes) - 1
         name, first = "part" + part.suffix, len(nodes)
-        shapes = [part.weight_shape, part.weight_shape[:1]][:2 if part.bias else 1]
+        shapes = [part.stored_shape, part.weight_shape[:1]][:2 if part.bias else 1]
         for end, shape in zip(("_weight", "_bias"), shapes):
             nodes.append(Node("null", name + end, {}))
             scale = np.sqrt(np.prod(part.weight_shape[1:]))

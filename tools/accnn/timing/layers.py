@@ -43,7 +43,8 @@ def _pair(old, new, spec):
         start = source(old, spec.name)
         return Pair(spec, start, cut(old, spec.name, start), cut(new, spec.name, start))
     except AccnnError as error:
-        return Pair(spec, reason=str(error))
+        nested = spec.refusal and all(node.name != spec.name for node in old.graph.nodes)  # in a loop or a branch
+        return Pair(spec, reason=spec.refusal if nested else str(error))
 
 
 def layer_inputs(model, pairs, input_shapes, batch_size, arrays, context):
@@ -110,7 +111,8 @@ def _row(pair, data, batch_size, how):
     row = {"layer": pair.spec.name, "op": pair.spec.op, "status": NOT_COMPARED, "reason": pair.reason, "chain": []}
     if pair.reason:
         return row
-    data = _in_kind_of(pair.before.model, data)
+    if pair.spec.precision is None:  # else what it reads has been cast, as its weights are in the part
+        data = _in_kind_of(pair.before.model, data)
     try:
         macs = [part.macs(data.shape) for part in (pair.before, pair.after)]
     except AccnnError:

@@ -7,7 +7,7 @@ import numpy as np
 
 from accnn.errors import AccnnError
 from accnn.graph.rewrite import Replacement, replace_layers
-from accnn.graph.specs import layer_specs
+from accnn.graph.specs import kernel, layer_specs
 from accnn.predictor import Predictor
 from accnn.spelling import parse
 from accnn.timing import passes
@@ -106,7 +106,7 @@ def planned(model, shapes, plan, rng):
 def _replacement(model, specs, layer, chain, rng):
     if layer not in specs or specs[layer].part is None:
         raise AccnnError("%s has no layer %r that could be planned" % (model.prefix, layer))
-    weight = model.weight(specs[layer].weight)
+    weight = kernel(model, specs[layer])
     gains = [1] * (len(chain) - 1) + [np.linalg.norm(weight) / np.sqrt(len(weight))]
     arrays = [(random_numbers(rng, part.weight_shape, np.sqrt(np.prod(part.weight_shape[1:])) / gain),
                np.zeros(part.weight_shape[0])) for part, gain in zip(chain, gains)]

@@ -1,0 +1,48 @@
+"""Operators that keep values: what a layer reads behind them is what went in."""
+
+_COPIES = {"_copy", "BlockGrad", "amp_cast"}
+_RESHAPES = {"Reshape", "_np_reshape", "_npx_reshape"}
+CASTS = {"Cast", "amp_cast"}
+HALF = {"bfloat16", "float16"}
+_FLOATS = HALF | {"float32", "float64"}
+
+
+def passes_on(node):
+    """True for an operator whose first output is its input at inference."""
+    return node.op in _COPIES or (node.op == "Dropout" and node.attrs.get("mode", "training") == "training")
+
+
+def origin(graph, entry):
+    """Follow an entry back through operators that keep its values, up to rounding, and their order.
+
+    Returns
+    -------
+    (int, int, int)
+        The entry of the variable, or of the operator that computes something.
+    list of Node
+        What lies between, from there on.
+    """
+    between = []
+    while True:
+        node = graph.nodes[entry[0]]
+        if entry[1] or not node.inputs or not (passes_on(node) or _keeps_numbers(node)):
+            return entry, between[::-1]
+        between.append(node)
+        entry = node.inputs[0]
+
+
+def repeated(nodes):
+    """list of Node: those of :func:`origin` that other parameters in the place of one need too: all but reshapes."""
+    return [node for node in nodes if node.op not in _RESHAPES]
+
+
+def precision(nodes):
+    """str or None: the last of the types that operators cast to; None where none does."""
+    found = [node.attrs.get("dtype") for node in nodes if node.op in CASTS]
+    return found[-1] if found else None
+
+
+def _keeps_numbers(node):
+    if node.op in _RESHAPES:
+        return node.attrs.get("reverse", "False") in ("False", "0", "false")
+    return node.op == "Cast" and node.attrs.get("dtype") in _FLOATS
