@@ -34,6 +34,16 @@ def integer(node, key, default=None):
     return value
 
 
+def number(node, key, default):
+    """Float under `key` of ``node.attrs``."""
+    text = node.attrs.get(key)
+    try:
+        return default if text is None else float(text)
+    except ValueError:
+        raise AccnnError("%r has the attribute %s=%s, which is no number: mend it in the symbol JSON"
+                         % (node.name, key, text[:60])) from None
+
+
 def boolean(node, key, default=False):
     """Bool under `key` of ``node.attrs``."""
     text = node.attrs.get(key)

@@ -2,6 +2,8 @@
 import numpy as np
 
 from accnn.errors import AccnnError
+from accnn.graph.ir import Graph
+from accnn.graph.outputs import find_outputs
 
 
 class FidelityTally:
@@ -45,6 +47,12 @@ class FidelityTally:
         """dict: ||after - before|| / ||before|| by output; None where the baseline's is zero everywhere."""
         difference, size = np.sqrt(self.squares)
         return {name: float(d / s) if s else None for name, d, s in zip(self.outputs, difference, size)}
+
+
+def compared_symbol(model, name=None):
+    """mx.sym.Symbol: the outputs that are compared, all of them or those of one name."""
+    entries = model.graph.heads if name is None else tuple(entry for _, entry in find_outputs(model, name))
+    return Graph(model.graph.nodes, tuple(entries)).to_symbol()
 
 
 def check_same_outputs(after, before, names):

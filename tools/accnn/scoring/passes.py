@@ -36,6 +36,19 @@ def answers(predictors, batches):
         yield _read(*waiting)
 
 
+def first_outputs(predictor, records, preprocessing, batch_size):
+    """list of ndarray: what a network makes of the first images of a file, at most a batch of them.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    records : Records
+    preprocessing : Preprocessing
+    batch_size : int
+    """
+    return next(answers([predictor], read_images(records, preprocessing, batch_size, limit=batch_size)))[1][0]
+
+
 def speeds(predictors, records, preprocessing, batch_size, seconds):
     """Images per second of decoding alone, and of every network alone.
 
