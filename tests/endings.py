@@ -1,6 +1,6 @@
-"""Ends of networks that yield probabilities, or their logarithms, in other ways than one softmax: in MXNet and in NumPy.
+"""Ends of networks that yield probabilities, or their logarithms, in other ways than by one softmax.
 
-Each is made of class scores, and says in NumPy which probabilities they become.
+Each is made of class scores in MXNet, and says in NumPy which probabilities they become.
 """
 import numpy as np
 

@@ -112,7 +112,7 @@ class Predictor:
     def _described(self, size, bound):
         """What Module wants to know of inputs and of labels, which it would else warn of."""
         kind = _dtype(self._model)
-        kinds = _inferred_types(self._symbol, dict.fromkeys(self.inputs, kind))
+        kinds = {} if bound.values else _inferred_types(self._symbol, dict.fromkeys(self.inputs, kind))
         return ([mx.io.DataDesc(name, (size,) + self._shapes[name], kind) for name in self.inputs],
                 [mx.io.DataDesc(name, shape, kinds.get(name, kind)) for name, shape in bound.shapes.items()] or None)
 
@@ -135,11 +135,8 @@ def _dtype(model):
 
 
 def _inferred_types(symbol, kinds):
-    """dict: types of the arguments by name; empty where they do not follow from those of the inputs."""
-    try:
-        return dict(zip(symbol.list_arguments(), symbol.infer_type(**kinds)[0] or ()))
-    except mx.base.MXNetError:  # some operators, such as one_hot, want to be told the type of a label
-        return {}
+    """dict: types of the arguments by name, as they follow from those of the inputs."""
+    return dict(zip(symbol.list_arguments(), symbol.infer_type(**kinds)[0] or ()))
 
 
 @contextlib.contextmanager

@@ -110,11 +110,11 @@ class _Runner:
         wanted = {name: "write" if name.startswith(_ERROR) else "null" for name in arguments}
         self._size, self._inputs = size, [name for name in input_shapes if name in arguments]
         self.layers = [name for name in shapes if _ERROR + name in known]
-        # Some operators, such as one_hot, want to be told the type of a label.
-        kinds = {name: np.float32 for name in bound.values if name in arguments}
-        self._executor = bound.symbol.simple_bind(mx.cpu(), grad_req=wanted, type_dict=kinds or None, **known)
+        # Where a label is read some operators, such as one_hot, want to be told its type.
+        kinds = dict.fromkeys(known, np.float32) if bound.values else None
+        self._executor = bound.symbol.simple_bind(mx.cpu(), grad_req=wanted, type_dict=kinds, **known)
         self._executor.copy_params_from(model.arg_params, model.aux_params, allow_extra_params=True)
-        for name in kinds:
+        for name in set(bound.values) & set(arguments):
             self._executor.arg_dict[name][:] = bound.values[name]
 
     def forward(self, arrays):

@@ -1,9 +1,11 @@
 """How far the outputs of two networks are apart: for networks without classes, such as detectors."""
 import numpy as np
 
+from accnn.cli import say
 from accnn.errors import AccnnError
 from accnn.graph.ir import Graph
-from accnn.graph.outputs import find_outputs
+from accnn.graph.labels import labels_read
+from accnn.graph.outputs import distinct, find_outputs
 
 
 class FidelityTally:
@@ -50,9 +52,18 @@ class FidelityTally:
 
 
 def compared_symbol(model, name=None):
-    """mx.sym.Symbol: the outputs that are compared, all of them or those of one name."""
-    entries = model.graph.heads if name is None else tuple(entry for _, entry in find_outputs(model, name))
-    return Graph(model.graph.nodes, tuple(entries)).to_symbol()
+    """mx.sym.Symbol: the outputs that are compared, all of them or those of one name.
+
+    Says on stderr which of them are computed from a label.
+    """
+    every = list(zip(distinct(model.symbol.list_outputs()), model.graph.heads))
+    entries = every if name is None else find_outputs(model, name)
+    for called, entry in entries:
+        labels = labels_read(model, entry)
+        if labels:
+            say("the output %s of %s is computed from the label %s, which no image has: it is taken to be none of the "
+                "classes" % (called, model.prefix, labels[0]))
+    return Graph(model.graph.nodes, tuple(entry for _, entry in entries)).to_symbol()
 
 
 def check_same_outputs(after, before, names):

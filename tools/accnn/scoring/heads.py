@@ -140,13 +140,16 @@ def _told_scores(model, head):
 
 
 def _output(model, asked):
-    """(name, entry) of the output that somebody asks for, or of the only one."""
+    """(name, entry) of the output that somebody asks for, or of the only one that could score images."""
     if asked is None:
-        names = model.symbol.list_outputs()
-        if len(names) > 1:
+        own = list(zip(distinct(model.symbol.list_outputs()), model.graph.heads))
+        free = [one for one in own if len(own) == 1 or not labels_read(model, one[1])]
+        if len(free) != 1:
             raise AccnnError("%s has the outputs %s: say with --output which one scores the classes, or compare all "
-                             "with score.py --fidelity" % (model.prefix, ", ".join(distinct(names))))
-        return names[0], model.graph.heads[0]
+                             "with score.py --fidelity" % (model.prefix, ", ".join(name for name, _ in own)))
+        if len(own) > 1:
+            say("of the outputs of %s only %s is computed without a label: it is taken" % (model.prefix, free[0][0]))
+        return free[0]
     found = find_outputs(model, asked)
     if len(found) > 1:
         say("%s has %d outputs called %s: the last one is taken, %s; --output %s would be the first"
