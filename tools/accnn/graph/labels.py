@@ -4,13 +4,13 @@ from typing import Dict
 
 from accnn.compat import mx
 from accnn.errors import AccnnError
+from accnn.graph.inference import GUESSES, infer_partial
 from accnn.graph.inputs import input_names
 from accnn.graph.ir import Graph, prune
 from accnn.graph.losses import at_inference, is_loss
 from accnn.graph.shapes import is_known
 
 NO_CLASS = -1.0
-_GUESSES = ((), (1,))  # one number an image
 _PASSING_ON = {"_copy", "BlockGrad", "Reshape", "Flatten", "Cast", "amp_cast", "expand_dims", "squeeze"}
 _NO_CLASS_WELCOME = {"one_hot", "pick", "_equal", "broadcast_equal", "_equal_scalar"}  # others may index with it
 
@@ -128,7 +128,7 @@ def _guessed(symbol, labels, shapes):
         return _label_shapes(symbol, labels, shapes)
     size = next(iter(shapes.values()), (1,))[0]
     tries = (_fitting(symbol, labels, dict(shapes, **{name: (size,) + guess for name in labels}))
-             for guess in _GUESSES)
+             for guess in GUESSES)
     return next((found for found in tries if found is not None), None)
 
 
@@ -152,7 +152,7 @@ def _neutral(graph, label):
 def _unknown(model, symbol, shapes):
     inside = symbol.get_internals()
     graph = Graph.from_symbol(inside)
-    _, found, _ = inside.infer_shape_partial(**_read(symbol, shapes))
+    _, found, _ = infer_partial(inside, _read(symbol, shapes))
     nodes = [graph.nodes[entry[0]] for entry, shape in zip(graph.heads, found) if not is_known(shape)]
     inputs, labels = input_names(model, shapes)
     for node in nodes:

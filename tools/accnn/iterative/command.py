@@ -62,7 +62,7 @@ def run(args, job):
         state.given = session.score(bench.model, head)
         state.begin()
     flow = Flow(state, stages, bench.model, session, partial(calibration.calibrated, args, written=args.save_model),
-                options.effort(args), held, args.unfreeze, args.output, args.seed)
+                options.effort(args), held, args.unfreeze, head.name, args.seed)
     del bench  # and its decompositions
     _go(flow)
     _report(args, state, stages, session, started)

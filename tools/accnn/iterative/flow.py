@@ -66,7 +66,7 @@ class Flow:
     unfreeze : bool
         Train chains too.
     output : str or None
-        What ``--output`` said.
+        Which one is trained, see :func:`accnn.scoring.heads.class_head`.
     seed : int
     """
 

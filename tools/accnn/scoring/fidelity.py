@@ -61,8 +61,8 @@ def compared_symbol(model, name=None):
     for called, entry in entries:
         labels = labels_read(model, entry)
         if labels:
-            say("the output %s of %s is computed from the label %s, which no image has: it is taken to be none of the "
-                "classes" % (called, model.prefix, labels[0]))
+            say("the output %s of %s is computed from the label %s, which no image has: the same one is taken for all"
+                % (called, model.prefix, labels[0]))
     return Graph(model.graph.nodes, tuple(entry for _, entry in entries)).to_symbol()
 
 

@@ -84,18 +84,18 @@ def class_head(model, input_shapes, name=None):
         every class.
     """
     name, entry = _output(model, name)
-    known = infer_shapes(model, input_shapes)
+    known, batch = infer_shapes(model, input_shapes), 1
     labels, shape = labels_read(model, entry), known.get(entry[:2])
     if labels:
         raise AccnnError("the output %s of %s is computed from the label %s, which no image has: %s with --output"
-                         % (name, model.prefix, labels[0], _choose_before(model, known, entry)))
-    if not _is_of_classes(shape):
+                         % (name, model.prefix, labels[0], _choose_before(model, known, batch, entry)))
+    if not _is_of_classes(shape, batch):
         kind = forms.other_kind(model.graph, entry[0])
         raise AccnnError("the output %s of %s has the shape %s for one image, which scores no classes%s: %s with "
                          "--output, or compare with score.py --fidelity"
                          % (name, model.prefix, shape or "(unknown)", kind and " (it is %s)" % kind or "",
-                            _choose_before(model, known, entry) if kind else "choose another"))
-    return _formed(Head(name, SCORE, prod(shape[1:]), *entry[:2]), model.graph, known)
+                            _choose_before(model, known, batch, entry) if kind else "choose another"))
+    return _formed(Head(name, SCORE, prod(shape[1:]), *entry[:2]), model.graph, known, batch)
 
 
 def settled(model, head, rows):
@@ -157,21 +157,21 @@ def _output(model, asked):
     return found[-1]
 
 
-def _is_of_classes(shape):
-    return shape is not None and shape[0] == 1 and prod(shape[1:]) == max(shape[1:], default=0) >= 2
+def _is_of_classes(shape, batch):
+    return shape is not None and shape[0] == batch and prod(shape[1:]) == max(shape[1:], default=0) >= 2
 
 
-def _choose_before(model, known, entry):
+def _choose_before(model, known, batch, entry):
     """What to do about an output that scores no classes: the nearest one before it that does."""
     inside = [(name, one) for name, one in named_entries(model) if one[0] < entry[0]]
     leading = leading_to(model.graph, [entry[0]])
     for name, one in reversed(inside):
-        if one[0] in leading and _is_of_classes(known.get(one[:2])) and not labels_read(model, one):
+        if one[0] in leading and _is_of_classes(known.get(one[:2]), batch) and not labels_read(model, one):
             return "choose what is before it, such as %s," % name
     return "choose another"
 
 
-def _formed(head, graph, known):
+def _formed(head, graph, known, batch):
     """The head in the form that the graph says."""
     form = forms.followed(graph, head.node)
     if form.source is None:
@@ -179,20 +179,21 @@ def _formed(head, graph, known):
     softmax = graph.nodes[form.source]
     scores = tuple(softmax.inputs[0])
     shape = known.get(scores[:2], ())
-    apart = (form.one_to_one and shape[:1] == (1,) and prod(shape[1:]) == head.classes and
+    apart = (form.one_to_one and shape[:1] == (batch,) and prod(shape[1:]) == head.classes and
              not attrs.boolean(softmax, "use_length"))
+    plain = form.plain and apart and _softmax_size(softmax, shape) == head.classes
     return replace(head, form=form.kind, total=form.total, scores=scores if apart else None,
-                   temperature=_temperature(softmax), plain=form.plain and apart and _over_classes(softmax, shape))
+                   temperature=_temperature(softmax), plain=plain)
 
 
 def _temperature(softmax):
     return 1.0 if softmax.attrs.get("temperature", "None") == "None" else attrs.number(softmax, "temperature", 1.0)
 
 
-def _over_classes(softmax, shape):
-    """Whether the softmax of an input of this shape is over its classes."""
+def _softmax_size(softmax, shape):
+    """How many numbers of an input of this shape add up to 1."""
     if softmax.op in ("softmax", "log_softmax"):
-        return max(shape) == shape[attrs.integer(softmax, "axis", -1)]
+        return shape[attrs.integer(softmax, "axis", -1)]
     if attrs.boolean(softmax, "multi_output") or softmax.attrs.get("mode") == "channel":
-        return max(shape) == shape[1]
-    return len(shape) == 2
+        return shape[1]
+    return shape[-1]  # of SoftmaxOutput in three dimensions it is more, but they are no classes
