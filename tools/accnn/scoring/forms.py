@@ -99,20 +99,20 @@ def settled(form, rows):
         Numbers of some images.
     """
     seen, images = by_values(rows), "%d image%s" % (len(rows), "" if len(rows) == 1 else "s")
+    they = "their exponentials" if LOG_PROBABILITY in (seen, form.kind) else "they"
     if seen is not None and seen == form.kind:
-        return replace(form, total=1.0), None if form.plain else (
-            "they come from a softmax and add up to 1 for each of %s" % images)
+        said = "they come from a softmax, and %s add up to 1 for each of %s" % (they, images)
+        return replace(form, total=1.0), None if form.plain else said
     if seen is not None:
-        return Form(seen), "no softmax is the last step, but %s add up to 1 for each of %s" % (
-            "they" if seen == PROBABILITY else "their exponentials", images)
+        return Form(seen), "no softmax is the last step, but %s add up to 1 for each of %s" % (they, images)
     if form.kind == SCORE:
         return form, None
     rows = rows.astype(np.float64)
     sums = (rows if form.kind == PROBABILITY else np.exp(rows)).sum(axis=1)
     if np.abs(sums / form.total - 1).max() <= _TOLERANCE:
-        return form, "they come from a softmax and add up to %.6g for each of %s" % (form.total, images)
-    return form, "they come from a softmax, although they add up to %.4g to %.4g for %s%s" % (
-        sums.min(), sums.max(), images, ": is it over another axis than the classes?" if form.plain else "")
+        return form, "they come from a softmax, and add up to %.6g for each of %s" % (form.total, images)
+    return form, "they come from a softmax, although %s add up to %.4g to %.4g for %s%s" % (
+        they, sums.min(), sums.max(), images, ": is it over another axis than the classes?" if form.plain else "")
 
 
 def tail(model, position):
