@@ -4,6 +4,7 @@ import pytest
 
 from accnn.compat import mx
 from accnn.reconstruction.divergence import Divergence
+from endings import ENDINGS
 from networks import random_input, random_model
 
 S = mx.sym
@@ -49,6 +50,24 @@ def test_probabilities_of_many_places(axis):
 def test_logarithms_of_probabilities():
     true, made = softmax(random_input(7, 5)), softmax(random_input(7, 5, seed=2))
     assert divergence(S.log_softmax(fc()), np.log(true)).of([np.log(made)]) == pytest.approx(kl(true, made), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", [name for name in ENDINGS if name not in ("slice", "wide clip", "scores")])
+def test_however_probabilities_are_made(name):
+    """By the numbers where the graph says nothing; logarithms and percentages too."""
+    end, truth = ENDINGS[name]
+    symbol, made = end(fc()), [truth(random_input(7, 5, seed=seed)) for seed in (1, 2)]
+    logs, factor = name.startswith(("log", "x - log")), 100 if name == "* 100" else 1
+    given = [np.log(one) if logs else factor * one for one in made]
+    assert divergence(symbol, given[0]).of([given[1]]) == pytest.approx(kl(*made), rel=1e-6)
+
+
+def test_numbers_of_many_places_that_no_softmax_made():
+    true, made = (softmax(random_input(3, 5, 4, 2, seed=seed)) for seed in (1, 2))
+    powers = S.exp(conv())
+    head = S.broadcast_div(powers, S.sum(powers, axis=1, keepdims=True))
+    rows = [np.moveaxis(array, 1, -1).reshape(-1, 5) for array in (true, made)]
+    assert divergence(head, true).of([made]) == pytest.approx(kl(*rows), rel=1e-9)
 
 
 def test_one_output_of_scores_counts_behind_a_softmax():

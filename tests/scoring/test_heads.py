@@ -1,11 +1,14 @@
 """Which output says the class, and in which form."""
+import re
+
+import numpy as np
 import pytest
 
 from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.graph.checkpoint import Model
 from accnn.graph.ir import Graph
-from accnn.scoring.heads import class_head
+from accnn.scoring.heads import class_head, settled
 from networks import chain_model, outputs, random_input, random_model
 
 SHAPES = {"data": (3, 12, 12)}
@@ -29,6 +32,45 @@ def test_forms(make, form):
     head = class_head(model, SHAPES)
     assert head.form == form and head.classes in (3, 6)
     assert head.symbol(model).list_outputs() == [head.name]
+
+
+OTHERS = [(loss, "class scores: it is %s .%s." % (said, loss)) for loss, said in (
+    ("LogisticRegressionOutput", "a sigmoid for every class"), ("sigmoid", "a sigmoid for every class"),
+    ("SVMOutput", "the margins of an SVM"), ("LinearRegressionOutput", "the numbers of a regression"),
+    ("MAERegressionOutput", "the numbers of a regression"), ("MakeLoss", "what a loss minimises"))]
+
+
+@pytest.mark.parametrize("op, said", OTHERS)
+def test_what_is_no_distribution_is_said(op, said, capsys):
+    model, rows = model_of(lambda x: getattr(mx.sym, op)(x, name="end")), random_input(5, 6)
+    assert settled(model, class_head(model, SHAPES), rows).form == "score"
+    assert re.search(said + ".*no distribution over the classes", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("make, values, form, said", [
+    (lambda x: mx.sym.softmax(x) - 0.1, lambda p: p - 0.1, "score", "computed from the softmax"),
+    (lambda x: mx.sym.softmax(x, axis=0), lambda p: np.ones_like(p), "probability", "add up to 6 to 6 .* another axis"),
+    (lambda x: mx.sym.Activation(x, act_type="relu"), lambda p: p, "probability", "no softmax is the last step"),
+    (lambda x: mx.sym.Activation(x, act_type="relu"), lambda p: 2 * p, "score", None),
+    (lambda x: mx.sym.softmax(x), lambda p: p, "probability", None),
+    (lambda x: mx.sym.Dropout(mx.sym.softmax(x), mode="always"), lambda p: p, "probability", "no softmax is the last"),
+])
+def test_numbers_decide_where_the_graph_does_not(make, values, form, said, capsys):
+    probabilities = np.random.RandomState(0).dirichlet(np.ones(6), 5).astype(np.float32)
+    model = model_of(make)
+    assert settled(model, class_head(model, SHAPES), values(probabilities)).form == form
+    told = capsys.readouterr().err
+    assert re.search(said, told) if said else not told
+
+
+def test_a_loss_is_no_head_and_what_is_before_it_is_named():
+    def make(x):
+        loss = mx.sym.sum(mx.sym.log(mx.sym.softmax(x, name="prob")) * mx.sym.BlockGrad(x), axis=1) * -1
+        return mx.sym.MakeLoss(loss, name="loss")
+
+    with pytest.raises(AccnnError, match=r"scores no classes \(it is what a loss minimises \(MakeLoss\)\): choose what "
+                                         r"is before it, such as _mul\d+_output"):
+        class_head(model_of(make), SHAPES)
 
 
 def test_two_operators_of_one_name():

@@ -18,8 +18,9 @@ def add_model_options(parser, purpose="checkpoint to speed up", name="--model"):
                         help="GPUs, as '0,1' (default: CPU; decompositions run on the CPU in any case)")
     parser.add_argument("--input-shape", "--image-shape", type=_input_shape, action="append", default=[],
                         metavar="[NAME:]C,H,W",
-                        help="shape of an input without the batch, once for every input (default: read from the "
-                             "checkpoint where a fully connected layer pins it, else 3,224,224)")
+                        help="shape of an input without the batch, once for every input; NAME: is a label of one "
+                             "number an image (default: read from the checkpoint where a fully connected layer pins "
+                             "it, else 3,224,224)")
 
 
 def add_output_options(parser):
@@ -267,7 +268,7 @@ def _epoch(text):
 def _input_shape(text):
     name, _, sizes = text.rpartition(":")
     shape = tuple(int(size) for size in sizes.strip("()").split(",") if size.strip())
-    if not shape or min(shape) < 1 or prod(shape) >= 1 << 31:
+    if not (shape or name) or min(shape, default=1) < 1 or prod(shape) >= 1 << 31:
         raise ValueError
     return name or None, shape
 

@@ -1,5 +1,6 @@
 """A model bound for forward passes: what scoring, timing and teaching run."""
 import contextlib
+import itertools
 
 import numpy as np
 
@@ -8,6 +9,8 @@ from accnn.errors import AccnnError
 from accnn.fusion import right_fusion
 from accnn.graph.inputs import input_names
 from accnn.graph.ir import reason, refusal
+from accnn.graph.labels import unlabelled
+from accnn.graph.outputs import distinct
 from accnn.graph.shapes import infer_shapes
 
 
@@ -34,7 +37,7 @@ class Predictor:
     inputs : list of str
         Names in the order in which :meth:`forward` takes arrays.
     output_shapes : dict of str to tuple of int
-        By name of the output, with the batch, in order.
+        By name of the output, with the batch, in order; several outputs of one name are ``NAME:0``, ``NAME:1`` ...
 
     Raises
     ------
@@ -43,25 +46,21 @@ class Predictor:
     """
 
     def __init__(self, model, input_shapes, batch_size, context=None, symbol=None):
-        symbol = model.symbol if symbol is None else symbol
-        self._prefix = model.prefix
-        _, labels = input_names(model, input_shapes)
-        used = set(symbol.list_arguments())
-        self.inputs = [name for name in input_shapes if name in used]
-        labels = [name for name in labels if name in used]
-        shapes = {name: (batch_size,) + tuple(input_shapes[name]) for name in self.inputs}
+        self._model, self._shapes = model, {name: tuple(shape) for name, shape in input_shapes.items()}
         infer_shapes(model, input_shapes)  # Module would copy a parameter whose shape does not fit
         self._devices = len(context) if isinstance(context, list) else 1
-        self._module = mx.mod.Module(symbol, self.inputs, labels, context=context or mx.cpu())
-        kind = _dtype(model)
         with bind_errors_told("%s cannot run on batches of %d" % (model.prefix, batch_size)):
-            # Labels are bound although nothing feeds them: without their shapes Module warns.
-            self._labels = _described(symbol, labels, shapes, kind)
-            with right_fusion(symbol):
-                self._module.bind([mx.io.DataDesc(name, shape, kind) for name, shape in shapes.items()],
-                                  self._labels or None, for_training=False)
+            bound = self._unlabelled(model.symbol if symbol is None else symbol, batch_size)
+            self._symbol, self._values = bound.symbol, bound.values
+            there, (_, labels) = set(self._symbol.list_arguments()), input_names(model, input_shapes)
+            self.inputs = sorted((name for name in input_shapes if name in there), key=labels.__contains__)
+            self._fed = [name for name in self.inputs if name not in labels]
+            self._module = mx.mod.Module(self._symbol, self.inputs, list(bound.shapes), context=context or mx.cpu())
+            with right_fusion(self._symbol):
+                self._module.bind(*self._described(batch_size, bound), for_training=False)
             self._module.set_params(model.arg_params, model.aux_params, allow_extra=True)
-        self.output_shapes = dict(self._module.output_shapes)
+        self.output_shapes = dict(zip(distinct(self._symbol.list_outputs()),
+                                      (shape for _, shape in self._module.output_shapes)))
 
     def forward(self, *arrays):
         """Start a forward pass and return its outputs.
@@ -69,7 +68,8 @@ class Predictor:
         Parameters
         ----------
         *arrays : mx.nd.NDArray
-            One for each of :attr:`inputs`. Another number of rows than before binds anew, which takes a moment.
+            One for each of :attr:`inputs`; labels, the last of them, may be left out. Another number of rows than
+            before binds anew, which takes a moment.
 
         Returns
         -------
@@ -79,7 +79,9 @@ class Predictor:
         size = len(arrays[0])
         if size != self._module.data_shapes[0].shape[0]:
             self._resize(size)
-        self._module.forward(mx.io.DataBatch(list(arrays)), is_train=False)
+        left_out = [self._filled(entry) for entry in self._module.data_shapes[len(arrays):]]
+        labels = [self._filled(entry) for entry in self._module.label_shapes or ()] if self._values else None
+        self._module.forward(mx.io.DataBatch(list(arrays) + left_out, labels), is_train=False)
         return self._module.get_outputs()
 
     def arranged(self, arrays):
@@ -90,20 +92,33 @@ class Predictor:
         AccnnError
             An input that the network reads is not among them.
         """
-        lacking = set(self.inputs) - set(arrays)
+        lacking = set(self._fed) - set(arrays)
         if lacking:
             raise AccnnError("%s also reads the inputs %s: give examples of these too"
-                             % (self._prefix, ", ".join(sorted(lacking))))
-        return [arrays[name] for name in self.inputs]
+                             % (self._model.prefix, ", ".join(sorted(lacking))))
+        given = itertools.takewhile(arrays.__contains__, self.inputs)
+        return [arrays[name] for name in given]
 
     def can_take(self, size):
         """Whether a batch of `size` can be shared among the devices."""
         return size >= self._devices
 
     def _resize(self, size):
-        resized = [[mx.io.DataDesc(entry.name, (size,) + tuple(entry.shape[1:]), entry.dtype) for entry in entries]
-                   for entries in (self._module.data_shapes, self._labels)]
-        self._module.reshape(resized[0], resized[1] or None)
+        self._module.reshape(*self._described(size, self._unlabelled(self._symbol, size)))
+
+    def _unlabelled(self, symbol, size):
+        return unlabelled(self._model, symbol, {name: (size,) + shape for name, shape in self._shapes.items()})
+
+    def _described(self, size, bound):
+        """What Module wants to know of inputs and of labels, which it would else warn of."""
+        kind = _dtype(self._model)
+        kinds = {} if bound.values else _inferred_types(self._symbol, dict.fromkeys(self.inputs, kind))
+        return ([mx.io.DataDesc(name, (size,) + self._shapes[name], kind) for name in self.inputs],
+                [mx.io.DataDesc(name, shape, kinds.get(name, kind)) for name, shape in bound.shapes.items()] or None)
+
+    def _filled(self, entry):
+        """What stands for a label that nobody gives."""
+        return mx.nd.full(entry.shape, self._values.get(entry.name, 0.0), dtype=entry.dtype)
 
 
 def contexts(gpus):
@@ -119,12 +134,9 @@ def _dtype(model):
     return kind if kind.kind == "f" else np.dtype(np.float32)
 
 
-def _described(symbol, names, shapes, kind):
-    """What Module wants to know of some arguments, inferred from the shapes of the inputs and their type."""
-    arguments = symbol.list_arguments()
-    found = dict(zip(arguments, symbol.infer_shape(**shapes)[0]))
-    kinds = dict(zip(arguments, symbol.infer_type(**dict.fromkeys(shapes, kind))[0] or ()))
-    return [mx.io.DataDesc(name, found[name], kinds.get(name, kind)) for name in names]
+def _inferred_types(symbol, kinds):
+    """dict: types of the arguments by name, as they follow from those of the inputs."""
+    return dict(zip(symbol.list_arguments(), symbol.infer_type(**kinds)[0] or ()))
 
 
 @contextlib.contextmanager

@@ -31,9 +31,11 @@ def parser():
     add_preprocessing_options(arguments, batch_size=64)
     arguments.add_argument("--max-num-examples", type=int, metavar="N", help="stop after the first N records")
     arguments.add_argument("--top-k", type=_ranks, metavar="K,K", help="default: 1,5, or 1 for fewer than 6 classes")
-    arguments.add_argument("--output", metavar="NAME", help="the output that scores classes, where there are several")
+    arguments.add_argument("--output", metavar="NAME",
+                           help="the output that scores classes, where there are several; NAME:0 is the first of name")
     arguments.add_argument("--fidelity", action="store_true",
-                           help="compare all outputs with those of --baseline, labels unread: for detectors")
+                           help="compare all outputs, or the one of --output, with those of --baseline, labels unread: "
+                                "for detectors")
     arguments.add_argument("--per-class", action="store_true", help="accuracy of every class")
     arguments.add_argument("--confusion", metavar="FILE",
                            help="write how often each class (row) was answered as each (column), as CSV")

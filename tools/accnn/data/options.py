@@ -19,7 +19,7 @@ def add_preprocessing_options(parser, batch_size, batch_help="default: %(default
                         help="decoding threads, of which MXNet takes at most half the cores (default: %(default)s)")
 
 
-def image_input(model, given):
+def image_input(model, given, labels=False):
     """The single input of an image network; says on stderr where its size is assumed.
 
     Parameters
@@ -27,11 +27,13 @@ def image_input(model, given):
     model : Model
     given : dict
         What ``--image-shape`` said, see :func:`accnn.options.input_shapes`.
+    labels : bool
+        Return the shapes of labels too that are given.
 
     Returns
     -------
     dict of str to tuple of int
-        With one item.
+        With one item, and the labels behind it.
 
     Raises
     ------
@@ -51,7 +53,8 @@ def image_input(model, given):
     if assumed:
         say("nothing says the size of the input of %s: %s is assumed, give --image-shape"
             % (model.prefix, ",".join(map(str, shapes[names[0]]))))
-    return shapes
+    image = {names[0]: shapes.pop(names[0])}
+    return dict(image, **shapes) if labels else image
 
 
 def preprocessing(args, shape):

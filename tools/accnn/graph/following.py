@@ -129,7 +129,7 @@ def _batch_norm(model, readers, axes):
     gamma, beta, mean, var = arrays
     if attrs.boolean(node, "fix_gamma", True):
         gamma = np.ones_like(gamma)  # MXNet does not look at what is stored
-    scale = gamma / np.sqrt(var + _number(node, "eps", _EPS))
+    scale = gamma / np.sqrt(var + attrs.number(node, "eps", _EPS))
     return scale, beta - mean * scale
 
 
@@ -176,9 +176,9 @@ def _prelu(model, node, axes):
 def _leaky_relu(node):
     kind = node.attrs.get("act_type", "leaky")
     if kind in ("leaky", "elu"):
-        return {"leaky": _LEAKY, "elu": _ELU}[kind], {"slope": _number(node, "slope", 0.25)}
+        return {"leaky": _LEAKY, "elu": _ELU}[kind], {"slope": attrs.number(node, "slope", 0.25)}
     if kind == "rrelu":  # at inference the slope is no longer drawn
-        return _LEAKY, {"slope": sum(_number(node, key, default) for key, default in
+        return _LEAKY, {"slope": sum(attrs.number(node, key, default) for key, default in
                                      zip(("lower_bound", "upper_bound"), _BOUNDS)) / 2}
     return (kind, {}) if kind in ("selu", "gelu") else None
 
@@ -189,26 +189,16 @@ def _act_type(node):
 
 
 def _clip(node):
-    return "clip", {"low": _number(node, "a_min", -np.inf), "high": _number(node, "a_max", np.inf)}
+    return "clip", {"low": attrs.number(node, "a_min", -np.inf), "high": attrs.number(node, "a_max", np.inf)}
 
 
 def _hard_sigmoid(node):
-    alpha, beta = _number(node, "alpha", 0.2), _number(node, "beta", 0.5)
+    alpha, beta = attrs.number(node, "alpha", 0.2), attrs.number(node, "beta", 0.5)
     return ("hard_sigmoid", {"alpha": alpha, "beta": beta}) if alpha > 0 else None
 
 
 def _itself(node):
     return node.op, {}
-
-
-def _number(node, key, default):
-    """Float under `key` of ``node.attrs``."""
-    text = node.attrs.get(key)
-    try:
-        return default if text is None else float(text)
-    except ValueError:
-        raise AccnnError("%r has the attribute %s=%s, which is no number: mend it in the symbol JSON"
-                         % (node.name, key, text[:60])) from None
 
 
 _OPERATORS = {"Activation": _act_type, "LeakyReLU": _leaky_relu, "clip": _clip, "hard_sigmoid": _hard_sigmoid,

@@ -2,6 +2,7 @@
 import json
 
 from accnn.errors import AccnnError
+from accnn.graph.inference import infer_partial
 from accnn.graph.ir import refusal
 
 
@@ -35,7 +36,7 @@ def infer_shapes(model, input_shapes):
 def check_inference(symbol, input_shapes):
     """Return MXNet's (argument, output, aux) shapes, or raise AccnnError with MXNet's reason."""
     try:
-        return symbol.infer_shape_partial(**with_batch(input_shapes))
+        return infer_partial(symbol, with_batch(input_shapes))
     except Exception as error:
         said = refusal(error)
         if said is None:

@@ -48,6 +48,7 @@ def run(args, job):
     shapes = image_input(bench.model, bench.input_shapes)
     head = trainable_head(bench.model, shapes, args.output)
     session = Session(args, job, bench.model, shapes, head)
+    head = session.settled(bench.model, head)
     used = set(objective.class_scores(bench.model, head).list_arguments()) & set(bench.model.arg_params)
     held = frozen_parameters(bench.model, args.freeze, used)
     settings = _settings(args, bench.model, session, config, request)
@@ -62,7 +63,7 @@ def run(args, job):
         state.given = session.score(bench.model, head)
         state.begin()
     flow = Flow(state, stages, bench.model, session, partial(calibration.calibrated, args, written=args.save_model),
-                options.effort(args), held, args.unfreeze, args.output, args.seed)
+                options.effort(args), held, args.unfreeze, head.name, args.seed)
     del bench  # and its decompositions
     _go(flow)
     _report(args, state, stages, session, started)

@@ -66,7 +66,7 @@ class Flow:
     unfreeze : bool
         Train chains too.
     output : str or None
-        What ``--output`` said.
+        Which one is trained, see :func:`accnn.scoring.heads.class_head`.
     seed : int
     """
 
@@ -120,7 +120,7 @@ class Flow:
         return replace_layers(model, made), {"fitness": _fitness(bench, plan), "parameters": parameters}
 
     def _train(self, model, stage, number):
-        head = trainable_head(model, self._session.shapes, self._output)
+        head = self._session.settled(model, trainable_head(model, self._session.shapes, self._output))
         keeper = StageKeeper(stage_prefix(self.state.prefix, number), {
             "stage": number, "network": "of fingerprint %08x" % fingerprint(model)})
         going = self._session.run_of(model, head, keeper, stage.epochs, self._frozen(model), self._seed_of(number))

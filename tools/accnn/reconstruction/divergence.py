@@ -1,21 +1,34 @@
 """How far the outputs of an accelerated network are from the original's, without labels."""
 import numpy as np
 
-from accnn.scoring.heads import LOG_PROBABILITY, PROBABILITY, SCORE, output_forms
+from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY, SCORE, by_values, other_kind
+from accnn.scoring.heads import output_forms
 
 _TINY = 1e-12
-CLASS_SCORES = "class scores"  # a form beside those of accnn.scoring.heads: one output of scores, a softmax left out
+CLASS_SCORES = "class scores"  # a form beside those of accnn.scoring.forms: one output of scores, a softmax left out
 # What ends in these is no score that a softmax could follow: to that a shift of all outputs would mean nothing.
-_NO_CLASS_SCORES = {"LinearRegressionOutput", "MAERegressionOutput", "LogisticRegressionOutput", "sigmoid",
-                    "Activation", "L2Normalization"}
+_NO_CLASS_SCORES = {"Activation", "L2Normalization"}
 
 
 def compared_as(model, outputs):
-    """list of str: the form in which every output of a model is compared, `outputs` being arrays of some images."""
-    forms = output_forms(model)
-    single = len(forms) == 1 and model.graph.nodes[model.graph.heads[0][0]].op not in _NO_CLASS_SCORES
-    return [CLASS_SCORES if form == SCORE and single and array.ndim == 2 and array.shape[1] > 1 else form
-            for form, array in zip(forms, outputs)]
+    """list of str: the form in which every output of a model is compared, `outputs` being arrays of some images.
+
+    Where the graph does not say that an output holds probabilities, its numbers do.
+    """
+    entries = model.graph.heads
+    forms = [_by_values(array) if form == SCORE else form for form, array in zip(output_forms(model), outputs)]
+    scores = len(forms) == 1 and forms[0] == SCORE and outputs[0].ndim == 2 and outputs[0].shape[1] > 1
+    if scores and model.graph.nodes[entries[0][0]].op not in _NO_CLASS_SCORES and not other_kind(
+            model.graph, entries[0][0]):
+        return [CLASS_SCORES]
+    return forms
+
+
+def _by_values(array):
+    """The form of an output of which the graph says nothing, whichever of its axes the classes are."""
+    axes = [axis for axis in range(1, array.ndim) if array.shape[axis] > 1]
+    found = (by_values(np.moveaxis(array, axis, -1).reshape(-1, array.shape[axis])) for axis in axes)
+    return next((form for form in found if form), SCORE)
 
 
 class Divergence:

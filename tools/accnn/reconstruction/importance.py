@@ -9,19 +9,17 @@ from accnn.cli import Silence
 from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.graph.ir import Graph, Node, moved, refusal
+from accnn.graph.labels import unlabelled
+from accnn.graph.losses import at_inference
 from accnn.layers import macs
 from accnn.reconstruction.divergence import CLASS_SCORES, compared_as
-from accnn.scoring.heads import LOG_PROBABILITY, PROBABILITY
+from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
 
 _MOST_IMAGES = 1024
 _MOST_MACS = 2e12       # of a large network fewer images: each has many places
 _MOST_BYTES = 1 << 26  # that the responses looked at may take in a batch, and their gradients as much again
 _FLOOR = 1.0           # added to the mean importance of 1: what few images find unimportant still counts
 _PROBABLE = 1e-6
-# Operators whose gradient is that of a loss, and what they compute in the forward pass.
-_LOSSES = {"SoftmaxOutput": "softmax", "Softmax": "softmax", "LogisticRegressionOutput": "sigmoid",
-           "LinearRegressionOutput": "identity", "MAERegressionOutput": "identity", "MakeLoss": "identity",
-           "make_loss": "identity", "SVMOutput": "identity", "BlockGrad": "identity"}
 _NORMALISING = {"BatchNorm", "BatchNorm_v1", "_contrib_BatchNormWithReLU"}
 _ERROR = "accnn_error_of_"
 
@@ -70,7 +68,7 @@ def importances(model, images, input_shapes, layers, seed=0, progress=None):
     size = int(max(1, min(images.batch_size, _MOST_BYTES // each)))
     generator = np.random.default_rng([seed, zlib.crc32(b"importance")])
     tell = (progress or Silence)("weighing responses", count)
-    done = 0
+    done, forms = 0, None
     try:
         runner = _Runner(model, graph, input_shapes, shapes, size)
         sums = {spec.name: np.zeros((spec.part.outputs,) * 2) for spec in layers}
@@ -78,8 +76,8 @@ def importances(model, images, input_shapes, layers, seed=0, progress=None):
             for arrays in _split(batch, size):
                 tell(done, "")
                 outputs = runner.forward(arrays)
-                runner.backward([_direction(form, output, generator)
-                                 for form, output in zip(compared_as(model, outputs), outputs)])
+                forms = forms or compared_as(model, outputs)
+                runner.backward([_direction(*one, generator) for one in zip(forms, outputs)])
                 for name in runner.layers:
                     sums[name] = sums[name] + _second_moments(runner.gradient(name), axes[name])
                 done += len(next(iter(arrays.values())))
@@ -106,18 +104,23 @@ class _Runner:
         symbol = graph.to_symbol()
         known = dict({name: (size,) + tuple(shape) for name, shape in input_shapes.items()},
                      **{_ERROR + name: (size,) + tuple(shape) for name, shape in shapes.items()})
-        arguments = symbol.list_arguments()
-        known = {name: shape for name, shape in known.items() if name in arguments}
+        bound = unlabelled(model, symbol, known)
+        arguments = bound.symbol.list_arguments()
+        known = {name: shape for name, shape in dict(known, **bound.shapes).items() if name in arguments}
         wanted = {name: "write" if name.startswith(_ERROR) else "null" for name in arguments}
         self._size, self._inputs = size, [name for name in input_shapes if name in arguments]
         self.layers = [name for name in shapes if _ERROR + name in known]
-        self._executor = symbol.simple_bind(mx.cpu(), grad_req=wanted, **known)
+        # Where a label is read some operators, such as one_hot, want to be told its type.
+        kinds = dict.fromkeys(known, np.float32) if bound.values else None
+        self._executor = bound.symbol.simple_bind(mx.cpu(), grad_req=wanted, type_dict=kinds, **known)
         self._executor.copy_params_from(model.arg_params, model.aux_params, allow_extra_params=True)
+        for name in set(bound.values) & set(arguments):
+            self._executor.arg_dict[name][:] = bound.values[name]
 
     def forward(self, arrays):
         """list of ndarray: the outputs for up to a batch of images."""
-        self._rows = len(arrays[self._inputs[0]])
-        for name in self._inputs:
+        self._rows = len(next(iter(arrays.values())))
+        for name in filter(arrays.__contains__, self._inputs):
             self._executor.arg_dict[name][:self._rows] = arrays[name]
         return [output.asnumpy() for output in self._executor.forward(is_train=True)]
 
@@ -157,11 +160,7 @@ def _differentiable(node):
         return replace(node, attrs=dict(node.attrs, p="0.0"))
     if node.op in _NORMALISING:
         return replace(node, attrs=dict(node.attrs, use_global_stats="True"))
-    if node.op in _LOSSES:
-        channels = node.attrs.get("multi_output", "False") in ("True", "true", "1")
-        attrs = {"axis": "1"} if _LOSSES[node.op] == "softmax" and channels else {}
-        return Node(_LOSSES[node.op].replace("identity", "_copy"), node.name, attrs, node.inputs[:1])
-    return node
+    return replace(node, op="_copy", attrs={}) if node.op == "BlockGrad" else at_inference(node)
 
 
 def _direction(form, output, generator):

@@ -3,7 +3,7 @@ import json
 import os
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from accnn import options, output
 from accnn.cli import Progress
@@ -15,9 +15,9 @@ from accnn.files import written_whole
 from accnn.graph.checkpoint import load_model
 from accnn.predictor import Predictor, contexts
 from accnn.scoring import report
-from accnn.scoring.fidelity import FidelityTally, check_same_outputs
-from accnn.scoring.heads import class_head
-from accnn.scoring.passes import answers, speeds
+from accnn.scoring.fidelity import FidelityTally, check_same_outputs, compared_symbol
+from accnn.scoring.heads import class_head, settled
+from accnn.scoring.passes import answers, first_outputs, speeds
 from accnn.scoring.tally import PairTally, Tally, check_finite
 
 _DEFAULT_TOP = (1, 5)
@@ -57,6 +57,8 @@ def _scored(args, job, records):
     """Return what the report says, and the confusion matrix where one was asked for."""
     subjects = _subjects(args, records)
     how = preprocessing(args, next(iter(subjects[0].input_shapes.values())))
+    if not args.fidelity:
+        subjects = [_settled(subject, records, how, args.batch_size) for subject in subjects]
     started = time.perf_counter()
     tallies, pair = (_fidelity if args.fidelity else _count)(args, job, records, how, subjects)
     seconds = time.perf_counter() - started
@@ -70,6 +72,14 @@ def _scored(args, job, records):
     return found, tallies[0].confusion if args.confusion else None
 
 
+def _settled(subject, records, how, batch_size):
+    """The subject with its head as the first images, the same ones for every worker, show it to be."""
+    if subject.head.plain:
+        return subject
+    rows, = first_outputs(subject.predictor, records, how, batch_size)
+    return replace(subject, head=settled(subject.model, subject.head, rows))
+
+
 def _count_asked(args, records):
     return min(len(records), args.max_num_examples or len(records))
 
@@ -78,8 +88,8 @@ def _check(args):
     for option in ("fidelity", "baseline_epoch"):
         if getattr(args, option) not in (None, False) and args.baseline is None:
             raise AccnnError("--%s is about a baseline: give --baseline PREFIX" % option.replace("_", "-"))
-    if args.fidelity and (args.output or args.confusion or args.per_class or args.top_k):
-        raise AccnnError("--fidelity reads no labels: leave out --output, --top-k, --per-class and --confusion")
+    if args.fidelity and (args.confusion or args.per_class or args.top_k):
+        raise AccnnError("--fidelity reads no labels: leave out --top-k, --per-class and --confusion")
     if args.max_num_examples is not None and args.max_num_examples < 1:
         raise AccnnError("--max-num-examples must be at least 1")
     if args.confusion is not None:
@@ -110,11 +120,11 @@ def _subjects(args, records):
     subjects = []
     for model in models:
         given = _same_shape(subjects) if subjects else options.input_shapes(args)
-        shapes = image_input(model, given)
+        shapes = image_input(model, given, labels=True)
         head = None if args.fidelity else class_head(model, shapes, args.output)
         if head:
             records.check_classes(head.classes)
-        symbol = head.symbol(model) if head else None
+        symbol = head.symbol(model) if head else compared_symbol(model, args.output)
         subjects.append(Subject(model, shapes, head, Predictor(model, shapes, args.batch_size, contexts(args.gpus),
                                                                symbol)))
     _check_pair(args, subjects)
@@ -122,7 +132,8 @@ def _subjects(args, records):
 
 
 def _same_shape(subjects):
-    return {None: next(iter(subjects[0].input_shapes.values()))}
+    (_, image), *labels = subjects[0].input_shapes.items()
+    return {**dict(labels), None: image}
 
 
 def _check_pair(args, subjects):

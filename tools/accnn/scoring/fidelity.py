@@ -1,7 +1,11 @@
 """How far the outputs of two networks are apart: for networks without classes, such as detectors."""
 import numpy as np
 
+from accnn.cli import say
 from accnn.errors import AccnnError
+from accnn.graph.ir import Graph
+from accnn.graph.labels import labels_read
+from accnn.graph.outputs import distinct, find_outputs
 
 
 class FidelityTally:
@@ -45,6 +49,21 @@ class FidelityTally:
         """dict: ||after - before|| / ||before|| by output; None where the baseline's is zero everywhere."""
         difference, size = np.sqrt(self.squares)
         return {name: float(d / s) if s else None for name, d, s in zip(self.outputs, difference, size)}
+
+
+def compared_symbol(model, name=None):
+    """mx.sym.Symbol: the outputs that are compared, all of them or those of one name.
+
+    Says on stderr which of them are computed from a label.
+    """
+    every = list(zip(distinct(model.symbol.list_outputs()), model.graph.heads))
+    entries = every if name is None else find_outputs(model, name)
+    for called, entry in entries:
+        labels = labels_read(model, entry)
+        if labels:
+            say("the output %s of %s is computed from the label %s, which no image has: the same one is taken for all"
+                % (called, model.prefix, labels[0]))
+    return Graph(model.graph.nodes, tuple(entry for _, entry in entries)).to_symbol()
 
 
 def check_same_outputs(after, before, names):

@@ -36,6 +36,19 @@ def answers(predictors, batches):
         yield _read(*waiting)
 
 
+def first_outputs(predictor, records, preprocessing, batch_size):
+    """list of ndarray: what a network makes of the first images of a file, at most a batch of them.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    records : Records
+    preprocessing : Preprocessing
+    batch_size : int
+    """
+    return next(answers([predictor], read_images(records, preprocessing, batch_size, limit=batch_size)))[1][0]
+
+
 def speeds(predictors, records, preprocessing, batch_size, seconds):
     """Images per second of decoding alone, and of every network alone.
 
@@ -66,8 +79,13 @@ def speeds(predictors, records, preprocessing, batch_size, seconds):
 def _started(predictor, batch):
     # A last batch of few images is cut, so that no time goes into rows that are none.
     images = batch.images[:batch.size] if predictor.can_take(batch.size) else batch.images
-    # An output may have several rows for an image.
-    return [output[:len(output) * batch.size // len(images)].copy() for output in predictor.forward(images)]
+    return [_cut(output, batch.size, len(images)) for output in predictor.forward(images)]
+
+
+def _cut(output, size, computed):
+    """A copy of the rows that are of images; an output may have several rows for each."""
+    # MXNet cannot take a slice, not even all rows, of what oneDNN left in blocks of channels.
+    return output.copy() if size == computed else output[:len(output) * size // computed].copy()
 
 
 def _read(batch, outputs):

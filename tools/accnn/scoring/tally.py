@@ -2,7 +2,7 @@
 import numpy as np
 
 from accnn.errors import AccnnError
-from accnn.scoring.heads import LOG_PROBABILITY, PROBABILITY
+from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
 
 _SMALLEST = 1e-12  # what mx.metric.CrossEntropy adds to a probability before it takes the logarithm
 
@@ -55,7 +55,7 @@ class Tally:
         output = output.reshape(len(output), self.head.classes)
         ranks, best = truth_ranks(output, labels), output.argmax(axis=1)
         self.images += len(labels)
-        self.loss += float(cross_entropies(output, labels, self.head.form).sum())
+        self.loss += float(cross_entropies(output, labels, self.head.form, self.head.total).sum())
         for k in self.top_k:
             self.right[k] += int((ranks < k).sum())
         self.of_class += np.bincount(labels, minlength=self.head.classes)
@@ -120,10 +120,13 @@ def truth_ranks(scores, labels):
     return ((scores > own) | ((scores == own) & earlier)).sum(axis=1)
 
 
-def cross_entropies(output, labels, form):
-    """ndarray of shape (n,): minus the logarithm of the probability that each true class got, in nats."""
+def cross_entropies(output, labels, form, total=1.0):
+    """ndarray of shape (n,): minus the logarithm of the probability that each true class got, in nats.
+
+    Probabilities add up to `total`.
+    """
     if form == PROBABILITY:
-        return -np.log(output[np.arange(len(labels)), labels].astype(np.float64) + _SMALLEST)
+        return -np.log(output[np.arange(len(labels)), labels].astype(np.float64) / total + _SMALLEST)
     logs = output.astype(np.float64)
     if form != LOG_PROBABILITY:
         logs = logs - logs.max(axis=1, keepdims=True)

@@ -30,6 +30,7 @@ def run(args, job):
     begun = resume.load(args.model_prefix) if args.resume and resume.exists(args.model_prefix) else None
     model, shapes, head = _subject(args)
     session = Session(args, job, model, shapes, head)
+    head = session.settled(model, head)
     settings = _settings(args, session, model)
     if begun:
         resume.check_fits(args.model_prefix, *begun, model, settings)

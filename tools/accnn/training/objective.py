@@ -1,13 +1,17 @@
 """What fine-tuning minimises: cross-entropy with the labels, and with the answers of a teacher."""
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.graph.ir import Graph
-from accnn.scoring.heads import PROBABILITY, SCORE, Head
+from accnn.graph.losses import at_inference
+from accnn.scoring import forms
+from accnn.scoring.forms import PROBABILITY, SCORE
+from accnn.scoring.heads import Head
 from accnn.training.own_loss import own_loss
 
 LABEL, TEACHER = "fine_tune_label", "fine_tune_teacher"
+_LEAST = 1e-30  # of a probability, for its logarithm
 _LOSS, _SOFT_LOSS = "fine_tune_loss", "fine_tune_soft_loss"
 
 
@@ -28,19 +32,34 @@ class Distillation:
 
 
 def class_scores(model, head):
-    """mx.sym.Symbol of shape (batch, classes): what goes into the softmax of an output.
+    """mx.sym.Symbol of shape (batch, classes): numbers whose softmax the probabilities of an output are.
+
+    What goes into the network's own softmax, where that is its last step but for what leaves every class in its
+    place. Otherwise the logarithms of its probabilities, whose softmax they are too, whatever made them.
 
     Parameters
     ----------
     model : Model
     head : Head
     """
-    entry = (head.source, 0, 0) if head.form == SCORE else model.graph.nodes[head.source].inputs[0]
-    return mx.sym.Flatten(Graph(model.graph.nodes, (entry,)).to_symbol())
+    if head.scores is not None:
+        scores = mx.sym.Flatten(Graph(model.graph.nodes, (head.scores,)).to_symbol())
+        return scores if head.temperature == 1 else scores * (1.0 / head.temperature)
+    output = mx.sym.Flatten(_differentiable(model, head).to_symbol())
+    return mx.sym.log(mx.sym.maximum(output, _LEAST)) if head.form == PROBABILITY else output
+
+
+def _differentiable(model, head):
+    """Graph up to an output, without losses and whatever else keeps its gradient from the last layer."""
+    nodes, stopping = list(model.graph.nodes), ["BlockGrad"] if head.form == SCORE else ["BlockGrad", "Dropout"]
+    for place in forms.tail(model, head.node):
+        node = at_inference(nodes[place])
+        nodes[place] = replace(node, op="_copy", attrs={}) if node.op in stopping else node
+    return Graph(tuple(nodes), (head.entry,))
 
 
 def check_trainable(model, head, inputs):
-    """Refuse an output whose class scores come from a loss of another kind, or need more than an image.
+    """Refuse an output that is no distribution over classes, or needs more than an image.
 
     Parameters
     ----------
@@ -52,10 +71,10 @@ def check_trainable(model, head, inputs):
     ------
     AccnnError
     """
-    source = model.graph.nodes[head.source]
-    if head.form == SCORE and (source.op.endswith("Output") or source.op == "MakeLoss"):
-        raise AccnnError("the output %s of %s is that of the loss %s: only cross-entropy is fine-tuned, choose another "
-                         "with --output" % (head.name, model.prefix, source.op))
+    kind = forms.other_kind(model.graph, head.node)
+    if kind is not None:
+        raise AccnnError("the output %s of %s is %s: only cross-entropy is fine-tuned, choose another with --output"
+                         % (head.name, model.prefix, kind))
     for name in class_scores(model, head).list_arguments():
         if name not in model.arg_params and name not in inputs:
             raise AccnnError("the output %s of %s needs %r beside the image: choose another with --output"

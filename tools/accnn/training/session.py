@@ -1,6 +1,7 @@
 """What training reads and obeys whatever network is trained: images, a teacher, the rule, the workers."""
 import json
 import zlib
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,8 +13,8 @@ from accnn.data.stream import TrainingStream
 from accnn.errors import AccnnError
 from accnn.graph.checkpoint import load_model
 from accnn.predictor import Predictor, contexts
-from accnn.scoring.heads import class_head
-from accnn.scoring.passes import answers
+from accnn.scoring.heads import class_head, settled
+from accnn.scoring.passes import answers, first_outputs
 from accnn.scoring.tally import Tally
 from accnn.training import objective, optimizer
 from accnn.training.options import augmentation
@@ -104,10 +105,10 @@ class Session:
             records.check_classes(head.classes)
         self._how = preprocessing(args, next(iter(shapes.values())))
         self._stream(args.seed)
-        self._teacher = self._load_teacher(model)
         told = own_loss(model, head).told()
         if told and job.leads:
             say(told)
+        self._teacher, self._form = self._load_teacher(model), None
 
     def settings(self):
         """dict: what runs must have in common to go on with one another, by option."""
@@ -149,6 +150,23 @@ class Session:
         """Refuse a network that MXNet cannot train here, before anything is written; see :meth:`Trainer.rehearse`."""
         self._trainer(model, head, 1, 1, frozen, 0).rehearse()
 
+    def settled(self, model, head):
+        """Return a head of a network in the form that the first training images showed that of the first one to have.
+
+        See :func:`accnn.scoring.heads.settled`.
+        """
+        if self._form is None:
+            self._form = self._look(model, head, self.shapes)
+        return replace(head, form=self._form.form, total=self._form.total, scores=self._form.scores and head.scores)
+
+    def _look(self, model, head, shapes):
+        if head.plain:
+            return head
+        args = self._args
+        predictor = Predictor(model, shapes, args.batch_size, contexts(args.gpus), head.symbol(model))
+        rows, = first_outputs(predictor, self.train, self._how, args.batch_size)
+        return settled(model, head, rows)
+
     def score(self, model, head):
         """dict: the Entry of a model on the validation images, before any training; None without images.
 
@@ -189,6 +207,7 @@ class Session:
         if known.classes != self._classes:
             raise AccnnError("the teacher %s knows %d classes and %s has %d: choose a teacher with the same classes"
                              % (teacher.prefix, known.classes, model.prefix, self._classes))
+        known = self._look(teacher, known, given)
         return Teacher(teacher, known, given, args.batch_size, contexts(args.gpus),
                        objective.Distillation(args.distill_weight, args.temperature))
 
