@@ -251,7 +251,9 @@ def test_sparse_parameters_and_empty_files(tmp_path):
     with pytest.raises(AccnnError, match="embedding is sparse"):
         load_model(prefix)
     mx.nd.save(prefix + "-0001.params", {})
-    assert load_model(prefix).arg_params == {}
+    with pytest.raises(AccnnError, match="has no parameter 'conv1_weight', 'conv1_bias'.*the layers 'conv1', 'conv2'"):
+        load_model(prefix)
+    assert load_model(prefix, inputs=model.arg_params).arg_params == {}
 
 
 FUZZ = """
