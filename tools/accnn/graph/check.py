@@ -31,12 +31,11 @@ class _Subject:
     params_file: str
 
     def parameters(self):
-        """Yield (node, name of the role, name of the variable) where an operator reads a parameter as such."""
+        """Yield every operator that reads parameters, and the names of these by their roles."""
         for node in self.graph.nodes:
-            for role, slot in roles(node):
-                variable = self.graph.nodes[node.inputs[slot][0]]
-                if variable.is_variable:
-                    yield node, role, variable.name
+            read = {role: self.graph.nodes[node.inputs[slot][0]] for role, slot in roles(node)}
+            if read:
+                yield node, {role: variable.name for role, variable in read.items() if variable.is_variable}
 
 
 def put_right(symbol, arg_params, aux_params, path):
@@ -160,29 +159,31 @@ def _groups(subject):
 
 def _shapes(subject):
     """Parameters against what their operators take, as far as that does not depend on the input."""
-    lengths = {}
-    for node, role, name in subject.parameters():
-        array = subject.params.get(name)
-        if array is None or not _is_dense(array):
-            continue
+    for node, variables in subject.parameters():
+        there = {role: tuple(subject.params[name].shape) for role, name in variables.items()
+                 if name in subject.params and subject.params[name].stype == "default"}
         try:
-            wanted = _wanted(node, role)
+            wanted = _wanted(node, there)
         except AccnnError as error:
             yield Finding(ERROR, subject.symbol_file, node.name, str(error))
             continue
-        if wanted == _VECTOR:  # those of one normalization are equally long
-            wanted = lengths.setdefault(id(node), tuple(array.shape[:1]) or wanted)
-        if wanted and (len(array.shape) != len(wanted) or any(
-                size not in (None, there) for size, there in zip(wanted, array.shape))):
-            yield Finding(ERROR, subject.params_file, name, "the parameter %r has the shape %s, but the layer %r needs "
-                          "(%s): the checkpoint belongs to another symbol" % (
-                              name, tuple(array.shape), node.name, ", ".join(
-                                  "any" if size is None else str(size) for size in wanted)))
+        for role, shape in wanted.items():
+            if len(there[role]) != len(shape) or any(size not in (None, had) for size, had in zip(shape, there[role])):
+                yield Finding(ERROR, subject.params_file, variables[role], "the parameter %r has the shape %s, but the "
+                              "layer %r needs (%s): the checkpoint belongs to another symbol" % (
+                                  variables[role], there[role], node.name, ", ".join(
+                                      "any" if size is None else str(size) for size in shape)))
 
 
-def _wanted(node, role):
-    """The shape of a parameter of `node`, None for a length that follows from the input; () where not known."""
-    return _SHAPES[node.op](node)[role] if node.op in _SHAPES else () if role in ("weight", "bias") else _VECTOR
+def _wanted(node, there):
+    """dict: the shapes that `node` needs of the parameters that are there, None for a length the input decides."""
+    if node.op in _SHAPES:
+        needed = _SHAPES[node.op](node)
+        return {role: needed[role] for role in there if role in needed}
+    vectors = [role for role in there if role not in ("weight", "bias")]
+    # Those of one normalization are equally long; which of two lengths is right, the others say.
+    lengths = Counter(there[role] for role in vectors if len(there[role]) == 1).most_common(1)
+    return dict.fromkeys(vectors, lengths[0][0] if lengths else (None,))
 
 
 def _arrays(subject):
@@ -225,10 +226,6 @@ def _types(subject):
                       % ", ".join("%d of %s" % (count, kind) for kind, count in counts.most_common()))
 
 
-def _is_dense(array):
-    return array.stype == "default"
-
-
 def _is_finite(array):
     if np.dtype(array.dtype).kind != "f":
         return True
@@ -261,6 +258,5 @@ def _embedding(node):
 _SHAPES = {"Convolution": _convolution, "Convolution_v1": _convolution, "Deconvolution": _deconvolution,
            "_contrib_DeformableConvolution": _convolution, "_contrib_ModulatedDeformableConvolution": _convolution,
            "FullyConnected": _fully_connected, "Embedding": _embedding}
-_VECTOR = (None,)
 _KINDS = {"arg:": "auxiliary states", "aux:": "arguments"}
 _CHECKS = (_variables, _groups, _missing, _arrays, _shapes, _unread, _outputs, _types)
