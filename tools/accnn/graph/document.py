@@ -5,16 +5,20 @@ input, ends the process. Every form since 0.8 is known here: operator attributes
 0.12) or ``attrs``, entries of two numbers (0.8) or three.
 """
 import json
+import math
 
+from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.graph.findings import ERROR, Finding
-from accnn.graph.operators import HIDDEN, takes
+from accnn.graph.operators import HIDDEN, PARAMETERS, takes
 
 # Operators whose attributes are addresses in the memory of the process that made them.
 _BOUND_TO_A_PROCESS = {"_Native", "_NDArray", "_CachedOp", "_CustomFunction"}
+_DTYPES = set(mx.nd.ndarray._DTYPE_MX_TO_NP)
 _LARGEST = (1 << 31) - 1
 _MOST_OUTPUTS = 1 << 16  # of one operator
 _DEEPEST = 16  # subgraphs inside subgraphs
+_ADDED = {"label", "moving_avg"}  # beside parameters
 _WITHOUT_AUX, _OLDEST = 900, 800  # the version that began to write auxiliary states, and what no version means
 
 
@@ -158,9 +162,12 @@ def _version(document):
 
 def _operator_faults(node, version):
     """Yield what MXNet would trip over when it upgrades, or later reads, one node."""
+    attrs = {key: value for kind in ("param", "attr", "attrs") for key, value in node.get(kind, {}).items()}
+    for key, value in attrs.items():
+        if not _readable(key, value):
+            yield "%r says %.60s=%.60s: remove that" % (node["name"], key, value)
     if node["op"] == "null":
         return
-    attrs = {key: value for kind in ("param", "attr", "attrs") for key, value in node.get(kind, {}).items()}
     counted = _miscounted(attrs, len(node["inputs"]))
     names = None if counted else takes(node["op"], attrs)
     if counted:
@@ -175,12 +182,23 @@ def _operator_faults(node, version):
 
 
 def _enough(count, names, version, attrs):
-    """Whether a node has the inputs that its operator takes; the upgrade from 0.8 adds those at the end."""
+    """Whether a node has the inputs that its operator takes; the upgrade from 0.8 adds those that lack at the end."""
     if version >= _WITHOUT_AUX:
         return count == len(names)
-    needed = [slot for slot, name in enumerate(names) if not name.startswith("moving_")]
-    spoken_of = [slot for slot, name in enumerate(names) for key in HIDDEN if "%s_%s" % (name, key) in attrs]
-    return max([len(needed)] + [slot + 1 for slot in spoken_of]) <= count <= len(names)
+    # But first it writes attributes such as weight_lr_mult to the inputs that they are about.
+    spoken_of = [slot + 1 for slot, name in enumerate(names) if any("%s_%s" % (name, key) in attrs for key in HIDDEN)]
+    added = all(name in PARAMETERS or name in _ADDED for name in names[count:])
+    return added and max(spoken_of, default=0) <= count <= len(names)
+
+
+def _readable(key, value):
+    """Whether Module can read what an attribute says of a variable: its type by number, factors for the training."""
+    try:
+        if key == "__dtype__":
+            return int(value) in _DTYPES
+        return not key.rstrip("_").endswith(("lr_mult", "wd_mult")) or math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 def _miscounted(attrs, inputs):
