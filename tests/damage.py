@@ -45,9 +45,24 @@ def text_net():
     return mx.sym.softmax(mx.sym.FullyConnected(x, num_hidden=3, name="fc"), name="out")
 
 
+def loop_net():
+    """A loop with a fully connected layer inside, whose subgraph stands in the document."""
+    weight, bias = mx.sym.Variable("loop_weight"), mx.sym.Variable("loop_bias")
+
+    def step(x, state):
+        state = mx.sym.Activation(mx.sym.FullyConnected(x, weight, bias, num_hidden=5, name="inner") + state,
+                                  act_type="tanh")
+        return state, state
+
+    steps = mx.sym.transpose(mx.sym.Variable("data"), axes=(1, 0, 2), name="steps")
+    start = mx.sym.slice_axis(mx.sym.sum(steps, axis=0), axis=1, begin=0, end=5, name="start")
+    return mx.sym.FullyConnected(mx.sym.contrib.foreach(step, steps, start)[1], num_hidden=3, name="fc")
+
+
 NETS = {"chain": (chain_net, {"data": (3, 12, 12)}), "residual": (residual_net, {"data": (3, 8, 8)}),
         "prelu": (prelu_net, {"data": (3, 8, 8)}), "segmenting": (segmenting_net, {"data": (3, 8, 8)}),
-        "text": (text_net, {"data": (8,)})}
+        "text": (text_net, {"data": (8,)}),
+        "loop": (loop_net, {"data": (4, 6)})}
 
 
 def write_nets(folder):
@@ -180,7 +195,7 @@ def _input_elsewhere(dice, document):
     inputs = _some_node(dice, document)["inputs"]
     if inputs:
         number = dice.randrange(len(document["nodes"]) + 1) if dice.random() < 0.9 else dice.choice((-1, 2 ** 31))
-        inputs[dice.randrange(len(inputs))] = [number, dice.choice((0, 0, 0, 1, 3)), dice.choice((0, 1))]
+        inputs[dice.randrange(len(inputs))] = [number, dice.choice((0, 0, 0, 1, 3, 10 ** 9)), dice.choice((0, 1))]
 
 
 def _names_alike(dice, document):

@@ -70,7 +70,7 @@ def put_right(symbol, arg_params, aux_params, path):
     return right_args, right_aux, moved
 
 
-def check_model(model, given=(), files=None):
+def check_model(model, given=(), files=None, symbol=None):
     """Look at a network and its parameters.
 
     Parameters
@@ -81,13 +81,15 @@ def check_model(model, given=(), files=None):
         Variables that are inputs although they have the place of a parameter.
     files : (str, str), optional
         What findings name as the symbol's and the parameters' file. Default: the model's prefix.
+    symbol : mx.sym.Symbol, optional
+        The model's, where it is at hand.
 
     Returns
     -------
     list of Finding
         Errors, warnings and notes, in that order.
     """
-    symbol = model.symbol
+    symbol = model.symbol if symbol is None else symbol
     subject = _Subject(model.graph, dict(model.arg_params, **model.aux_params), tuple(symbol.list_auxiliary_states()),
                        tuple(symbol.list_outputs()), tuple(given), *(files or (model.prefix, model.prefix)))
     found = [finding for check in _CHECKS for finding in check(subject)]

@@ -132,7 +132,7 @@ def examine(prefix, epoch=None, inputs=()):
     stored = params_path(prefix, epoch)
     arg_params, aux_params, found = put_right(symbol, *_read_params(stored), stored)
     model = Model(graph, arg_params, aux_params, prefix, epoch)
-    found += check_model(model, inputs, (path, stored))
+    found += check_model(model, inputs, (path, stored), symbol)
     return replace(model, remarks=tuple(one for one in found if one.severity == WARNING)), found
 
 
