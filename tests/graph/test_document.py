@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from accnn.compat import mx
 from accnn.graph.document import document_findings
 from accnn.graph.operators import takes
 from damage import as_version_08
@@ -86,6 +87,43 @@ def test_an_attribute_that_counts_what_is_not_there(attrs, sentence):
     changed = document()
     changed["nodes"][3]["attrs"].update(attrs)
     assert sentence in told(changed)[0]
+
+
+def loops():
+    """One of each operator with subgraphs, as MXNet writes it."""
+    a, b, c, d = (mx.sym.Variable(name) for name in "abcd")
+    totals = mx.sym.contrib.while_loop(lambda i, s: i < 5, lambda i, s: ([i + s], [i + 1, s + i]), [a, b], 6)
+    either = mx.sym.contrib.cond(mx.sym.sum(a) < 3, lambda: a + b, lambda: a * b)
+    several = mx.sym.contrib.foreach(lambda x, s: ([x[0] + s[0] * b, x[0]], [s[0] + 1, s[1] + x[0]]),
+                                      [a], [c, d])
+    normed = mx.sym.contrib.foreach(lambda x, s: (mx.sym.BatchNorm(x, name="bn") + s, s), a, mx.sym.zeros((3,)))
+    return {"while": mx.sym.Group(totals[0] + totals[1]), "cond": either,
+            "foreach": mx.sym.Group(several[0] + several[1]), "with auxiliary states": normed[0]}
+
+
+@pytest.mark.parametrize("kind", ["while", "cond", "foreach", "with auxiliary states"])
+def test_operators_with_subgraphs_are_fine_as_mxnet_writes_them(kind):
+    assert told(document(loops()[kind])) == []
+
+
+@pytest.mark.parametrize("kind, key, value", [
+    ("foreach", "in_data_locs", "[1]"), ("foreach", "remain_locs", "None"), ("foreach", "num_out_data", "9"),
+    ("while", "func_input_locs", "[0, 7]"), ("while", "cond_input_locs", "[]"), ("while", "func_var_locs", "[0, 2]"),
+    ("cond", "then_input_locs", "[1, 3]"), ("cond", "num_args", "7"),
+])
+def test_places_outside_the_inputs_of_a_subgraph(kind, key, value):
+    changed = document(loops()[kind])
+    node = next(node for node in changed["nodes"] if "subgraphs" in node)
+    node["attrs"][key] = value
+    found = told(changed)
+    assert len(found) == 1 and repr(node["name"]) in found[0] and ("inputs" in found[0] or key in found[0])
+
+
+def test_an_axis_named_twice():
+    changed = document(mx.sym.transpose(mx.sym.Variable("data"), axes=(0, 2, 1), name="turned"))
+    assert told(changed) == []
+    changed["nodes"][1]["attrs"]["axes"] = "(0, 2, 2)"
+    assert told(changed) == ["the layer 'turned' says axes=(0, 2, 2): every axis can be named once: mend it"]
 
 
 def test_all_layers_that_lack_an_input_are_told():

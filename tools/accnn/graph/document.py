@@ -9,7 +9,9 @@ import math
 
 from accnn.compat import mx
 from accnn.errors import AccnnError
+from accnn.graph.attribute_rules import broken_rule
 from accnn.graph.findings import ERROR, Finding
+from accnn.graph.ir import Node
 from accnn.graph.operators import HIDDEN, PARAMETERS, takes
 
 # Operators whose attributes are addresses in the memory of the process that made them.
@@ -168,10 +170,10 @@ def _operator_faults(node, version):
             yield "%r says %.60s=%.60s: remove that" % (node["name"], key, value)
     if node["op"] == "null":
         return
-    counted = _miscounted(attrs, len(node["inputs"]))
-    names = None if counted else takes(node["op"], attrs)
-    if counted:
-        yield "the layer %r says %s" % (node["name"], counted)
+    said = _miscounted(node, attrs) or _said_against(node, attrs)
+    names = None if said else takes(node["op"], attrs)
+    if said:
+        yield said
     elif node["op"].startswith("_sg_") and not node.get("subgraphs"):
         yield "the layer %r is a fused one without what is fused in it: export the network again" % node["name"]
     elif names is not None and not _enough(len(node["inputs"]), names, version, attrs):
@@ -179,6 +181,16 @@ def _operator_faults(node, version):
         yield ("the layer %r has no %s among its inputs: export the network again" % (node["name"], missing[0])
                if missing else "the layer %r has %d inputs, but a %s takes %d: export the network again"
                % (node["name"], len(node["inputs"]), node["op"], len(names)))
+
+
+def _said_against(node, attrs):
+    """The sentence about attributes that break a rule of their operator, or None."""
+    try:
+        broken = broken_rule(Node(node["op"], node["name"], attrs, tuple(map(tuple, node["inputs"]))),
+                             node.get("subgraphs", []))
+    except AccnnError as error:
+        return str(error)
+    return broken and "the layer %r says %s: mend it" % (node["name"], broken)
 
 
 def _enough(count, names, version, attrs):
@@ -201,12 +213,14 @@ def _readable(key, value):
         return False
 
 
-def _miscounted(attrs, inputs):
+def _miscounted(node, attrs):
     """What an attribute counts and cannot be there, or None: MXNet sets memory aside for as many."""
-    for key, most in (("num_args", inputs + 1), ("num_outputs", _MOST_OUTPUTS)):
+    inputs = len(node["inputs"])
+    # Loops count their subgraphs among the arguments, UpSampling has a weight that it does not count.
+    for key, most in (("num_args", inputs + max(1, len(node.get("subgraphs", ())))), ("num_outputs", _MOST_OUTPUTS)):
         value = attrs.get(key, "").strip()
         if value.isdecimal() and (len(value) > 9 or int(value) > most):
-            return "%s=%.60s, but has %d inputs: mend it" % (key, value, inputs)
+            return "the layer %r says %s=%.60s, but has %d inputs: mend it" % (node["name"], key, value, inputs)
     return None
 
 
