@@ -12,6 +12,7 @@ from accnn.graph.ir import reason, refusal
 from accnn.graph.labels import unlabelled
 from accnn.graph.outputs import distinct
 from accnn.graph.shapes import infer_shapes
+from accnn.text import some
 
 
 class Predictor:
@@ -52,7 +53,8 @@ class Predictor:
         with bind_errors_told("%s cannot run on batches of %d" % (model.prefix, batch_size)):
             bound = self._unlabelled(model.symbol if symbol is None else symbol, batch_size)
             self._symbol, self._values = bound.symbol, bound.values
-            there, (_, labels) = set(self._symbol.list_arguments()), input_names(model, input_shapes)
+            there, (inputs, labels) = set(self._symbol.list_arguments()), input_names(model, input_shapes)
+            _refuse_lacking(model, there.intersection(inputs).difference(input_shapes))
             self.inputs = sorted((name for name in input_shapes if name in there), key=labels.__contains__)
             self._fed = [name for name in self.inputs if name not in labels]
             self._module = mx.mod.Module(self._symbol, self.inputs, list(bound.shapes), context=context or mx.cpu())
@@ -119,6 +121,12 @@ class Predictor:
     def _filled(self, entry):
         """What stands for a label that nobody gives."""
         return mx.nd.full(entry.shape, self._values.get(entry.name, 0.0), dtype=entry.dtype)
+
+
+def _refuse_lacking(model, names):
+    if names:
+        raise AccnnError("%s: the checkpoint has no parameter %s: if it is an input, give its --input-shape"
+                         % (model.prefix, some(map(repr, sorted(names)))))
 
 
 def contexts(gpus):

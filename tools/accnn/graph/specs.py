@@ -132,12 +132,20 @@ class _Operator:
 def _described(model, node, operator, shapes, refusal):
     shape = node.inputs and shapes.get(node.inputs[0][:2])
     if operator.convolves:
+        _refuse_axes(model, node, shape)
         refusal = refusal or _shape_refusal(node)
         if attrs.layout(node) and not attrs.layout(node).startswith("NC"):
             shape = shape and shape[:1] + shape[-1:] + shape[1:-1]
     parameters = node.inputs[operator.weight:]
     part = operator.part(node, shape, len(parameters) > 1) if shape else None
     return _spec(model, node, part, shape, refusal, parameters, _maps_read(model.graph, node, part, shapes))
+
+
+def _refuse_axes(model, node, shape):
+    axes = len(attrs.shape(node, "kernel", ()))
+    if shape and len(shape) != axes + 2:
+        raise AccnnError("%s: the layer %r has a kernel of %d axes and reads a shape of %d, batch included: the symbol "
+                         "is damaged, or give the right --input-shape" % (model.prefix, node.name, axes, len(shape)))
 
 
 def _shape_refusal(node):

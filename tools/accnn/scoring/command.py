@@ -117,6 +117,7 @@ def _subjects(args, records):
     models = [options.open_model(args)]
     if args.baseline is not None:
         models.append(load_model(args.baseline, args.baseline_epoch))
+        options.tell_remarks(models[-1])
     subjects = []
     for model in models:
         given = _same_shape(subjects) if subjects else options.input_shapes(args)

@@ -12,6 +12,7 @@ from accnn.data.records import open_records
 from accnn.data.stream import TrainingStream
 from accnn.errors import AccnnError
 from accnn.graph.checkpoint import load_model
+from accnn.options import tell_remarks
 from accnn.predictor import Predictor, contexts
 from accnn.scoring.heads import class_head, settled
 from accnn.scoring.passes import answers, first_outputs
@@ -202,6 +203,7 @@ class Session:
         if not args.teacher or not args.distill_weight:
             return None
         teacher = load_model(args.teacher, args.teacher_epoch)
+        tell_remarks(teacher)
         given = image_input(teacher, {None: next(iter(self.shapes.values()))})
         known = class_head(teacher, given, args.output)
         if known.classes != self._classes:
