@@ -1,9 +1,7 @@
 """Where get_model.py may write: the refusals that come before a long download."""
-import os
-
-from accnn.errors import AccnnError
 from accnn.graph.checkpoint import params_path, symbol_path
 from accnn.output import check_folder
+from accnn.replacing import check_epochs, check_replaced
 
 
 def paths(prefix, epoch):
@@ -17,6 +15,5 @@ def refuse_unless_writable(prefix, epoch, force=False):
     Meant to be asked before a long download, which would otherwise be in vain.
     """
     check_folder("--save-model", prefix)
-    for path in paths(prefix, epoch):
-        if os.path.lexists(path) and not force:
-            raise AccnnError("%s exists already: add --force to overwrite it, or choose another --save-model" % path)
+    check_replaced("--save-model", prefix, paths(prefix, epoch), force)
+    check_epochs("--save-model", prefix, epoch, force)

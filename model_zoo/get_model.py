@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.join(sys.path[0], "tools"))
 
 from accnn.cli import run, say
 from accnn.errors import AccnnError
+from accnn.replacing import add_force_option
 
 STORE_CLASSES = 1000  # what every network of the store was trained on: ImageNet
 
@@ -49,7 +50,7 @@ def _parser():
     add("--url", metavar="BASE", help="mirror of the Gluon model store (default: $MXNET_GLUON_REPO, else the "
                                       "address built into mxnet)")
     add("--list", action="store_true", help="show the networks and exit")
-    add("--force", action="store_true", help="overwrite files that exist")
+    add_force_option(parser)
     add("--json", action="store_true", help="print the result as JSON")
     return parser
 

@@ -137,7 +137,7 @@ def test_nothing_new_leaves_the_file_alone(tmp_path):
     assert path.stat().st_mtime == 1 and os.listdir(tmp_path) == ["energies.json"]
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "\x00", '{"holds": "table of milliseconds", "measured": []}'] + [
+@pytest.mark.parametrize("text", ["", '{"holds": "table of milliseconds", "measured": []}'] + [
     json.dumps({"holds": "list of energies", "kernels": kernels}) for kernels in (
         [], {"a": 1}, {"a": {"cp": []}}, {"a": {"cp": {"1": "0.5"}}}, {"a": {"cp": {"1": float("nan")}}},
         {"a": {"cp": {"1": None}}}, {"a": {"cp": {"1": 1.001}}}, {"a": {"cp": {"1": -0.001}}},

@@ -4,6 +4,7 @@ from math import prod
 
 from accnn.cli import say
 from accnn.errors import AccnnError
+from accnn.replacing import add_force_option
 
 RATIO = 2.0  # where none is asked for
 
@@ -26,7 +27,7 @@ def add_output_options(parser):
     """Options that say what is written and how results are told."""
     parser.add_argument("--save-model", default="new-model", metavar="PREFIX",
                         help="checkpoint to write, as epoch 1 (default: %(default)s)")
-    parser.add_argument("--force", action="store_true", help="allow --save-model to be the prefix that is read")
+    add_force_option(parser)
     parser.add_argument("--json", action="store_true", help="print results as JSON")
 
 

@@ -9,7 +9,7 @@ if not __package__:
 import argparse
 import sys
 
-from accnn import cli, options
+from accnn import cli, options, replacing
 
 
 def main(argv=None):
@@ -38,6 +38,7 @@ def parser():
     arguments.add_argument("--confusion", metavar="FILE",
                            help="write how often each class (row) was answered as each (column), as CSV")
     options.add_job_options(arguments)
+    replacing.add_force_option(arguments)
     arguments.add_argument("--json", action="store_true", help="print results as JSON")
     return arguments
 

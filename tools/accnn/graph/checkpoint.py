@@ -14,6 +14,7 @@ from accnn.errors import AccnnError
 from accnn.files import written_together
 from accnn.graph import attrs
 from accnn.graph.ir import Graph, reason, symbol_from_json
+from accnn.graph.mark import marked as with_mark
 from accnn.graph.params_file import check_whole, expected_size
 
 # Operators whose attributes are addresses in the memory of the process that made them.
@@ -124,7 +125,7 @@ def choose_epoch(prefix, asked=None):
     raise AccnnError("%s does not exist; %s" % (wanted, there))
 
 
-def save_model(model, prefix, epoch=1, also=None):
+def save_model(model, prefix, epoch=1, also=None, marked=False):
     """Write ``PREFIX-symbol.json`` and ``PREFIX-%04d.params``, both or neither.
 
     Parameters
@@ -135,16 +136,18 @@ def save_model(model, prefix, epoch=1, also=None):
         0 to 9999.
     also : dict of str to str, optional
         Paths and texts of files that are written with the checkpoint, or not at all.
+    marked : bool
+        Bear the mark of what the same command can make again, see :mod:`accnn.graph.mark`.
 
     Raises
     ------
     AccnnError
         The folder is missing, read-only or full; `epoch` or `prefix` makes no file name.
     """
-    save_checkpoint(prefix, epoch, model.symbol, model.arg_params, model.aux_params, also)
+    save_checkpoint(prefix, epoch, model.symbol, model.arg_params, model.aux_params, also, marked)
 
 
-def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, also=None):
+def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, also=None, marked=False):
     """Write the two files of a checkpoint as :func:`save_model` does, for a symbol and its parameters."""
     prefix = os.fspath(prefix)
     _refuse_name(prefix)
@@ -156,10 +159,12 @@ def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, also=None):
     arrays.update({"aux:" + name: array for name, array in aux_params.items()})
     texts = dict({symbol_path(prefix): text}, **(also or {}))
     with written_together([params_path(prefix, epoch)] + list(texts)) as (params_file, *text_files):
+        write_arrays(params_file, arrays, params_path(prefix, epoch))
+        if marked:
+            texts[symbol_path(prefix)] = with_mark(text, params_file)
         for path, content in zip(text_files, texts.values()):
             with open(path, "w", encoding="utf-8") as handle:
                 handle.write(content)
-        write_arrays(params_file, arrays, params_path(prefix, epoch))
 
 
 def _read_symbol(path):

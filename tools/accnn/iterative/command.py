@@ -19,6 +19,7 @@ from accnn.iterative.report import summary, table
 from accnn.iterative.stages import stages_of
 from accnn.iterative.state import load_state, result_files, stage_prefix, state_path
 from accnn.planning import Request
+from accnn.replacing import check_epochs, check_replaced
 from accnn.training import objective
 from accnn.training.frozen import frozen_parameters
 from accnn.training.naming import check_names
@@ -78,7 +79,7 @@ def _go(flow):
 def _check_prefix(args):
     """Refuse to lose anything."""
     prefix = args.save_model
-    output.check_checkpoint(args.model, prefix, force=False)
+    output.check_source(args.model, prefix, force=False)
     written = {os.path.realpath(path) for path in [symbol_path(prefix)] + result_files(prefix)}
     for option, source in (("--model", args.model), ("--teacher", args.teacher)):
         if source and os.path.realpath(symbol_path(source)) in written:
@@ -91,9 +92,10 @@ def _check_prefix(args):
             raise AccnnError("there is no %s to resume, but %s is there: say --force to replace it, or choose another "
                              "--save-model" % (state_path(prefix), there[0]))
         say("there is no %s: starting from the beginning" % state_path(prefix))
-    if there and not args.resume and not args.force:
-        raise AccnnError("%s is there already: %s--force to replace it, or choose another --save-model"
-                         % (there[0], "say --resume to go on with that run, " if begun else "say "))
+    check_replaced("--save-model", prefix, there, args.resume or args.force,
+                   instead="say --resume to go on with that run, " if begun else "")
+    if not args.resume:
+        check_epochs("--save-model", prefix, 1, args.force)
     if args.force:
         output.say_replaced(there)
 

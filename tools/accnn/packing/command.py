@@ -11,6 +11,7 @@ from accnn.packing.labels import LARGEST_LABEL, read_labels
 from accnn.packing.listing import Image, find_images, folder_labels
 from accnn.packing.report import summary
 from accnn.packing.writing import pack, paths
+from accnn.replacing import check_replaced
 
 _RANGES = {"resize": (0, 16384), "quality": (1, 100), "num_thread": (1, 256), "seed": (0, 2 ** 32 - 1),
            "first_label": (0, LARGEST_LABEL)}
@@ -50,9 +51,7 @@ def _check(args):
     if args.first_label and not args.labels:
         raise AccnnError("--first-label is about the numbers in --labels, which is not given")
     check_folder("PREFIX", args.prefix)
-    there = [path for path in paths(args.prefix, named=True).values() if os.path.exists(path)]
-    if there and not args.force:
-        raise AccnnError("%s would be replaced: choose another PREFIX, or say --force" % ", ".join(there))
+    check_replaced("PREFIX", args.prefix, list(paths(args.prefix, named=True).values()), args.force)
 
 
 def _listed(args):

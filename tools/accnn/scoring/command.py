@@ -14,6 +14,7 @@ from accnn.errors import AccnnError
 from accnn.files import written_whole
 from accnn.graph.checkpoint import load_model
 from accnn.predictor import Predictor, contexts
+from accnn.replacing import check_replaced, is_counts
 from accnn.scoring import report
 from accnn.scoring.fidelity import FidelityTally, check_same_outputs
 from accnn.scoring.heads import class_head
@@ -93,8 +94,7 @@ def _check_confusion(args):
     index = args.data_val_idx or os.path.splitext(args.data_val)[0] + ".idx"
     if os.path.realpath(args.confusion) in map(os.path.realpath, (args.data_val, index)):
         raise AccnnError("--confusion %s is a file of the images that are read: choose another name" % args.confusion)
-    if os.path.exists(args.confusion) and not os.path.isfile(args.confusion):
-        raise AccnnError("--confusion %s is no regular file: choose another name" % args.confusion)
+    check_replaced("--confusion", args.confusion, [args.confusion], args.force, is_counts)
     folder, name = os.path.split(os.path.abspath(args.confusion))
     try:  # what permissions do not tell, /proc among it, is told before the pass
         tempfile.NamedTemporaryFile(dir=folder, prefix="." + name + ".", suffix=".tmp").close()

@@ -8,6 +8,7 @@ from accnn.data.options import image_input
 from accnn.errors import AccnnError
 from accnn.graph.checkpoint import params_path, symbol_path
 from accnn.graph.fingerprint import fingerprint
+from accnn.replacing import check_replaced
 from accnn.scoring.heads import class_head
 from accnn.training import diary, objective, resume
 from accnn.training.classifier import with_classes
@@ -63,9 +64,9 @@ def _check_prefix(args, job):
             raise AccnnError("there is no %s to resume, but %s is there: say --force to replace it, or choose another "
                              "--model-prefix" % (resume.resume_path(args.model_prefix), there[0]))
         say("there is no %s: starting from the beginning" % resume.resume_path(args.model_prefix))
-    if job.leads and there and not args.resume and not args.force:
-        raise AccnnError("%s is there already: %s--force to replace it, or choose another --model-prefix"
-                         % (there[0], "say --resume to go on with that run, " if begun else "say "))
+    if job.leads:
+        check_replaced("--model-prefix", args.model_prefix, there, args.resume or args.force,
+                       instead="say --resume to go on with that run, " if begun else "")
     if not args.force:
         return []
     if job.leads:
