@@ -19,7 +19,7 @@ import zlib
 from accnn.cli import Progress, say
 from accnn.compat import mx
 from accnn.errors import AccnnError
-from accnn.files import written_whole
+from accnn.files import regular_file, written_whole
 
 check_sha1 = mx.gluon.utils.check_sha1
 # A private name, but the only place of the wheel that holds the whole sums.
@@ -124,7 +124,7 @@ def _refusal(sentence, *values):
 
 def _read_sha1_matches(path, sha1):
     try:
-        return check_sha1(path, sha1)
+        return check_sha1(regular_file(path), sha1)
     except OSError as error:
         raise AccnnError("%s cannot be read: %s" % (path, error.strerror)) from error
 

@@ -362,9 +362,9 @@ def pipe(tmp_path):
 def test_what_is_no_regular_file_is_not_opened(tmp_path, capsys, pipe):
     for refused in (lambda: LatencyTable.imported(pipe, 2, 1), lambda: check_target(pipe),
                     lambda: filled(tmp_path / "good.json").export(pipe)):
-        with pytest.raises(AccnnError, match="pipe cannot be read: it is no regular file"):
+        with pytest.raises(AccnnError, match="pipe cannot be read: it is a pipe, no regular file"):
             refused()
-    assert "pipe cannot be read: it is no regular file: measuring anew" in saved_in_vain(known(pipe), capsys)
+    assert "pipe cannot be read: it is a pipe, no regular file: measuring anew" in saved_in_vain(known(pipe), capsys)
     assert stat.S_ISFIFO(os.stat(pipe).st_mode)
 
 
@@ -502,7 +502,7 @@ def test_imports_name_what_there_is(tmp_path):
     path = tmp_path / "table.json"
     with pytest.raises(AccnnError, match="there is no file .*table.json"):
         LatencyTable.imported(str(path), 2, 1)
-    with pytest.raises(AccnnError, match="cannot be read: Is a directory"):
+    with pytest.raises(AccnnError, match="cannot be read: it is a folder"):
         LatencyTable.imported(str(tmp_path), 2, 1)
     filled(path)
     with pytest.raises(AccnnError, match="holds times of no machine with 4 threads and batch 1.*holds, An Abacus with "

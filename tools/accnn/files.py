@@ -1,7 +1,9 @@
 """Files appear whole or not at all, and those that belong together appear together."""
 import contextlib
+import errno
 import os
 import signal
+import stat
 import tempfile
 import threading
 
@@ -15,8 +17,51 @@ def written_whole(path):
         yield temporary
 
 
+def regular_file(path):
+    """Return `path`, of something to be read; anything but a regular file would be waited for, or never end.
+
+    Raises
+    ------
+    AccnnError
+        There is nothing, a folder, a pipe, a device, a socket, or a link that leads nowhere; says which.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise AccnnError("%s cannot be read: %s" % (path, _unreadable(path, error))) from error
+    if not stat.S_ISREG(mode):
+        kind = next((name for is_one, name in _KINDS if is_one(mode)), "something else")
+        raise AccnnError("%s cannot be read: it is %s, no regular file" % (path, kind))
+    return path
+
+
+def open_input(path, mode="r", **how):
+    """Open a regular file that a person named, as ``open`` does.
+
+    Raises
+    ------
+    AccnnError
+        See :func:`regular_file`.
+    OSError
+        The file may not be read.
+    """
+    return open(regular_file(path), mode, **how)
+
+
+_KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"),
+          (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"))
+
+
+def _unreadable(path, error):
+    if error.errno == errno.ELOOP:
+        return "it is a link that leads back to itself"
+    if error.errno == errno.ENOENT and os.path.islink(path):
+        return "it is a link to %s, which does not exist" % os.readlink(path)
+    return error.strerror or str(error)
+
+
 @contextlib.contextmanager
-def written_together(paths):
+def written_together(paths, removed=()):
     """Yield temporary paths in the folders of `paths`; when the block succeeds rename all of them, or none.
 
     The block writes the temporary files by name. When it raises, or the process is interrupted, they are removed and
@@ -27,6 +72,9 @@ def written_together(paths):
     Parameters
     ----------
     paths : list of str
+    removed : sequence of str, optional
+        Files that do not go with the new ones: removed together with the renames. Those that are not there, or are
+        among `paths`, count for nothing.
 
     Yields
     ------
@@ -50,6 +98,9 @@ def written_together(paths):
                 os.chmod(temporary, 0o666 & ~_umask())
         with interrupts_wait():
             _rename_all(temporaries, paths)
+            for path in set(map(os.path.abspath, removed)) - set(map(os.path.abspath, paths)):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
     finally:
         for temporary in temporaries:
             with contextlib.suppress(FileNotFoundError):

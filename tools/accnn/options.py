@@ -1,4 +1,6 @@
 """Command-line options that mean the same in every script, and reading what they say."""
+import contextlib
+import re
 from dataclasses import fields
 from math import prod
 
@@ -192,6 +194,16 @@ def open_bench(args):
         say("nothing says the size of the input %r: %s is assumed; MACs and ranks depend on it, give --input-shape"
             % (name, ",".join(map(str, bench.input_shapes[name]))))
     return bench
+
+
+@contextlib.contextmanager
+def said_of(option, epoch_option):
+    """Let what an error of the block says of ``-m`` and ``--load-epoch`` name the options of another checkpoint."""
+    try:
+        yield
+    except AccnnError as error:
+        sentence = re.sub(r"(?<!\S)-m(?= )", option, str(error))
+        raise type(error)(re.sub(r"(?<!\S)--load-epoch\b", epoch_option, sentence)) from error
 
 
 def open_model(args):

@@ -5,7 +5,6 @@ what it can, so files are looked through before.
 """
 import contextlib
 import os
-import stat
 import struct
 import tempfile
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 
 from accnn.cli import Progress
 from accnn.errors import AccnnError
+from accnn.files import open_input
 
 _MAGIC = 0xCED7230A
 _LENGTH_BITS = 29
@@ -157,7 +157,7 @@ def open_records(path, index=None):
         A file is missing, empty, cut short or of another kind, or the index belongs to another file.
     """
     records = _walk(path)
-    if index is None and os.path.exists(os.path.splitext(path)[0] + ".idx"):
+    if index is None and os.path.lexists(os.path.splitext(path)[0] + ".idx"):
         index = os.path.splitext(path)[0] + ".idx"
     if index is not None:
         _check_index(index, path, records.offsets)
@@ -173,7 +173,7 @@ def part_range(count, part, parts):
 def _walk(path):
     """Return the Records of a file."""
     try:
-        with _open_file(path) as handle:
+        with open_input(path, "rb") as handle:
             size = os.fstat(handle.fileno()).st_size
             if size == 0:
                 raise AccnnError("%s is empty: pack the images again" % path)
@@ -191,13 +191,6 @@ def _told(found, progress):
         if number % _TELL_EVERY == 0:
             progress(record[0] >> 20)
         yield record
-
-
-def _open_file(path, mode="rb", **how):
-    """Open a regular file: a pipe would be waited for, and can be read once only."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise AccnnError("%s is no regular file: copy what it holds into one" % path)
-    return open(path, mode, **how)
 
 
 def _write_lines(path, lines):
@@ -246,7 +239,7 @@ def _damaged(path, offset, size, why):
 
 def _check_index(index, path, offsets):
     try:
-        with _open_file(index, "r", encoding="ascii") as handle:
+        with open_input(index, encoding="ascii") as handle:
             listed = np.array([int(line.split("\t")[1]) for line in handle if line.strip()], np.int64)
     except OSError as error:
         raise AccnnError("%s cannot be read: %s" % (index, error.strerror)) from error

@@ -11,7 +11,7 @@ import numpy as np
 
 from accnn.compat import mx
 from accnn.errors import AccnnError
-from accnn.files import written_together
+from accnn.files import regular_file, written_together
 from accnn.graph import attrs
 from accnn.graph.ir import Graph, reason, symbol_from_json
 from accnn.graph.mark import marked as with_mark
@@ -96,10 +96,10 @@ def load_model(prefix, epoch=None):
     """
     prefix = os.fspath(prefix)
     _refuse_name(prefix)
-    if not os.path.isfile(symbol_path(prefix)):
+    if not os.path.lexists(symbol_path(prefix)):
         raise AccnnError("%s does not exist: give -m the path before '-symbol.json'%s"
                          % (symbol_path(prefix), _nearby(prefix)))
-    graph = Graph.from_symbol(_read_symbol(symbol_path(prefix)), symbol_path(prefix))
+    graph = Graph.from_symbol(_read_symbol(regular_file(symbol_path(prefix))), symbol_path(prefix))
     _refuse_damaged_layers(graph, symbol_path(prefix))
     epoch = choose_epoch(prefix, epoch)
     arg_params, aux_params = _read_params(params_path(prefix, epoch))
@@ -120,6 +120,8 @@ def choose_epoch(prefix, asked=None):
     if asked in saved:
         return asked
     wanted = params_path(prefix, 1 if asked is None else asked)
+    if os.path.lexists(wanted):
+        regular_file(wanted)  # says what it is
     there = "saved are the epochs %s: choose one with --load-epoch" % ", ".join(map(str, saved)) if saved else \
         "there is no %s-*.params" % prefix
     raise AccnnError("%s does not exist; %s" % (wanted, there))

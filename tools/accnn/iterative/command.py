@@ -43,7 +43,7 @@ def run(args, job):
         raise AccnnError("--cost %s: two passes measure nothing; make the plan with accnn-ranks, and give it as "
                          "--config" % request.cost)
     _check_prefix(args)
-    begun = load_state(args.save_model) if args.resume and os.path.exists(state_path(args.save_model)) else None
+    begun = load_state(args.save_model) if args.resume and os.path.lexists(state_path(args.save_model)) else None
     bench = options.open_bench(args)
     check_precision(bench.model)
     shapes = image_input(bench.model, bench.input_shapes)
@@ -86,7 +86,7 @@ def _check_prefix(args):
             raise AccnnError("--save-model %s would overwrite %s %s: choose another prefix" % (prefix, option, source))
     check_names("--save-model", prefix, [state_path(prefix), symbol_path(prefix), params_path(prefix, 1)],
                 resume_path(stage_prefix(prefix, 1)))
-    there, begun = result_files(prefix), os.path.exists(state_path(prefix))
+    there, begun = result_files(prefix), os.path.lexists(state_path(prefix))
     if args.resume and not begun:
         if there:
             raise AccnnError("there is no %s to resume, but %s is there: say --force to replace it, or choose another "

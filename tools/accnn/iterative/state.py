@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import List, Optional
 
 from accnn.errors import AccnnError
-from accnn.files import written_whole
+from accnn.files import open_input, written_whole
 from accnn.graph.checkpoint import params_path, save_model, symbol_path
 from accnn.plan import Plan, Row
 
@@ -107,8 +107,10 @@ def load_state(prefix):
     """
     path = state_path(prefix)
     try:
-        with open(path, encoding="utf-8") as handle:
+        with open_input(path, encoding="utf-8") as handle:
             said = json.load(handle)
+    except AccnnError:  # is a ValueError too
+        raise
     except OSError as error:
         raise AccnnError("%s cannot be read: %s" % (path, error.strerror)) from error
     except (ValueError, RecursionError) as error:

@@ -6,7 +6,7 @@ import time
 
 from accnn.cli import say
 from accnn.errors import AccnnError
-from accnn.files import written_whole
+from accnn.files import open_input, written_whole
 
 try:
     import fcntl
@@ -58,16 +58,17 @@ class KeptFile:
         """
         if self.path is None:
             return None
-        if os.path.exists(self.path) and not (os.path.isfile(self.path) or os.path.isdir(self.path)):
-            raise AccnnError("%s cannot be read: it is no regular file" % self.path)  # a pipe might never end
         try:
-            with open(self.path, encoding="utf-8") as handle:
+            os.lstat(self.path)  # a link that leads nowhere is not nothing
+            with open_input(self.path, encoding="utf-8") as handle:
                 document = json.load(handle, parse_constant=_refused)
             if document["holds"] != self.what:
                 raise ValueError
             return self._parse(document)
         except FileNotFoundError:
             return None
+        except AccnnError:  # is a ValueError too
+            raise
         except OtherVersion as error:
             raise Damaged("%s is a %s of another version of accnn" % (self.path, self.what)) from error
         except OSError as error:

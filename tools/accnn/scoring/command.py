@@ -106,7 +106,8 @@ def _subjects(args, records):
     """The model, and the baseline where there is one."""
     models = [options.open_model(args)]
     if args.baseline is not None:
-        models.append(load_model(args.baseline, args.baseline_epoch))
+        with options.said_of("--baseline", "--baseline-epoch"):
+            models.append(load_model(args.baseline, args.baseline_epoch))
     subjects = []
     for model in models:
         given = _same_shape(subjects) if subjects else options.input_shapes(args)

@@ -4,6 +4,7 @@ import zlib
 
 import numpy as np
 
+from accnn import options
 from accnn.data.images import read_images
 from accnn.data.options import image_input, preprocessing
 from accnn.data.records import open_records
@@ -161,7 +162,8 @@ class Session:
         args = self._args
         if not args.teacher or not args.distill_weight:
             return None
-        teacher = load_model(args.teacher, args.teacher_epoch)
+        with options.said_of("--teacher", "--teacher-epoch"):
+            teacher = load_model(args.teacher, args.teacher_epoch)
         given = image_input(teacher, {None: next(iter(self.shapes.values()))})
         known = class_head(teacher, given, args.output)
         if known.classes != self._classes:
