@@ -1,9 +1,12 @@
 """Folders of images become records with the right labels, whole, or one sentence says why not."""
+import errno
 import json
 import os
 import resource
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +14,8 @@ import pytest
 from accnn import pack
 from accnn.compat import mx
 from accnn.errors import AccnnError
+from accnn.packing import writing
+from accnn.packing.listing import Image
 from accnn.packing.writing import record_writer
 
 cv2 = pytest.importorskip("cv2")
@@ -268,6 +273,34 @@ def test_a_full_disk(classes, tmp_path, bare_environment):
     assert run.returncode == 2
     assert "Traceback" not in run.stderr and "cannot be written" in run.stderr
     assert folder_names(tmp_path / "new") == []
+
+
+def test_a_disk_that_is_full_while_threads_are_inside_opencv(tmp_path, bare_environment):
+    """Photos take long enough that threads are at work when the first does not fit: the process must not abort."""
+    (tmp_path / "photos" / "noise").mkdir(parents=True)
+    noise = cv2.GaussianBlur(np.random.RandomState(0).randint(0, 256, (1200, 1600, 3)).astype(np.uint8), (5, 5), 1)
+    for number in range(12):
+        assert cv2.imwrite(str(tmp_path / "photos" / "noise" / ("%d.jpg" % number)), noise)
+    command = [sys.executable, pack.__file__, str(tmp_path / "photos"), str(tmp_path / "out"), "--num-thread", "4"]
+    run = subprocess.run(command, timeout=60, env=bare_environment, stderr=subprocess.PIPE, text=True,
+                         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000000, 1000000)))
+    assert run.returncode == 2 and "cannot be written" in run.stderr, run.stderr
+    assert folder_names(tmp_path) == ["photos"]
+
+
+def test_no_thread_outlives_packing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def encode(image):
+        time.sleep(0.2 if image.id else 0)
+        return b"x"
+
+    monkeypatch.setattr(mx.recordio.MXIndexedRecordIO, "write_idx", full)
+    before = set(threading.enumerate())
+    with pytest.raises(AccnnError, match="No space left"):
+        writing.pack([Image(number, 0, "x") for number in range(9)], None, str(tmp_path / "out"), encode, threads=4)
+    assert set(threading.enumerate()) == before
 
 
 def test_a_disk_that_is_full_at_the_last_byte(tmp_path):

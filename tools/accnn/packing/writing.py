@@ -94,7 +94,7 @@ def _write_records(rec, idx, images, encode, threads):
     """Write the records in order; return the images that are written, and those that cannot be read."""
     packed, broken = [], []
     progress = Progress("packing", len(images))
-    with record_writer(rec, idx) as write, ThreadPool(threads) as pool:
+    with record_writer(rec, idx) as write, _pool(threads) as pool:
         for done, (image, record) in enumerate(zip(images, pool.imap(encode, images))):
             progress(done, image.name)
             (broken if record is None else packed).append(image)
@@ -102,6 +102,20 @@ def _write_records(rec, idx, images, encode, threads):
                 write(image.id, record)
     progress.close()
     return packed, broken
+
+
+@contextlib.contextmanager
+def _pool(threads):
+    """Yield a pool whose threads are gone when the block ends, however that is.
+
+    A thread that is still inside OpenCV when the process ends makes of that an abort.
+    """
+    pool = ThreadPool(threads)
+    try:
+        yield pool
+    finally:
+        pool.terminate()
+        pool.join()
 
 
 def _unreadable(broken, total):
