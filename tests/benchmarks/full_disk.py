@@ -1,8 +1,8 @@
 """python tests/benchmarks/full_disk.py --runs 20
 
 Packs photos onto a disk that is too small for them, over and over, and counts how the process ends; as root, with
-util-linux. Every end must be exit code 2, and the disk empty: threads that are still inside OpenCV when Python ends make
-it an abort now and then, which one run does not show.
+util-linux. Every end must be exit code 2, and the disk empty: a thread that is still inside OpenCV when Python ends
+makes of the end an abort, most times.
 """
 import argparse
 import collections

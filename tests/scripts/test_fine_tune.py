@@ -384,6 +384,45 @@ def test_force_removes_the_epochs_of_a_longer_run(command, tmp_path):
         "out-0001.params", "out-log.csv", "out-resume.params", "out-symbol.json"]
 
 
+class Killed(BaseException):
+    """Nothing but a test catches it."""
+
+
+def written(folder, name="out"):
+    """Contents of what runs wrote, by the rest of the name; the log and the resume file hold times."""
+    return {os.path.basename(path)[len(name):]: None if re.search("log|resume", path) else content
+            for path, content in snapshot(folder).items() if os.path.basename(path).startswith(name + "-")}
+
+
+@pytest.mark.parametrize("period, saves, old", [("1", 2, False), ("2", 2, True)])
+def test_force_a_kill_and_resume_leave_nothing_of_the_run_before(command, tmp_path, monkeypatch, period, saves, old):
+    """Epochs of a longer run of another network stay until there is one of the new, and never beside its symbol."""
+    other = saved(random_model(chain_net(), 9, data=(3, 12, 12)), tmp_path / "in" / "other")
+    assert fine_tune.main(replaced(command, m=other, num_epochs="5")) == 0
+    before = written(tmp_path)
+    command = replaced(command, save_period=period)
+    from accnn.training import keeping
+    real, made = keeping.save_model, []
+
+    def dying(*arguments, **more):
+        real(*arguments, **more)
+        made.append(arguments)
+        if len(made) == saves:
+            raise Killed
+
+    monkeypatch.setattr(keeping, "save_model", dying)
+    with pytest.raises(Killed):
+        fine_tune.main(command + ["--force"])
+    monkeypatch.setattr(keeping, "save_model", real)
+    left = written(tmp_path)
+    assert ("-0005.params" in left) == old and (left["-symbol.json"] == before["-symbol.json"]) == old
+    assert fine_tune.main(command + ["--resume"]) == 0
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    assert fine_tune.main(replaced(command, model_prefix=str(whole / "out"))) == 0
+    assert written(tmp_path) == written(whole)
+
+
 def test_a_full_disk(command, tmp_path):
     """The largest file that may be written is smaller than a checkpoint."""
     before = snapshot(tmp_path)

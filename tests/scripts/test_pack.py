@@ -278,12 +278,12 @@ def test_a_full_disk(classes, tmp_path, bare_environment):
 def test_a_disk_that_is_full_while_threads_are_inside_opencv(tmp_path, bare_environment):
     """Photos take long enough that threads are at work when the first does not fit: the process must not abort."""
     (tmp_path / "photos" / "noise").mkdir(parents=True)
-    noise = cv2.GaussianBlur(np.random.RandomState(0).randint(0, 256, (1200, 1600, 3)).astype(np.uint8), (5, 5), 1)
-    for number in range(12):
+    noise = cv2.GaussianBlur(np.random.RandomState(0).randint(0, 256, (900, 1200, 3)).astype(np.uint8), (5, 5), 1)
+    for number in range(8):
         assert cv2.imwrite(str(tmp_path / "photos" / "noise" / ("%d.jpg" % number)), noise)
     command = [sys.executable, pack.__file__, str(tmp_path / "photos"), str(tmp_path / "out"), "--num-thread", "4"]
     run = subprocess.run(command, timeout=60, env=bare_environment, stderr=subprocess.PIPE, text=True,
-                         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000000, 1000000)))
+                         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (400000, 400000)))
     assert run.returncode == 2 and "cannot be written" in run.stderr, run.stderr
     assert folder_names(tmp_path) == ["photos"]
 

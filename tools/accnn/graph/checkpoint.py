@@ -127,7 +127,7 @@ def choose_epoch(prefix, asked=None):
     raise AccnnError("%s does not exist; %s" % (wanted, there))
 
 
-def save_model(model, prefix, epoch=1, also=None, marked=False):
+def save_model(model, prefix, epoch=1, also=None, marked=False, removed=()):
     """Write ``PREFIX-symbol.json`` and ``PREFIX-%04d.params``, both or neither.
 
     Parameters
@@ -140,16 +140,18 @@ def save_model(model, prefix, epoch=1, also=None, marked=False):
         Paths and texts of files that are written with the checkpoint, or not at all.
     marked : bool
         Bear the mark of what the same command can make again, see :mod:`accnn.graph.mark`.
+    removed : sequence of str
+        Files that do not go with the new ones, such as other epochs of a network that was there: removed with it.
 
     Raises
     ------
     AccnnError
         The folder is missing, read-only or full; `epoch` or `prefix` makes no file name.
     """
-    save_checkpoint(prefix, epoch, model.symbol, model.arg_params, model.aux_params, also, marked)
+    save_checkpoint(prefix, epoch, model.symbol, model.arg_params, model.aux_params, also, marked, removed)
 
 
-def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, also=None, marked=False):
+def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, also=None, marked=False, removed=()):
     """Write the two files of a checkpoint as :func:`save_model` does, for a symbol and its parameters."""
     prefix = os.fspath(prefix)
     _refuse_name(prefix)
@@ -160,7 +162,7 @@ def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, also=None, ma
     arrays = {"arg:" + name: array for name, array in arg_params.items()}
     arrays.update({"aux:" + name: array for name, array in aux_params.items()})
     texts = dict({symbol_path(prefix): text}, **(also or {}))
-    with written_together([params_path(prefix, epoch)] + list(texts)) as (params_file, *text_files):
+    with written_together([params_path(prefix, epoch)] + list(texts), removed) as (params_file, *text_files):
         write_arrays(params_file, arrays, params_path(prefix, epoch))
         if marked:
             texts[symbol_path(prefix)] = with_mark(text, params_file)

@@ -31,7 +31,11 @@ class StageKeeper:
     ----------
     prefix : str
     settings : dict
+    stale : tuple
+        Of files that it replaces: none.
     """
+
+    stale = ()
 
     def __init__(self, prefix, settings):
         self.prefix, self.settings = prefix, settings

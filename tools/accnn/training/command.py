@@ -39,8 +39,7 @@ def run(args, job):
     going = session.run_of(model, head, keeper, args.num_epochs, frozen, args.seed)
     if begun:
         going.resume(*begun)
-        keeper.kept = [path for path in (params_path(keeper.prefix, entry.epoch) for entry in going.entries)
-                       if os.path.exists(path)]
+        keeper.resumed(going.entries, begun[1].get("stale", []))
     _agree(job, going)
     entries = going.go()
     if job.leads:

@@ -68,7 +68,8 @@ def load(prefix):
 
 def _is_complete(note):
     """Whether a note says all that a run wants to know."""
-    return isinstance(note, dict) and all(isinstance(note.get(key), kind) for key, kind in (
+    return isinstance(note, dict) and isinstance(note.get("stale", []), list) and all(
+        isinstance(note.get(key), kind) for key, kind in (
         ("place", list), ("unfinished", list), ("updates", int), ("entries", list), ("settings", dict)))
 
 

@@ -1,5 +1,6 @@
 """A run of fine-tuning: epochs, their validation, and what is kept of them."""
 import math
+import os
 import time
 from collections import namedtuple
 from dataclasses import dataclass, field
@@ -153,7 +154,8 @@ class Run:
     def _save(self, statistics=()):
         if self.job.leads:
             note = {"place": list(self.place), "unfinished": list(self.unfinished), "updates": self.trainer.updates(),
-                    "entries": [entry.as_dict() for entry in self.entries], "settings": self.keeper.settings}
+                    "entries": [entry.as_dict() for entry in self.entries], "settings": self.keeper.settings,
+                    "stale": [os.path.basename(path) for path in self.keeper.stale]}
             arrays = self.trainer.arrays()
             resume.save(self.keeper.prefix, dict(arrays, aux=dict(arrays["aux"], **dict(statistics))), note)
 
