@@ -390,7 +390,7 @@ class Killed(BaseException):
 
 def written(folder, name="out"):
     """Contents of what runs wrote, by the rest of the name; the log and the resume file hold times."""
-    return {os.path.basename(path)[len(name):]: None if re.search("log|resume", path) else content
+    return {os.path.basename(path)[len(name):]: None if path.endswith(("-log.csv", "-resume.params")) else content
             for path, content in snapshot(folder).items() if os.path.basename(path).startswith(name + "-")}
 
 
