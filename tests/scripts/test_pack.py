@@ -203,7 +203,7 @@ def test_bad_label_files(flat, tmp_path, capsys, text, options, says):
     ("photos", "out", ["--num-thread", "0"], "--num-thread 0"),
     ("photos", "out", ["--pass-through", "--resize", "5"], "leave out --resize"),
     ("photos", "out", ["--first-label", "1"], "--labels, which is not given"),
-    ("photos", "out", ["--labels", "/nowhere/labels"], "/nowhere/labels: No such file"),
+    ("photos", "out", ["--labels", "/nowhere/labels"], "/nowhere/labels cannot be read: No such file"),
 ])
 def test_bad_input(classes, tmp_path, capsys, root, prefix, options, says):
     (tmp_path / "empty").mkdir()
