@@ -2,6 +2,7 @@
 import os
 
 from accnn.errors import AccnnError
+from accnn.files import recover
 from accnn.graph.checkpoint import params_path, symbol_path
 from accnn.output import check_folder
 
@@ -17,6 +18,7 @@ def refuse_unless_writable(prefix, epoch, force=False):
     Meant to be asked before a long download, which would otherwise be in vain.
     """
     check_folder("--save-model", prefix)
+    recover(prefix)
     for path in paths(prefix, epoch):
         if os.path.lexists(path) and not force:
             raise AccnnError("%s exists already: add --force to overwrite it, or choose another --save-model" % path)

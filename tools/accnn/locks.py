@@ -105,8 +105,12 @@ def abandoned(path, text=None):
         os.close(handle)
 
 
+class Busy(AccnnError):
+    """Another process writes the files."""
+
+
 @contextlib.contextmanager
-def locked(path):
+def locked(path, waiting=None):
     """Keep other processes from writing what begins with `path`, as long as the block lasts.
 
     The same process may take it again. The lock is a hidden file beside `path`, which is removed in the end; one that a
@@ -116,15 +120,20 @@ def locked(path):
     ----------
     path : str
         A file, or the prefix of several.
+    waiting : callable, optional
+        Called without arguments where another process has it, which is waited for then. Default: refuse.
 
     Raises
     ------
+    Busy
+        Another process has it, which is named.
     AccnnError
-        Another process has it, which is named; or the folder cannot be written to.
+        The folder cannot be written to.
     """
     lock = os.path.realpath(lock_path(path))
-    with interrupts_wait():
-        _take(lock, path)
+    while not _taken(lock, path, waiting):
+        waiting = waiting and _nothing
+        time.sleep(_BETWEEN)
     try:
         yield
     finally:
@@ -143,6 +152,22 @@ def cut(name, longest=200):
     while len(os.fsencode(name)) > longest:
         name = name[:-1]
     return name
+
+
+def _nothing():
+    """Say that it is waited for no more than once."""
+
+
+def _taken(lock, path, waiting):
+    try:
+        with interrupts_wait():
+            _take(lock, path)
+    except Busy:
+        if waiting is None:
+            raise
+        waiting()
+        return False
+    return True
 
 
 def _take(lock, path):
@@ -195,7 +220,7 @@ def _is_taken(handle, lock, made, path):
     """Lock the file, or refuse; False where that is to be tried again with another file."""
     free = _try_lock_patiently(handle)
     if free is False or free is None and not made and _holder_lives(handle):
-        raise AccnnError("%s is being written by another process%s: wait until it is done, or choose another name"
+        raise Busy("%s is being written by another process%s: wait until it is done, or choose another name"
                          % (path, _told(_said(handle))))
     if free is None and not made:  # where there are no locks, who makes the file has it
         os.unlink(lock)

@@ -6,7 +6,7 @@ import time
 
 from accnn.cli import say
 from accnn.errors import AccnnError
-from accnn.files import written_whole
+from accnn.files import recover, written_whole
 
 try:
     import fcntl
@@ -59,6 +59,7 @@ class KeptFile:
             return None
         if os.path.exists(self.path) and not (os.path.isfile(self.path) or os.path.isdir(self.path)):
             raise AccnnError("%s cannot be read: it is no regular file" % self.path)  # a pipe might never end
+        recover(self.path)
         try:
             with open(self.path, encoding="utf-8") as handle:
                 document = json.load(handle, parse_constant=_refused)

@@ -1,4 +1,5 @@
 """The steps of fine_tune.py: checks, a run, the report."""
+import contextlib
 import json
 import os
 
@@ -6,7 +7,7 @@ from accnn import options, output
 from accnn.cli import say
 from accnn.data.options import image_input
 from accnn.errors import AccnnError
-from accnn.graph.checkpoint import params_path, symbol_path
+from accnn.graph.checkpoint import epochs, params_path, symbol_path
 from accnn.graph.fingerprint import fingerprint
 from accnn.scoring.heads import class_head
 from accnn.training import diary, objective, resume
@@ -26,6 +27,11 @@ def run(args, job):
     AccnnError
     """
     check(args)
+    with output.claimed("--model-prefix", args.model_prefix) if job.leads else contextlib.nullcontext():
+        _run(args, job)
+
+
+def _run(args, job):
     stale = _check_prefix(args, job)
     begun = resume.load(args.model_prefix) if args.resume and resume.exists(args.model_prefix) else None
     model, shapes, head = _subject(args)
@@ -38,8 +44,11 @@ def run(args, job):
     going = session.run_of(model, head, keeper, args.num_epochs, frozen, args.seed)
     if begun:
         going.resume(*begun)
-        keeper.kept = [path for path in (params_path(keeper.prefix, entry.epoch) for entry in going.entries)
-                       if os.path.exists(path)]
+        own = [params_path(keeper.prefix, entry.epoch) for entry in going.entries]
+        keeper.kept = [path for path in own if os.path.exists(path)]
+        # Where --force was killed before it had replaced all of an earlier run, these are that run's.
+        keeper.stale = [path for path in (params_path(keeper.prefix, epoch) for epoch in epochs(keeper.prefix))
+                        if path not in own]
     _agree(job, going)
     entries = going.go()
     if job.leads:

@@ -74,15 +74,20 @@ class Keeper:
         if self._unsaved:
             model, epoch = self._unsaved
             if self.writes:
-                save_model(model, self.prefix, epoch)
+                save_model(model, self.prefix, epoch, removed=self._stale_epochs(self.prefix))
             self.kept.append(params_path(self.prefix, epoch))
         self._unsaved = ()
 
     def keep_best(self, entries, model):
         """Write `model`, of the last of `entries`, where it is the best so far."""
         if self.writes and entries and diary.best(entries) is entries[-1]:
-            save_model(model, self.best_prefix, BEST_EPOCH)
+            save_model(model, self.best_prefix, BEST_EPOCH, removed=self._stale_epochs(self.best_prefix))
             self._best_is_mine = True
+
+    def _stale_epochs(self, prefix):
+        """Parameters of an earlier run, which must not be found beside the symbol of this one."""
+        return [path for path in (params_path(prefix, epoch) for epoch in epochs(prefix))
+                if path in self.stale and path not in self.kept]
 
     def _drop_stale(self):
         own = set(self.kept) | {symbol_path(self.prefix), self.log_path, resume_path(self.prefix)}
