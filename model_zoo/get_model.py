@@ -91,12 +91,19 @@ def _origin(row):
 
 
 def _write(arguments):
-    from accnn.graph.checkpoint import save_checkpoint
-    from model_zoo import catalogue, checkpoint
+    from accnn.output import claimed
+    from model_zoo import catalogue
     entry = catalogue.entry(arguments.name)
     prefix = arguments.save_model or arguments.name
-    make = _random if arguments.random_init else _pretrained
     _refuse(entry, arguments)
+    with claimed("--save-model", prefix):
+        _make(entry, prefix, arguments)
+
+
+def _make(entry, prefix, arguments):
+    from accnn.graph.checkpoint import save_checkpoint
+    from model_zoo import checkpoint
+    make = _random if arguments.random_init else _pretrained
     checkpoint.refuse_unless_writable(prefix, arguments.epoch, arguments.force)
     symbol, arg_params, aux_params, shape = make(entry, arguments)
     save_checkpoint(prefix, arguments.epoch, symbol, arg_params, aux_params)

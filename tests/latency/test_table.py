@@ -13,7 +13,6 @@ from typing import Optional
 
 import pytest
 
-from accnn import files
 from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.latency import documents
@@ -393,7 +392,7 @@ def test_a_read_only_folder_is_said_once(tmp_path, capsys, monkeypatch):
 
     path = tmp_path / "table.json"
     with monkeypatch.context() as patched:
-        patched.setattr(files.tempfile, "mkstemp", read_only)
+        patched.setattr("tempfile.mkstemp", read_only)
         table = known(path)
         assert saved_in_vain(table, capsys) == "%s cannot be written: Read-only file system: what this run finds out " \
             "is not kept for the next one\n" % path
@@ -425,11 +424,11 @@ def test_a_file_that_is_damaged_meanwhile_is_left_alone(tmp_path, capsys):
     assert path.read_text() == "my diary"
 
 
-@pytest.mark.parametrize("moment", ["_flush", "_rename_all"])
+@pytest.mark.parametrize("moment", ["fsync", "replace"])
 def test_an_interrupt_while_it_saves_leaves_the_old_file(tmp_path, monkeypatch, moment):
     path = tmp_path / "table.json"
     filled(path)
-    table, real = known(path), getattr(files, moment)
+    table, real = known(path), getattr(os, moment)
 
     def interrupted(*arguments):
         signal.raise_signal(signal.SIGINT)
@@ -437,12 +436,12 @@ def test_an_interrupt_while_it_saves_leaves_the_old_file(tmp_path, monkeypatch, 
 
     table.add(Timed(OTHER, 1.0))
     with monkeypatch.context() as patched:
-        patched.setattr(files, moment, interrupted)
+        patched.setattr(os, moment, interrupted)
         with pytest.raises(KeyboardInterrupt):
             table.save()
     assert os.listdir(tmp_path) == ["table.json"] and known(path).ms(CHAIN) == 3.0
     # Renaming is not interrupted; before it nothing has happened.
-    assert (known(path).ms(OTHER) is not None) == (moment == "_rename_all")
+    assert (known(path).ms(OTHER) is not None) == (moment == "replace")
     table.save()  # and the lock is gone
     assert known(path).ms(OTHER) == 2.0
 

@@ -7,6 +7,7 @@ if not __package__:
     import _inplace  # noqa: F401
 
 import argparse
+import contextlib
 import sys
 import time
 
@@ -40,6 +41,13 @@ def _main(argv):
     args = parser().parse_args(argv)
     calibration.check(args)
     measuring = options.measuring(args)
+    from accnn import output
+
+    with contextlib.nullcontext() if args.dry_run else output.claimed("--save-model", args.save_model):
+        return _accelerated(args, measuring, started)
+
+
+def _accelerated(args, measuring, started):
     from accnn import output, report, speed
     from accnn.graph.checkpoint import params_path, symbol_path
     from accnn.planning import select_ranks

@@ -8,6 +8,7 @@ import sys
 import time
 
 from accnn.errors import AccnnError
+from accnn.leftovers import sweep_temporary_folders
 from accnn.versions import check_python
 
 INTERRUPTED = 130
@@ -31,6 +32,7 @@ def run(body, *arguments):
     interrupted = []
     try:
         check_python()
+        sweep_temporary_folders()
         with _interrupts(interrupted):
             code = body(*arguments) or 0
             sys.stdout.flush()

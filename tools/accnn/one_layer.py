@@ -41,6 +41,13 @@ def _main(name, description, op, rank_help, argv):
     calibration.check(args)
     from accnn import output
 
+    with output.claimed("--save-model", args.save_model):
+        _write(args, started)
+
+
+def _write(args, started):
+    from accnn import output
+
     output.check_checkpoint(args.model, args.save_model, args.force)
     bench = options.open_bench(args)
     plan = bench.check(_plan(args.layer, args.method, args.K))

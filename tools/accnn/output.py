@@ -5,6 +5,7 @@ import re
 
 from accnn.cli import say
 from accnn.errors import AccnnError
+from accnn.files import locked
 from accnn.replacing import check_epochs, check_replaced, is_plan, is_special
 
 
@@ -18,6 +19,18 @@ def check_folder(option, target):
         raise AccnnError("%s %s: there is no folder %s, make it first" % (option, target, folder))
     if not os.access(folder, os.W_OK | os.X_OK):
         raise AccnnError("%s %s: the folder %s cannot be written to, choose another" % (option, target, folder))
+
+
+def claimed(option, prefix):
+    """Context in which no other process writes what begins with `prefix`, given as `option`.
+
+    Raises
+    ------
+    AccnnError
+        Another process does, or nothing can be written there: see :func:`check_folder`.
+    """
+    check_folder(option, prefix)
+    return locked(prefix)
 
 
 def check_checkpoint(source, target, force, config=None):

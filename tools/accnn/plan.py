@@ -8,7 +8,7 @@ import numpy as np
 
 from accnn import methods
 from accnn.errors import AccnnError
-from accnn.files import open_input, written_whole
+from accnn.files import open_input, recover, written_whole
 
 NOT_IN_PLAN = "not in the plan"
 _CONFIG = "config"  # in made_by: the file that the plan was read from
@@ -102,6 +102,7 @@ def load_plan(path):
     AccnnError
         The file is missing, no JSON, of another form, or names no layer though no rank rule made it.
     """
+    recover(path)
     document = _read(path)
     _refuse_misspelt(path, document)
     rows = [_row(path, layer, op, value) for section, op in _SECTIONS.items()

@@ -6,14 +6,13 @@ what it can, so files are looked through before.
 import contextlib
 import os
 import struct
-import tempfile
 from dataclasses import dataclass
 
 import numpy as np
 
 from accnn.cli import Progress
 from accnn.errors import AccnnError
-from accnn.files import open_input
+from accnn.files import open_input, recover, temporary_folder
 
 _MAGIC = 0xCED7230A
 _LENGTH_BITS = 29
@@ -81,7 +80,7 @@ class Records:
         process, and several labels are an error where it was not told how many. So it gets a link, an index and, for
         such records, a list of labels that were made here.
         """
-        with tempfile.TemporaryDirectory(prefix="accnn-") as folder:
+        with temporary_folder() as folder:
             rec, idx, labels = (os.path.join(folder, "images" + end) for end in (".rec", ".idx", ".lst"))
             os.symlink(os.path.abspath(self.path), rec)
             named = {"path_imgrec": rec, "path_imgidx": idx}
@@ -104,7 +103,7 @@ class Records:
         ------
         Records
         """
-        with tempfile.NamedTemporaryFile(prefix="accnn-", suffix=".rec") as copy, open(self.path, "rb") as whole:
+        with _copy_of_some() as copy, open(self.path, "rb") as whole:
             first = int(self.offsets[start])
             whole.seek(first)
             copy.write(whole.read(int(self.offsets[end]) - first if end < len(self) else -1))
@@ -126,7 +125,7 @@ class Records:
         Records
         """
         numbers = np.asarray(numbers, np.int64)
-        with tempfile.NamedTemporaryFile(prefix="accnn-", suffix=".rec") as copy, open(self.path, "rb") as whole:
+        with _copy_of_some() as copy, open(self.path, "rb") as whole:
             ends = np.append(self.offsets[1:], os.fstat(whole.fileno()).st_size)
             sizes = (ends - self.offsets)[numbers]
             for number, size in zip(numbers, sizes):
@@ -156,12 +155,19 @@ def open_records(path, index=None):
     AccnnError
         A file is missing, empty, cut short or of another kind, or the index belongs to another file.
     """
+    recover(os.path.splitext(path)[0])
     records = _walk(path)
     if index is None and os.path.lexists(os.path.splitext(path)[0] + ".idx"):
         index = os.path.splitext(path)[0] + ".idx"
     if index is not None:
         _check_index(index, path, records.offsets)
     return records
+
+
+@contextlib.contextmanager
+def _copy_of_some():
+    with temporary_folder() as folder, open(os.path.join(folder, "some.rec"), "wb") as copy:
+        yield copy
 
 
 def part_range(count, part, parts):

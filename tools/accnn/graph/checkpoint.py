@@ -1,5 +1,7 @@
 """Checkpoints in prefix-epoch form: ``PREFIX-symbol.json`` and ``PREFIX-%04d.params``, read checked, saved whole."""
+import contextlib
 import difflib
+import functools
 import glob
 import json
 import os
@@ -11,7 +13,7 @@ import numpy as np
 
 from accnn.compat import mx
 from accnn.errors import AccnnError
-from accnn.files import regular_file, written_together
+from accnn.files import locked, recover, regular_file, written_together
 from accnn.graph import attrs
 from accnn.graph.ir import Graph, reason, symbol_from_json
 from accnn.graph.mark import marked as with_mark
@@ -19,6 +21,7 @@ from accnn.graph.params_file import check_whole, expected_size
 
 # Operators whose attributes are addresses in the memory of the process that made them.
 _BOUND_TO_A_PROCESS = {"_Native", "_NDArray", "_CachedOp", "_CustomFunction"}
+_READINGS = 3
 _CHUNK = 1 << 20  # elements looked at together: reading a weight must not double the memory it takes
 
 
@@ -68,13 +71,38 @@ def params_path(prefix, epoch):
 
 
 def epochs(prefix):
-    """list of int: the epochs saved under `prefix`, ascending."""
+    """list of int: the epochs saved under `prefix`, ascending; what a killed process left is put in place first."""
+    recover(prefix)
     pattern = re.compile(re.escape(os.path.basename(prefix)) + r"-(\d{4,})\.params$")
     found = (pattern.match(os.path.basename(path)) for path in glob.glob(glob.escape(prefix) + "-*.params"))
     return sorted(int(match.group(1)) for match in found if match and os.path.isfile(params_path(prefix, int(
         match.group(1)))))
 
 
+def _read_at_rest(load):
+    """Let a checkpoint be read again where it was replaced meanwhile: else symbol and parameters may not be of one."""
+    @functools.wraps(load)
+    def loaded(prefix, epoch=None):
+        prefix, before = os.fspath(prefix), None
+        for _ in range(_READINGS):
+            recover(prefix)
+            before, model = _bytes(symbol_path(prefix)), load(prefix, epoch)
+            recover(prefix)
+            if _bytes(symbol_path(prefix)) == before:
+                return model
+        raise AccnnError("%s is replaced again and again while it is read: wait until that is done" % prefix)
+    return loaded
+
+
+def _bytes(path):
+    with contextlib.suppress(OSError):
+        if os.path.isfile(path):
+            with open(path, "rb") as handle:
+                return handle.read()
+    return None
+
+
+@_read_at_rest
 def load_model(prefix, epoch=None):
     """Read a checkpoint written by any MXNet since 0.8.
 
@@ -127,7 +155,7 @@ def choose_epoch(prefix, asked=None):
     raise AccnnError("%s does not exist; %s" % (wanted, there))
 
 
-def save_model(model, prefix, epoch=1, also=None, marked=False, removed=()):
+def save_model(model, prefix, epoch=1, also=None, removed=(), marked=False):
     """Write ``PREFIX-symbol.json`` and ``PREFIX-%04d.params``, both or neither.
 
     Parameters
@@ -138,20 +166,21 @@ def save_model(model, prefix, epoch=1, also=None, marked=False, removed=()):
         0 to 9999.
     also : dict of str to str, optional
         Paths and texts of files that are written with the checkpoint, or not at all.
+    removed : sequence of str, optional
+        Files that do not go with it, such as epochs of another network: removed in the same step.
     marked : bool
         Bear the mark of what the same command can make again, see :mod:`accnn.graph.mark`.
-    removed : sequence of str
-        Files that do not go with the new ones, such as other epochs of a network that was there: removed with it.
 
     Raises
     ------
     AccnnError
-        The folder is missing, read-only or full; `epoch` or `prefix` makes no file name.
+        The folder is missing, read-only or full; `epoch` or `prefix` makes no file name; another process is writing
+        files of that prefix.
     """
-    save_checkpoint(prefix, epoch, model.symbol, model.arg_params, model.aux_params, also, marked, removed)
+    save_checkpoint(prefix, epoch, model.symbol, model.arg_params, model.aux_params, also, removed, marked)
 
 
-def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, also=None, marked=False, removed=()):
+def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, also=None, removed=(), marked=False):
     """Write the two files of a checkpoint as :func:`save_model` does, for a symbol and its parameters."""
     prefix = os.fspath(prefix)
     _refuse_name(prefix)
@@ -162,7 +191,8 @@ def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, also=None, ma
     arrays = {"arg:" + name: array for name, array in arg_params.items()}
     arrays.update({"aux:" + name: array for name, array in aux_params.items()})
     texts = dict({symbol_path(prefix): text}, **(also or {}))
-    with written_together([params_path(prefix, epoch)] + list(texts), removed) as (params_file, *text_files):
+    paths = [params_path(prefix, epoch)] + list(texts)
+    with locked(prefix), written_together(paths, removed) as (params_file, *text_files):
         write_arrays(params_file, arrays, params_path(prefix, epoch))
         if marked:
             texts[symbol_path(prefix)] = with_mark(text, params_file)

@@ -37,6 +37,11 @@ def run(args, job):
     started = time.monotonic()
     check(args)
     calibration.check(args)
+    with output.claimed("--save-model", args.save_model):
+        _run(args, job, started)
+
+
+def _run(args, job, started):
     config = options.given_plan(args)
     request = None if config else Request(**dict({"ratio": options.RATIO}, **options.planning(args)))
     if request and not costs.get(request.cost).knows_all:

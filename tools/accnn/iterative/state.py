@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import List, Optional
 
 from accnn.errors import AccnnError
-from accnn.files import open_input, written_together
+from accnn.files import open_input, recover, written_together
 from accnn.graph.checkpoint import params_path, save_model, symbol_path
 from accnn.plan import Plan, Row
 
@@ -75,10 +75,10 @@ class State:
                 handle.write(self._text())
 
     def finish(self, model, record, last):
-        """Remember that a stage is over: its checkpoint and its record together, then nothing of the one before."""
+        """Remember that a stage is over: its checkpoint and its record together, and nothing of the one before."""
         self.done.append(record)
         prefix, epoch = (self.prefix, 1) if last else self.checkpoint()
-        save_model(model, prefix, epoch, {state_path(self.prefix): self._text()}, removed=stage_files(self.prefix))
+        save_model(model, prefix, epoch, {state_path(self.prefix): self._text()}, stage_files(self.prefix))
 
     def checkpoint(self):
         """(prefix, epoch) of the network after the last finished stage; there must be one."""
@@ -98,6 +98,7 @@ def load_state(prefix):
         The file is damaged, or of another kind.
     """
     path = state_path(prefix)
+    recover(prefix)
     try:
         with open_input(path, encoding="utf-8") as handle:
             said = json.load(handle)
@@ -126,5 +127,6 @@ def _is_complete(said):
 
 def result_files(prefix):
     """list of str: what a run writes that is there."""
+    recover(prefix)
     paths = [state_path(prefix), symbol_path(prefix), params_path(prefix, 1)]
     return [path for path in paths if os.path.lexists(path)] + stage_files(prefix)

@@ -6,7 +6,7 @@ import time
 
 from accnn.cli import say
 from accnn.errors import AccnnError
-from accnn.files import open_input, written_whole
+from accnn.files import open_input, recover, written_whole
 
 try:
     import fcntl
@@ -58,6 +58,7 @@ class KeptFile:
         """
         if self.path is None:
             return None
+        recover(self.path)
         try:
             os.lstat(self.path)  # a link that leads nowhere is not nothing
             with open_input(self.path, encoding="utf-8") as handle:

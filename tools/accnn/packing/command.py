@@ -4,7 +4,8 @@ import os
 import numpy as np
 
 from accnn.errors import AccnnError
-from accnn.output import check_folder
+from accnn.files import recover
+from accnn.output import claimed
 from accnn.packing.classes import read_lines
 from accnn.packing.encoding import encoder
 from accnn.packing.labels import LARGEST_LABEL, read_labels
@@ -30,6 +31,12 @@ def run(args):
     AccnnError
     """
     _check(args)
+    with claimed("PREFIX", args.prefix):
+        return _packed(args)
+
+
+def _packed(args):
+    _check_targets(args)
     images, classes = _listed(args)
     if args.shuffle:
         order = np.random.RandomState(args.seed).permutation(len(images))
@@ -50,7 +57,10 @@ def _check(args):
         raise AccnnError("--pass-through packs the files as they are: leave out --resize, or --pass-through")
     if args.first_label and not args.labels:
         raise AccnnError("--first-label is about the numbers in --labels, which is not given")
-    check_folder("PREFIX", args.prefix)
+
+
+def _check_targets(args):
+    recover(args.prefix)
     check_replaced("PREFIX", args.prefix, list(paths(args.prefix, named=True).values()), args.force)
 
 

@@ -76,8 +76,9 @@ def pack(images, classes, prefix, encode, threads=1, skip_broken=False):
         An image cannot be read and `skip_broken` is not set, or none can.
     """
     files = paths(prefix, named=classes is not None)
-    names = paths(prefix, named=True)["labels"]  # where these have none, a table of others would mislead
-    with written_together(list(files.values()), removed=[names]) as temporaries:
+    # A table of other labels would mislead.
+    other = [path for kind, path in paths(prefix, named=True).items() if kind not in files]
+    with written_together(list(files.values()), other) as temporaries:
         temporary = dict(zip(files, temporaries))
         packed, broken = _write_records(temporary["rec"], temporary["idx"], images, encode, threads)
         if broken and not (packed and skip_broken):

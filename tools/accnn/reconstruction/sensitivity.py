@@ -7,7 +7,7 @@ import numpy as np
 from accnn.cli import say
 from accnn.compat import mx
 from accnn.errors import AccnnError
-from accnn.files import open_input, written_whole
+from accnn.files import open_input, recover, written_whole
 from accnn.graph.cut import START, between, depending_on, rest
 from accnn.graph.ir import Graph, prune
 from accnn.graph.rewrite import replace_layers
@@ -136,7 +136,10 @@ class _Stage:
 
 
 def _load(path, made_for):
-    if path is None or not os.path.lexists(path):
+    if path is None:
+        return {}
+    recover(path)
+    if not os.path.lexists(path):
         return {}
     try:
         with open_input(path, encoding="utf-8") as handle:

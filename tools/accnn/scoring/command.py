@@ -1,7 +1,6 @@
 """The steps of score.py: checks, one pass, the report."""
 import json
 import os
-import tempfile
 import time
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from accnn.data.images import read_images
 from accnn.data.options import image_input, preprocessing
 from accnn.data.records import open_records, part_range
 from accnn.errors import AccnnError
-from accnn.files import written_whole
+from accnn.files import check_writable, written_whole
 from accnn.graph.checkpoint import load_model
 from accnn.predictor import Predictor, contexts
 from accnn.replacing import check_replaced, is_counts
@@ -95,9 +94,8 @@ def _check_confusion(args):
     if os.path.realpath(args.confusion) in map(os.path.realpath, (args.data_val, index)):
         raise AccnnError("--confusion %s is a file of the images that are read: choose another name" % args.confusion)
     check_replaced("--confusion", args.confusion, [args.confusion], args.force, is_counts)
-    folder, name = os.path.split(os.path.abspath(args.confusion))
     try:  # what permissions do not tell, /proc among it, is told before the pass
-        tempfile.NamedTemporaryFile(dir=folder, prefix="." + name + ".", suffix=".tmp").close()
+        check_writable(args.confusion)
     except OSError as error:
         raise AccnnError("--confusion %s cannot be written: %s" % (args.confusion, error.strerror)) from error
 

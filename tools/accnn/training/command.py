@@ -1,4 +1,5 @@
 """The steps of fine_tune.py: checks, a run, the report."""
+import contextlib
 import json
 import os
 
@@ -27,6 +28,11 @@ def run(args, job):
     AccnnError
     """
     check(args)
+    with output.claimed("--model-prefix", args.model_prefix) if job.leads else contextlib.nullcontext():
+        _run(args, job)
+
+
+def _run(args, job):
     stale = _check_prefix(args, job)
     begun = resume.load(args.model_prefix) if args.resume and resume.exists(args.model_prefix) else None
     model, shapes, head = _subject(args)

@@ -81,7 +81,8 @@ class Keeper:
     def keep_best(self, entries, model):
         """Write `model`, of the last of `entries`, where it is the best so far."""
         if self.writes and entries and diary.best(entries) is entries[-1]:
-            save_model(model, self.best_prefix, BEST_EPOCH)
+            others = [params_path(self.best_prefix, epoch) for epoch in epochs(self.best_prefix)]
+            save_model(model, self.best_prefix, BEST_EPOCH, removed=[path for path in others if path in self.stale])
             self._best_is_mine = True
 
     def resumed(self, entries, stale):

@@ -6,7 +6,7 @@ import numpy as np
 
 from accnn.compat import mx
 from accnn.errors import AccnnError
-from accnn.files import regular_file, written_whole
+from accnn.files import recover, regular_file, written_whole
 from accnn.graph.checkpoint import read_arrays, write_arrays
 
 _NOTE = "note"
@@ -75,6 +75,7 @@ def _is_complete(note):
 
 def exists(prefix):
     """Whether there is something to resume."""
+    recover(prefix)
     return os.path.lexists(resume_path(prefix))
 
 
