@@ -6,7 +6,6 @@ Trains the demo's network from nothing and writes the two committed files, ``dig
 import argparse
 import os
 import sys
-import tempfile
 
 if not __package__:  # started as a script
     _REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -20,7 +19,7 @@ from accnn import cli, score
 from accnn.compat import mx
 from accnn.data.records import open_records
 from accnn.errors import AccnnError
-from accnn.files import written_whole
+from accnn.files import temporary_folder, written_together
 from model_zoo.demo import pack_digits
 
 # Filters of each 3x3 convolution; a pooling after every group. 64 everywhere is four blocks of the 16 channels that
@@ -101,14 +100,13 @@ def _optimizer(updates):
 
 
 def save(module, prefix, epoch=1):
-    """Write a module's checkpoint, each of its two files whole or not at all."""
+    """Write a module's checkpoint, both of its files or none."""
     arg_params, aux_params = module.get_params()
     named = {"arg:" + name: array for name, array in sorted(arg_params.items())}
     named.update(("aux:" + name, array) for name, array in sorted(aux_params.items()))
-    with written_whole(f"{prefix}-{epoch:04d}.params") as path:
-        mx.nd.save(path, named)
-    with written_whole(prefix + "-symbol.json") as path:
-        module.symbol.save(path)
+    with written_together([f"{prefix}-{epoch:04d}.params", prefix + "-symbol.json"]) as (params, symbol):
+        mx.nd.save(params, named)
+        module.symbol.save(symbol)
 
 
 def main(argv=None):
@@ -123,7 +121,7 @@ def main(argv=None):
 def _trained(options):
     if options.num_epochs < 1:
         raise AccnnError(f"--num-epochs must be at least 1, not {options.num_epochs}")
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         recs = pack_digits.pack(folder)
         save(train(recs["train"], options.num_epochs, options.seed), options.model_prefix)
         return score.main(["-m", options.model_prefix, "--data-val", recs["val"],

@@ -1,6 +1,6 @@
 """Kill scripts at their file operations, run the next command, and look whether all is as it was, or as it should be.
 
-    python tests/benchmarks/kills.py                         every operation of every script, about 10 minutes
+    python tests/benchmarks/kills.py                         every operation of every script, about 20 minutes
     python tests/benchmarks/kills.py --kills 10 pack get-model     ten of each, spread evenly
 
 A run is a forked child that ends itself by SIGKILL just before the k-th of its operations on files: opening for
@@ -168,7 +168,7 @@ def main(argv=None):
         work = os.path.realpath(work)
         os.environ.update(XDG_CACHE_HOME=os.path.join(work, "cache"), TMPDIR=work)
         assert forked(lambda: write_inputs(os.path.join(work, "in")), work)[0] in (0, None)
-        return _report([(name,) + examine(SCENARIOS[name](), work, args.kills) for name in args.scripts or SCENARIOS])
+        return _examined(args.scripts or SCENARIOS, work, args.kills)
 
 
 def _import_all():
@@ -180,14 +180,15 @@ def _import_all():
     from model_zoo import get_model  # noqa: F401
 
 
-def _report(results):
-    names = ("operations", "kills", "old", "new", "torn", "stray", "lost", "failed")
-    print("%-10s" % "script" + "".join("%11s" % name for name in names))
-    for script, tally, _ in results:
-        print("%-10s" % script + "".join("%11d" % getattr(tally, name) for name in names))
-    complaints = [complaint for _, _, some in results for complaint in some]
-    print("\n".join(complaints))
-    return 1 if complaints else 0
+def _examined(scripts, work, kills):
+    names, wrong = ("operations", "kills", "old", "new", "torn", "stray", "lost", "failed"), []
+    print("%-10s" % "script" + "".join("%11s" % name for name in names), flush=True)
+    for script in scripts:
+        tally, complaints = examine(SCENARIOS[script](), work, kills)
+        print("%-10s" % script + "".join("%11d" % getattr(tally, name) for name in names), flush=True)
+        wrong += complaints
+    print("\n".join(wrong))
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Optional
 
 import pytest
 
+from accnn import locks
 from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.latency import documents
@@ -537,3 +538,11 @@ def test_what_two_runs_learnt_of_one_network_is_kept(tmp_path):
     other.save()
     found = LatencyTable(Setting.here(1, 1), str(tmp_path / "t")).network("net")
     assert found == {"relative": 5, "corrections": {"wish": {"2": 1.1, "3": 1.2}, "more": {"2": 1.3}}}
+
+
+def test_what_a_killed_run_left_in_the_cache_is_removed(tmp_path):
+    path = tmp_path / "table.json"
+    filled(path)
+    (tmp_path / (".table.json.%s-3fffffff-1-abcd1234.tmp" % locks.owner().split("-")[0])).write_text("{")
+    known(path)
+    assert os.listdir(tmp_path) == ["table.json"]

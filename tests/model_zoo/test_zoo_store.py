@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from accnn import locks
 from accnn.errors import AccnnError
 from model_zoo import store
 
@@ -138,6 +139,13 @@ def test_rotten_part_is_removed_so_that_the_next_call_succeeds(server, tiny, cac
     assert_fetched(store.fetch(tiny.name, server.url), tiny, cache)
 
 
+def test_what_a_killed_run_left_beside_the_parameters_is_removed(server, tiny, cache):
+    store.fetch(tiny.name, server.url)
+    (cache / (tiny.stem + ".zip.part")).write_bytes(tiny.zip)
+    (cache / (".%s.params.%s-3fffffff-1-abcd1234.tmp" % (tiny.stem, locks.owner().split("-")[0]))).write_bytes(b"")
+    assert_fetched(store.fetch(tiny.name, "http://127.0.0.1:1"), tiny, cache)
+
+
 # --- archives that must not be trusted -------------------------------------------------------
 
 
@@ -211,12 +219,13 @@ def test_address_with_a_blank(tiny):
     refused("cannot be reached", tiny.name, "http://127.0.0.1:1/a b")
 
 
-def test_unreachable_server(tiny):
+def test_unreachable_server(tiny, cache):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     sentence = refused("cannot be reached .Connection refused.", tiny.name, "http://127.0.0.1:%d" % port)
     assert sentence.endswith("set --url or MXNET_GLUON_REPO to a mirror")
+    assert not cache.parent.exists()
 
 
 def test_silent_server_ends_in_a_timeout(tiny):

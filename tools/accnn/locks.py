@@ -222,10 +222,10 @@ def _is_taken(handle, lock, made, path):
     if free is False or free is None and not made and _holder_lives(handle):
         raise Busy("%s is being written by another process%s: wait until it is done, or choose another name"
                          % (path, _told(_said(handle))))
+    if not is_same(handle, lock):
+        return False
     if free is None and not made:  # where there are no locks, who makes the file has it
         os.unlink(lock)
-        return False
-    if not is_same(handle, lock):
         return False
     _say(handle)
     return True

@@ -99,6 +99,13 @@ class Keeper:
             own |= {symbol_path(self.best_prefix), params_path(self.best_prefix, BEST_EPOCH)}
         return [path for path in self.stale if path not in own]
 
+    def forget(self):
+        """Remove what a run wrote before it learnt anything, so that it can begin as if it had not."""
+        best = [symbol_path(self.best_prefix), params_path(self.best_prefix, BEST_EPOCH)] if self._best_is_mine else []
+        for path in [resume_path(self.prefix)] + best if self.writes else []:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
     def keep_last_good(self):
         """Write the last epoch that was finished, whatever the period says; return a few words on what is kept."""
         self._keep_unsaved()

@@ -70,11 +70,21 @@ class Run:
         ------
         TargetError
             The loss or a parameter is no number any more; the last good epoch is kept.
+        AccnnError
+            An image cannot be read, say; nothing is kept of a run that has learnt nothing yet.
         """
-        if not self.entries:
-            self._begin()
-        for epoch in range(self.place.epoch, self.epochs + 1):
-            self._epoch(epoch)
+        begins = not self.entries and self.place == Place(1, 0)
+        try:
+            if not self.entries:
+                self._begin()
+            for epoch in range(self.place.epoch, self.epochs + 1):
+                self._epoch(epoch)
+        except TargetError:
+            raise
+        except AccnnError:
+            if begins and self.place == Place(1, 0):
+                self.keeper.forget()
+            raise
         return self.entries
 
     def _begin(self):
