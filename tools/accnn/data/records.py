@@ -7,10 +7,12 @@ import contextlib
 import os
 import struct
 from dataclasses import dataclass
+from typing import Optional
 
 import numpy as np
 
 from accnn.cli import Progress
+from accnn.data.headers import without_headers
 from accnn.errors import AccnnError
 from accnn.files import open_input, recover, temporary_folder
 
@@ -21,7 +23,8 @@ _HEADER = struct.Struct("<II")    # magic, flag and length
 _IMAGE = struct.Struct("<IfQQ")   # IRHeader: number of labels (0: the next field is the label), label, id, id2
 _LABEL = struct.Struct("<f")      # where there is a number, so many follow
 _LOOK = _HEADER.size + _IMAGE.size + _LABEL.size
-_FOUND = np.dtype([("offset", np.int64), ("label", np.float32), ("several", bool), ("id", np.uint64)])
+_FOUND = np.dtype([("offset", np.int64), ("label", np.float32), ("several", bool), ("id", np.uint64),
+                   ("empty", bool)])
 _TELL_EVERY = 10000
 
 
@@ -41,6 +44,12 @@ class Records:
         Which records carry several labels.
     ids : ndarray of shape (n,), uint64
         The number that the packer gave to every image.
+    content : str or None
+        The file in which the offsets count, where that is not `path` itself.
+    numbers : ndarray of shape (n,), int64, or None
+        Which records of `path` they are, where not all.
+    first_of_several : bool
+        Of several labels the first is the class.
     """
 
     path: str
@@ -48,9 +57,16 @@ class Records:
     labels: np.ndarray
     several: np.ndarray
     ids: np.ndarray
+    content: Optional[str] = None
+    numbers: Optional[np.ndarray] = None
+    first_of_several: bool = False
 
     def __len__(self):
         return len(self.offsets)
+
+    def number(self, position):
+        """int: which record of the file one of these is."""
+        return int(position if self.numbers is None else self.numbers[position])
 
     def check_classes(self, classes):
         """Refuse labels that are no class of a network.
@@ -65,12 +81,26 @@ class Records:
             Names the first such record.
         """
         whole = self.labels == np.floor(self.labels)
-        fine = whole & (self.labels >= 0) & (self.labels < classes) & ~self.several
+        fine = whole & (self.labels >= 0) & (self.labels < classes) & (~self.several | self.first_of_several)
         if not fine.all():
             first = int(np.argmin(fine))
-            said = "several labels" if self.several[first] else "the label %g" % self.labels[first]
+            said = self._told_labels(first) if self.several[first] else "the label %g" % self.labels[first]
             raise AccnnError("record %d of %s has %s, but the network's classes are 0 to %d: it was packed for another "
-                             "network, or needs other labels" % (first, self.path, said, classes - 1))
+                             "network, or needs other labels" % (self.number(first), self.path, said, classes - 1))
+
+    def _told_labels(self, position):
+        """What several labels look like, by the head of their record."""
+        with open(self.content or self.path, "rb") as handle:
+            handle.seek(int(self.offsets[position]) + _HEADER.size)
+            count = _IMAGE.unpack(handle.read(_IMAGE.size))[0]
+            labels = np.frombuffer(handle.read(2 * _LABEL.size), "<f4")
+        head, width = (int(label) if 0 < label < count else 0 for label in labels)
+        # What im2rec packs for detectors: how long this head is, how long an object is, more of the head, the objects.
+        if head >= 2 and width >= 5 and (count - head) % width == 0:
+            objects = (count - head) // width
+            return "%d labels (%d object%s of %d numbers, as for SSD, whose label:%d,%d this is)" % (
+                count, objects, "" if objects == 1 else "s", width, objects, width)
+        return "%d labels" % count
 
     @contextlib.contextmanager
     def iterator_arguments(self):
@@ -82,11 +112,11 @@ class Records:
         """
         with temporary_folder() as folder:
             rec, idx, labels = (os.path.join(folder, "images" + end) for end in (".rec", ".idx", ".lst"))
-            os.symlink(os.path.abspath(self.path), rec)
+            os.symlink(os.path.abspath(self.content or self.path), rec)
             named = {"path_imgrec": rec, "path_imgidx": idx}
             _write_lines(idx, ("%d\t%d\n" % pair for pair in enumerate(self.offsets)))
             if self.several.any():
-                _write_lines(labels, ("%d\t0\tx\n" % number for number in self.ids))
+                _write_lines(labels, ("%d\t%r\tx\n" % pair for pair in zip(self.ids, self.labels.tolist())))
                 named["path_imglist"] = labels
             yield named
 
@@ -103,7 +133,7 @@ class Records:
         ------
         Records
         """
-        with _copy_of_some() as copy, open(self.path, "rb") as whole:
+        with _copy_of_some() as copy, open(self.content or self.path, "rb") as whole:
             first = int(self.offsets[start])
             whole.seek(first)
             copy.write(whole.read(int(self.offsets[end]) - first if end < len(self) else -1))
@@ -125,7 +155,7 @@ class Records:
         Records
         """
         numbers = np.asarray(numbers, np.int64)
-        with _copy_of_some() as copy, open(self.path, "rb") as whole:
+        with _copy_of_some() as copy, open(self.content or self.path, "rb") as whole:
             ends = np.append(self.offsets[1:], os.fstat(whole.fileno()).st_size)
             sizes = (ends - self.offsets)[numbers]
             for number, size in zip(numbers, sizes):
@@ -156,12 +186,12 @@ def open_records(path, index=None):
         A file is missing, empty, cut short or of another kind, or the index belongs to another file.
     """
     recover(os.path.splitext(path)[0])
-    records = _walk(path)
+    records, empty, size = _walk(path)
     if index is None and os.path.lexists(os.path.splitext(path)[0] + ".idx"):
         index = os.path.splitext(path)[0] + ".idx"
     if index is not None:
         _check_index(index, path, records.offsets)
-    return records
+    return without_headers(records, empty, size)
 
 
 @contextlib.contextmanager
@@ -177,7 +207,7 @@ def part_range(count, part, parts):
 
 
 def _walk(path):
-    """Return the Records of a file."""
+    """Return the Records of a file, which of them hold no picture, and its size."""
     try:
         with open_input(path, "rb") as handle:
             size = os.fstat(handle.fileno()).st_size
@@ -188,7 +218,8 @@ def _walk(path):
             progress.close()
     except OSError as error:
         raise AccnnError("%s cannot be read (%s): give a .rec file" % (path, error.strerror)) from error
-    return Records(path, *(np.ascontiguousarray(found[name]) for name in _FOUND.names))
+    *columns, empty = (np.ascontiguousarray(found[name]) for name in _FOUND.names)
+    return Records(path, *columns), empty, size
 
 
 def _told(found, progress):
@@ -205,7 +236,7 @@ def _write_lines(path, lines):
 
 
 def _records(handle, size, path):
-    """Yield (offset, label, several, id) of every record; parts of one that was cut count once."""
+    """Yield (offset, label, several, id, empty) of every record; parts of one that was cut count once."""
     offset, inside = 0, False
     while offset < size:
         look = os.pread(handle, _LOOK, offset)
@@ -236,7 +267,7 @@ def _image_header(look, length, offset, path):
                          % (path, offset))
     if count:
         label, = _LABEL.unpack_from(look, _HEADER.size + _IMAGE.size)
-    return label, count > 1, number
+    return label, count > 1, number, count > 1 and length == _IMAGE.size + count * _LABEL.size
 
 
 def _damaged(path, offset, size, why):

@@ -1,4 +1,5 @@
 """What a run writes beside its resume file: checkpoints of epochs, the best one apart, and the log."""
+import contextlib
 import os
 from dataclasses import dataclass, field
 
