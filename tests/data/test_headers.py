@@ -110,7 +110,7 @@ def test_no_room_for_a_copy(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("accnn.data.headers._copy", full)
-    with pytest.raises(AccnnError, match="cannot be copied to %s.*: No space left on device; set TMPDIR to a folder"
+    with pytest.raises(AccnnError, match="folder %s/.* cannot be written to: No space left on device; set TMPDIR to one"
                        % tempfile.gettempdir()):
         open_records(faces(str(tmp_path / "f"), "i0p"))
 

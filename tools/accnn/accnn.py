@@ -38,7 +38,7 @@ def parser():
 
 def _main(argv):
     started = time.monotonic()
-    args = parser().parse_args(argv)
+    args = cli.parsed(parser(), argv)
     calibration.check(args)
     measuring = options.measuring(args)
     from accnn import output

@@ -55,6 +55,16 @@ def open_input(path, mode="r", **how):
     return open(regular_file(path), mode, **how)
 
 
+@contextlib.contextmanager
+def room_told(path):
+    """Let an error of writing the temporary file `path` name its folder, and the way to another one."""
+    try:
+        yield
+    except OSError as error:
+        raise AccnnError("the temporary folder %s cannot be written to: %s; set TMPDIR to one with more room"
+                         % (os.path.dirname(path), error.strerror or error)) from error
+
+
 _KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"),
           (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"))
 

@@ -37,7 +37,7 @@ def main(name, description, op, rank_help, argv=None):
 
 def _main(name, description, op, rank_help, argv):
     started = time.monotonic()
-    args = _parser(name, description, op, rank_help).parse_args(argv)
+    args = cli.parsed(_parser(name, description, op, rank_help), argv)
     calibration.check(args)
     from accnn import output
 

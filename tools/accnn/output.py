@@ -29,8 +29,17 @@ def claimed(option, prefix):
     AccnnError
         Another process does, or nothing can be written there: see :func:`check_folder`.
     """
-    check_folder(option, prefix)
+    check_prefix(option, prefix)
     return locked(prefix)
+
+
+def check_prefix(option, target, endings=r"-symbol\.json|-\d{4,}\.params"):
+    """Refuse the name of a file that will be written where its beginning is asked for; see :func:`check_folder`."""
+    check_folder(option, target)
+    name = re.fullmatch(r"(.*[^/])(%s)" % endings, target)
+    if name:
+        raise AccnnError("%s %s is the name of a file, and would get another ending: give its beginning, %s %s"
+                         % (option, target, option, name.group(1)))
 
 
 def check_checkpoint(source, target, force, config=None):
@@ -69,7 +78,7 @@ def check_source(source, target, force, config=None):
     """
     from accnn.graph.checkpoint import epochs, params_path, symbol_path
 
-    check_folder("--save-model", target)
+    check_prefix("--save-model", target)
     written = [symbol_path(target), params_path(target, 1)]
     for path in written + ([config] if config else []):
         if os.path.isdir(path):

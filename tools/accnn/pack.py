@@ -60,7 +60,7 @@ def parser():
 
 def _main(argv):
     started = time.monotonic()
-    args = parser().parse_args(argv)
+    args = cli.parsed(parser(), argv)
     from accnn.packing import command, report
 
     found = command.run(args)

@@ -61,7 +61,7 @@ def parser():
 
 def _main(argv):
     started = time.monotonic()
-    args = parser().parse_args(argv)
+    args = cli.parsed(parser(), argv)
     from accnn import output
     from accnn.planning import select_ranks
     from accnn.report import summary

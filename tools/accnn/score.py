@@ -47,7 +47,7 @@ def _main(argv):
     from accnn import distributed
 
     distributed.serve_if_asked()
-    args = parser().parse_args(argv)
+    args = cli.parsed(parser(), argv)
     from accnn.scoring import command
 
     with distributed.open_job(args.kv_store, args.worker_timeout) as job:

@@ -47,7 +47,7 @@ def parser():
 
 
 def _main(argv):
-    args = parser().parse_args(argv)
+    args = cli.parsed(parser(), argv)
     from accnn import distributed
     from accnn.iterative import command
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from accnn.cli import say
 from accnn.errors import AccnnError
-from accnn.files import temporary_folder
+from accnn.files import room_told, temporary_folder
 
 _BLOCK = 1 << 24
 _copies = contextlib.ExitStack()  # as long as the process: every pass of every epoch reads them
@@ -58,13 +58,9 @@ def _copied(some, records, kept, size):
     folder = _copies.enter_context(temporary_folder())
     path = os.path.join(folder, "images.rec")
     say("copying %.1f MB of them to %s, without the records behind them" % (sizes.sum() / 1e6, folder))
-    try:
-        with open(records.path, "rb") as whole, open(path, "wb") as copy:
-            for start, end in _runs(some.offsets, ends):
-                _copy(whole, copy, start, end)
-    except OSError as error:
-        raise AccnnError("the images of %s cannot be copied to %s: %s; set TMPDIR to a folder with more room"
-                         % (records.path, folder, error.strerror)) from error
+    with room_told(path), open(records.path, "rb") as whole, open(path, "wb") as copy:
+        for start, end in _runs(some.offsets, ends):
+            _copy(whole, copy, start, end)
     return replace(some, content=path, offsets=np.cumsum(sizes) - sizes)
 
 

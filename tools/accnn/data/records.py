@@ -14,7 +14,7 @@ import numpy as np
 from accnn.cli import Progress
 from accnn.data.headers import without_headers
 from accnn.errors import AccnnError
-from accnn.files import open_input, recover, temporary_folder
+from accnn.files import open_input, recover, room_told, temporary_folder
 
 _MAGIC = 0xCED7230A
 _LENGTH_BITS = 29
@@ -136,8 +136,9 @@ class Records:
         with _copy_of_some() as copy, open(self.content or self.path, "rb") as whole:
             first = int(self.offsets[start])
             whole.seek(first)
-            copy.write(whole.read(int(self.offsets[end]) - first if end < len(self) else -1))
-            copy.flush()
+            with room_told(copy.name):
+                copy.write(whole.read(int(self.offsets[end]) - first if end < len(self) else -1))
+                copy.flush()
             yield Records(copy.name, self.offsets[start:end] - first, self.labels[start:end], self.several[start:end],
                           self.ids[start:end])
 
@@ -158,10 +159,11 @@ class Records:
         with _copy_of_some() as copy, open(self.content or self.path, "rb") as whole:
             ends = np.append(self.offsets[1:], os.fstat(whole.fileno()).st_size)
             sizes = (ends - self.offsets)[numbers]
-            for number, size in zip(numbers, sizes):
-                whole.seek(int(self.offsets[number]))
-                copy.write(whole.read(int(size)))
-            copy.flush()
+            with room_told(copy.name):
+                for number, size in zip(numbers, sizes):
+                    whole.seek(int(self.offsets[number]))
+                    copy.write(whole.read(int(size)))
+                copy.flush()
             yield Records(copy.name, np.cumsum(sizes) - sizes, self.labels[numbers], self.several[numbers],
                           self.ids[numbers])
 
@@ -196,8 +198,13 @@ def open_records(path, index=None):
 
 @contextlib.contextmanager
 def _copy_of_some():
-    with temporary_folder() as folder, open(os.path.join(folder, "some.rec"), "wb") as copy:
-        yield copy
+    with temporary_folder() as folder:
+        copy = open(os.path.join(folder, "some.rec"), "wb")
+        try:
+            yield copy
+        finally:
+            with contextlib.suppress(OSError):  # what did not fit has been told, and would be once more
+                copy.close()
 
 
 def part_range(count, part, parts):
@@ -231,7 +238,7 @@ def _told(found, progress):
 
 
 def _write_lines(path, lines):
-    with open(path, "w") as handle:
+    with room_told(path), open(path, "w") as handle:
         handle.writelines(lines)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 
 from accnn.errors import AccnnError
 from accnn.files import recover
-from accnn.output import claimed
+from accnn.output import check_prefix, claimed
 from accnn.packing.classes import read_lines
 from accnn.packing.encoding import encoder
 from accnn.packing.labels import LARGEST_LABEL, read_labels
@@ -31,6 +31,7 @@ def run(args):
     AccnnError
     """
     _check(args)
+    check_prefix("PREFIX", args.prefix, r"\.rec|\.idx|\.lst|-labels\.txt")
     with claimed("PREFIX", args.prefix):
         return _packed(args)
 

@@ -9,6 +9,7 @@ from accnn.cli import Progress
 from accnn.data.images import read_images
 from accnn.data.options import image_input, preprocessing
 from accnn.data.records import open_records, part_range
+from accnn.data.sizes import tell_enlarged
 from accnn.errors import AccnnError
 from accnn.files import check_writable, written_whole
 from accnn.graph.checkpoint import load_model
@@ -57,6 +58,8 @@ def _scored(args, job, records):
     """Return what the report says, and the confusion matrix where one was asked for."""
     subjects = _subjects(args, records)
     how = preprocessing(args, next(iter(subjects[0].input_shapes.values())))
+    if job.leads:
+        tell_enlarged(records, how)
     started = time.perf_counter()
     tallies, pair = (_fidelity if args.fidelity else _count)(args, job, records, how, subjects)
     seconds = time.perf_counter() - started

@@ -54,7 +54,7 @@ def _run(args, job):
 
 def _check_prefix(args, job):
     """Refuse to lose anything; return the files of an earlier run that --force replaces."""
-    output.check_folder("--model-prefix", args.model_prefix)
+    output.check_prefix("--model-prefix", args.model_prefix)
     keeper = Keeper(args.model_prefix)
     written = {os.path.realpath(symbol_path(prefix)) for prefix in (keeper.prefix, keeper.best_prefix)}
     for option, prefix in (("--pretrained-model", args.model), ("--teacher", args.teacher)):

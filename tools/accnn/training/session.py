@@ -8,6 +8,7 @@ from accnn import options
 from accnn.data.images import read_images
 from accnn.data.options import image_input, preprocessing
 from accnn.data.records import open_records
+from accnn.data.sizes import tell_enlarged
 from accnn.data.stream import TrainingStream
 from accnn.errors import AccnnError
 from accnn.graph.checkpoint import load_model
@@ -90,7 +91,15 @@ class Session:
             records.check_classes(head.classes)
         self._how = preprocessing(args, next(iter(shapes.values())))
         self._stream(args.seed)
+        if job.leads:
+            self._tell_enlarged(args)
         self._teacher = self._load_teacher(model)
+
+    def _tell_enlarged(self, args):
+        if not args.random_resized_crop:
+            tell_enlarged(self.train, self._how, args.pad_size)
+        if self.val:
+            tell_enlarged(self.val, self._how)
 
     def settings(self):
         """dict: what runs must have in common to go on with one another, by option."""
