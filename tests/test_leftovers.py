@@ -4,11 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
 
-from accnn import cli, journal, leftovers, locks
+from accnn import cli, journal, locks
 from accnn.errors import AccnnError
 from accnn.files import recover, temporary_folder, written_together
 
@@ -196,7 +197,7 @@ def test_a_folder_that_is_read_only(tmp_path, monkeypatch):
 
 def test_temporary_folders_of_killed_runs_go_with_the_next(tmp_path):
     ended = subprocess.run([sys.executable, "-c", _FOLDER % "SIGKILL"], stdout=subprocess.PIPE, text=True,
-                           env=dict(os.environ, TMPDIR=leftovers.tempfile.gettempdir()), timeout=60)
+                           env=dict(os.environ, TMPDIR=tempfile.gettempdir()), timeout=60)
     folder = ended.stdout.strip()
     assert ended.returncode == -signal.SIGKILL and os.listdir(folder) == ["some.rec"]
     mine = os.path.join(os.path.dirname(folder), "accnn-pictures")

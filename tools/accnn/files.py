@@ -122,13 +122,15 @@ def written_together(paths, removed=()):
 
 
 def check_writable(path):
-    """Try whether a file can be made beside `path`, under as long a name as it is written to first.
+    """Try whether a file can be made beside `path`, and may have that name.
 
     Raises
     ------
     OSError
     """
     recover(path)
+    with contextlib.suppress(FileNotFoundError):
+        os.lstat(path)  # the temporary name may be shorter
     with interrupts_wait():
         Temporary(path).close()
 

@@ -3,12 +3,11 @@ import contextlib
 import os
 import re
 import shutil
-import tempfile
 import time
 
 from accnn import journal, locks
 from accnn.interrupts import interrupts_wait
-from accnn.temporary import new_folder
+from accnn.temporary import new_folder, parents
 
 _FOLDER = re.compile(r"accnn-(?P<owner>%s)-%s$" % (locks.OWNER, locks.RANDOM))
 # As versions before this one named them; nothing in the name tells whose they are.
@@ -54,12 +53,12 @@ def temporary_folder():
 
 def sweep_temporary_folders():
     """Remove the temporary folders of runs that were killed."""
-    parent = tempfile.gettempdir()
-    for name, match in _matching(parent, _FOLDER):
-        path = os.path.join(parent, name)
-        with locks.abandoned(path, match.group("owner")) as is_stale:
-            if is_stale:
-                shutil.rmtree(path, ignore_errors=True)
+    for folder in parents():
+        for name, match in list(_matching(folder, _FOLDER)):
+            path = os.path.join(folder, name)
+            with locks.abandoned(path, match.group("owner")) as is_stale:
+                if is_stale:
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 def _matching(folder, pattern):

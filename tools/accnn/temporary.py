@@ -57,6 +57,28 @@ def new_folder():
     return _owned(_new_folder)
 
 
+def parents():
+    """list of str: folders that temporary ones may be in, the preferred one first."""
+    named = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")] + ["/tmp"]
+    found = [tempfile.tempdir] if tempfile.tempdir else [folder for folder in named if folder]
+    return [os.path.abspath(folder) for folder in dict.fromkeys(found) if os.path.isdir(folder)]
+
+
+def _parent():
+    # tempfile.gettempdir tries by writing a file, which a killed process leaves: it is the last resort.
+    for folder in parents():
+        if os.access(folder, os.W_OK | os.X_OK) and _has_room(folder):
+            return folder
+    return tempfile.gettempdir()
+
+
+def _has_room(folder):
+    if not hasattr(os, "statvfs"):
+        return True
+    found = os.statvfs(folder)
+    return found.f_bavail > 0 and (found.f_favail > 0 or not found.f_files)  # some file systems count no files
+
+
 def _owned(make):
     while True:
         path, handle = make()
@@ -72,7 +94,7 @@ def _new_file(path):
 
 
 def _new_folder():
-    folder = tempfile.mkdtemp(prefix="accnn-%s-" % locks.owner())
+    folder = tempfile.mkdtemp(prefix="accnn-%s-" % locks.owner(), dir=_parent())
     try:
         return folder, os.open(folder, os.O_RDONLY)
     except OSError:
