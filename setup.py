@@ -4,7 +4,7 @@ from setuptools import find_packages, setup
 SCRIPTS = {"accnn": "accnn.accnn", "acc-conv": "accnn.acc_conv", "acc-fc": "accnn.acc_fc",
            "accnn-ranks": "accnn.rank_selection", "accnn-score": "accnn.score", "accnn-benchmark": "accnn.benchmark",
            "accnn-fine-tune": "accnn.fine_tune", "accnn-two-pass": "accnn.two_pass",
-           "accnn-launch": "accnn.launch", "accnn-pack": "accnn.pack"}
+           "accnn-launch": "accnn.launch", "accnn-pack": "accnn.pack", "accnn-check": "accnn.check"}
 
 setup(
     name="accnn",

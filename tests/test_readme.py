@@ -11,7 +11,7 @@ with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as handle:
     README = handle.read()
 SCRIPTS = ["tools/accnn/%s.py" % name for name in (
     "accnn", "acc_conv", "rank_selection", "score", "benchmark", "fine_tune", "two_pass", "pack",
-    "launch")]
+    "launch", "check")]
 SCRIPTS.append("model_zoo/get_model.py")
 
 
@@ -59,5 +59,6 @@ def test_the_console_commands_are_installed_by_setup():
     for command, module in (("accnn", "accnn"), ("acc-conv", "acc_conv"), ("acc-fc", "acc_fc"),
                             ("accnn-ranks", "rank_selection"), ("accnn-score", "score"),
                             ("accnn-benchmark", "benchmark"), ("accnn-fine-tune", "fine_tune"),
-                            ("accnn-two-pass", "two_pass"), ("accnn-launch", "launch"), ("accnn-pack", "pack")):
+                            ("accnn-two-pass", "two_pass"), ("accnn-launch", "launch"), ("accnn-pack", "pack"),
+                            ("accnn-check", "check")):
         assert '"%s": "accnn.%s"' % (command, module) in setup and "`%s`" % command in README

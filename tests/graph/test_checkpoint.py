@@ -15,30 +15,9 @@ from accnn.errors import AccnnError
 from accnn.graph import checkpoint
 from accnn.graph.checkpoint import load_model, save_model
 from accnn.workbench import Workbench
+from damage import as_version_08, as_version_09
 from networks import chain_model, outputs, random_input, random_model, residual_net, saved
 from processes import interruptible, stop
-
-
-def as_version_08(document):
-    """Symbol JSON as MXNet 0.8 wrote it: 'param', inputs without version, no aux nodes, no row pointers."""
-    nodes, new_position = [], {}
-    aux = {entry[0] for node in document["nodes"] for entry in node["inputs"] if entry[2] == 1}
-    for position, node in enumerate(document["nodes"]):
-        if position in aux:
-            continue
-        new_position[position] = len(nodes)
-        old = {"op": node["op"], "name": node["name"], "backward_source_id": -1,
-               "param": node.get("attrs", {}) if node["op"] != "null" else {},
-               "inputs": [[new_position[e[0]], e[1]] for e in node["inputs"] if e[0] not in aux]}
-        nodes.append(old)
-    return {"nodes": nodes, "arg_nodes": [i for i, node in enumerate(nodes) if node["op"] == "null"],
-            "heads": [[new_position[h[0]], h[1]] for h in document["heads"]]}
-
-
-def as_version_09(document):
-    """As 0.9 to 0.12 wrote it: 'attr' instead of 'attrs'."""
-    nodes = [{("attr" if key == "attrs" else key): value for key, value in node.items()} for node in document["nodes"]]
-    return dict(document, nodes=nodes, attrs={"mxnet_version": ["int", 1001]})
 
 
 def with_old_spelling(document):
@@ -209,6 +188,7 @@ PATHS = [TESTS, os.path.join(os.path.dirname(TESTS), "tools")]
 KEEP_SAVING = """
 import sys
 sys.path[:0] = {path!r}
+from damage import as_version_08, as_version_09
 from networks import chain_model
 from accnn.graph.checkpoint import save_model
 models = [chain_model(seed=s, widths=(32, 64, 64)) for s in (1, 2)]
@@ -251,7 +231,9 @@ def test_sparse_parameters_and_empty_files(tmp_path):
     with pytest.raises(AccnnError, match="embedding is sparse"):
         load_model(prefix)
     mx.nd.save(prefix + "-0001.params", {})
-    assert load_model(prefix).arg_params == {}
+    with pytest.raises(AccnnError, match="has no parameter 'conv1_weight', 'conv1_bias'.*the layers 'conv1', 'conv2'"):
+        load_model(prefix)
+    assert load_model(prefix, inputs=model.arg_params).arg_params == {}
 
 
 FUZZ = """

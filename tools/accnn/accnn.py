@@ -2,6 +2,8 @@
 
     python accnn.py -m vgg16 --ratio 2 --save-model new-vgg16
     python accnn.py -m vgg16 --config my-ranks.json --save-model new-vgg16
+
+    python accnn.py check -m vgg16        what is damaged or missing in a checkpoint (--help: after the word)
 """
 if not __package__:
     import _inplace  # noqa: F401
@@ -10,12 +12,19 @@ import argparse
 import contextlib
 import sys
 import time
+from importlib import import_module
 
 from accnn import calibration, cli, options
+
+# Other scripts that the first argument can name.
+_WORDS = {"check": "accnn.check"}
 
 
 def main(argv=None):
     """Run the command line; return the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in _WORDS:
+        return import_module(_WORDS[argv[0]]).main(argv[1:])
     return cli.run(_main, argv)
 
 

@@ -11,12 +11,17 @@ from accnn.replacing import add_force_option
 RATIO = 2.0  # where none is asked for
 
 
-def add_model_options(parser, purpose="checkpoint to speed up", name="--model"):
-    """Options that say which checkpoint is read; `name` is what the script calls it beside ``-m``."""
+def add_checkpoint_options(parser, purpose, name="--model"):
+    """Options that name a checkpoint; `name` is what the script calls it beside ``-m``."""
     parser.add_argument("-m", name, dest="model", required=True, metavar="PREFIX",
                         help=purpose + ": the path before '-symbol.json'")
     parser.add_argument("--load-epoch", type=_epoch, default=None, metavar="N",
                         help="its epoch (default: 1, or the newest where there is no 1)")
+
+
+def add_model_options(parser, purpose="checkpoint to speed up", name="--model"):
+    """Options that say which checkpoint is read, where and for which input."""
+    add_checkpoint_options(parser, purpose, name)
     parser.add_argument("-g", "--gpus", default=None, metavar="IDS",
                         help="GPUs, as '0,1' (default: CPU; decompositions run on the CPU in any case)")
     parser.add_argument("--input-shape", "--image-shape", type=_input_shape, action="append", default=[],
@@ -207,14 +212,22 @@ def said_of(option, epoch_option):
 
 
 def open_model(args):
-    """Load the checkpoint that :func:`add_model_options` describes; say on stderr which epoch when nobody asked."""
+    """Load the checkpoint that :func:`add_model_options` describes; say on stderr what was not asked for."""
     from accnn.graph.checkpoint import load_model
 
     _check_gpus(args.gpus)
-    model = load_model(args.model, args.load_epoch)
+    # Who gives the shape of a weight says that it is an input.
+    model = load_model(args.model, args.load_epoch, dict(getattr(args, "input_shape", ())))
     if args.load_epoch is None and model.epoch != 1:
         say("%s has no epoch 1: took epoch %d" % (args.model, model.epoch))
+    tell_remarks(model)
     return model
+
+
+def tell_remarks(model):
+    """Say on stderr what a person must know about a checkpoint that was loaded."""
+    for remark in model.remarks:
+        say(str(remark))
 
 
 def input_shapes(args):

@@ -7,6 +7,7 @@ from accnn.cli import say
 from accnn.errors import AccnnError, TargetError
 from accnn.plan import Plan, Row
 from accnn.request import Request, matches
+from accnn.text import some
 
 __all__ = ["Request", "Sharing", "Total", "choose_layers", "pinned_layers", "select_ranks", "some"]
 
@@ -261,9 +262,3 @@ def _check_patterns(bench, patterns):
         if pattern != "*" and not any(matches(name, [pattern]) for name in bench.specs):
             raise AccnnError("%s has no convolution or fully connected layer that matches %r: its layers are %s"
                              % (bench.model.prefix, pattern, some(bench.specs)))
-
-
-def some(names, most=8):
-    """The first names as a list for a sentence."""
-    names = list(names)
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -9,6 +9,7 @@ from accnn.fusion import right_fusion
 from accnn.graph.inputs import input_names
 from accnn.graph.ir import reason, refusal
 from accnn.graph.shapes import infer_shapes
+from accnn.text import some
 
 
 class Predictor:
@@ -45,8 +46,12 @@ class Predictor:
     def __init__(self, model, input_shapes, batch_size, context=None, symbol=None):
         symbol = model.symbol if symbol is None else symbol
         self._prefix = model.prefix
-        _, labels = input_names(model, input_shapes)
+        inputs, labels = input_names(model, input_shapes)
         used = set(symbol.list_arguments())
+        lacking = used.intersection(inputs).difference(input_shapes)
+        if lacking:
+            raise AccnnError("%s: the checkpoint has no parameter %s: if it is an input, give its --input-shape"
+                             % (model.prefix, some(map(repr, sorted(lacking)))))
         self.inputs = [name for name in input_shapes if name in used]
         labels = [name for name in labels if name in used]
         shapes = {name: (batch_size,) + tuple(input_shapes[name]) for name in self.inputs}

@@ -3,26 +3,22 @@ import contextlib
 import difflib
 import functools
 import glob
-import json
 import os
 import re
-from dataclasses import dataclass, field
-from typing import Dict, Optional
-
-import numpy as np
+from dataclasses import dataclass, field, replace
+from typing import Dict, Optional, Tuple
 
 from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.files import locked, recover, regular_file, written_together
-from accnn.graph import attrs
+from accnn.graph.check import check_model, put_right
+from accnn.graph.document import as_text, document_findings, read_document
+from accnn.graph.findings import WARNING, Finding, refuse_errors
 from accnn.graph.ir import Graph, reason, symbol_from_json
 from accnn.graph.mark import marked as with_mark
 from accnn.graph.params_file import check_whole, expected_size
 
-# Operators whose attributes are addresses in the memory of the process that made them.
-_BOUND_TO_A_PROCESS = {"_Native", "_NDArray", "_CachedOp", "_CustomFunction"}
 _READINGS = 3
-_CHUNK = 1 << 20  # elements looked at together: reading a weight must not double the memory it takes
 
 
 @dataclass(frozen=True)
@@ -38,6 +34,8 @@ class Model:
         What error messages call it: where it was loaded from.
     epoch : int or None
         Where it was loaded from.
+    remarks : tuple of Finding
+        What a person must know about the files: what was put right, what is in them and not read.
     """
 
     graph: Graph
@@ -45,6 +43,7 @@ class Model:
     aux_params: Dict[str, object] = field(default_factory=dict)
     prefix: str = "the model"
     epoch: Optional[int] = None
+    remarks: Tuple[Finding, ...] = ()
 
     @property
     def symbol(self):
@@ -82,14 +81,14 @@ def epochs(prefix):
 def _read_at_rest(load):
     """Let a checkpoint be read again where it was replaced meanwhile: else symbol and parameters may not be of one."""
     @functools.wraps(load)
-    def loaded(prefix, epoch=None):
+    def loaded(prefix, epoch=None, inputs=()):
         prefix, before = os.fspath(prefix), None
         for _ in range(_READINGS):
             recover(prefix)
-            before, model = _bytes(symbol_path(prefix)), load(prefix, epoch)
+            before, found = _bytes(symbol_path(prefix)), load(prefix, epoch, inputs)
             recover(prefix)
             if _bytes(symbol_path(prefix)) == before:
-                return model
+                return found
         raise AccnnError("%s is replaced again and again while it is read: wait until that is done" % prefix)
     return loaded
 
@@ -102,8 +101,7 @@ def _bytes(path):
     return None
 
 
-@_read_at_rest
-def load_model(prefix, epoch=None):
+def load_model(prefix, epoch=None, inputs=()):
     """Read a checkpoint written by any MXNet since 0.8.
 
     Parameters
@@ -112,6 +110,8 @@ def load_model(prefix, epoch=None):
         Path before ``-symbol.json``.
     epoch : int, optional
         Default: 1 where it exists, else the newest.
+    inputs : iterable of str
+        Variables that are inputs although they have the place of a parameter.
 
     Returns
     -------
@@ -120,18 +120,50 @@ def load_model(prefix, epoch=None):
     Raises
     ------
     AccnnError
-        A file is missing, cut short or of another kind; a parameter holds NaN or infinity.
+        A file is missing, cut short or of another kind; what :func:`examine` finds is an error.
+    """
+    model, findings = examine(prefix, epoch, inputs)
+    refuse_errors(findings)
+    return model
+
+
+@_read_at_rest
+def examine(prefix, epoch=None, inputs=()):
+    """Read a checkpoint and say all that is found in it, where :func:`load_model` stops at the first error.
+
+    Parameters
+    ----------
+    prefix, epoch, inputs
+        As for :func:`load_model`.
+
+    Returns
+    -------
+    model : Model or None
+        None where the form of the symbol does not allow to read it.
+    findings : list of Finding
+
+    Raises
+    ------
+    AccnnError
+        A file is missing, cut short or of another kind.
     """
     prefix = os.fspath(prefix)
     _refuse_name(prefix)
-    if not os.path.lexists(symbol_path(prefix)):
-        raise AccnnError("%s does not exist: give -m the path before '-symbol.json'%s"
-                         % (symbol_path(prefix), _nearby(prefix)))
-    graph = Graph.from_symbol(_read_symbol(regular_file(symbol_path(prefix))), symbol_path(prefix))
-    _refuse_damaged_layers(graph, symbol_path(prefix))
+    path = symbol_path(prefix)
+    if not os.path.lexists(path):
+        raise AccnnError("%s does not exist: give -m the path before '-symbol.json'%s" % (path, _nearby(prefix)))
+    document = read_document(regular_file(path))
+    found = document_findings(document, path)
+    if found:
+        return None, found
+    symbol = symbol_from_json(as_text(document), path)
+    graph = Graph.from_symbol(symbol, path)
     epoch = choose_epoch(prefix, epoch)
-    arg_params, aux_params = _read_params(params_path(prefix, epoch))
-    return Model(graph, arg_params, aux_params, prefix, epoch)
+    stored = params_path(prefix, epoch)
+    arg_params, aux_params, found = put_right(symbol, *_read_params(stored), stored)
+    model = Model(graph, arg_params, aux_params, prefix, epoch)
+    found += check_model(model, inputs, (path, stored), symbol)
+    return replace(model, remarks=tuple(one for one in found if one.severity == WARNING)), found
 
 
 def choose_epoch(prefix, asked=None):
@@ -201,37 +233,6 @@ def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, also=None, re
                 handle.write(content)
 
 
-def _read_symbol(path):
-    try:
-        with open(path, encoding="utf-8") as handle:
-            text = handle.read()
-        document = json.loads(text, strict=False)  # MXNet leaves tabs in names as they are
-    except (ValueError, RecursionError) as error:
-        raise AccnnError("%s is not JSON (%s): it must be a symbol saved by MXNet" % (path, error)) from error
-    except OSError as error:
-        raise AccnnError("%s cannot be read: %s" % (path, error.strerror)) from error
-    if not isinstance(document, dict) or not all(isinstance(document.get(k), list) for k in ("nodes", "heads")):
-        raise AccnnError("%s is JSON, but no MXNet symbol: it has no list of nodes and heads" % path)
-    for node in document["nodes"]:
-        if isinstance(node, dict) and node.get("op") in _BOUND_TO_A_PROCESS:
-            raise AccnnError("%s has the operator %s (%r), which lives only in the process that made it"
-                             % (path, node["op"], node.get("name")))
-    return symbol_from_json(text, path)
-
-
-def _refuse_damaged_layers(graph, path):
-    """Refuse layers that MXNet reads without complaint and crashes on later."""
-    for node in graph.nodes:
-        if node.op in ("Convolution", "FullyConnected") and len(node.inputs) < 2:
-            raise AccnnError("%s: the layer %r has no weight among its inputs: export the network again"
-                             % (path, node.name))
-        if node.op in ("Convolution", "Deconvolution"):
-            groups, filters = attrs.integer(node, "num_group", 1), attrs.integer(node, "num_filter", 1)
-            if not 1 <= groups <= filters:
-                raise AccnnError("%s: the layer %r has num_group=%d and num_filter=%d: mend one of them"
-                                 % (path, node.name, groups, filters))
-
-
 def _refuse_name(prefix):
     try:
         prefix.encode("utf-8")
@@ -265,21 +266,7 @@ def _read_params(path):
     if not isinstance(arrays, dict) or not all(key.startswith(("arg:", "aux:")) for key in arrays):
         raise AccnnError("%s holds no 'arg:' and 'aux:' parameters, so no checkpoint wrote it: a Gluon network must "
                          "be saved with export(), not save_parameters()" % path)
-    for key, array in arrays.items():
-        if array.stype != "default":
-            raise AccnnError("%s: the parameter %s is sparse: save it with tostype('default')" % (path, key[4:]))
-        _refuse_non_finite(path, key, array)
     return tuple({key[4:]: array for key, array in arrays.items() if key.startswith(kind)} for kind in ("arg:", "aux:"))
-
-
-def _refuse_non_finite(path, key, array):
-    if not np.issubdtype(np.dtype(array.dtype), np.floating):
-        return
-    flat = array.reshape((-1,)) if array.shape else array
-    for start in range(0, flat.shape[0] if flat.shape else 0, _CHUNK):
-        if not np.isfinite(flat[start:start + _CHUNK].asnumpy()).all():
-            raise AccnnError("%s: the parameter %s holds NaN or infinity: the training diverged, take an earlier epoch"
-                             % (path, key[4:]))
 
 
 def write_arrays(path, arrays, named):

@@ -4,6 +4,7 @@ from math import prod
 
 from accnn.errors import AccnnError
 from accnn.graph import attrs
+from accnn.graph.check import missing_parameters, told_missing
 from accnn.graph.shapes import check_inference, infer_arguments
 
 DEFAULT_SIDE = 224
@@ -12,9 +13,6 @@ _USUAL_SIDES = (224, 112, 299, 227, 32, 28, 24, 48, 12, 64, 96, 128, 160, 192, 2
                 512)
 _LARGEST_SIDE = 1024
 
-# Operators whose inputs from the second on are parameters, so that a missing one is an error and no network input.
-_PARAMETRIC = {"Convolution", "Deconvolution", "FullyConnected", "BatchNorm", "LeakyReLU", "Embedding", "InstanceNorm",
-               "LayerNorm", "GroupNorm"}
 # Behind these an input's channels are no longer those of the next convolution.
 _RESHAPING = {"Concat", "Reshape", "transpose", "SwapAxis", "RNN", "Embedding", "Custom", "_foreach", "_while_loop",
               "_cond", "_contrib_Proposal", "_contrib_MultiProposal"}
@@ -34,14 +32,15 @@ def input_names(model, given=()):
     AccnnError
         Such a variable is clearly a parameter (the weight of a convolution, an aux state).
     """
+    missing = missing_parameters(model.graph, set(model.arg_params).union(model.aux_params), given)
+    if missing:
+        raise AccnnError("%s: %s" % (model.prefix, told_missing(missing)))
     graph, readers = model.graph, model.graph.consumers()
     inputs, labels = [], []
     for position, node in enumerate(graph.nodes):
         if node.is_variable and node.name not in model.arg_params and node.name not in model.aux_params:
             roles = [(graph.nodes[reader], slot) for reader in dict.fromkeys(readers[position])
                      for slot, entry in enumerate(graph.nodes[reader].inputs) if entry[0] == position]
-            if node.name not in given:
-                _refuse_parameter(model, node, roles)
             (labels if _is_label(node, roles) else inputs).append(node.name)
     return inputs, labels
 
@@ -87,13 +86,6 @@ def resolve_input_shapes(model, given=None):
     # Behind global pooling twice the side fits as well: then nothing was pinned, and the first side tried was taken.
     assumed = free if not pins or _fits(symbol, forms, pins, 2 * side) else []
     return _at_side(forms, side), assumed
-
-
-def _refuse_parameter(model, node, roles):
-    for reader, slot in roles:
-        if slot > 0 and reader.op in _PARAMETRIC:
-            raise AccnnError("the checkpoint %s has no parameter %r, which the layer %r needs: it belongs to another "
-                             "symbol or epoch" % (model.prefix, node.name, reader.name))
 
 
 def _is_label(node, roles):

@@ -14,15 +14,13 @@ from accnn.errors import AccnnError
 _LIST_MAGIC = 0x112
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 _ITEM_SIZES = {0: 4, 1: 8, 2: 2, 3: 1, 4: 4, 5: 1, 6: 8, 7: 1, 12: 2}  # MXNet's numbers of its data types
+_MARKS = (_V1, _V2, _V3)
+_INDEX_ARRAYS = {0: 0, 1: 1, 2: 2}  # by MXNet's numbers of its forms of storage: dense, rows, CSR
 _MOST_AXES = 32
 
 
 class _Damaged(Exception):
     pass
-
-
-class _NotJudged(Exception):
-    """An array in a form that is not described here."""
 
 
 def check_whole(path):
@@ -40,8 +38,6 @@ def check_whole(path):
     try:
         with open(path, "rb") as handle:
             _walk(handle, os.fstat(handle.fileno()).st_size)
-    except _NotJudged:
-        return
     except OSError as error:
         raise AccnnError("%s cannot be read: %s" % (path, error.strerror)) from error
     except (_Damaged, UnicodeDecodeError) as error:
@@ -73,28 +69,42 @@ def _walk(handle, size):
 
 def _skip_array(handle, size):
     magic, = _read(handle, "<I")
-    if magic in (_V2, _V3):
-        storage, = _read(handle, "<i")
-        if storage > 0:  # sparse: refused by its name once it is loaded
-            raise _NotJudged
-    if magic in (_V1, _V2, _V3):
-        axes, = _read(handle, "<i")
-        shape = _shape(handle, axes, "q")
-    else:  # MXNet 0.x wrote the number of axes where later ones have their mark
-        axes, shape = magic, _shape(handle, magic, "I")
-    if axes < 0 or (axes == 0 and magic != _V3):
-        return  # no array at all
-    _read(handle, "<ii")
+    indices = _index_arrays(handle) if magic in (_V2, _V3) else 0
+    stored = _shape(handle, magic) if indices else None
+    shape = _shape(handle, magic)
+    if shape is None:
+        return
+    _read(handle, "<ii")  # the device
+    blocks = [(_item_size(handle), stored if indices else shape)]
+    blocks += [(_item_size(handle), _shape(handle, magic)) for _ in range(indices)]
+    for item_size, lengths in blocks:
+        handle.seek(_counted(handle, prod(lengths or (0,)), item_size, size) * item_size, os.SEEK_CUR)
+
+
+def _index_arrays(handle):
+    """How many arrays of indices a sparse array has beside its values."""
+    storage, = _read(handle, "<i")
+    if storage not in _INDEX_ARRAYS:
+        raise _Damaged("it has an array of unknown storage %d" % storage)
+    return _INDEX_ARRAYS[storage]
+
+
+def _item_size(handle):
     kind, = _read(handle, "<i")
     if kind not in _ITEM_SIZES:
         raise _Damaged("it has an array of unknown type %d" % kind)
-    handle.seek(_counted(handle, prod(shape), _ITEM_SIZES[kind], size) * _ITEM_SIZES[kind], os.SEEK_CUR)
+    return _ITEM_SIZES[kind]
 
 
-def _shape(handle, axes, code):
-    if axes > _MOST_AXES:
+def _shape(handle, magic):
+    """The lengths of the axes, or None where there is no array at all."""
+    # MXNet 0.x wrote the number of axes where later ones have their mark.
+    axes = _read(handle, "<i")[0] if magic in _MARKS else magic
+    if axes == (-1 if magic == _V3 else 0):
+        return None
+    if not 0 <= axes <= _MOST_AXES:
         raise _Damaged("it has an array of %d axes" % axes)
-    shape = _read(handle, "<%d%s" % (max(axes, 0), code))
+    shape = _read(handle, "<%d%s" % (axes, "q" if magic in _MARKS else "I"))
     if any(length < 0 for length in shape):
         raise _Damaged("it has an array of shape %s" % (shape,))
     return shape

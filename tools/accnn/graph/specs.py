@@ -71,6 +71,10 @@ def _graph_refusal(model, node, readers, names):
 def _convolution(model, node, shapes, refusal):
     shape = shapes.get(node.inputs[0][:2])
     kernel, layout = attrs.shape(node, "kernel", ()), attrs.layout(node)
+    if shape and len(shape) != len(kernel) + 2:
+        raise AccnnError("%s: the layer %r has a kernel of %d axes and reads a shape of %d, batch included: the symbol "
+                         "is damaged, or give the right --input-shape" % (model.prefix, node.name, len(kernel),
+                                                                          len(shape)))
     if len(kernel) != 2:
         refusal = refusal or "%d-D convolution: only 2-D ones are split" % len(kernel)
     if layout and not layout.startswith("NC"):

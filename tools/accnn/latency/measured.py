@@ -14,8 +14,8 @@ from accnn.latency.refusals import refuse_batch, refuse_kinds, refuse_measuring
 from accnn.latency.remembered import Remembered
 from accnn.latency.surveyor import Surveyor
 from accnn.latency.table import LatencyTable, Setting
-from accnn.planning import some
 from accnn.spelling import key as key_of
+from accnn.text import some
 from accnn.timing.machine import cores
 from accnn.timing.memory import bytes_of
 

@@ -109,6 +109,7 @@ def _subjects(args, records):
     if args.baseline is not None:
         with options.said_of("--baseline", "--baseline-epoch"):
             models.append(load_model(args.baseline, args.baseline_epoch))
+        options.tell_remarks(models[-1])
     subjects = []
     for model in models:
         given = _same_shape(subjects) if subjects else options.input_shapes(args)

@@ -4,7 +4,6 @@ import zlib
 
 import numpy as np
 
-from accnn import options
 from accnn.data.images import read_images
 from accnn.data.options import image_input, preprocessing
 from accnn.data.records import open_records
@@ -12,6 +11,7 @@ from accnn.data.sizes import tell_enlarged
 from accnn.data.stream import TrainingStream
 from accnn.errors import AccnnError
 from accnn.graph.checkpoint import load_model
+from accnn.options import said_of, tell_remarks
 from accnn.predictor import Predictor, contexts
 from accnn.scoring.heads import class_head
 from accnn.scoring.passes import answers
@@ -171,8 +171,9 @@ class Session:
         args = self._args
         if not args.teacher or not args.distill_weight:
             return None
-        with options.said_of("--teacher", "--teacher-epoch"):
+        with said_of("--teacher", "--teacher-epoch"):
             teacher = load_model(args.teacher, args.teacher_epoch)
+        tell_remarks(teacher)
         given = image_input(teacher, {None: next(iter(self.shapes.values()))})
         known = class_head(teacher, given, args.output)
         if known.classes != self._classes:
