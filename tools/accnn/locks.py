@@ -227,7 +227,12 @@ def _is_taken(handle, lock, made, path):
     if free is None and not made:  # where there are no locks, who makes the file has it
         os.unlink(lock)
         return False
-    _say(handle)
+    try:
+        _say(handle)
+    except OSError:
+        if not free:  # else it only tells who has it
+            os.unlink(lock)
+            raise
     return True
 
 

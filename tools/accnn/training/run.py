@@ -58,6 +58,7 @@ class Run:
     place: Place = Place(1, 0)
     save_every: float = 600.0
     unfinished: tuple = _NOTHING
+    _has_begun: bool = False  # and nothing but what begins it may have been written
 
     def go(self):
         """Train until the last epoch is over.
@@ -73,7 +74,6 @@ class Run:
         AccnnError
             An image cannot be read, say; nothing is kept of a run that has learnt nothing yet.
         """
-        begins = not self.entries and self.place == Place(1, 0)
         try:
             if not self.entries:
                 self._begin()
@@ -82,7 +82,7 @@ class Run:
         except TargetError:
             raise
         except AccnnError:
-            if begins and self.place == Place(1, 0):
+            if self._has_begun and self.place == Place(1, 0):
                 self.keeper.forget()
             raise
         return self.entries
@@ -91,6 +91,7 @@ class Run:
         self.job.advanced()
         if self.place == Place(1, 0):
             self._save()  # before anything else is written, so that all of it is known to belong to this run
+            self._has_begun = True
         if self.validate:
             self.entries.append(scored(self.validate, self.trainer.model()))
             self.keeper.keep_best(self.entries, self.trainer.model())
