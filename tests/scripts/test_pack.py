@@ -2,7 +2,9 @@
 import errno
 import json
 import os
+import re
 import resource
+import shutil
 import subprocess
 import sys
 import threading
@@ -151,6 +153,26 @@ def test_a_validation_folder_takes_the_labels_of_the_training_folder(classes, tm
     os.rename(str(tmp_path / "photos" / "cat"), str(tmp_path / "kept"))
     prefix = packed(classes, "--classes", table, "--force")
     assert read_back(prefix)[0] == [0, 2, 2]
+
+
+@pytest.mark.parametrize("mixed, said", [
+    ([], None), (["-labels.txt"], "other-labels.txt does not belong to .*other.lst, whose images are of other classes"),
+    ([".rec", ".idx"], "other-labels.txt and .*other.lst do not belong to .*other.rec, whose records"),
+    ([".rec", ".idx", ".lst"], "other-labels.txt does not belong to .*other.lst")])
+def test_a_table_of_labels_that_does_not_belong_to_its_records(classes, tmp_path, capsys, mixed, said):
+    """As after a kill between two renames: some files are of the packing before."""
+    old, new = packed(classes), str(tmp_path / "other")
+    os.rename(str(classes / "big eel"), str(classes / "zebra"))
+    assert pack.main([str(classes), new]) == 0
+    os.rename(str(classes / "zebra"), str(classes / "big eel"))
+    for end in mixed:
+        shutil.copy(old + end, new + end)
+    words = [str(classes), str(tmp_path / "third"), "--classes", new + "-labels.txt"]
+    if said is None:
+        os.rename(str(classes / "big eel"), str(classes / "zebra"))
+        assert pack.main(words) == 0
+    else:
+        assert re.search(said, refused(capsys, *words))
 
 
 def test_numbers_that_may_count_from_one_are_pointed_at(flat, tmp_path, capsys):

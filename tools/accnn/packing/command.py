@@ -6,6 +6,7 @@ import numpy as np
 from accnn.errors import AccnnError
 from accnn.files import recover
 from accnn.output import check_prefix, claimed
+from accnn.packing.belonging import check_belongs
 from accnn.packing.classes import read_lines
 from accnn.packing.encoding import encoder
 from accnn.packing.labels import LARGEST_LABEL, read_labels
@@ -67,6 +68,8 @@ def _check_targets(args):
 
 def _listed(args):
     """Return the images in the order of their names, and the classes' names or None."""
+    if args.classes:
+        check_belongs(args.classes)
     names = find_images(args.root)
     classes = read_lines(args.classes) if args.classes else None
     if args.labels:
