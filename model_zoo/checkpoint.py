@@ -1,9 +1,8 @@
 """Where get_model.py may write: the refusals that come before a long download."""
-import os
-
-from accnn.errors import AccnnError
+from accnn.files import recover
 from accnn.graph.checkpoint import params_path, symbol_path
-from accnn.output import check_folder
+from accnn.output import check_prefix
+from accnn.replacing import check_epochs, check_replaced
 
 
 def paths(prefix, epoch):
@@ -16,7 +15,7 @@ def refuse_unless_writable(prefix, epoch, force=False):
 
     Meant to be asked before a long download, which would otherwise be in vain.
     """
-    check_folder("--save-model", prefix)
-    for path in paths(prefix, epoch):
-        if os.path.lexists(path) and not force:
-            raise AccnnError("%s exists already: add --force to overwrite it, or choose another --save-model" % path)
+    check_prefix("--save-model", prefix)
+    recover(prefix)
+    check_replaced("--save-model", prefix, paths(prefix, epoch), force)
+    check_epochs("--save-model", prefix, epoch, force)

@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.join(sys.path[0], "tools"))
 
 from accnn.cli import run, say
 from accnn.errors import AccnnError
+from accnn.replacing import add_force_option
 
 STORE_CLASSES = 1000  # what every network of the store was trained on: ImageNet
 
@@ -49,7 +50,7 @@ def _parser():
     add("--url", metavar="BASE", help="mirror of the Gluon model store (default: $MXNET_GLUON_REPO, else the "
                                       "address built into mxnet)")
     add("--list", action="store_true", help="show the networks and exit")
-    add("--force", action="store_true", help="overwrite files that exist")
+    add_force_option(parser)
     add("--json", action="store_true", help="print the result as JSON")
     return parser
 
@@ -90,12 +91,19 @@ def _origin(row):
 
 
 def _write(arguments):
-    from accnn.graph.checkpoint import save_checkpoint
-    from model_zoo import catalogue, checkpoint
+    from accnn.output import claimed
+    from model_zoo import catalogue
     entry = catalogue.entry(arguments.name)
     prefix = arguments.save_model or arguments.name
-    make = _random if arguments.random_init else _pretrained
     _refuse(entry, arguments)
+    with claimed("--save-model", prefix):
+        _make(entry, prefix, arguments)
+
+
+def _make(entry, prefix, arguments):
+    from accnn.graph.checkpoint import save_checkpoint
+    from model_zoo import checkpoint
+    make = _random if arguments.random_init else _pretrained
     checkpoint.refuse_unless_writable(prefix, arguments.epoch, arguments.force)
     symbol, arg_params, aux_params, shape = make(entry, arguments)
     save_checkpoint(prefix, arguments.epoch, symbol, arg_params, aux_params)

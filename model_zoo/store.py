@@ -6,7 +6,6 @@ progress on stdout, unpacks whatever the archive holds and ends in tracebacks.
 """
 import collections
 import contextlib
-import fcntl
 import hashlib
 import http.client
 import os
@@ -19,7 +18,7 @@ import zlib
 from accnn.cli import Progress, say
 from accnn.compat import mx
 from accnn.errors import AccnnError
-from accnn.files import written_whole
+from accnn.files import locked, recover, regular_file, written_whole
 
 check_sha1 = mx.gluon.utils.check_sha1
 # A private name, but the only place of the wheel that holds the whole sums.
@@ -106,12 +105,12 @@ def fetch(name, url=None, timeout=TIMEOUT, attempts=ATTEMPTS):
     path = os.path.join(cache_folder(), wanted.stem + ".params")
     if os.path.exists(path):
         if _read_sha1_matches(path, wanted.sha1):
+            _tidy(path, wanted)
             return path
         say("%s does not have the SHA-1 of %s: it is fetched again" % (path, name))
     source = address(wanted, url)
-    _make_folder(os.path.dirname(path))
-    part = os.path.join(os.path.dirname(path), wanted.stem + ".zip.part")
-    with _only_one_at_a_time(part):
+    part = _part(path, wanted)
+    with _folder(os.path.dirname(path)), _only_one_at_a_time(part):
         if not _already_good(path, wanted.sha1):
             _download(source, part, timeout, attempts)
             _unpack(part, wanted, path, source)
@@ -124,7 +123,7 @@ def _refusal(sentence, *values):
 
 def _read_sha1_matches(path, sha1):
     try:
-        return check_sha1(path, sha1)
+        return check_sha1(regular_file(path), sha1)
     except OSError as error:
         raise AccnnError("%s cannot be read: %s" % (path, error.strerror)) from error
 
@@ -134,11 +133,44 @@ def _already_good(path, sha1):
     return os.path.exists(path) and _read_sha1_matches(path, sha1)
 
 
-def _make_folder(folder):
+def _part(path, wanted):
+    """Where a download is kept until it is whole."""
+    return os.path.join(os.path.dirname(path), wanted.stem + ".zip.part")
+
+
+def _tidy(path, wanted):
+    """Remove what a run left that was killed once it had the parameters; a cache that is read-only stays as it is."""
+    part = _part(path, wanted)
+    with contextlib.suppress(OSError, AccnnError):
+        recover(path)
+        if os.path.exists(part):
+            with locked(part):
+                os.unlink(part)
+
+
+@contextlib.contextmanager
+def _folder(folder):
+    """Make a folder where it is missing; when the block ends, remove it, and those above made with it, where empty."""
+    made = _missing(folder) or [folder]
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise _unwritable(folder, error) from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            for one in made:
+                os.rmdir(one)
+
+
+def _missing(folder):
+    """list of str: a folder that is not there, the ones above it that are not, too."""
+    missing = []
+    while not os.path.lexists(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    return missing
 
 
 def _unwritable(path, error):
@@ -148,30 +180,11 @@ def _unwritable(path, error):
 
 @contextlib.contextmanager
 def _only_one_at_a_time(part):
-    """Hold a lock beside `part`, since two processes that append to one file would spoil it.
-
-    The lock has a file of its own, which stays: `part` is renamed and removed under those who wait.
-    """
-    folder, name = os.path.split(part)
-    try:
-        lock = os.open(os.path.join(folder, "." + name + ".lock"), os.O_WRONLY | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise _unwritable(part, error) from error
-    try:
-        _wait_for(lock, name)
+    """Hold a lock beside `part`, since two processes that append to one file would spoil it."""
+    name = os.path.basename(part)
+    with locked(part, lambda: say("another process is fetching %s: waiting for it" % name)):
+        recover(part)
         yield
-    finally:
-        os.close(lock)
-
-
-def _wait_for(lock, name):
-    # Some network file systems have no locks; the SHA-1 guards the result there as well.
-    with contextlib.suppress(OSError):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another process is fetching %s: waiting for it" % name)
-            fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 # --- the connection -------------------------------------------------------------------------

@@ -23,7 +23,8 @@ def folder(tmp_path, monkeypatch):
 
 def arguments(**more):
     return Namespace(**dict({"model": "net", "cache": "cache", "import_latencies": None, "export_latencies": None,
-                             "sensitivity_table": None, "data_calib": None, "data_calib_idx": None}, **more))
+                             "sensitivity_table": None, "data_calib": None, "data_calib_idx": None,
+                             "force": False}, **more))
 
 
 FILES = {"import_latencies": "times.json", "sensitivity_table": "table.json", "data_calib": "some.rec"}

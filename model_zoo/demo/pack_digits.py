@@ -5,6 +5,7 @@ Writes scikit-learn's handwritten digits as RecordIO: ``digits-train`` and ``dig
 is downloaded.
 """
 import argparse
+import functools
 import os
 import sys
 
@@ -18,10 +19,12 @@ if not __package__:  # started as a script
 
 from accnn import cli
 from accnn.compat import mx
+from accnn.data.records import open_records
 from accnn.errors import AccnnError
 from accnn.files import written_together
 from accnn.packing.encoding import opencv
 from accnn.packing.writing import record_writer
+from accnn.replacing import add_force_option, check_replaced
 
 IMAGE_SHAPE = (3, 32, 32)  # what ImageRecordIter makes of the grey PNGs: channels, height, width
 UPSCALING = 4              # 8x8 scans become 32x32: room for three poolings
@@ -99,12 +102,14 @@ def load_scans():
     return digits.images, digits.target
 
 
-def pack(folder):
+def pack(folder, force=False):
     """Write both parts of the digits into `folder`, which is made if it is missing.
 
     Parameters
     ----------
     folder : str
+    force : bool
+        Replace files of these names that hold something else.
 
     Returns
     -------
@@ -119,8 +124,21 @@ def pack(folder):
     scans, labels = load_scans()
     images = upscale(scans)
     parts = dict(zip(("train", "val"), split(labels)))
-    return {name: _write_part(os.path.join(folder, "digits-" + name), images, labels, positions)
-            for name, positions in parts.items()}
+    prefixes = {name: os.path.join(folder, "digits-" + name) for name in parts}
+    for name, positions in parts.items():
+        files = [prefixes[name] + ".rec", prefixes[name] + ".idx"]
+        is_ours = functools.partial(_holds, files[0], positions, labels[positions])
+        check_replaced("--work-dir", folder, files, force, is_ours)
+    return {name: _write_part(prefixes[name], images, labels, positions) for name, positions in parts.items()}
+
+
+def _holds(rec, positions, labels, _path):
+    """bool: whether a file holds these digits, packed by an earlier run."""
+    try:
+        records = open_records(rec)
+    except AccnnError:
+        return False
+    return np.array_equal(records.ids, positions) and np.array_equal(records.labels, labels)
 
 
 def _write_part(prefix, images, labels, positions):
@@ -137,11 +155,13 @@ def main(argv=None):
     """Pack the digits as the command line says; return the exit code."""
     parser = argparse.ArgumentParser(description="Write scikit-learn's handwritten digits as RecordIO.")
     parser.add_argument("--work-dir", default="accnn-demo", help="where the files go (default: %(default)s)")
-    return cli.run(_packed, parser.parse_args(argv).work_dir)
+    add_force_option(parser)
+    options = parser.parse_args(argv)
+    return cli.run(_packed, options.work_dir, options.force)
 
 
-def _packed(folder):
-    for rec in pack(folder).values():
+def _packed(folder, force):
+    for rec in pack(folder, force).values():
         print(rec)
 
 

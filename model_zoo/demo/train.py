@@ -1,4 +1,4 @@
-"""python model_zoo/demo/train.py --model-prefix model_zoo/demo/digits
+"""python model_zoo/demo/train.py --model-prefix model_zoo/demo/digits --force
 
 Trains the demo's network from nothing and writes the two committed files, ``digits-symbol.json`` and
 ``digits-0001.params``. The same machine gives the same bytes for the same seed.
@@ -6,7 +6,6 @@ Trains the demo's network from nothing and writes the two committed files, ``dig
 import argparse
 import os
 import sys
-import tempfile
 
 if not __package__:  # started as a script
     _REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -16,11 +15,13 @@ if not __package__:  # started as a script
     # Sums in parallel depend on the number of threads; read when MXNet is imported.
     os.environ["OMP_NUM_THREADS"] = "1"
 
-from accnn import cli, score
+from accnn import cli, output, score
 from accnn.compat import mx
 from accnn.data.records import open_records
 from accnn.errors import AccnnError
-from accnn.files import written_whole
+from accnn.files import temporary_folder, written_together
+from accnn.graph.checkpoint import params_path, symbol_path
+from accnn.replacing import add_force_option, check_epochs, check_replaced
 from model_zoo.demo import pack_digits
 
 # Filters of each 3x3 convolution; a pooling after every group. 64 everywhere is four blocks of the 16 channels that
@@ -101,14 +102,13 @@ def _optimizer(updates):
 
 
 def save(module, prefix, epoch=1):
-    """Write a module's checkpoint, each of its two files whole or not at all."""
+    """Write a module's checkpoint, both of its files or none."""
     arg_params, aux_params = module.get_params()
     named = {"arg:" + name: array for name, array in sorted(arg_params.items())}
     named.update(("aux:" + name, array) for name, array in sorted(aux_params.items()))
-    with written_whole(f"{prefix}-{epoch:04d}.params") as path:
-        mx.nd.save(path, named)
-    with written_whole(prefix + "-symbol.json") as path:
-        module.symbol.save(path)
+    with written_together([f"{prefix}-{epoch:04d}.params", prefix + "-symbol.json"]) as (params, symbol):
+        mx.nd.save(params, named)
+        module.symbol.save(symbol)
 
 
 def main(argv=None):
@@ -117,13 +117,18 @@ def main(argv=None):
     parser.add_argument("--model-prefix", required=True, help="writes PREFIX-symbol.json and PREFIX-0001.params")
     parser.add_argument("--num-epochs", type=int, default=EPOCHS, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=SEED, help="default: %(default)s")
+    add_force_option(parser)
     return cli.run(_trained, parser.parse_args(argv))
 
 
 def _trained(options):
     if options.num_epochs < 1:
         raise AccnnError(f"--num-epochs must be at least 1, not {options.num_epochs}")
-    with tempfile.TemporaryDirectory() as folder:
+    prefix = options.model_prefix
+    output.check_prefix("--model-prefix", prefix)
+    check_replaced("--model-prefix", prefix, [symbol_path(prefix), params_path(prefix, 1)], options.force)
+    check_epochs("--model-prefix", prefix, 1, options.force)
+    with temporary_folder() as folder:
         recs = pack_digits.pack(folder)
         save(train(recs["train"], options.num_epochs, options.seed), options.model_prefix)
         return score.main(["-m", options.model_prefix, "--data-val", recs["val"],

@@ -34,6 +34,18 @@ def recs(tmp_path_factory):
     return pack_digits.pack(str(tmp_path_factory.mktemp("digits")))
 
 
+def test_other_files_stay_unless_forced(tmp_path, capsys):
+    (tmp_path / "digits-val.rec").write_bytes(b"mine")
+    (tmp_path / "net-0001.params").write_bytes(b"mine")
+    assert pack_digits.main(["--work-dir", str(tmp_path)]) == 2
+    assert "digits-val.rec is there already, and is no result of this script: say --force" in capsys.readouterr().err
+    assert train.main(["--model-prefix", str(tmp_path / "net")]) == 2
+    assert "net-0001.params is there already: say --force" in capsys.readouterr().err
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"mine"}
+    for more in (["--force"], []):  # then they are its own
+        assert pack_digits.main(["--work-dir", str(tmp_path)] + more) == 0
+
+
 @pytest.fixture(scope="module")
 def demo_run(tmp_path_factory):
     """One run of the README's first command, from a foreign folder."""

@@ -324,8 +324,8 @@ def test_no_plan_that_is_slower_than_the_network_as_it_is_is_the_best(monkeypatc
 def test_a_noisy_machine_is_refused_with_what_it_spread_over(monkeypatch):
     fine(monkeypatch, uncertainty=0.07, spread=0.41)
     with pytest.raises(AccnnError, match="too noisy to measure the untouched network: after 10 rounds its time is "
-                                         "known to 7%, and half of them spread over 41% of the median; stop what else "
-                                         "runs, or give more --repeats") as error:
+                                         "known to 7.00%, where 6% is needed, and half of them spread over 41% of the "
+                                         "median; stop what else runs, or give more --repeats") as error:
         planned(2)
     assert error.value.exit_code == 2
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from accnn import files, methods
+from accnn import methods
 from accnn.latency.energies import Energies
 from accnn.layers import LayerSpec, SubConv, SubFC
 from accnn.methods import Effort
@@ -137,7 +137,7 @@ def test_nothing_new_leaves_the_file_alone(tmp_path):
     assert path.stat().st_mtime == 1 and os.listdir(tmp_path) == ["energies.json"]
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "\x00", '{"holds": "table of milliseconds", "measured": []}'] + [
+@pytest.mark.parametrize("text", ["", '{"holds": "table of milliseconds", "measured": []}'] + [
     json.dumps({"holds": "list of energies", "kernels": kernels}) for kernels in (
         [], {"a": 1}, {"a": {"cp": []}}, {"a": {"cp": {"1": "0.5"}}}, {"a": {"cp": {"1": float("nan")}}},
         {"a": {"cp": {"1": None}}}, {"a": {"cp": {"1": 1.001}}}, {"a": {"cp": {"1": -0.001}}},
@@ -156,7 +156,7 @@ def test_a_read_only_folder_is_said_once_and_nothing_is_lost(tmp_path, capsys, m
 
     path, energies = tmp_path / "energies.json", Energies(str(tmp_path / "energies.json"))
     with monkeypatch.context() as patched:
-        patched.setattr(files.tempfile, "mkstemp", read_only)
+        patched.setattr("tempfile.mkstemp", read_only)
         for rank in (1, 2):
             energies.add(candidate(), rank, 0.5)
             energies.save()
@@ -169,5 +169,5 @@ def test_a_read_only_folder_is_said_once_and_nothing_is_lost(tmp_path, capsys, m
 
 def test_a_file_that_cannot_be_read_is_said_and_left_alone(tmp_path, capsys):
     kept(tmp_path)
-    assert capsys.readouterr().err == "%s cannot be read: Is a directory: ignoring it\n" % tmp_path
+    assert capsys.readouterr().err == "%s cannot be read: it is a folder, no regular file: ignoring it\n" % tmp_path
     assert os.path.isdir(tmp_path)

@@ -13,7 +13,7 @@ from typing import Optional
 
 import pytest
 
-from accnn import files
+from accnn import locks
 from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.latency import documents
@@ -362,9 +362,9 @@ def pipe(tmp_path):
 def test_what_is_no_regular_file_is_not_opened(tmp_path, capsys, pipe):
     for refused in (lambda: LatencyTable.imported(pipe, 2, 1), lambda: check_target(pipe),
                     lambda: filled(tmp_path / "good.json").export(pipe)):
-        with pytest.raises(AccnnError, match="pipe cannot be read: it is no regular file"):
+        with pytest.raises(AccnnError, match="pipe cannot be read: it is a pipe, no regular file"):
             refused()
-    assert "pipe cannot be read: it is no regular file: measuring anew" in saved_in_vain(known(pipe), capsys)
+    assert "pipe cannot be read: it is a pipe, no regular file: measuring anew" in saved_in_vain(known(pipe), capsys)
     assert stat.S_ISFIFO(os.stat(pipe).st_mode)
 
 
@@ -393,7 +393,7 @@ def test_a_read_only_folder_is_said_once(tmp_path, capsys, monkeypatch):
 
     path = tmp_path / "table.json"
     with monkeypatch.context() as patched:
-        patched.setattr(files.tempfile, "mkstemp", read_only)
+        patched.setattr("tempfile.mkstemp", read_only)
         table = known(path)
         assert saved_in_vain(table, capsys) == "%s cannot be written: Read-only file system: what this run finds out " \
             "is not kept for the next one\n" % path
@@ -425,11 +425,11 @@ def test_a_file_that_is_damaged_meanwhile_is_left_alone(tmp_path, capsys):
     assert path.read_text() == "my diary"
 
 
-@pytest.mark.parametrize("moment", ["_flush", "_rename_all"])
+@pytest.mark.parametrize("moment", ["fsync", "replace"])
 def test_an_interrupt_while_it_saves_leaves_the_old_file(tmp_path, monkeypatch, moment):
     path = tmp_path / "table.json"
     filled(path)
-    table, real = known(path), getattr(files, moment)
+    table, real = known(path), getattr(os, moment)
 
     def interrupted(*arguments):
         signal.raise_signal(signal.SIGINT)
@@ -437,12 +437,12 @@ def test_an_interrupt_while_it_saves_leaves_the_old_file(tmp_path, monkeypatch, 
 
     table.add(Timed(OTHER, 1.0))
     with monkeypatch.context() as patched:
-        patched.setattr(files, moment, interrupted)
+        patched.setattr(os, moment, interrupted)
         with pytest.raises(KeyboardInterrupt):
             table.save()
     assert os.listdir(tmp_path) == ["table.json"] and known(path).ms(CHAIN) == 3.0
     # Renaming is not interrupted; before it nothing has happened.
-    assert (known(path).ms(OTHER) is not None) == (moment == "_rename_all")
+    assert (known(path).ms(OTHER) is not None) == (moment == "replace")
     table.save()  # and the lock is gone
     assert known(path).ms(OTHER) == 2.0
 
@@ -502,7 +502,7 @@ def test_imports_name_what_there_is(tmp_path):
     path = tmp_path / "table.json"
     with pytest.raises(AccnnError, match="there is no file .*table.json"):
         LatencyTable.imported(str(path), 2, 1)
-    with pytest.raises(AccnnError, match="cannot be read: Is a directory"):
+    with pytest.raises(AccnnError, match="cannot be read: it is a folder"):
         LatencyTable.imported(str(tmp_path), 2, 1)
     filled(path)
     with pytest.raises(AccnnError, match="holds times of no machine with 4 threads and batch 1.*holds, An Abacus with "
@@ -538,3 +538,11 @@ def test_what_two_runs_learnt_of_one_network_is_kept(tmp_path):
     other.save()
     found = LatencyTable(Setting.here(1, 1), str(tmp_path / "t")).network("net")
     assert found == {"relative": 5, "corrections": {"wish": {"2": 1.1, "3": 1.2}, "more": {"2": 1.3}}}
+
+
+def test_what_a_killed_run_left_in_the_cache_is_removed(tmp_path):
+    path = tmp_path / "table.json"
+    filled(path)
+    (tmp_path / (".table.json.%s-3fffffff-1-abcd1234.tmp" % locks.owner().split("-")[0])).write_text("{")
+    known(path)
+    assert os.listdir(tmp_path) == ["table.json"]

@@ -83,10 +83,21 @@ def test_store_name_of_a_symbol_works_too(folder):
 def test_existing_files_are_only_overwritten_by_force(folder, capfd):
     (folder / "squeezenet-0000.params").write_bytes(b"precious")
     before = files(folder)
-    assert "squeezenet-0000.params exists already: add --force" in refused(capfd, "squeezenet", "--random-init")
+    assert "squeezenet-0000.params is there already: say --force" in refused(capfd, "squeezenet", "--random-init")
     assert files(folder) == before
     assert get_model.main(["squeezenet", "--random-init", "--force"]) == 0
     assert len(files(folder)["squeezenet-0000.params"]) > 4e6
+
+
+def test_other_epochs_stay_alone_unless_forced(folder, capfd):
+    (folder / "squeezenet-0007.params").write_bytes(b"precious")
+    before = files(folder)
+    assert "squeezenet-0007.params is there already, and would stand beside the symbol of another network" in refused(
+        capfd, "squeezenet", "--random-init")
+    assert files(folder) == before
+    assert get_model.main(["squeezenet", "--random-init", "--force"]) == 0
+    assert "squeezenet-0007.params: left beside the new symbol" in capfd.readouterr().err
+    assert files(folder)["squeezenet-0007.params"] == b"precious"
 
 
 # The second limit cuts off only what MXNet still holds in its buffer when it closes the file.
@@ -163,7 +174,7 @@ def test_parameters_of_another_network(server, tiny, monkeypatch, folder, capfd)
 
 def test_existing_files_are_refused_before_the_download(server, tiny, folder, capfd):
     (folder / ("%s-symbol.json" % tiny.name)).write_text("{}")
-    assert "exists already" in refused(capfd, tiny.name, "--url", server.url)
+    assert "is there already" in refused(capfd, tiny.name, "--url", server.url)
     assert server.requests == []
 
 

@@ -9,12 +9,15 @@ import time
 
 import pytest
 
+from accnn import locks
 from accnn.errors import AccnnError
 from model_zoo import store
 
 
-def visible(folder):
-    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+def left(folder):
+    """Names of all that is in the cache, which is there only where it holds something."""
+    assert not folder.exists() or os.listdir(folder)
+    return sorted(os.listdir(folder)) if folder.exists() else []
 
 
 def refused(text, *arguments, **keywords):
@@ -29,7 +32,7 @@ def assert_fetched(path, tiny, cache):
     assert path == str(cache / (tiny.stem + ".params"))
     with open(path, "rb") as handle:
         assert handle.read() == tiny.params
-    assert visible(cache) == [tiny.stem + ".params"]
+    assert left(cache) == [tiny.stem + ".params"]
 
 
 def cut_download(server, tiny, sent):
@@ -62,7 +65,7 @@ def test_wrong_hash_says_both_sums_and_leaves_nothing(server, tiny, cache):
     server.files[tiny.url_path] = tiny.packed({tiny.stem + ".params": other})
     sentence = refused("SHA-1 expected %s, got [0-9a-f]{40}" % tiny.sha1, tiny.name, server.url)
     assert "MXNET_GLUON_REPO" in sentence
-    assert visible(cache) == []
+    assert left(cache) == []
     server.files[tiny.url_path] = tiny.zip
     assert_fetched(store.fetch(tiny.name, server.url), tiny, cache)
 
@@ -71,7 +74,7 @@ def test_missing_file_names_the_address_and_the_mirror(server, tiny, cache):
     server.files.clear()
     sentence = refused("answers 404 Not Found", tiny.name, server.url)
     assert server.url + tiny.url_path in sentence and "--url" in sentence
-    assert visible(cache) == []
+    assert left(cache) == []
 
 
 @pytest.mark.parametrize("status", [204, 206, 416, 500, 503])
@@ -132,8 +135,15 @@ def test_rotten_part_is_removed_so_that_the_next_call_succeeds(server, tiny, cac
     cache.mkdir(parents=True)
     (cache / (tiny.stem + ".zip.part")).write_bytes(bytes(5000))
     refused("removed", tiny.name, server.url)
-    assert visible(cache) == []
+    assert left(cache) == []
     assert_fetched(store.fetch(tiny.name, server.url), tiny, cache)
+
+
+def test_what_a_killed_run_left_beside_the_parameters_is_removed(server, tiny, cache):
+    store.fetch(tiny.name, server.url)
+    (cache / (tiny.stem + ".zip.part")).write_bytes(tiny.zip)
+    (cache / (".%s.params.%s-3fffffff-1-abcd1234.tmp" % (tiny.stem, locks.owner().split("-")[0]))).write_bytes(b"")
+    assert_fetched(store.fetch(tiny.name, "http://127.0.0.1:1"), tiny, cache)
 
 
 # --- archives that must not be trusted -------------------------------------------------------
@@ -142,20 +152,20 @@ def test_rotten_part_is_removed_so_that_the_next_call_succeeds(server, tiny, cac
 def test_page_instead_of_a_zip(server, tiny, cache):
     server.files[tiny.url_path] = b"<html>please log in to the network</html>"
     refused("no sound zip file", tiny.name, server.url)
-    assert visible(cache) == []
+    assert left(cache) == []
 
 
 def test_zip_that_is_damaged_inside(server, tiny, cache):
     middle = len(tiny.zip) // 2
     server.files[tiny.url_path] = tiny.zip[:middle] + bytes(64) + tiny.zip[middle + 64:]
     refused("no sound zip file|SHA-1 expected", tiny.name, server.url)
-    assert visible(cache) == []
+    assert left(cache) == []
 
 
 def test_zip_without_the_member(server, tiny, cache):
     server.files[tiny.url_path] = tiny.packed({"other.params": tiny.params})
     refused("without %s.params" % tiny.stem, tiny.name, server.url)
-    assert visible(cache) == []
+    assert left(cache) == []
 
 
 def test_other_members_are_not_unpacked(server, tiny, cache):
@@ -209,12 +219,13 @@ def test_address_with_a_blank(tiny):
     refused("cannot be reached", tiny.name, "http://127.0.0.1:1/a b")
 
 
-def test_unreachable_server(tiny):
+def test_unreachable_server(tiny, cache):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     sentence = refused("cannot be reached .Connection refused.", tiny.name, "http://127.0.0.1:%d" % port)
     assert sentence.endswith("set --url or MXNET_GLUON_REPO to a mirror")
+    assert not cache.parent.exists()
 
 
 def test_silent_server_ends_in_a_timeout(tiny):
@@ -274,13 +285,13 @@ def test_disk_that_fills_up_while_unpacking_keeps_the_archive(server, tiny, cach
     (cache / (tiny.stem + ".zip.part")).write_bytes(tiny.zip)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     refused("params cannot be written", tiny.name, server.url)
-    assert visible(cache) == [tiny.stem + ".zip.part"]
+    assert left(cache) == [tiny.stem + ".zip.part"]
 
 
 def test_second_process_waits_for_the_first(server, tiny, cache, capfd):
     cache.mkdir(parents=True)
     done = []
-    with open(cache / (".%s.zip.part.lock" % tiny.stem), "w") as lock:
+    with open(cache / (".%s.zip.part.accnn-lock" % tiny.stem), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         waiting = threading.Thread(target=lambda: done.append(store.fetch(tiny.name, server.url)))
         waiting.start()

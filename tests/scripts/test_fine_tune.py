@@ -14,6 +14,8 @@ import pytest
 
 from accnn import fine_tune, score
 from accnn.compat import mx
+from accnn.training import diary
+from accnn.training.keeping import Keeper
 from networks import chain_net, random_model, residual_net, saved
 from pictures import drawn, items, packed
 from processes import interruptible, stop
@@ -306,10 +308,7 @@ def test_bad_input(command, tmp_path, capsys, options, says):
     if options.get("model_prefix") == "":
         words[words.index("--model-prefix") + 1] = str(tmp_path) + "/"
     before = refused(words, tmp_path, capsys, says)
-    after = snapshot(tmp_path)
-    assert {path: content for path, content in after.items() if path in before} == before
-    # Pictures are decoded in training only: then the run had begun.
-    assert after == before or "text.rec" in str(options)
+    assert snapshot(tmp_path) == before
 
 
 def test_a_run_that_is_there(command, tmp_path, capsys):
@@ -382,6 +381,82 @@ def test_force_removes_the_epochs_of_a_longer_run(command, tmp_path):
     assert fine_tune.main(replaced(command, data_val=None, num_epochs="1") + ["--force"]) == 0
     assert sorted(name for name in os.listdir(str(tmp_path)) if name.startswith("out")) == [
         "out-0001.params", "out-log.csv", "out-resume.params", "out-symbol.json"]
+
+
+class Killed(BaseException):
+    """Nothing but a test catches it."""
+
+
+def written(folder, name="out"):
+    """Contents of what runs wrote, by the rest of the name; the log and the resume file hold times."""
+    return {os.path.basename(path)[len(name):]: None if path.endswith(("-log.csv", "-resume.params")) else content
+            for path, content in snapshot(folder).items() if os.path.basename(path).startswith(name + "-")}
+
+
+@pytest.mark.parametrize("period, saves, old", [("1", 2, False), ("2", 2, True)])
+def test_force_a_kill_and_resume_leave_nothing_of_the_run_before(command, tmp_path, monkeypatch, period, saves, old):
+    """Epochs of a longer run of another network stay until there is one of the new, and never beside its symbol."""
+    other = saved(random_model(chain_net(), 9, data=(3, 12, 12)), tmp_path / "in" / "other")
+    assert fine_tune.main(replaced(command, m=other, num_epochs="5")) == 0
+    before = written(tmp_path)
+    command = replaced(command, save_period=period)
+    from accnn.training import keeping
+    real, made = keeping.save_model, []
+
+    def dying(*arguments, **more):
+        real(*arguments, **more)
+        made.append(arguments)
+        if len(made) == saves:
+            raise Killed
+
+    monkeypatch.setattr(keeping, "save_model", dying)
+    with pytest.raises(Killed):
+        fine_tune.main(command + ["--force"])
+    monkeypatch.setattr(keeping, "save_model", real)
+    left = written(tmp_path)
+    assert ("-0005.params" in left) == old and (left["-symbol.json"] == before["-symbol.json"]) == old
+    assert fine_tune.main(command + ["--resume"]) == 0
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    assert fine_tune.main(replaced(command, model_prefix=str(whole / "out"))) == 0
+    assert written(tmp_path) == written(whole)
+
+
+@pytest.mark.parametrize("moment", ["keep_best", "csv_text"])
+def test_epochs_of_a_longer_run_never_stand_beside_another_networks_symbol(command, tmp_path, monkeypatch, moment):
+    """Stopped before or behind the first epoch of the new run."""
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    symbol = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=5, name="only"),
+                                  name="softmax")
+    other = saved(random_model(symbol, data=(3, 12, 12)), tmp_path / "in" / "other")
+    assert fine_tune.main(replaced(command, m=other)) == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(Keeper if moment == "keep_best" else diary, moment, interrupted)
+        assert fine_tune.main(replaced(command, num_epochs="2") + ["--force"]) == 130
+    names = {name for name in os.listdir(str(tmp_path)) if re.match(r"out-\d{4}", name)}
+    assert names == ({"out-0001.params"} if moment == "csv_text" else {"out-000%d.params" % n for n in (1, 2, 3)})
+    assert fine_tune.main(replaced(command, num_epochs="2") + ["--resume"]) == 0
+    names = {name for name in os.listdir(str(tmp_path)) if re.match(r"out-\d{4}", name)}
+    assert names == {"out-0001.params", "out-0002.params"}
+    assert all("only" not in key for name in names for key in mx.nd.load(str(tmp_path / name)))
+
+
+def test_a_second_run_is_refused_at_its_start(command, tmp_path, capsys):
+    child = start(replaced(command, num_epochs="1000"))
+    try:
+        end = time.monotonic() + PATIENCE
+        while not (tmp_path / "out-log.csv").exists() and child.poll() is None and time.monotonic() < end:
+            time.sleep(0.01)
+        for more in ([], ["--resume"], ["--force"]):
+            assert fine_tune.main(command + more) == 2
+            assert re.search(r"error: \S+out is being written by another process \(%d, fine_tune.py\): wait until"
+                             % child.pid, capsys.readouterr().err)
+        assert child.poll() is None
+    finally:
+        child.kill()
+        child.communicate()
 
 
 def test_a_full_disk(command, tmp_path):

@@ -232,7 +232,7 @@ def test_over_ssh(start, part, tmp_path):
     (["-n", "1", "-s", "0", "true"], "at least one server"),
     (["-n", "1", "--launcher", "ssh", "true"], "needs --hostfile"),
     (["-n", "1", "--launcher", "local", "-H", SCRIPT, "true"], "goes with --launcher ssh or mpi"),
-    (["-n", "1", "-H", "/nowhere/hosts", "true"], "no such file"),
+    (["-n", "1", "-H", "/nowhere/hosts", "true"], "/nowhere/hosts cannot be read: No such file"),
     (["-n", "1", "-H", SCRIPT, "echo", "it's"], "single quotes"),
     (["-n", "1", "--env-worker", "THREADS", "true"], "NAME:VALUE"),
     (["-n", "1", "--env", "A B", "true"], "no name of a variable"),

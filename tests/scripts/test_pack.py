@@ -1,9 +1,14 @@
 """Folders of images become records with the right labels, whole, or one sentence says why not."""
+import errno
 import json
 import os
+import re
 import resource
+import shutil
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +16,8 @@ import pytest
 from accnn import pack
 from accnn.compat import mx
 from accnn.errors import AccnnError
+from accnn.packing import writing
+from accnn.packing.listing import Image
 from accnn.packing.writing import record_writer
 
 cv2 = pytest.importorskip("cv2")
@@ -148,6 +155,26 @@ def test_a_validation_folder_takes_the_labels_of_the_training_folder(classes, tm
     assert read_back(prefix)[0] == [0, 2, 2]
 
 
+@pytest.mark.parametrize("mixed, said", [
+    ([], None), (["-labels.txt"], "other-labels.txt does not belong to .*other.lst, whose images are of other classes"),
+    ([".rec", ".idx"], "other-labels.txt and .*other.lst do not belong to .*other.rec, whose records"),
+    ([".rec", ".idx", ".lst"], "other-labels.txt does not belong to .*other.lst")])
+def test_a_table_of_labels_that_does_not_belong_to_its_records(classes, tmp_path, capsys, mixed, said):
+    """As after a kill between two renames: some files are of the packing before."""
+    old, new = packed(classes), str(tmp_path / "other")
+    os.rename(str(classes / "big eel"), str(classes / "zebra"))
+    assert pack.main([str(classes), new]) == 0
+    os.rename(str(classes / "zebra"), str(classes / "big eel"))
+    for end in mixed:
+        shutil.copy(old + end, new + end)
+    words = [str(classes), str(tmp_path / "third"), "--classes", new + "-labels.txt"]
+    if said is None:
+        os.rename(str(classes / "big eel"), str(classes / "zebra"))
+        assert pack.main(words) == 0
+    else:
+        assert re.search(said, refused(capsys, *words))
+
+
 def test_numbers_that_may_count_from_one_are_pointed_at(flat, tmp_path, capsys):
     (tmp_path / "labels").write_text("1\n2\n3\n4\n5\n6\n")
     packed(flat, "--labels", str(tmp_path / "labels"))
@@ -198,7 +225,7 @@ def test_bad_label_files(flat, tmp_path, capsys, text, options, says):
     ("photos", "out", ["--num-thread", "0"], "--num-thread 0"),
     ("photos", "out", ["--pass-through", "--resize", "5"], "leave out --resize"),
     ("photos", "out", ["--first-label", "1"], "--labels, which is not given"),
-    ("photos", "out", ["--labels", "/nowhere/labels"], "/nowhere/labels: No such file"),
+    ("photos", "out", ["--labels", "/nowhere/labels"], "/nowhere/labels cannot be read: No such file"),
 ])
 def test_bad_input(classes, tmp_path, capsys, root, prefix, options, says):
     (tmp_path / "empty").mkdir()
@@ -268,6 +295,34 @@ def test_a_full_disk(classes, tmp_path, bare_environment):
     assert run.returncode == 2
     assert "Traceback" not in run.stderr and "cannot be written" in run.stderr
     assert folder_names(tmp_path / "new") == []
+
+
+def test_a_disk_that_is_full_while_threads_are_inside_opencv(tmp_path, bare_environment):
+    """Photos take long enough that threads are at work when the first does not fit: the process must not abort."""
+    (tmp_path / "photos" / "noise").mkdir(parents=True)
+    noise = cv2.GaussianBlur(np.random.RandomState(0).randint(0, 256, (900, 1200, 3)).astype(np.uint8), (5, 5), 1)
+    for number in range(8):
+        assert cv2.imwrite(str(tmp_path / "photos" / "noise" / ("%d.jpg" % number)), noise)
+    command = [sys.executable, pack.__file__, str(tmp_path / "photos"), str(tmp_path / "out"), "--num-thread", "4"]
+    run = subprocess.run(command, timeout=60, env=bare_environment, stderr=subprocess.PIPE, text=True,
+                         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (400000, 400000)))
+    assert run.returncode == 2 and "cannot be written" in run.stderr, run.stderr
+    assert folder_names(tmp_path) == ["photos"]
+
+
+def test_no_thread_outlives_packing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def encode(image):
+        time.sleep(0.2 if image.id else 0)
+        return b"x"
+
+    monkeypatch.setattr(mx.recordio.MXIndexedRecordIO, "write_idx", full)
+    before = set(threading.enumerate())
+    with pytest.raises(AccnnError, match="No space left"):
+        writing.pack([Image(number, 0, "x") for number in range(9)], None, str(tmp_path / "out"), encode, threads=4)
+    assert set(threading.enumerate()) == before
 
 
 def test_a_disk_that_is_full_at_the_last_byte(tmp_path):

@@ -55,6 +55,16 @@ def test_figures(prefix, rec, scored, batch_size, tmp_path):
     assert all(value > 0 for value in found["images_per_second"].values())
 
 
+def test_a_matrix_takes_the_place_of_a_matrix_or_of_anything_when_forced(prefix, rec, scored, tmp_path):
+    path, words = tmp_path / "c.csv", ["-m", prefix, "--data-val", rec, "--confusion", str(tmp_path / "c.csv")]
+    path.write_text("1,2\n3,4\n")
+    scored(*words)
+    wanted = path.read_text()
+    path.write_text("name,score\n")
+    scored(*words, "--force")
+    assert path.read_text() == wanted
+
+
 def test_two_networks(prefix, rec, scored, tmp_path):
     other = chain_model(seed=5)
     found = scored("-m", prefix, "--data-val", rec, "--baseline", saved(other, tmp_path / "b"), *COLOURS)
@@ -121,6 +131,7 @@ BAD = [
     (["--confusion", "NET-0001.params"], "file of the model"), (["--confusion", "REC"], "file of the images"),
     (["--confusion", "TMP/val.idx"], "file of the images"), (["--confusion", "TMP/link.rec"], "file of the images"),
     (["--baseline", "TMP/seven", "--confusion", "TMP/seven-symbol.json"], "file of the model"),
+    (["--confusion", "TMP/mine.csv"], "mine.csv is there already, and is no result of this script: say --force"),
     (["--confusion", "/dev/null"], "no regular file"), (["--confusion", "/proc/c.csv"], "/proc/c.csv"),
     (["--kv-store", "dist_sync"], "launch.py"),
 ]
@@ -130,6 +141,7 @@ BAD = [
 def test_bad_input(prefix, rec, tmp_path, capsys, arguments, said):
     saved(chain_model(classes=7), tmp_path / "seven")
     os.symlink(rec, str(tmp_path / "link.rec"))
+    (tmp_path / "mine.csv").write_text("name,score\nme,1\n")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     words = ["-m", prefix, "--data-val", rec] + [
         text.replace("TMP", str(tmp_path)).replace("NET", prefix).replace("REC", rec) for text in arguments]

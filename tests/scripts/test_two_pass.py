@@ -345,6 +345,7 @@ CASES = [
     (["--freeze", "*"], "leaves nothing"), (["--dropout", "1"], "--dropout"), (["--output", "fc9"], "no output"),
     (["--reconstruct", "linear"], "--data-calib"), (["--data-calib", "IN/no.rec"], "no.rec"),
     (["--save-model", "IN/net"], "is the model that is read"), (["--save-model", "OUT/no/out"], "no folder"),
+    (["--save-model", "IN/theirs"], "theirs-0007.params is there already, and would stand beside the symbol of anot"),
     (["--save-model", "IN"], "names a folder"), (["--save-model", "OUT/" + "x" * 240], "cannot be written"),
     (["--teacher", "IN/no"], "does not exist"), (["--teacher", "IN/few"], "knows 3 classes"),
     (["-m", "IN/half"], "float32"), (["--resume", "--force"], "choose one"), (["--rgb-mean", "1,2"], "--rgb-mean"),
@@ -356,6 +357,7 @@ CASES = [
 def odd(inputs):
     """What CASES name beside the inputs."""
     folder = inputs["folder"]
+    (folder / "theirs-0007.params").write_bytes(b"theirs")
     (folder / "odd.json").write_text('{"conv_params": {"conv9": 9}}')
     saved(chain_model(classes=3), folder / "few")
     saved(random_model(mx.sym.SoftmaxOutput(mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=5, name="fc1"),

@@ -9,6 +9,7 @@ if not __package__:
     import _inplace  # noqa: F401
 
 import argparse
+import contextlib
 import sys
 import time
 from importlib import import_module
@@ -46,9 +47,16 @@ def parser():
 
 def _main(argv):
     started = time.monotonic()
-    args = parser().parse_args(argv)
+    args = cli.parsed(parser(), argv)
     calibration.check(args)
     measuring = options.measuring(args)
+    from accnn import output
+
+    with contextlib.nullcontext() if args.dry_run else output.claimed("--save-model", args.save_model):
+        return _accelerated(args, measuring, started)
+
+
+def _accelerated(args, measuring, started):
     from accnn import output, report, speed
     from accnn.graph.checkpoint import params_path, symbol_path
     from accnn.planning import select_ranks

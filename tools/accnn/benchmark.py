@@ -49,7 +49,7 @@ quartiles are those of the rounds. A pass begins with the input in memory and en
 
 def _main(argv):
     started = time.monotonic()
-    args = parser().parse_args(argv)
+    args = cli.parsed(parser(), argv)
     from accnn.timing import parent, table
     from accnn.timing.clock import NOISY
     from accnn.timing.job import Job

@@ -61,11 +61,13 @@ def calibrated(args, bench, written):
     table = _table(args, written, read_only)
     from accnn.data.options import image_input, preprocessing
     from accnn.data.records import open_records
+    from accnn.data.sizes import tell_enlarged
     from accnn.reconstruction.calibrated import Calibrated, Wish
     from accnn.responses.images import record_images
 
     (name, shape), = image_input(bench.model, bench.input_shapes).items()
     records, how = open_records(args.data_calib, args.data_calib_idx), preprocessing(args, shape)
+    tell_enlarged(records, how)
     solver, seed = getattr(args, "reconstruct", "linear"), getattr(args, "seed", 0)
     wish = Wish(None if solver == "none" else solver, args.symmetric, args.metric, args.calib_positions, seed)
     with record_images(records, how, name, args.calib_images, seed, args.batch_size or _BATCH_SIZE) as images:

@@ -2,12 +2,14 @@
 import contextlib
 import math
 import os
+import re
 import shutil
 import signal
 import sys
 import time
 
 from accnn.errors import AccnnError
+from accnn.leftovers import sweep_temporary_folders
 from accnn.versions import check_python
 
 INTERRUPTED = 130
@@ -15,6 +17,7 @@ _LONGEST_COMPLAINT = 800
 _UNWINDING = 1.0
 _AGAIN = 0.05  # seconds until an interrupt that Python dropped is raised again
 _BAR = 20  # characters of a progress bar
+_NEGATIVE = re.compile(r"-\.?\d[-+.,\de]*$")
 _LIBRARIES = ("mxnet", "numpy", "scipy", "threadpoolctl", "cv2", "sklearn")
 
 
@@ -31,6 +34,7 @@ def run(body, *arguments):
     interrupted = []
     try:
         check_python()
+        sweep_temporary_folders()
         with _interrupts(interrupted):
             code = body(*arguments) or 0
             sys.stdout.flush()
@@ -139,6 +143,15 @@ def _interrupts(seen):
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def parsed(parser, argv=None):
+    """Namespace: as ``parser.parse_args(argv)``, but for values such as -5,1,1, which argparse takes for options."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    for place in range(len(words) - 1, 0, -1):
+        if _NEGATIVE.match(words[place]) and words[place - 1].startswith("--") and "=" not in words[place - 1]:
+            words[place - 1:place + 1] = ["=".join(words[place - 1:place + 1])]
+    return parser.parse_args(words)
 
 
 def say(sentence):

@@ -1,11 +1,20 @@
 """Files appear whole or not at all, and those that belong together appear together."""
 import contextlib
+import errno
 import os
-import signal
-import tempfile
+import stat
 import threading
 
+from accnn import journal
 from accnn.errors import AccnnError
+from accnn.interrupts import interrupts_wait
+from accnn.leftovers import recover, temporary_folder
+from accnn.locks import locked
+from accnn.temporary import Temporary, aside
+
+__all__ = ["check_writable", "interrupts_wait", "locked", "recover", "temporary_folder", "written_together",
+           "written_whole"]
+_one_at_a_time = threading.Lock()  # two threads that rename in turns would mix their sets
 
 
 @contextlib.contextmanager
@@ -15,18 +24,74 @@ def written_whole(path):
         yield temporary
 
 
+def regular_file(path):
+    """Return `path`, of something to be read; anything but a regular file would be waited for, or never end.
+
+    Raises
+    ------
+    AccnnError
+        There is nothing, a folder, a pipe, a device, a socket, or a link that leads nowhere; says which.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise AccnnError("%s cannot be read: %s" % (path, _unreadable(path, error))) from error
+    if not stat.S_ISREG(mode):
+        kind = next((name for is_one, name in _KINDS if is_one(mode)), "something else")
+        raise AccnnError("%s cannot be read: it is %s, no regular file" % (path, kind))
+    return path
+
+
+def open_input(path, mode="r", **how):
+    """Open a regular file that a person named, as ``open`` does.
+
+    Raises
+    ------
+    AccnnError
+        See :func:`regular_file`.
+    OSError
+        The file may not be read.
+    """
+    return open(regular_file(path), mode, **how)
+
+
 @contextlib.contextmanager
-def written_together(paths):
+def room_told(path):
+    """Let an error of writing the temporary file `path` name its folder, and the way to another one."""
+    try:
+        yield
+    except OSError as error:
+        raise AccnnError("the temporary folder %s cannot be written to: %s; set TMPDIR to one with more room"
+                         % (os.path.dirname(path), error.strerror or error)) from error
+
+
+_KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"),
+          (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"))
+
+
+def _unreadable(path, error):
+    if error.errno == errno.ELOOP:
+        return "it is a link that leads back to itself"
+    if error.errno == errno.ENOENT and os.path.islink(path):
+        return "it is a link to %s, which does not exist" % os.readlink(path)
+    return error.strerror or str(error)
+
+
+@contextlib.contextmanager
+def written_together(paths, removed=()):
     """Yield temporary paths in the folders of `paths`; when the block succeeds rename all of them, or none.
 
     The block writes the temporary files by name. When it raises, or the process is interrupted, they are removed and
     whatever was at `paths` before is untouched. They are flushed to the disk before the first is renamed, an interrupt
     waits until the last is, and when a rename is refused the earlier ones are taken back. A process that is killed
-    outright leaves old files or new ones, and at worst a stray ``.<name>.*.tmp``.
+    leaves the old files, or new ones of which :func:`recover` renames the last; what else it leaves goes then, too.
 
     Parameters
     ----------
     paths : list of str
+    removed : sequence of str, optional
+        Files that do not go with the new ones: removed together with the renames. Those that are not there, or are
+        among `paths`, count for nothing.
 
     Yields
     ------
@@ -37,80 +102,124 @@ def written_together(paths):
     AccnnError
         A folder is missing, read-only or full; names the file.
     """
-    temporaries = []
+    made = []
     try:
         for path in paths:
+            recover(path)
             with _os_errors_named(path), interrupts_wait():
-                temporaries.append(_create_beside(path))
+                made.append(Temporary(path))
         with _os_errors_named(paths[0] if len(paths) == 1 else "one of " + ", ".join(paths)):
-            yield temporaries
-        for path, temporary in zip(paths, temporaries):
-            with _os_errors_named(path):
-                _flush(temporary)
-                os.chmod(temporary, 0o666 & ~_umask())
-        with interrupts_wait():
-            _rename_all(temporaries, paths)
+            yield [one.name for one in made]
+        for one in made:
+            with _os_errors_named(one.path):
+                one.flush()
+        with interrupts_wait(), _one_at_a_time:
+            _put_in_place(made, _there(removed, paths))
     finally:
-        for temporary in temporaries:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
+        for one in made:
+            with contextlib.suppress(OSError):
+                one.close()
 
 
-@contextlib.contextmanager
-def interrupts_wait():
-    """Let SIGINT and SIGTERM wait until the block is done.
+def check_writable(path):
+    """Try whether a file can be made beside `path`, and may have that name.
 
-    Handlers are exchanged, since a signal that is blocked in this thread would reach Python through another one.
+    Raises
+    ------
+    OSError
     """
-    waiting, previous = [], {}
-    if threading.current_thread() is threading.main_thread():  # only it may; it is also the only one to be interrupted
-        previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        for number in previous:
-            signal.signal(number, lambda number, frame: waiting.append(number))
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-        if waiting:
-            signal.raise_signal(waiting[0])
+    recover(path)
+    with contextlib.suppress(FileNotFoundError):
+        os.lstat(path)  # the temporary name may be shorter
+    with interrupts_wait():
+        Temporary(path).close()
 
 
-def _rename_all(temporaries, paths):
-    """Rename in order; when one fails, put back what was there before."""
-    kept = []
+def _there(removed, paths):
+    kept = {os.path.abspath(path) for path in paths}
+    return [path for path in map(os.path.abspath, removed) if path not in kept and _is_file(path)]
+
+
+def _is_file(path):
+    return os.path.lexists(path) and not os.path.isdir(path)
+
+
+def _put_in_place(made, removed):
+    if len(made) == 1 and not removed:
+        with _os_errors_named(made[0].path):
+            os.replace(made[0].name, made[0].path)
+        return
+    steps = _Steps(made, removed)
+    with _os_errors_named("one of " + ", ".join(one.path for one in made)):
+        journals = journal.announce([(one.name, one.path) for one in made], removed, list(steps.asides.values()))
     try:
-        for temporary, path in zip(temporaries, paths):
-            with _os_errors_named(path):
-                kept.append((path, _kept_aside(path)))
-                os.replace(temporary, path)
-    except AccnnError:
-        for path, old in kept:
-            if old is not None:
-                os.replace(old, path)
-            elif path != kept[-1][0]:
-                os.unlink(path)
+        steps.take()
+        steps.drop_asides()
+        journal.end(journals)
+    except BaseException:
+        if not (steps.taken_back() and journal.withdrawn(journals)):
+            for one in made:  # the next run puts the rest in place
+                one.is_wanted = True
         raise
-    for _, old in kept:
-        if old is not None:
-            os.unlink(old)
+    finally:
+        for one in journals:
+            one.close()
 
 
-def _kept_aside(path):
-    """A second name for the file at `path`, or None when there is none."""
-    if not os.path.lexists(path) or os.path.isdir(path):
-        return None
-    aside = _create_beside(path)
-    os.unlink(aside)
-    os.link(path, aside, follow_symlinks=False)
-    return aside
+class _Steps:
+    """The renames of a set, noted as they are made, so that just these can be taken back.
 
+    Attributes
+    ----------
+    asides : dict of str to str
+        Under which names old files are kept meanwhile. The last file to be replaced needs none: once that is done no
+        step can fail.
+    """
 
-def _create_beside(path):
-    folder, name = os.path.split(os.path.abspath(path))
-    handle, temporary = tempfile.mkstemp(prefix="." + name + ".", suffix=".tmp", dir=folder)
-    os.close(handle)
-    return temporary
+    def __init__(self, made, removed):
+        self._made, self._removed, self._done = made, removed, []
+        replaced = [one.path for one in made[:None if removed else -1] if _is_file(one.path)]
+        self.asides = {path: aside(path) for path in replaced + removed}
+
+    def take(self):
+        """Make all renames, one after the other; AccnnError for the first that is refused."""
+        for one in self._made:
+            with _os_errors_named(one.path):
+                if one.path in self.asides:
+                    self._keep(one.path)
+                self._rename(one.name, one.path)
+        for path in self._removed:
+            with _os_errors_named(path):
+                self._rename(path, self.asides[path])
+
+    def taken_back(self):
+        """Undo what was done; bool: whether that was possible."""
+        try:
+            for source, target in reversed(self._done):
+                os.rename(target, source)
+        except OSError:
+            return False
+        self.drop_asides()
+        return True
+
+    def drop_asides(self):
+        """Remove old files; where that fails, the next run does."""
+        for path in self.asides.values():
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+    def _keep(self, path):
+        """Give the old file a second name, or another one where the file system has no links."""
+        try:
+            os.link(path, self.asides[path], follow_symlinks=False)
+        except (OSError, NotImplementedError):
+            self._rename(path, self.asides[path])
+        else:
+            self._done.append((path, self.asides[path]))
+
+    def _rename(self, source, target):
+        os.replace(source, target)
+        self._done.append((source, target))
 
 
 @contextlib.contextmanager
@@ -119,17 +228,3 @@ def _os_errors_named(path):
         yield
     except OSError as error:
         raise AccnnError("%s cannot be written: %s" % (path, error.strerror or error)) from error
-
-
-def _flush(path):
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

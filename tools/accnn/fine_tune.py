@@ -11,7 +11,7 @@ if not __package__:
 import argparse
 import sys
 
-from accnn import cli, options
+from accnn import cli, options, replacing
 
 
 def main(argv=None):
@@ -32,7 +32,7 @@ def parser():
         help="checkpoint to write: every epoch, the best as PREFIX-best, PREFIX-log.csv, PREFIX-resume.params")
     training.add_data_options(arguments)
     add("--resume", action="store_true", help="go on exactly where an earlier run of --model-prefix stopped")
-    add("--force", action="store_true", help="replace an earlier run of --model-prefix")
+    replacing.add_force_option(arguments)
     add("--save-period", type=int, default=1, metavar="N", help="keep every Nth epoch, and the last (default: 1)")
     add_preprocessing_options(arguments, batch_size=128)
     training.add_training_options(arguments)
@@ -47,7 +47,7 @@ def _main(argv):
     from accnn import distributed
 
     distributed.serve_if_asked()
-    args = parser().parse_args(argv)
+    args = cli.parsed(parser(), argv)
     from accnn.training import command
 
     with distributed.open_job(args.kv_store, args.worker_timeout) as job:

@@ -24,6 +24,7 @@ import sys
 
 from accnn import cli, tracked_job
 from accnn.errors import AccnnError
+from accnn.files import regular_file
 
 # The wheel's sge stops with an AttributeError whatever it is given, and its yarn lacks the Java part.
 LAUNCHERS = ("local", "ssh", "mpi")
@@ -87,8 +88,8 @@ def _check_hosts(args):
         raise AccnnError("--launcher %s needs --hostfile, a file with one host a line" % args.launcher)
     if args.launcher == "local" and args.hostfile:
         raise AccnnError("--hostfile goes with --launcher ssh or mpi, not with local")
-    if args.hostfile and not os.path.isfile(args.hostfile):
-        raise AccnnError("--hostfile %s: there is no such file" % args.hostfile)
+    if args.hostfile:
+        regular_file(args.hostfile)
 
 
 def _check_variables(args):

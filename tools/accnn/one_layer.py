@@ -37,8 +37,15 @@ def main(name, description, op, rank_help, argv=None):
 
 def _main(name, description, op, rank_help, argv):
     started = time.monotonic()
-    args = _parser(name, description, op, rank_help).parse_args(argv)
+    args = cli.parsed(_parser(name, description, op, rank_help), argv)
     calibration.check(args)
+    from accnn import output
+
+    with output.claimed("--save-model", args.save_model):
+        _write(args, started)
+
+
+def _write(args, started):
     from accnn import output
 
     output.check_checkpoint(args.model, args.save_model, args.force)

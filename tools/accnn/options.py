@@ -1,9 +1,12 @@
 """Command-line options that mean the same in every script, and reading what they say."""
+import contextlib
+import re
 from dataclasses import fields
 from math import prod
 
 from accnn.cli import say
 from accnn.errors import AccnnError
+from accnn.replacing import add_force_option
 
 RATIO = 2.0  # where none is asked for
 
@@ -32,7 +35,7 @@ def add_output_options(parser):
     """Options that say what is written and how results are told."""
     parser.add_argument("--save-model", default="new-model", metavar="PREFIX",
                         help="checkpoint to write, as epoch 1 (default: %(default)s)")
-    parser.add_argument("--force", action="store_true", help="allow --save-model to be the prefix that is read")
+    add_force_option(parser)
     parser.add_argument("--json", action="store_true", help="print results as JSON")
 
 
@@ -197,6 +200,16 @@ def open_bench(args):
         say("nothing says the size of the input %r: %s is assumed; MACs and ranks depend on it, give --input-shape"
             % (name, ",".join(map(str, bench.input_shapes[name]))))
     return bench
+
+
+@contextlib.contextmanager
+def said_of(option, epoch_option):
+    """Let what an error of the block says of ``-m`` and ``--load-epoch`` name the options of another checkpoint."""
+    try:
+        yield
+    except AccnnError as error:
+        sentence = re.sub(r"(?<!\S)-m(?= )", option, str(error))
+        raise type(error)(re.sub(r"(?<!\S)--load-epoch\b", epoch_option, sentence)) from error
 
 
 def open_model(args):

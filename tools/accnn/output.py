@@ -5,6 +5,8 @@ import re
 
 from accnn.cli import say
 from accnn.errors import AccnnError
+from accnn.files import locked
+from accnn.replacing import check_epochs, check_replaced, is_plan, is_special
 
 
 def check_folder(option, target):
@@ -19,7 +21,47 @@ def check_folder(option, target):
         raise AccnnError("%s %s: the folder %s cannot be written to, choose another" % (option, target, folder))
 
 
+def claimed(option, prefix):
+    """Context in which no other process writes what begins with `prefix`, given as `option`.
+
+    Raises
+    ------
+    AccnnError
+        Another process does, or nothing can be written there: see :func:`check_folder`.
+    """
+    check_prefix(option, prefix)
+    return locked(prefix)
+
+
+def check_prefix(option, target, endings=r"-symbol\.json|-\d{4,}\.params"):
+    """Refuse the name of a file that will be written where its beginning is asked for; see :func:`check_folder`."""
+    check_folder(option, target)
+    name = re.fullmatch(r"(.*[^/])(%s)" % endings, target)
+    if name:
+        raise AccnnError("%s %s is the name of a file, and would get another ending: give its beginning, %s %s"
+                         % (option, target, option, name.group(1)))
+
+
 def check_checkpoint(source, target, force, config=None):
+    """Refuse ``--save-model`` where it would replace what was not made here unasked, or cannot be written.
+
+    The parameters are those of :func:`check_source`.
+
+    Raises
+    ------
+    AccnnError
+    """
+    from accnn.graph.checkpoint import params_path, symbol_path
+    from accnn.graph.mark import is_marked
+
+    check_source(source, target, force, config)
+    files = [symbol_path(target), params_path(target, 1)]
+    check_replaced("--save-model", target, files, force, lambda _: is_marked(*files))
+    check_replaced("--save-model", target, [config] if config else [], force, is_plan)
+    check_epochs("--save-model", target, 1, force)
+
+
+def check_source(source, target, force, config=None):
     """Refuse ``--save-model`` where it would overwrite the model that is read unasked, or cannot be written.
 
     Parameters
@@ -36,12 +78,12 @@ def check_checkpoint(source, target, force, config=None):
     """
     from accnn.graph.checkpoint import epochs, params_path, symbol_path
 
-    check_folder("--save-model", target)
+    check_prefix("--save-model", target)
     written = [symbol_path(target), params_path(target, 1)]
     for path in written + ([config] if config else []):
         if os.path.isdir(path):
             raise AccnnError("--save-model %s: %s is a folder, choose another prefix" % (target, path))
-        if _is_special(path):
+        if is_special(path):
             raise AccnnError("--save-model %s: %s is no regular file, choose another prefix" % (target, path))
     read = {source, symbol_path(source)} | {params_path(source, epoch) for epoch in epochs(source)}
     if not force and set(map(os.path.realpath, read)) & set(map(os.path.realpath, [target] + written)):
@@ -53,7 +95,7 @@ def check_config(option, source, target):
     from accnn.graph.checkpoint import epochs, params_path, symbol_path
 
     check_folder(option, target)
-    if _is_special(target):
+    if is_special(target):
         raise AccnnError("%s %s is no regular file: choose another name" % (option, target))
     files = [symbol_path(source)] + [params_path(source, epoch) for epoch in epochs(source)]
     if _is_among(files, target) or _is_epoch_of(source, target):
@@ -61,9 +103,10 @@ def check_config(option, source, target):
 
 
 def check_output(args, target):
-    """Refuse ``--output`` where it cannot be written, or is what the other options let the script read or keep."""
+    """Refuse ``--output`` where it cannot be written, is what other options let the script read or keep, or no plan."""
     check_config("--output", args.model, target)
     _check_kept("--output", target, _tables(args) + _others(args))
+    check_replaced("--output", target, [target], args.force, is_plan)
 
 
 def check_export(args, written):
@@ -121,12 +164,6 @@ def _is_epoch_of(prefix, path):
         re.fullmatch(re.escape(os.path.basename(prefix)) + r"-\d{4,}\.params", name))
 
 
-def _is_special(path):
-    """bool: whether something is there that must not be replaced by a file: a pipe, a device, or /dev/stdout."""
-    is_open_file = os.path.islink(path) and os.readlink(path).startswith("/proc/")
-    return is_open_file or os.path.exists(path) and not os.path.isfile(path)
-
-
 def config_path(prefix, ratio):
     """Where ranks chosen for `ratio` are written: beside the saved model, under the original's name."""
     exact = "%.1f" % ratio
@@ -156,7 +193,7 @@ def accelerate_and_write(bench, plan, prefix, config=None):
     faster = bench.accelerate(plan)
     written = {"symbol": symbol_path(prefix), "params": params_path(prefix, 1)}
     say_replaced(list(written.values()) + ([config] if config else []))
-    save_model(faster, prefix, 1, {config: plan.text()} if config else None)
+    save_model(faster, prefix, 1, {config: plan.text()} if config else None, marked=True)
     if config:
         written["config"] = config
     return dict(summary(bench, plan), written=written,

@@ -23,7 +23,7 @@ import json
 import sys
 import time
 
-from accnn import cli
+from accnn import cli, replacing
 
 
 def main(argv=None):
@@ -53,14 +53,14 @@ def parser():
     arguments.add_argument("--seed", type=int, default=0, help="of --shuffle (default: %(default)s)")
     arguments.add_argument("--skip-broken", action="store_true",
                            help="leave out images that cannot be read, instead of stopping")
-    arguments.add_argument("--force", action="store_true", help="replace files that are there")
+    replacing.add_force_option(arguments)
     arguments.add_argument("--json", action="store_true", help="print the summary as JSON")
     return arguments
 
 
 def _main(argv):
     started = time.monotonic()
-    args = parser().parse_args(argv)
+    args = cli.parsed(parser(), argv)
     from accnn.packing import command, report
 
     found = command.run(args)

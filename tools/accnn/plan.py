@@ -8,7 +8,7 @@ import numpy as np
 
 from accnn import methods
 from accnn.errors import AccnnError
-from accnn.files import written_whole
+from accnn.files import open_input, recover, written_whole
 
 NOT_IN_PLAN = "not in the plan"
 _CONFIG = "config"  # in made_by: the file that the plan was read from
@@ -103,6 +103,7 @@ def load_plan(path):
     AccnnError
         The file is missing, no JSON, of another form, or names no layer though no rank rule made it.
     """
+    recover(path)
     document = _read(path)
     _refuse_misspelt(path, document)
     rows = [_row(path, layer, op, value) for section, op in _SECTIONS.items()
@@ -130,8 +131,10 @@ def _written(row):
 
 def _read(path):
     try:
-        with open(path, encoding="utf-8") as handle:
+        with open_input(path, encoding="utf-8-sig") as handle:
             document = json.load(handle, object_pairs_hook=_once_each)
+    except AccnnError as error:  # is a ValueError too
+        raise AccnnError("the config %s" % error) from error
     except OSError as error:
         raise AccnnError("the config %s cannot be read: %s" % (path, error.strerror)) from error
     except _NamedTwice as error:

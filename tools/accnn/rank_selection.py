@@ -9,7 +9,7 @@ import argparse
 import sys
 import time
 
-from accnn import calibration, cli, options
+from accnn import calibration, cli, options, replacing
 
 
 def get_ranksel(model, ratio, input_shapes=None):
@@ -54,13 +54,14 @@ def parser():
     options.add_measuring_options(arguments)
     calibration.add_calibration_options(arguments)
     arguments.add_argument("--output", metavar="FILE", help="config to write (default: config-rksel-RATIO.json)")
+    replacing.add_force_option(arguments)
     arguments.add_argument("--json", action="store_true", help="print results as JSON")
     return arguments
 
 
 def _main(argv):
     started = time.monotonic()
-    args = parser().parse_args(argv)
+    args = cli.parsed(parser(), argv)
     from accnn import output
     from accnn.planning import select_ranks
     from accnn.report import summary

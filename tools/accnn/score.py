@@ -9,7 +9,7 @@ if not __package__:
 import argparse
 import sys
 
-from accnn import cli, options
+from accnn import cli, options, replacing
 
 
 def main(argv=None):
@@ -40,6 +40,7 @@ def parser():
     arguments.add_argument("--confusion", metavar="FILE",
                            help="write how often each class (row) was answered as each (column), as CSV")
     options.add_job_options(arguments)
+    replacing.add_force_option(arguments)
     arguments.add_argument("--json", action="store_true", help="print results as JSON")
     return arguments
 
@@ -48,7 +49,7 @@ def _main(argv):
     from accnn import distributed
 
     distributed.serve_if_asked()
-    args = parser().parse_args(argv)
+    args = cli.parsed(parser(), argv)
     from accnn.scoring import command
 
     with distributed.open_job(args.kv_store, args.worker_timeout) as job:

@@ -11,7 +11,7 @@ if not __package__:
 import argparse
 import sys
 
-from accnn import calibration, cli, options
+from accnn import calibration, cli, options, replacing
 
 
 def main(argv=None):
@@ -32,7 +32,7 @@ def parser():
         help="checkpoint to write, as epoch 1; --resume goes by PREFIX-two-pass.json and a checkpoint beside it")
     training.add_data_options(arguments)
     add("--resume", action="store_true", help="go on after the last finished stage of an earlier run")
-    add("--force", action="store_true", help="replace an earlier run of --save-model")
+    replacing.add_force_option(arguments)
     iterative.add_flow_options(arguments)
     options.add_planning_options(arguments)
     options.add_effort_options(arguments)
@@ -47,7 +47,7 @@ def parser():
 
 
 def _main(argv):
-    args = parser().parse_args(argv)
+    args = cli.parsed(parser(), argv)
     from accnn import distributed
     from accnn.iterative import command
 

@@ -152,7 +152,8 @@ def _unreadable(records, error, first=0):
         while end - start > 1:
             middle = (start + end) // 2
             start, end = (middle, end) if _is_readable(records, start, middle) else (start, middle)
-        return AccnnError("record %d of %s is no image: pack the images again" % (start, records.path))
+        return AccnnError("record %d of %s is no image: pack the images again"
+                          % (records.number(start), records.path))
     return AccnnError("the images of %s cannot be read: %s" % (records.path, reason(error)))
 
 

@@ -5,15 +5,16 @@ what it can, so files are looked through before.
 """
 import contextlib
 import os
-import stat
 import struct
-import tempfile
 from dataclasses import dataclass
+from typing import Optional
 
 import numpy as np
 
 from accnn.cli import Progress
+from accnn.data.headers import without_headers
 from accnn.errors import AccnnError
+from accnn.files import open_input, recover, room_told, temporary_folder
 
 _MAGIC = 0xCED7230A
 _LENGTH_BITS = 29
@@ -22,7 +23,8 @@ _HEADER = struct.Struct("<II")    # magic, flag and length
 _IMAGE = struct.Struct("<IfQQ")   # IRHeader: number of labels (0: the next field is the label), label, id, id2
 _LABEL = struct.Struct("<f")      # where there is a number, so many follow
 _LOOK = _HEADER.size + _IMAGE.size + _LABEL.size
-_FOUND = np.dtype([("offset", np.int64), ("label", np.float32), ("several", bool), ("id", np.uint64)])
+_FOUND = np.dtype([("offset", np.int64), ("label", np.float32), ("several", bool), ("id", np.uint64),
+                   ("empty", bool)])
 _TELL_EVERY = 10000
 
 
@@ -42,6 +44,12 @@ class Records:
         Which records carry several labels.
     ids : ndarray of shape (n,), uint64
         The number that the packer gave to every image.
+    content : str or None
+        The file in which the offsets count, where that is not `path` itself.
+    numbers : ndarray of shape (n,), int64, or None
+        Which records of `path` they are, where not all.
+    first_of_several : bool
+        Of several labels the first is the class.
     """
 
     path: str
@@ -49,9 +57,16 @@ class Records:
     labels: np.ndarray
     several: np.ndarray
     ids: np.ndarray
+    content: Optional[str] = None
+    numbers: Optional[np.ndarray] = None
+    first_of_several: bool = False
 
     def __len__(self):
         return len(self.offsets)
+
+    def number(self, position):
+        """int: which record of the file one of these is."""
+        return int(position if self.numbers is None else self.numbers[position])
 
     def check_classes(self, classes):
         """Refuse labels that are no class of a network.
@@ -66,12 +81,26 @@ class Records:
             Names the first such record.
         """
         whole = self.labels == np.floor(self.labels)
-        fine = whole & (self.labels >= 0) & (self.labels < classes) & ~self.several
+        fine = whole & (self.labels >= 0) & (self.labels < classes) & (~self.several | self.first_of_several)
         if not fine.all():
             first = int(np.argmin(fine))
-            said = "several labels" if self.several[first] else "the label %g" % self.labels[first]
+            said = self._told_labels(first) if self.several[first] else "the label %g" % self.labels[first]
             raise AccnnError("record %d of %s has %s, but the network's classes are 0 to %d: it was packed for another "
-                             "network, or needs other labels" % (first, self.path, said, classes - 1))
+                             "network, or needs other labels" % (self.number(first), self.path, said, classes - 1))
+
+    def _told_labels(self, position):
+        """What several labels look like, by the head of their record."""
+        with open(self.content or self.path, "rb") as handle:
+            handle.seek(int(self.offsets[position]) + _HEADER.size)
+            count = _IMAGE.unpack(handle.read(_IMAGE.size))[0]
+            labels = np.frombuffer(handle.read(2 * _LABEL.size), "<f4")
+        head, width = (int(label) if 0 < label < count else 0 for label in labels)
+        # What im2rec packs for detectors: how long this head is, how long an object is, more of the head, the objects.
+        if head >= 2 and width >= 5 and (count - head) % width == 0:
+            objects = (count - head) // width
+            return "%d labels (%d object%s of %d numbers, as for SSD, whose label:%d,%d this is)" % (
+                count, objects, "" if objects == 1 else "s", width, objects, width)
+        return "%d labels" % count
 
     @contextlib.contextmanager
     def iterator_arguments(self):
@@ -81,13 +110,13 @@ class Records:
         process, and several labels are an error where it was not told how many. So it gets a link, an index and, for
         such records, a list of labels that were made here.
         """
-        with tempfile.TemporaryDirectory(prefix="accnn-") as folder:
+        with temporary_folder() as folder:
             rec, idx, labels = (os.path.join(folder, "images" + end) for end in (".rec", ".idx", ".lst"))
-            os.symlink(os.path.abspath(self.path), rec)
+            os.symlink(os.path.abspath(self.content or self.path), rec)
             named = {"path_imgrec": rec, "path_imgidx": idx}
             _write_lines(idx, ("%d\t%d\n" % pair for pair in enumerate(self.offsets)))
             if self.several.any():
-                _write_lines(labels, ("%d\t0\tx\n" % number for number in self.ids))
+                _write_lines(labels, ("%d\t%r\tx\n" % pair for pair in zip(self.ids, self.labels.tolist())))
                 named["path_imglist"] = labels
             yield named
 
@@ -104,11 +133,12 @@ class Records:
         ------
         Records
         """
-        with tempfile.NamedTemporaryFile(prefix="accnn-", suffix=".rec") as copy, open(self.path, "rb") as whole:
+        with _copy_of_some() as copy, open(self.content or self.path, "rb") as whole:
             first = int(self.offsets[start])
             whole.seek(first)
-            copy.write(whole.read(int(self.offsets[end]) - first if end < len(self) else -1))
-            copy.flush()
+            with room_told(copy.name):
+                copy.write(whole.read(int(self.offsets[end]) - first if end < len(self) else -1))
+                copy.flush()
             yield Records(copy.name, self.offsets[start:end] - first, self.labels[start:end], self.several[start:end],
                           self.ids[start:end])
 
@@ -126,13 +156,14 @@ class Records:
         Records
         """
         numbers = np.asarray(numbers, np.int64)
-        with tempfile.NamedTemporaryFile(prefix="accnn-", suffix=".rec") as copy, open(self.path, "rb") as whole:
+        with _copy_of_some() as copy, open(self.content or self.path, "rb") as whole:
             ends = np.append(self.offsets[1:], os.fstat(whole.fileno()).st_size)
             sizes = (ends - self.offsets)[numbers]
-            for number, size in zip(numbers, sizes):
-                whole.seek(int(self.offsets[number]))
-                copy.write(whole.read(int(size)))
-            copy.flush()
+            with room_told(copy.name):
+                for number, size in zip(numbers, sizes):
+                    whole.seek(int(self.offsets[number]))
+                    copy.write(whole.read(int(size)))
+                copy.flush()
             yield Records(copy.name, np.cumsum(sizes) - sizes, self.labels[numbers], self.several[numbers],
                           self.ids[numbers])
 
@@ -156,12 +187,24 @@ def open_records(path, index=None):
     AccnnError
         A file is missing, empty, cut short or of another kind, or the index belongs to another file.
     """
-    records = _walk(path)
-    if index is None and os.path.exists(os.path.splitext(path)[0] + ".idx"):
+    recover(os.path.splitext(path)[0])
+    records, empty, size = _walk(path)
+    if index is None and os.path.lexists(os.path.splitext(path)[0] + ".idx"):
         index = os.path.splitext(path)[0] + ".idx"
     if index is not None:
         _check_index(index, path, records.offsets)
-    return records
+    return without_headers(records, empty, size)
+
+
+@contextlib.contextmanager
+def _copy_of_some():
+    with temporary_folder() as folder:
+        copy = open(os.path.join(folder, "some.rec"), "wb")
+        try:
+            yield copy
+        finally:
+            with contextlib.suppress(OSError):  # what did not fit has been told, and would be once more
+                copy.close()
 
 
 def part_range(count, part, parts):
@@ -171,9 +214,9 @@ def part_range(count, part, parts):
 
 
 def _walk(path):
-    """Return the Records of a file."""
+    """Return the Records of a file, which of them hold no picture, and its size."""
     try:
-        with _open_file(path) as handle:
+        with open_input(path, "rb") as handle:
             size = os.fstat(handle.fileno()).st_size
             if size == 0:
                 raise AccnnError("%s is empty: pack the images again" % path)
@@ -182,7 +225,8 @@ def _walk(path):
             progress.close()
     except OSError as error:
         raise AccnnError("%s cannot be read (%s): give a .rec file" % (path, error.strerror)) from error
-    return Records(path, *(np.ascontiguousarray(found[name]) for name in _FOUND.names))
+    *columns, empty = (np.ascontiguousarray(found[name]) for name in _FOUND.names)
+    return Records(path, *columns), empty, size
 
 
 def _told(found, progress):
@@ -193,20 +237,13 @@ def _told(found, progress):
         yield record
 
 
-def _open_file(path, mode="rb", **how):
-    """Open a regular file: a pipe would be waited for, and can be read once only."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise AccnnError("%s is no regular file: copy what it holds into one" % path)
-    return open(path, mode, **how)
-
-
 def _write_lines(path, lines):
-    with open(path, "w") as handle:
+    with room_told(path), open(path, "w") as handle:
         handle.writelines(lines)
 
 
 def _records(handle, size, path):
-    """Yield (offset, label, several, id) of every record; parts of one that was cut count once."""
+    """Yield (offset, label, several, id, empty) of every record; parts of one that was cut count once."""
     offset, inside = 0, False
     while offset < size:
         look = os.pread(handle, _LOOK, offset)
@@ -237,7 +274,7 @@ def _image_header(look, length, offset, path):
                          % (path, offset))
     if count:
         label, = _LABEL.unpack_from(look, _HEADER.size + _IMAGE.size)
-    return label, count > 1, number
+    return label, count > 1, number, count > 1 and length == _IMAGE.size + count * _LABEL.size
 
 
 def _damaged(path, offset, size, why):
@@ -246,7 +283,7 @@ def _damaged(path, offset, size, why):
 
 def _check_index(index, path, offsets):
     try:
-        with _open_file(index, "r", encoding="ascii") as handle:
+        with open_input(index, encoding="ascii") as handle:
             listed = np.array([int(line.split("\t")[1]) for line in handle if line.strip()], np.int64)
     except OSError as error:
         raise AccnnError("%s cannot be read: %s" % (index, error.strerror)) from error

@@ -1,5 +1,7 @@
 """Checkpoints in prefix-epoch form: ``PREFIX-symbol.json`` and ``PREFIX-%04d.params``, read checked, saved whole."""
+import contextlib
 import difflib
+import functools
 import glob
 import os
 import re
@@ -8,12 +10,15 @@ from typing import Dict, Optional, Tuple
 
 from accnn.compat import mx
 from accnn.errors import AccnnError
-from accnn.files import written_together
+from accnn.files import locked, recover, regular_file, written_together
 from accnn.graph.check import check_model, put_right
 from accnn.graph.document import as_text, document_findings, read_document
 from accnn.graph.findings import WARNING, Finding, refuse_errors
 from accnn.graph.ir import Graph, reason, symbol_from_json
+from accnn.graph.mark import marked as with_mark
 from accnn.graph.params_file import check_whole, expected_size
+
+_READINGS = 3
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,35 @@ def params_path(prefix, epoch):
 
 
 def epochs(prefix):
-    """list of int: the epochs saved under `prefix`, ascending."""
+    """list of int: the epochs saved under `prefix`, ascending; what a killed process left is put in place first."""
+    recover(prefix)
     pattern = re.compile(re.escape(os.path.basename(prefix)) + r"-(\d{4,})\.params$")
     found = (pattern.match(os.path.basename(path)) for path in glob.glob(glob.escape(prefix) + "-*.params"))
     return sorted(int(match.group(1)) for match in found if match and os.path.isfile(params_path(prefix, int(
         match.group(1)))))
+
+
+def _read_at_rest(load):
+    """Let a checkpoint be read again where it was replaced meanwhile: else symbol and parameters may not be of one."""
+    @functools.wraps(load)
+    def loaded(prefix, epoch=None, inputs=()):
+        prefix, before = os.fspath(prefix), None
+        for _ in range(_READINGS):
+            recover(prefix)
+            before, found = _bytes(symbol_path(prefix)), load(prefix, epoch, inputs)
+            recover(prefix)
+            if _bytes(symbol_path(prefix)) == before:
+                return found
+        raise AccnnError("%s is replaced again and again while it is read: wait until that is done" % prefix)
+    return loaded
+
+
+def _bytes(path):
+    with contextlib.suppress(OSError):
+        if os.path.isfile(path):
+            with open(path, "rb") as handle:
+                return handle.read()
+    return None
 
 
 def load_model(prefix, epoch=None, inputs=()):
@@ -98,6 +127,7 @@ def load_model(prefix, epoch=None, inputs=()):
     return model
 
 
+@_read_at_rest
 def examine(prefix, epoch=None, inputs=()):
     """Read a checkpoint and say all that is found in it, where :func:`load_model` stops at the first error.
 
@@ -120,9 +150,9 @@ def examine(prefix, epoch=None, inputs=()):
     prefix = os.fspath(prefix)
     _refuse_name(prefix)
     path = symbol_path(prefix)
-    if not os.path.isfile(path):
+    if not os.path.lexists(path):
         raise AccnnError("%s does not exist: give -m the path before '-symbol.json'%s" % (path, _nearby(prefix)))
-    document = read_document(path)
+    document = read_document(regular_file(path))
     found = document_findings(document, path)
     if found:
         return None, found
@@ -150,12 +180,14 @@ def choose_epoch(prefix, asked=None):
     if asked in saved:
         return asked
     wanted = params_path(prefix, 1 if asked is None else asked)
+    if os.path.lexists(wanted):
+        regular_file(wanted)  # says what it is
     there = "saved are the epochs %s: choose one with --load-epoch" % ", ".join(map(str, saved)) if saved else \
         "there is no %s-*.params" % prefix
     raise AccnnError("%s does not exist; %s" % (wanted, there))
 
 
-def save_model(model, prefix, epoch=1, also=None):
+def save_model(model, prefix, epoch=1, also=None, removed=(), marked=False):
     """Write ``PREFIX-symbol.json`` and ``PREFIX-%04d.params``, both or neither.
 
     Parameters
@@ -166,16 +198,21 @@ def save_model(model, prefix, epoch=1, also=None):
         0 to 9999.
     also : dict of str to str, optional
         Paths and texts of files that are written with the checkpoint, or not at all.
+    removed : sequence of str, optional
+        Files that do not go with it, such as epochs of another network: removed in the same step.
+    marked : bool
+        Bear the mark of what the same command can make again, see :mod:`accnn.graph.mark`.
 
     Raises
     ------
     AccnnError
-        The folder is missing, read-only or full; `epoch` or `prefix` makes no file name.
+        The folder is missing, read-only or full; `epoch` or `prefix` makes no file name; another process is writing
+        files of that prefix.
     """
-    save_checkpoint(prefix, epoch, model.symbol, model.arg_params, model.aux_params, also)
+    save_checkpoint(prefix, epoch, model.symbol, model.arg_params, model.aux_params, also, removed, marked)
 
 
-def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, also=None):
+def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, also=None, removed=(), marked=False):
     """Write the two files of a checkpoint as :func:`save_model` does, for a symbol and its parameters."""
     prefix = os.fspath(prefix)
     _refuse_name(prefix)
@@ -186,11 +223,14 @@ def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, also=None):
     arrays = {"arg:" + name: array for name, array in arg_params.items()}
     arrays.update({"aux:" + name: array for name, array in aux_params.items()})
     texts = dict({symbol_path(prefix): text}, **(also or {}))
-    with written_together([params_path(prefix, epoch)] + list(texts)) as (params_file, *text_files):
+    paths = [params_path(prefix, epoch)] + list(texts)
+    with locked(prefix), written_together(paths, removed) as (params_file, *text_files):
+        write_arrays(params_file, arrays, params_path(prefix, epoch))
+        if marked:
+            texts[symbol_path(prefix)] = with_mark(text, params_file)
         for path, content in zip(text_files, texts.values()):
             with open(path, "w", encoding="utf-8") as handle:
                 handle.write(content)
-        write_arrays(params_file, arrays, params_path(prefix, epoch))
 
 
 def _refuse_name(prefix):

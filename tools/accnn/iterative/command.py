@@ -19,6 +19,7 @@ from accnn.iterative.report import summary, table
 from accnn.iterative.stages import stages_of
 from accnn.iterative.state import load_state, result_files, stage_prefix, state_path
 from accnn.planning import Request
+from accnn.replacing import check_epochs, check_replaced
 from accnn.training import objective
 from accnn.training.frozen import frozen_parameters
 from accnn.training.naming import check_names
@@ -36,13 +37,18 @@ def run(args, job):
     started = time.monotonic()
     check(args)
     calibration.check(args)
+    with output.claimed("--save-model", args.save_model):
+        _run(args, job, started)
+
+
+def _run(args, job, started):
     config = options.given_plan(args)
     request = None if config else Request(**dict({"ratio": options.RATIO}, **options.planning(args)))
     if request and not costs.get(request.cost).knows_all:
         raise AccnnError("--cost %s: two passes measure nothing; make the plan with accnn-ranks, and give it as "
                          "--config" % request.cost)
     _check_prefix(args)
-    begun = load_state(args.save_model) if args.resume and os.path.exists(state_path(args.save_model)) else None
+    begun = load_state(args.save_model) if args.resume and os.path.lexists(state_path(args.save_model)) else None
     bench = options.open_bench(args)
     check_precision(bench.model)
     shapes = image_input(bench.model, bench.input_shapes)
@@ -80,22 +86,23 @@ def _go(flow):
 def _check_prefix(args):
     """Refuse to lose anything."""
     prefix = args.save_model
-    output.check_checkpoint(args.model, prefix, force=False)
+    output.check_source(args.model, prefix, force=False)
     written = {os.path.realpath(path) for path in [symbol_path(prefix)] + result_files(prefix)}
     for option, source in (("--model", args.model), ("--teacher", args.teacher)):
         if source and os.path.realpath(symbol_path(source)) in written:
             raise AccnnError("--save-model %s would overwrite %s %s: choose another prefix" % (prefix, option, source))
     check_names("--save-model", prefix, [state_path(prefix), symbol_path(prefix), params_path(prefix, 1)],
                 resume_path(stage_prefix(prefix, 1)))
-    there, begun = result_files(prefix), os.path.exists(state_path(prefix))
+    there, begun = result_files(prefix), os.path.lexists(state_path(prefix))
     if args.resume and not begun:
         if there:
             raise AccnnError("there is no %s to resume, but %s is there: say --force to replace it, or choose another "
                              "--save-model" % (state_path(prefix), there[0]))
         say("there is no %s: starting from the beginning" % state_path(prefix))
-    if there and not args.resume and not args.force:
-        raise AccnnError("%s is there already: %s--force to replace it, or choose another --save-model"
-                         % (there[0], "say --resume to go on with that run, " if begun else "say "))
+    check_replaced("--save-model", prefix, there, args.resume or args.force,
+                   instead="say --resume to go on with that run, " if begun else "")
+    if not args.resume:
+        check_epochs("--save-model", prefix, 1, args.force)
     if args.force:
         output.say_replaced(there)
 

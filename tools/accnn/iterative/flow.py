@@ -6,6 +6,7 @@ Accelerating convolutional neural networks using iterative two-pass decompositio
 2.1 and 2.1.3.
 """
 import contextlib
+import os
 import time
 
 import numpy as np
@@ -31,7 +32,11 @@ class StageKeeper:
     ----------
     prefix : str
     settings : dict
+    stale : tuple
+        Of files that it replaces: none.
     """
+
+    stale = ()
 
     def __init__(self, prefix, settings):
         self.prefix, self.settings = prefix, settings
@@ -41,6 +46,11 @@ class StageKeeper:
 
     def keep_best(self, entries, model):
         """Keep nothing."""
+
+    def forget(self):
+        """Remove the file of a stage that has learnt nothing."""
+        with contextlib.suppress(OSError):
+            os.unlink(resume.resume_path(self.prefix))
 
     def keep_last_good(self):
         """str: a few words on what there is."""

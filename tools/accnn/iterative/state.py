@@ -1,5 +1,4 @@
 """What a run remembers: a small JSON file beside its results, and the checkpoint of the last finished stage."""
-import contextlib
 import glob
 import json
 import os
@@ -8,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import List, Optional
 
 from accnn.errors import AccnnError
-from accnn.files import written_whole
+from accnn.files import open_input, recover, written_together
 from accnn.graph.checkpoint import params_path, save_model, symbol_path
 from accnn.plan import Plan, Row
 
@@ -71,22 +70,15 @@ class State:
 
     def begin(self):
         """Write the state before the first stage, and remove what stages of an earlier run left."""
-        with written_whole(state_path(self.prefix)) as temporary, open(temporary, "w", encoding="utf-8") as handle:
-            handle.write(self._text())
-        self._clean(())
+        with written_together([state_path(self.prefix)], stage_files(self.prefix)) as (temporary,):
+            with open(temporary, "w", encoding="utf-8") as handle:
+                handle.write(self._text())
 
     def finish(self, model, record, last):
-        """Remember that a stage is over: its checkpoint and its record together, then nothing of the one before."""
+        """Remember that a stage is over: its checkpoint and its record together, and nothing of the one before."""
         self.done.append(record)
         prefix, epoch = (self.prefix, 1) if last else self.checkpoint()
-        save_model(model, prefix, epoch, {state_path(self.prefix): self._text()})
-        self._clean((symbol_path(prefix), params_path(prefix, epoch)))
-
-    def _clean(self, but):
-        for path in stage_files(self.prefix):
-            if path not in but:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
+        save_model(model, prefix, epoch, {state_path(self.prefix): self._text()}, stage_files(self.prefix))
 
     def checkpoint(self):
         """(prefix, epoch) of the network after the last finished stage; there must be one."""
@@ -106,9 +98,12 @@ def load_state(prefix):
         The file is damaged, or of another kind.
     """
     path = state_path(prefix)
+    recover(prefix)
     try:
-        with open(path, encoding="utf-8") as handle:
+        with open_input(path, encoding="utf-8") as handle:
             said = json.load(handle)
+    except AccnnError:  # is a ValueError too
+        raise
     except OSError as error:
         raise AccnnError("%s cannot be read: %s" % (path, error.strerror)) from error
     except (ValueError, RecursionError) as error:
@@ -132,5 +127,6 @@ def _is_complete(said):
 
 def result_files(prefix):
     """list of str: what a run writes that is there."""
+    recover(prefix)
     paths = [state_path(prefix), symbol_path(prefix), params_path(prefix, 1)]
     return [path for path in paths if os.path.lexists(path)] + stage_files(prefix)

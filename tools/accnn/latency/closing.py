@@ -1,6 +1,6 @@
 """Closing the loop: a plan is measured as a whole, and the budget corrected until the clock says what was asked for."""
 from dataclasses import dataclass, replace
-from math import log, sqrt
+from math import ceil, log, sqrt
 from typing import Optional
 
 from accnn.cli import say
@@ -293,6 +293,7 @@ def refuse_noise(sample, what, most=_NOISY):
     AccnnError
     """
     if sample["uncertainty"] > most:
-        raise AccnnError("this machine is too noisy to measure %s: after %d rounds its time is known to %.0f%%, and "
-                         "half of them spread over %.0f%% of the median; stop what else runs, or give more --repeats"
-                         % (what, sample["rounds"], 100 * sample["uncertainty"], 100 * sample["spread"]))
+        known = ceil(round(1e4 * sample["uncertainty"], 3)) / 100  # never as little as what is needed
+        raise AccnnError("this machine is too noisy to measure %s: after %d rounds its time is known to %.2f%%, where "
+                         "%g%% is needed, and half of them spread over %.0f%% of the median; stop what else runs, or "
+                         "give more --repeats" % (what, sample["rounds"], known, 100 * most, 100 * sample["spread"]))

@@ -6,7 +6,7 @@ import time
 
 from accnn.cli import say
 from accnn.errors import AccnnError
-from accnn.files import written_whole
+from accnn.files import open_input, recover, written_whole
 
 try:
     import fcntl
@@ -15,6 +15,7 @@ except ImportError:  # no Unix: the last of two runs that write in the same mome
 
 _PATIENCE = 10.0  # seconds that another run may take to write; it takes milliseconds, unless it was stopped meanwhile
 _BETWEEN = 0.02
+_BEGINNING = 1000  # bytes, in which a file says what it holds
 _MOST = 1e9  # of any number
 _SHORTEST, _LONGEST = 1e-6, 1e6  # of times; between wider limits the shorter is lost in a sum with the longer
 
@@ -57,16 +58,18 @@ class KeptFile:
         """
         if self.path is None:
             return None
-        if os.path.exists(self.path) and not (os.path.isfile(self.path) or os.path.isdir(self.path)):
-            raise AccnnError("%s cannot be read: it is no regular file" % self.path)  # a pipe might never end
+        recover(self.path)
         try:
-            with open(self.path, encoding="utf-8") as handle:
+            os.lstat(self.path)  # a link that leads nowhere is not nothing
+            with open_input(self.path, encoding="utf-8") as handle:
                 document = json.load(handle, parse_constant=_refused)
             if document["holds"] != self.what:
                 raise ValueError
             return self._parse(document)
         except FileNotFoundError:
             return None
+        except AccnnError:  # is a ValueError too
+            raise
         except OtherVersion as error:
             raise Damaged("%s is a %s of another version of accnn" % (self.path, self.what)) from error
         except OSError as error:
@@ -77,7 +80,7 @@ class KeptFile:
     def update(self, combine, replace=False):
         """Write the object ``combine(what the file holds now, or None)``; no other run writes in between.
 
-        Makes the folder where it is missing. `replace`: what is damaged counts as nothing.
+        Makes the folder where it is missing. `replace`: what is damaged, and was once such a file, counts as nothing.
 
         Raises
         ------
@@ -94,12 +97,18 @@ class KeptFile:
             try:
                 before = self.read()
             except Damaged:
-                if not replace:
+                if not replace or not self._is_ours():
                     raise
                 before = None
             text = json.dumps(dict(combine(before), holds=self.what), indent=1, sort_keys=True, allow_nan=False)
             with written_whole(self.path) as temporary, open(temporary, "w", encoding="utf-8") as handle:
                 handle.write(text + "\n")
+
+    def _is_ours(self):
+        """bool: whether a damaged file began as one of these, of whatever version, or holds nothing at all."""
+        with open(self.path, "rb") as handle:
+            beginning = handle.read(_BEGINNING)
+        return not beginning or b'"holds":' in beginning
 
     def save(self, combine, replace=False):
         """As :meth:`update`, for what can be made anew: where that fails it is said, once. bool: whether it is written.

@@ -1,9 +1,9 @@
 """Asking the measuring process, and keeping what it answers."""
 import contextlib
 import os
-import tempfile
 
 from accnn.cli import say
+from accnn.files import temporary_folder
 from accnn.latency.portions import Portion, portion
 from accnn.timing import parent
 from accnn.timing.questions import NetworksJob
@@ -124,7 +124,7 @@ class Surveyor:
         with contextlib.ExitStack() as stack:
             prefix, epoch = bench.model.prefix, bench.model.epoch
             if epoch is None:  # it was made in this process, and the measuring one reads files
-                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="accnn-"))
+                folder = stack.enter_context(temporary_folder())
                 prefix, epoch = os.path.join(folder, "model"), 1
                 bench.model.save(prefix, epoch)
             return parent.time_networks(NetworksJob(prefix, epoch, tuple(bench.input_shapes.items()), tuple(plans),

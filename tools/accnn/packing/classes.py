@@ -1,5 +1,6 @@
 """Names of classes: read from a text file, turned into labels."""
 from accnn.errors import AccnnError
+from accnn.files import open_input
 
 
 def numbered(words, classes, kind):
@@ -43,7 +44,7 @@ def numbered(words, classes, kind):
 def read_lines(path):
     """Return the lines of a text file, without blanks at their ends and empty lines at its end; refuse an empty one."""
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with open_input(path, encoding="utf-8-sig") as file:
             lines = [line.strip() for line in file.read().rstrip().splitlines()]
     except UnicodeDecodeError as error:
         raise AccnnError("%s is no text file in UTF-8: %s" % (path, error.reason)) from error

@@ -4,13 +4,16 @@ import os
 import numpy as np
 
 from accnn.errors import AccnnError
-from accnn.output import check_folder
+from accnn.files import recover
+from accnn.output import check_prefix, claimed
+from accnn.packing.belonging import check_belongs
 from accnn.packing.classes import read_lines
 from accnn.packing.encoding import encoder
 from accnn.packing.labels import LARGEST_LABEL, read_labels
 from accnn.packing.listing import Image, find_images, folder_labels
 from accnn.packing.report import summary
 from accnn.packing.writing import pack, paths
+from accnn.replacing import check_replaced
 
 _RANGES = {"resize": (0, 16384), "quality": (1, 100), "num_thread": (1, 256), "seed": (0, 2 ** 32 - 1),
            "first_label": (0, LARGEST_LABEL)}
@@ -29,6 +32,13 @@ def run(args):
     AccnnError
     """
     _check(args)
+    check_prefix("PREFIX", args.prefix, r"\.rec|\.idx|\.lst|-labels\.txt")
+    with claimed("PREFIX", args.prefix):
+        return _packed(args)
+
+
+def _packed(args):
+    _check_targets(args)
     images, classes = _listed(args)
     if args.shuffle:
         order = np.random.RandomState(args.seed).permutation(len(images))
@@ -49,14 +59,17 @@ def _check(args):
         raise AccnnError("--pass-through packs the files as they are: leave out --resize, or --pass-through")
     if args.first_label and not args.labels:
         raise AccnnError("--first-label is about the numbers in --labels, which is not given")
-    check_folder("PREFIX", args.prefix)
-    there = [path for path in paths(args.prefix, named=True).values() if os.path.exists(path)]
-    if there and not args.force:
-        raise AccnnError("%s would be replaced: choose another PREFIX, or say --force" % ", ".join(there))
+
+
+def _check_targets(args):
+    recover(args.prefix)
+    check_replaced("PREFIX", args.prefix, list(paths(args.prefix, named=True).values()), args.force)
 
 
 def _listed(args):
     """Return the images in the order of their names, and the classes' names or None."""
+    if args.classes:
+        check_belongs(args.classes)
     names = find_images(args.root)
     classes = read_lines(args.classes) if args.classes else None
     if args.labels:

@@ -5,6 +5,7 @@ import numpy as np
 
 from accnn.compat import mx
 from accnn.errors import AccnnError
+from accnn.files import open_input
 
 _TAIL = 4096
 # What a whole file has near its end. The decoder fills what is missing with grey and says nothing.
@@ -45,7 +46,7 @@ def encoder(root, shorter=0, quality=95, pass_through=False):
     def encode(image):
         header = mx.recordio.IRHeader(0, float(image.label), image.id, 0)
         try:
-            with open(os.path.join(root, image.name), "rb") as file:
+            with open_input(os.path.join(root, image.name), "rb") as file:
                 content = file.read()
             pixels = None if _cut_off(content) else cv2.imdecode(np.frombuffer(content, np.uint8), mode)
             if pixels is None:
@@ -53,7 +54,7 @@ def encoder(root, shorter=0, quality=95, pass_through=False):
             if pass_through:
                 return mx.recordio.pack(header, content)
             return mx.recordio.pack_img(header, _resized(pixels, shorter), quality=quality)
-        except (OSError, cv2.error):  # not to be opened; without pixels; thinner than a JPEG can be
+        except (AccnnError, OSError, cv2.error):  # not to be opened; without pixels; too thin for JPEG
             return None
     return encode
 

@@ -51,8 +51,18 @@ def _files(root):
     """Yield the paths, relative to `root`, of all files that are not hidden."""
     for folder, subfolders, files in os.walk(root, onerror=_refuse, followlinks=True):
         subfolders[:] = _shown(subfolders)
+        for name in subfolders:
+            _refuse_circle(os.path.join(folder, name))
         for name in _shown(files):
             yield os.path.relpath(os.path.join(folder, name), root)
+
+
+def _refuse_circle(folder):
+    """Refuse a link to a folder that it lies in: its images would be found over and over."""
+    if os.path.islink(folder):
+        target, here = os.path.realpath(folder), os.path.realpath(os.path.dirname(folder))
+        if os.path.commonpath([target, here]) == target:
+            raise AccnnError("%s is a link to %s, in which it lies: remove it" % (folder, target))
 
 
 def _refuse(error):

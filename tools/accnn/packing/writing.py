@@ -76,7 +76,9 @@ def pack(images, classes, prefix, encode, threads=1, skip_broken=False):
         An image cannot be read and `skip_broken` is not set, or none can.
     """
     files = paths(prefix, named=classes is not None)
-    with written_together(list(files.values())) as temporaries:
+    # A table of other labels would mislead.
+    other = [path for kind, path in paths(prefix, named=True).items() if kind not in files]
+    with written_together(list(files.values()), other) as temporaries:
         temporary = dict(zip(files, temporaries))
         packed, broken = _write_records(temporary["rec"], temporary["idx"], images, encode, threads)
         if broken and not (packed and skip_broken):
@@ -84,9 +86,6 @@ def pack(images, classes, prefix, encode, threads=1, skip_broken=False):
         _write_lines(temporary["lst"], ["%d\t%f\t%s" % image for image in packed])
         if classes is not None:
             _write_lines(temporary["labels"], classes)
-    if classes is None:
-        with contextlib.suppress(FileNotFoundError):  # a table of other labels would mislead
-            os.unlink(paths(prefix, named=True)["labels"])
     return packed, broken
 
 
@@ -94,7 +93,7 @@ def _write_records(rec, idx, images, encode, threads):
     """Write the records in order; return the images that are written, and those that cannot be read."""
     packed, broken = [], []
     progress = Progress("packing", len(images))
-    with record_writer(rec, idx) as write, ThreadPool(threads) as pool:
+    with record_writer(rec, idx) as write, _pool(threads) as pool:
         for done, (image, record) in enumerate(zip(images, pool.imap(encode, images))):
             progress(done, image.name)
             (broken if record is None else packed).append(image)
@@ -102,6 +101,20 @@ def _write_records(rec, idx, images, encode, threads):
                 write(image.id, record)
     progress.close()
     return packed, broken
+
+
+@contextlib.contextmanager
+def _pool(threads):
+    """Yield a pool whose threads are gone when the block ends, however that is.
+
+    A thread that is still inside OpenCV when the process ends makes of that an abort.
+    """
+    pool = ThreadPool(threads)
+    try:
+        yield pool
+    finally:
+        pool.terminate()
+        pool.join()
 
 
 def _unreadable(broken, total):

@@ -1,12 +1,12 @@
 """What calibration images say about the layers of a model, and the chains that are fitted to it."""
 import contextlib
-import tempfile
 from dataclasses import dataclass
 from functools import partial
 
 from scipy import linalg
 
 from accnn.cli import Silence, say
+from accnn.files import temporary_folder
 from accnn.graph.fingerprint import fingerprint
 from accnn.graph.following import following
 from accnn.graph.precision import in_full_precision
@@ -84,7 +84,7 @@ class Calibrated:
         """Eigenvalues of the covariance of a layer's responses, largest first: ndarray of shape (N,)."""
         if spec.name not in self._energies:
             wanted = [one for one in self._bench.layers if one.op == spec.op and not one.refusal]
-            with _folder() as folder:
+            with temporary_folder() as folder:
                 samples = self._sample(self._model, [Tap(one, RESPONSE) for one in wanted], folder)
                 self._energies.update((one.name, _eigenvalues(found)) for one, found in zip(wanted, samples))
         return self._energies[spec.name]
@@ -150,7 +150,7 @@ class Calibrated:
     def _evidence_of(self, candidates):
         """Yield (candidate, list of Evidence): some layers at a time, as many as fit on the disk."""
         for some in _portions({one.name: one.spec for one in candidates}, self.images.count * self.wish.positions):
-            with _folder() as folder:
+            with temporary_folder() as folder:
                 taps = [Tap(spec, kind) for spec in some for kind in (INPUT, RESPONSE)]
                 samples = self._sample(self._model, taps, folder) if self.wish.solver else [None] * len(taps)
                 for spec, inputs, responses in zip(some, samples[::2], samples[1::2]):
@@ -172,7 +172,7 @@ class Calibrated:
         """
         model, picks = self._model, {candidate.name: (candidate, rank) for candidate, rank in picks}
         self.outcomes, done = {}, {}
-        with _folder() as folder:
+        with temporary_folder() as folder:
             taps = [Tap(candidate.spec, RESPONSE) for candidate, _ in picks.values()]
             truths = dict(zip(picks, self._sample(model, taps, folder)))
             relay = Relay(model, self.images, self._bench.input_shapes, partial(self._sampled, folder))
@@ -223,12 +223,6 @@ class Calibrated:
             say("%d layers were fitted to fewer places than they have unknowns, such as %s to %d for %d: there the "
                 "solution stays close to the one without images; more --calib-images would help"
                 % (len(few), name, outcome.samples, outcome.unknowns))
-
-
-@contextlib.contextmanager
-def _folder():
-    with tempfile.TemporaryDirectory(prefix="accnn-") as folder:
-        yield folder
 
 
 def _portions(specs, rows):

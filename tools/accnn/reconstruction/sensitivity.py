@@ -7,7 +7,7 @@ import numpy as np
 from accnn.cli import say
 from accnn.compat import mx
 from accnn.errors import AccnnError
-from accnn.files import written_whole
+from accnn.files import open_input, recover, written_whole
 from accnn.graph.cut import START, between, depending_on, rest
 from accnn.graph.ir import Graph, prune
 from accnn.graph.rewrite import replace_layers
@@ -136,16 +136,21 @@ class _Stage:
 
 
 def _load(path, made_for):
-    if path is None or not os.path.exists(path):
+    if path is None:
+        return {}
+    recover(path)
+    if not os.path.lexists(path):
         return {}
     try:
-        with open(path, encoding="utf-8") as handle:
+        with open_input(path, encoding="utf-8") as handle:
             document = json.load(handle)
         other = [name for name in made_for if document["made_for"].get(name) != made_for[name]]
         if not other:
             return _rows(document["divergences"])
     except OSError as error:
         raise AccnnError("the table %s cannot be read: %s" % (path, error.strerror)) from error
+    except AccnnError as error:  # is a ValueError too
+        raise AccnnError("the table %s" % error) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise AccnnError("%s is no table of sensitivities: remove it, or name another with --sensitivity-table"
                          % path) from error

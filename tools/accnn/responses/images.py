@@ -199,8 +199,10 @@ def record_images(records, preprocessing, input_name, count, seed, batch_size):
     if count >= held:
         if count > held:
             say("%s holds %d images: all are used, --calib-images asked for %d" % (records.path, held, count))
-        yield RecordImages(records, preprocessing, input_name, batch_size, records, range(held))
+        all_of_them = range(held) if records.numbers is None else records.numbers
+        yield RecordImages(records, preprocessing, input_name, batch_size, records, all_of_them)
         return
     numbers = np.sort(np.random.default_rng(seed).choice(held, count, replace=False))
     with records.chosen(numbers) as some:
+        numbers = [records.number(number) for number in numbers]
         yield RecordImages(some, preprocessing, input_name, batch_size, records, numbers)

@@ -4,6 +4,8 @@ from math import prod
 
 import numpy as np
 
+from accnn.files import room_told
+
 
 class Samples:
     """Rows of float32 in a file, appended once and read as often as wanted.
@@ -33,12 +35,9 @@ class Samples:
         array = np.ascontiguousarray(array, np.float32)
         if array.shape[1:] != self.shape:
             raise ValueError("rows of the shape %s, not %s" % (array.shape[1:], self.shape))
-        try:
-            # No file stays open, so that any number of layers can be sampled together.
-            with open(self.path, "ab") as handle:
-                handle.write(array.data)
-        except OSError as error:  # of a full disk it does not say where
-            raise OSError(error.errno, error.strerror, self.path) from error
+        # No file stays open, so that any number of layers can be sampled together.
+        with room_told(self.path), open(self.path, "ab") as handle:
+            handle.write(array.data)
         self.rows += len(array)
 
     def blocks(self, size=4096):

@@ -1,7 +1,6 @@
 """The steps of score.py: checks, one pass, the report."""
 import json
 import os
-import tempfile
 import time
 from dataclasses import dataclass, replace
 
@@ -10,10 +9,12 @@ from accnn.cli import Progress
 from accnn.data.images import read_images
 from accnn.data.options import image_input, preprocessing
 from accnn.data.records import open_records, part_range
+from accnn.data.sizes import tell_enlarged
 from accnn.errors import AccnnError
-from accnn.files import written_whole
+from accnn.files import check_writable, written_whole
 from accnn.graph.checkpoint import load_model
 from accnn.predictor import Predictor, contexts
+from accnn.replacing import check_replaced, is_counts
 from accnn.scoring import report
 from accnn.scoring.fidelity import FidelityTally, check_same_outputs, compared_symbol
 from accnn.scoring.heads import class_head, settled
@@ -57,6 +58,8 @@ def _scored(args, job, records):
     """Return what the report says, and the confusion matrix where one was asked for."""
     subjects = _subjects(args, records)
     how = preprocessing(args, next(iter(subjects[0].input_shapes.values())))
+    if job.leads:
+        tell_enlarged(records, how)
     if not args.fidelity:
         subjects = [_settled(subject, records, how, args.batch_size) for subject in subjects]
     started = time.perf_counter()
@@ -103,11 +106,9 @@ def _check_confusion(args):
     index = args.data_val_idx or os.path.splitext(args.data_val)[0] + ".idx"
     if os.path.realpath(args.confusion) in map(os.path.realpath, (args.data_val, index)):
         raise AccnnError("--confusion %s is a file of the images that are read: choose another name" % args.confusion)
-    if os.path.exists(args.confusion) and not os.path.isfile(args.confusion):
-        raise AccnnError("--confusion %s is no regular file: choose another name" % args.confusion)
-    folder, name = os.path.split(os.path.abspath(args.confusion))
+    check_replaced("--confusion", args.confusion, [args.confusion], args.force, is_counts)
     try:  # what permissions do not tell, /proc among it, is told before the pass
-        tempfile.NamedTemporaryFile(dir=folder, prefix="." + name + ".", suffix=".tmp").close()
+        check_writable(args.confusion)
     except OSError as error:
         raise AccnnError("--confusion %s cannot be written: %s" % (args.confusion, error.strerror)) from error
 
@@ -116,7 +117,8 @@ def _subjects(args, records):
     """The model, and the baseline where there is one."""
     models = [options.open_model(args)]
     if args.baseline is not None:
-        models.append(load_model(args.baseline, args.baseline_epoch))
+        with options.said_of("--baseline", "--baseline-epoch"):
+            models.append(load_model(args.baseline, args.baseline_epoch))
         options.tell_remarks(models[-1])
     subjects = []
     for model in models:

@@ -50,12 +50,9 @@ def open_models(job):
     """dict: 'baseline', where there is one, and 'model'."""
     models = {}
     if job.baseline is not None:
-        try:
+        with options.said_of("--baseline", "--baseline-epoch"):
             models["baseline"] = options.open_model(Namespace(model=job.baseline, load_epoch=job.baseline_epoch,
                                                               gpus=job.gpus))
-        except AccnnError as error:
-            sentence = str(error).replace("--load-epoch", "--baseline-epoch").replace("-m ", "--baseline ")
-            raise AccnnError(sentence) from error
     models["model"] = options.open_model(Namespace(model=job.model, load_epoch=job.load_epoch, gpus=job.gpus))
     return models
 

@@ -1,4 +1,5 @@
 """The steps of fine_tune.py: checks, a run, the report."""
+import contextlib
 import json
 import os
 
@@ -8,6 +9,7 @@ from accnn.data.options import image_input
 from accnn.errors import AccnnError
 from accnn.graph.checkpoint import params_path, symbol_path
 from accnn.graph.fingerprint import fingerprint
+from accnn.replacing import check_replaced
 from accnn.scoring.heads import class_head
 from accnn.training import diary, objective, resume
 from accnn.training.classifier import with_classes
@@ -26,6 +28,11 @@ def run(args, job):
     AccnnError
     """
     check(args)
+    with output.claimed("--model-prefix", args.model_prefix) if job.leads else contextlib.nullcontext():
+        _run(args, job)
+
+
+def _run(args, job):
     stale = _check_prefix(args, job)
     begun = resume.load(args.model_prefix) if args.resume and resume.exists(args.model_prefix) else None
     model, shapes, head = _subject(args)
@@ -39,8 +46,7 @@ def run(args, job):
     going = session.run_of(model, head, keeper, args.num_epochs, frozen, args.seed)
     if begun:
         going.resume(*begun)
-        keeper.kept = [path for path in (params_path(keeper.prefix, entry.epoch) for entry in going.entries)
-                       if os.path.exists(path)]
+        keeper.resumed(going.entries, begun[1].get("stale", []))
     else:
         going.trainer.rehearse()  # before anything is written
     _agree(job, going)
@@ -51,7 +57,7 @@ def run(args, job):
 
 def _check_prefix(args, job):
     """Refuse to lose anything; return the files of an earlier run that --force replaces."""
-    output.check_folder("--model-prefix", args.model_prefix)
+    output.check_prefix("--model-prefix", args.model_prefix)
     keeper = Keeper(args.model_prefix)
     written = {os.path.realpath(symbol_path(prefix)) for prefix in (keeper.prefix, keeper.best_prefix)}
     for option, prefix in (("--pretrained-model", args.model), ("--teacher", args.teacher)):
@@ -66,9 +72,9 @@ def _check_prefix(args, job):
             raise AccnnError("there is no %s to resume, but %s is there: say --force to replace it, or choose another "
                              "--model-prefix" % (resume.resume_path(args.model_prefix), there[0]))
         say("there is no %s: starting from the beginning" % resume.resume_path(args.model_prefix))
-    if job.leads and there and not args.resume and not args.force:
-        raise AccnnError("%s is there already: %s--force to replace it, or choose another --model-prefix"
-                         % (there[0], "say --resume to go on with that run, " if begun else "say "))
+    if job.leads:
+        check_replaced("--model-prefix", args.model_prefix, there, args.resume or args.force,
+                       instead="say --resume to go on with that run, " if begun else "")
     if not args.force:
         return []
     if job.leads:

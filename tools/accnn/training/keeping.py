@@ -26,7 +26,8 @@ class Keeper:
     writes : bool
         False in all workers but the first.
     stale : list of str
-        Files of an earlier run, removed once the first epoch of this one is written.
+        Files of an earlier run, removed with the writing of the first checkpoint of this one; the resume file tells
+        of them until then.
     kept : list of str
         Checkpoints of epochs, in the order of writing.
     """
@@ -67,32 +68,44 @@ class Keeper:
         if self.writes:
             with written_whole(self.log_path) as temporary, open(temporary, "w", encoding="utf-8") as handle:
                 handle.write(diary.csv_text(entries))
-            self._drop_stale()
 
     def _keep_unsaved(self):
         """Write the model of the epoch that was finished last, where that is not done."""
         if self._unsaved:
             model, epoch = self._unsaved
             if self.writes:
-                save_model(model, self.prefix, epoch)
+                save_model(model, self.prefix, epoch, removed=self._outdated())
+                self.stale = []
             self.kept.append(params_path(self.prefix, epoch))
         self._unsaved = ()
 
     def keep_best(self, entries, model):
         """Write `model`, of the last of `entries`, where it is the best so far."""
         if self.writes and entries and diary.best(entries) is entries[-1]:
-            save_model(model, self.best_prefix, BEST_EPOCH)
+            others = [params_path(self.best_prefix, epoch) for epoch in epochs(self.best_prefix)]
+            save_model(model, self.best_prefix, BEST_EPOCH, removed=[path for path in others if path in self.stale])
             self._best_is_mine = True
 
-    def _drop_stale(self):
-        own = set(self.kept) | {symbol_path(self.prefix), self.log_path, resume_path(self.prefix)}
+    def resumed(self, entries, stale):
+        """Go on with a run that wrote `entries`, and was to replace the files of the names `stale`, without folder."""
+        self.stale = [path for path in self.files() if os.path.basename(path) in stale]
+        self.kept = [path for path in (params_path(self.prefix, entry.epoch) for entry in entries)
+                     if os.path.exists(path) and path not in self.stale]
+        self._best_is_mine = diary.best(entries) is not None
+
+    def _outdated(self):
+        """list of str: those of `stale` that this run does not write anew."""
+        own = {symbol_path(self.prefix), self.log_path, resume_path(self.prefix)}
         if self._best_is_mine:
             own |= {symbol_path(self.best_prefix), params_path(self.best_prefix, BEST_EPOCH)}
-        for path in self.stale:
-            if path not in own:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
-        self.stale = []
+        return [path for path in self.stale if path not in own]
+
+    def forget(self):
+        """Remove what a run wrote before it learnt anything, so that it can begin as if it had not."""
+        best = [symbol_path(self.best_prefix), params_path(self.best_prefix, BEST_EPOCH)] if self._best_is_mine else []
+        for path in [resume_path(self.prefix)] + best if self.writes else []:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
     def keep_last_good(self):
         """Write the last epoch that was finished, whatever the period says; return a few words on what is kept."""

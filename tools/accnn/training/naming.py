@@ -1,8 +1,8 @@
 """Names of files to be written, looked at before any work."""
 import os
-import tempfile
 
 from accnn.errors import AccnnError
+from accnn.files import check_writable
 
 
 def check_names(option, prefix, paths, longest):
@@ -26,10 +26,7 @@ def check_names(option, prefix, paths, longest):
             raise AccnnError("%s %s: %s is a folder, choose another prefix" % (option, prefix, path))
     try:
         prefix.encode("utf-8")
-        # What is written under the longest name goes to a longer one first.
-        with tempfile.NamedTemporaryFile(dir=os.path.dirname(os.path.abspath(prefix)), suffix=".tmp",
-                                         prefix="." + os.path.basename(longest) + "."):
-            pass
+        check_writable(longest)
     except UnicodeEncodeError as error:
         raise AccnnError("%s %r is no UTF-8 name, which MXNet needs" % (option, prefix)) from error
     except OSError as error:

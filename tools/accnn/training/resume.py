@@ -6,7 +6,7 @@ import numpy as np
 
 from accnn.compat import mx
 from accnn.errors import AccnnError
-from accnn.files import written_whole
+from accnn.files import recover, regular_file, written_whole
 from accnn.graph.checkpoint import read_arrays, write_arrays
 
 _NOTE = "note"
@@ -52,7 +52,7 @@ def load(prefix):
         The file is damaged or of another kind.
     """
     path = resume_path(prefix)
-    flat = read_arrays(path)
+    flat = read_arrays(regular_file(path))
     if not isinstance(flat, dict) or _NOTE not in flat:
         raise AccnnError("%s holds no fine-tuning to resume: remove it and start again" % path)
     try:
@@ -68,13 +68,15 @@ def load(prefix):
 
 def _is_complete(note):
     """Whether a note says all that a run wants to know."""
-    return isinstance(note, dict) and all(isinstance(note.get(key), kind) for key, kind in (
+    return isinstance(note, dict) and isinstance(note.get("stale", []), list) and all(
+        isinstance(note.get(key), kind) for key, kind in (
         ("place", list), ("unfinished", list), ("updates", int), ("entries", list), ("settings", dict)))
 
 
 def exists(prefix):
     """Whether there is something to resume."""
-    return os.path.isfile(resume_path(prefix))
+    recover(prefix)
+    return os.path.lexists(resume_path(prefix))
 
 
 def check_fits(prefix, arrays, note, model, settings):

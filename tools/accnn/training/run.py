@@ -1,5 +1,6 @@
 """A run of fine-tuning: epochs, their validation, and what is kept of them."""
 import math
+import os
 import time
 from collections import namedtuple
 from dataclasses import dataclass, field
@@ -58,6 +59,7 @@ class Run:
     place: Place = Place(1, 0)
     save_every: float = 600.0
     unfinished: tuple = _NOTHING
+    _has_begun: bool = False  # and nothing but what begins it may have been written
 
     def go(self):
         """Train until the last epoch is over.
@@ -72,18 +74,31 @@ class Run:
             MXNet cannot compute a step here; it says so only when an answer or a parameter is read.
         TargetError
             The loss or a parameter is no number any more; the last good epoch is kept.
+        AccnnError
+            An image cannot be read, say; nothing is kept of a run that has learnt nothing yet.
         """
-        with compute_errors_told("the training of %s" % self.trainer.network):
-            if not self.entries:
-                self._begin()
-            for epoch in range(self.place.epoch, self.epochs + 1):
-                self._epoch(epoch)
+        try:
+            with compute_errors_told("the training of %s" % self.trainer.network):
+                self._go()
+        except TargetError:
+            raise
+        except AccnnError:
+            if self._has_begun and self.place == Place(1, 0):
+                self.keeper.forget()
+            raise
         return self.entries
+
+    def _go(self):
+        if not self.entries:
+            self._begin()
+        for epoch in range(self.place.epoch, self.epochs + 1):
+            self._epoch(epoch)
 
     def _begin(self):
         self.job.advanced()
         if self.place == Place(1, 0):
             self._save()  # before anything else is written, so that all of it is known to belong to this run
+            self._has_begun = True
         if self.validate:
             self.entries.append(scored(self.validate, self.trainer.model()))
             self.keeper.keep_best(self.entries, self.trainer.model())
@@ -157,7 +172,8 @@ class Run:
     def _save(self, statistics=()):
         if self.job.leads:
             note = {"place": list(self.place), "unfinished": list(self.unfinished), "updates": self.trainer.updates(),
-                    "entries": [entry.as_dict() for entry in self.entries], "settings": self.keeper.settings}
+                    "entries": [entry.as_dict() for entry in self.entries], "settings": self.keeper.settings,
+                    "stale": [os.path.basename(path) for path in self.keeper.stale]}
             arrays = self.trainer.arrays()
             resume.save(self.keeper.prefix, dict(arrays, aux=dict(arrays["aux"], **dict(statistics))), note)
 

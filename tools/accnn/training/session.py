@@ -9,10 +9,11 @@ from accnn.cli import say
 from accnn.data.images import read_images
 from accnn.data.options import image_input, preprocessing
 from accnn.data.records import open_records
+from accnn.data.sizes import tell_enlarged
 from accnn.data.stream import TrainingStream
 from accnn.errors import AccnnError
 from accnn.graph.checkpoint import load_model
-from accnn.options import tell_remarks
+from accnn.options import said_of, tell_remarks
 from accnn.predictor import Predictor, contexts
 from accnn.scoring.heads import class_head, settled
 from accnn.scoring.passes import answers, first_outputs
@@ -106,10 +107,18 @@ class Session:
             records.check_classes(head.classes)
         self._how = preprocessing(args, next(iter(shapes.values())))
         self._stream(args.seed)
+        if job.leads:
+            self._tell_enlarged(args)
         told = own_loss(model, head).told()
         if told and job.leads:
             say(told)
         self._teacher, self._form = self._load_teacher(model), None
+
+    def _tell_enlarged(self, args):
+        if not args.random_resized_crop:
+            tell_enlarged(self.train, self._how, args.pad_size)
+        if self.val:
+            tell_enlarged(self.val, self._how)
 
     def settings(self):
         """dict: what runs must have in common to go on with one another, by option."""
@@ -202,7 +211,8 @@ class Session:
         args = self._args
         if not args.teacher or not args.distill_weight:
             return None
-        teacher = load_model(args.teacher, args.teacher_epoch)
+        with said_of("--teacher", "--teacher-epoch"):
+            teacher = load_model(args.teacher, args.teacher_epoch)
         tell_remarks(teacher)
         given = image_input(teacher, {None: next(iter(self.shapes.values()))})
         known = class_head(teacher, given, args.output)
