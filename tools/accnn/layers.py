@@ -4,8 +4,9 @@ Nothing here knows MXNet's symbols or arrays: only shapes, and the attributes an
 written with. Kernel order is (out, in/groups, kh, kw), spatial order (height, width); shapes carry no batch.
 """
 from dataclasses import dataclass
+from fractions import Fraction
 from math import prod
-from typing import Optional, Tuple
+from typing import Optional, Tuple, Union
 
 Shape = Tuple[int, ...]
 
@@ -152,8 +153,9 @@ class LayerSpec:
         MXNet's operator, ``'Convolution'`` or ``'FullyConnected'``.
     refusal : str or None
         Why the graph does not allow this layer to be replaced, whatever the method.
-    repeats : int
-        How often it runs for one example: more than once behind ROIPooling, or where time is folded into the batch.
+    repeats : int or Fraction
+        How often it runs for one example: more than once behind ROIPooling, or where time is folded into the batch;
+        half a time, say, where it reads every second example.
     maps : tuple of int or None
         The feature maps (C, H, W) whose flattening a fully connected layer multiplies, so that it is a convolution with
         a kernel of (H, W); None where it reads no such maps, or those of one pixel.
@@ -166,7 +168,7 @@ class LayerSpec:
     bias: Optional[str]
     op: str
     refusal: Optional[str] = None
-    repeats: int = 1
+    repeats: Union[int, Fraction] = 1
     maps: Optional[Shape] = None
 
     @property

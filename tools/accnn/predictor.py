@@ -8,7 +8,7 @@ from accnn.errors import AccnnError
 from accnn.fusion import right_fusion
 from accnn.graph.inputs import input_names
 from accnn.graph.ir import reason, refusal
-from accnn.graph.shapes import infer_shapes
+from accnn.graph.shapes import infer_shapes, takes_batch
 
 
 class Predictor:
@@ -24,6 +24,7 @@ class Predictor:
     input_shapes : dict of str to tuple of int
         Of every input, without the batch.
     batch_size : int
+        Examples in one pass, at most. A network that holds a larger batch gets that, filled up with copies.
     context : mx.Context or list of mx.Context, optional
         Several ones share every batch. Default: the CPU.
     symbol : mx.sym.Symbol, optional
@@ -33,6 +34,8 @@ class Predictor:
     ----------
     inputs : list of str
         Names in the order in which :meth:`forward` takes arrays.
+    batch_size : int
+        Examples that one pass computes.
     output_shapes : dict of str to tuple of int
         By name of the output, with the batch, in order.
 
@@ -49,12 +52,14 @@ class Predictor:
         used = set(symbol.list_arguments())
         self.inputs = [name for name in input_shapes if name in used]
         labels = [name for name in labels if name in used]
-        shapes = {name: (batch_size,) + tuple(input_shapes[name]) for name in self.inputs}
-        infer_shapes(model, input_shapes)  # Module would copy a parameter whose shape does not fit
+        held = infer_shapes(model, input_shapes).batch  # Module would copy a parameter whose shape does not fit
+        self._whole = held > 1
+        self.batch_size = _batch_size(model, input_shapes, batch_size, held) if self._whole else batch_size
+        shapes = {name: (self.batch_size,) + tuple(input_shapes[name]) for name in self.inputs}
         self._devices = len(context) if isinstance(context, list) else 1
         self._module = mx.mod.Module(symbol, self.inputs, labels, context=context or mx.cpu())
         kind = _dtype(model)
-        with bind_errors_told("%s cannot run on batches of %d" % (model.prefix, batch_size)):
+        with bind_errors_told("%s cannot run on batches of %d" % (model.prefix, self.batch_size)):
             # Labels are bound although nothing feeds them: without their shapes Module warns.
             self._labels = _described(symbol, labels, shapes, kind)
             with right_fusion(symbol):
@@ -69,7 +74,8 @@ class Predictor:
         Parameters
         ----------
         *arrays : mx.nd.NDArray
-            One for each of :attr:`inputs`. Another number of rows than before binds anew, which takes a moment.
+            One for each of :attr:`inputs`. Another number of rows than before binds anew, which takes a moment, unless
+            the network holds its batch: then fewer rows are filled up, and only theirs are returned.
 
         Returns
         -------
@@ -77,6 +83,9 @@ class Predictor:
             MXNet computes in the background: reading one waits. The next pass overwrites them.
         """
         size = len(arrays[0])
+        if self._whole and size < self.batch_size:
+            outputs = self.forward(*(_filled(array, self.batch_size) for array in arrays))
+            return [output[:len(output) * size // self.batch_size] for output in outputs]
         if size != self._module.data_shapes[0].shape[0]:
             self._resize(size)
         self._module.forward(mx.io.DataBatch(list(arrays)), is_train=False)
@@ -109,6 +118,19 @@ class Predictor:
 def contexts(gpus):
     """Contexts for ``--gpus``, such as '0,1', checked by the options; None is the CPU."""
     return [mx.gpu(int(number)) for number in gpus.split(",")] if gpus else [mx.cpu()]
+
+
+def _batch_size(model, input_shapes, wanted, held):
+    """The batch to bind a network for that does not take any."""
+    if wanted < held or takes_batch(model, input_shapes, wanted):
+        return max(wanted, held)
+    raise AccnnError("%s cannot run on batches of %d, it is made for batches of %d: say --batch-size %d"
+                     % (model.prefix, wanted, held, held))
+
+
+def _filled(array, size):
+    """Rows repeated from the last one, up to `size` of them."""
+    return mx.nd.concat(array, array[-1:].repeat(size - len(array), axis=0), dim=0)
 
 
 def _dtype(model):

@@ -1,5 +1,6 @@
 """Every convolution and fully connected layer of a graph as a LayerSpec, with the reason when it must stay."""
 from collections import Counter
+from fractions import Fraction
 from math import prod
 
 import numpy as np
@@ -76,7 +77,7 @@ def _convolution(model, node, shapes, refusal):
     if layout and not layout.startswith("NC"):
         refusal = refusal or "layout %s: only NCHW is split" % layout
         shape = shape and shape[:1] + shape[-1:] + shape[1:-1]
-    return _spec(model, node, shape and _conv_part(node, shape[1], kernel), shape, refusal)
+    return _spec(model, node, shape and _conv_part(node, shape[1], kernel), shape, refusal, shapes.batch)
 
 
 def _conv_part(node, channels, kernel):
@@ -93,7 +94,8 @@ def _fully_connected(model, node, shapes, refusal):
     if shape is not None and weight is not None:
         part = SubFC("", weight.shape[1], weight.shape[0], len(node.inputs) > 2, attrs.boolean(node, "flatten", True))
     flat = part is not None and part.flatten
-    return _spec(model, node, part, shape, refusal, _maps(model.graph, node.inputs[0][:2], shapes) if flat else None)
+    return _spec(model, node, part, shape, refusal, shapes.batch,
+                 _maps(model.graph, node.inputs[0][:2], shapes) if flat else None)
 
 
 def _maps(graph, entry, shapes):
@@ -113,7 +115,7 @@ def _maps(graph, entry, shapes):
     return None
 
 
-def _spec(model, node, part, shape, refusal, maps=None):
+def _spec(model, node, part, shape, refusal, batch, maps=None):
     names = [model.graph.nodes[position].name for position, _, _ in node.inputs[1:]]
     weight, bias = (names + [None, None])[:2]
     if part is None:
@@ -123,7 +125,11 @@ def _spec(model, node, part, shape, refusal, maps=None):
                          "to another symbol" % (weight, model.prefix, tuple(model.arg_params[weight].shape), node.name,
                                                 part.weight_shape))
     return LayerSpec(node.name, part, shape and tuple(shape[1:]), weight, bias, node.op, refusal,
-                     shape[0] if shape else 1, maps)
+                     _repeats(shape[0], batch) if shape else 1, maps)
+
+
+def _repeats(rows, batch):
+    return Fraction(rows, batch) if rows % batch else rows // batch
 
 
 _FLOATS = tuple(map(np.dtype, (np.float16, np.float32, np.float64)))

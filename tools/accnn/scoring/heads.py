@@ -66,10 +66,12 @@ def class_head(model, input_shapes, name=None):
     name = _output_name(model, name)
     inside = model.symbol.get_internals()
     node, number, _ = Graph.from_symbol(inside).heads[_last(inside.list_outputs(), name)]
-    shape = infer_shapes(model, input_shapes).get((node, number))
-    if shape is None or shape[0] != 1 or prod(shape[1:]) != max(shape[1:], default=0) or prod(shape[1:]) < 2:
-        raise AccnnError("the output %s of %s has the shape %s for one image, which scores no classes: choose another "
-                         "with --output, or compare with score.py --fidelity" % (name, model.prefix, shape))
+    shapes = infer_shapes(model, input_shapes)
+    shape = shapes.get((node, number))
+    if shape is None or shape[0] != shapes.batch or prod(shape[1:]) != max(shape[1:], default=0) or prod(shape[1:]) < 2:
+        count = "%d images" % shapes.batch if shapes.batch > 1 else "one image"
+        raise AccnnError("the output %s of %s has the shape %s for %s, which scores no classes: choose another with "
+                         "--output, or compare with score.py --fidelity" % (name, model.prefix, shape, count))
     source = _source(graph, node)
     return Head(name, _FORMS.get(graph.nodes[source].op, SCORE), prod(shape[1:]), node, source)
 

@@ -7,7 +7,7 @@ from accnn import options
 from accnn.cli import Progress, say
 from accnn.errors import AccnnError
 from accnn.graph.inputs import input_names, resolve_input_shapes
-from accnn.graph.shapes import infer_arguments, infer_shapes
+from accnn.graph.shapes import infer_arguments, infer_shapes, native_batch
 from accnn.graph.specs import layer_specs
 from accnn.predictor import Predictor, contexts
 from accnn.timing import layers, passes
@@ -65,7 +65,7 @@ def all_shapes(models, job):
     first = next(iter(models.values()))
     shapes, assumed = resolve_input_shapes(first, shapes_given(job))
     names, _ = input_names(first, shapes)
-    followed = infer_arguments(first.symbol, shapes) or {}
+    followed = infer_arguments(first, shapes, native_batch(first, shapes)) or {}
     shapes.update({name: followed[name][1:] for name in names if name not in shapes and name in followed})
     for name in names:
         if name not in shapes:
