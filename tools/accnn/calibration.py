@@ -61,6 +61,7 @@ def calibrated(args, bench, written):
     table = _table(args, written, read_only)
     from accnn.data.options import image_input, preprocessing
     from accnn.data.records import open_records
+    from accnn.graph.shapes import chosen_batch
     from accnn.reconstruction.calibrated import Calibrated, Wish
     from accnn.responses.images import record_images
 
@@ -68,7 +69,8 @@ def calibrated(args, bench, written):
     records, how = open_records(args.data_calib, args.data_calib_idx), preprocessing(args, shape)
     solver, seed = getattr(args, "reconstruct", "linear"), getattr(args, "seed", 0)
     wish = Wish(None if solver == "none" else solver, args.symmetric, args.metric, args.calib_positions, seed)
-    with record_images(records, how, name, args.calib_images, seed, args.batch_size or _BATCH_SIZE) as images:
+    batch_size = chosen_batch(bench.model, {name: shape}, args.batch_size, _BATCH_SIZE)
+    with record_images(records, how, name, args.calib_images, seed, batch_size) as images:
         bench.responses = Calibrated(bench, images, wish, Progress, table, read_only)
         yield
 

@@ -8,7 +8,7 @@ from accnn.errors import AccnnError
 from accnn.fusion import right_fusion
 from accnn.graph.inputs import input_names
 from accnn.graph.ir import reason, refusal
-from accnn.graph.shapes import infer_shapes, takes_batch
+from accnn.graph.shapes import infer_shapes, refused_batch, takes_batch
 
 
 class Predictor:
@@ -124,8 +124,7 @@ def _batch_size(model, input_shapes, wanted, held):
     """The batch to bind a network for that does not take any."""
     if wanted < held or takes_batch(model, input_shapes, wanted):
         return max(wanted, held)
-    raise AccnnError("%s cannot run on batches of %d, it is made for batches of %d: say --batch-size %d"
-                     % (model.prefix, wanted, held, held))
+    raise refused_batch(model, input_shapes, wanted)
 
 
 def _filled(array, size):

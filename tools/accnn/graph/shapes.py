@@ -97,6 +97,42 @@ def batch_for(model, input_shapes, wanted):
     return wanted if takes_batch(model, input_shapes, wanted) else native_batch(model, input_shapes)
 
 
+def chosen_batch(model, input_shapes, asked, usual):
+    """The batch to run a network at.
+
+    Parameters
+    ----------
+    model : Model
+    input_shapes : dict of str to tuple of int
+        Without the batch.
+    asked : int or None
+        What ``--batch-size`` said.
+    usual : int
+        Where it said nothing, and the network takes that many.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    AccnnError
+        The network does not take the batch that was asked for; names one that it takes.
+    """
+    if asked is None:
+        return batch_for(model, input_shapes, usual)
+    if batch_for(model, input_shapes, asked) != asked and infer_shapes(model, input_shapes).batch > 1:
+        raise refused_batch(model, input_shapes, asked)
+    return asked
+
+
+def refused_batch(model, input_shapes, asked):
+    """AccnnError: that a network does not take `asked` examples, and how many it takes."""
+    held = native_batch(model, input_shapes)
+    return AccnnError("%s cannot run on batches of %d, it is made for batches of %d: say --batch-size %d"
+                      % (model.prefix, asked, held, held))
+
+
 def candidate_batches(model, input_shapes):
     """Yield numbers of examples that a graph may be made for, the likeliest first: 1, 2, then those written into it."""
     yield from (1, 2)

@@ -13,6 +13,7 @@ from accnn.data.records import open_records, part_range
 from accnn.errors import AccnnError
 from accnn.files import written_whole
 from accnn.graph.checkpoint import load_model
+from accnn.graph.shapes import chosen_batch
 from accnn.predictor import Predictor, contexts
 from accnn.scoring import report
 from accnn.scoring.fidelity import FidelityTally, check_same_outputs
@@ -21,6 +22,7 @@ from accnn.scoring.passes import answers, speeds
 from accnn.scoring.tally import PairTally, Tally, check_finite
 
 _DEFAULT_TOP = (1, 5)
+_BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,6 @@ def run(args, job):
     """
     _check(args)
     records = open_records(args.data_val, args.data_val_idx)
-    args.batch_size = min(args.batch_size, _count_asked(args, records))  # rows that are no images would cost as much
     found, confusion = _scored(args, job, records)
     if not job.leads:
         return
@@ -111,12 +112,14 @@ def _subjects(args, records):
     for model in models:
         given = _same_shape(subjects) if subjects else options.input_shapes(args)
         shapes = image_input(model, given)
+        size = chosen_batch(model, shapes, args.batch_size, _BATCH_SIZE)
+        size = min(size, _count_asked(args, records))  # rows that are no images would cost as much
         head = None if args.fidelity else class_head(model, shapes, args.output)
         if head:
             records.check_classes(head.classes)
         symbol = head.symbol(model) if head else None
-        subjects.append(Subject(model, shapes, head, Predictor(model, shapes, args.batch_size, contexts(args.gpus),
-                                                               symbol)))
+        subjects.append(Subject(model, shapes, head, Predictor(model, shapes, size, contexts(args.gpus), symbol)))
+    args.batch_size = subjects[0].predictor.batch_size
     _check_pair(args, subjects)
     return subjects
 

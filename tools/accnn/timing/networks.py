@@ -7,7 +7,7 @@ from accnn import options
 from accnn.cli import Progress, say
 from accnn.errors import AccnnError
 from accnn.graph.inputs import input_names, resolve_input_shapes
-from accnn.graph.shapes import infer_arguments, infer_shapes, native_batch
+from accnn.graph.shapes import chosen_batch, infer_arguments, infer_shapes, native_batch
 from accnn.graph.specs import layer_specs
 from accnn.predictor import Predictor, contexts
 from accnn.timing import layers, passes
@@ -40,7 +40,8 @@ def measure(job):
     shapes, assumed = all_shapes(models, job)
     specs = {side: _specs(model, shapes) for side, model in models.items()}
     rng = np.random.RandomState(job.seed)
-    runs = [_run(job, models, specs, shapes, batch, rng) for batch in job.batch_sizes]
+    batches = [chosen_batch(models["model"], shapes, asked, 1) for asked in job.batch_sizes or (None,)]
+    runs = [_run(job, models, specs, shapes, batch, rng) for batch in batches]
     return {"networks": {side: {"prefix": model.prefix, "epoch": model.epoch} for side, model in models.items()},
             "input_shapes": {name: list(shape) for name, shape in shapes.items()}, "assumed": assumed,
             "theoretical": _theoretical(specs), "environment": environment(), "runs": runs}
