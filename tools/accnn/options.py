@@ -208,10 +208,14 @@ def given_plan(args):
 def open_bench(args):
     """Return a Workbench for the checkpoint and input shapes the options describe; say on stderr what was assumed."""
     from accnn.cli import Progress
+    from accnn.data.options import images_of
+    from accnn.sizes import choose_shapes
     from accnn.workbench import Workbench
 
-    bench = Workbench(open_model(args), input_shapes(args), Progress, effort(args))
-    for name in bench.assumed:
+    model = open_model(args)
+    shapes, assumed = choose_shapes(model, input_shapes(args), images_of(args, "data_val", "data_train", "data_calib"))
+    bench = Workbench(model, shapes, Progress, effort(args))
+    for name in assumed:
         say("nothing says the size of the input %r: %s is assumed; MACs and ranks depend on it, give --input-shape"
             % (name, ",".join(map(str, bench.input_shapes[name]))))
     return bench

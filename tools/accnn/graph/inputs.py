@@ -64,9 +64,9 @@ def resolve_input_shapes(model, given=None):
     names, labels = input_names(model, given or {})
     shapes = dict(_named(model, names, labels, given or {}))
     for name in names:
-        hint = () if name in shapes else _hint(model.graph, name)
-        if hint and name not in _following(model, shapes):
-            shapes[name] = hint
+        said = () if name in shapes else hint(model.graph, name)
+        if said and name not in _following(model, shapes):
+            shapes[name] = said
     followed = _following(model, shapes)
     return guess(model, shapes, [name for name in names if name not in shapes and name not in followed])
 
@@ -101,8 +101,8 @@ def _named(model, names, labels, given):
     return given
 
 
-def _hint(graph, name):
-    """The shape a variable carries as ``__shape__``, without the batch; () when it says less than all of it."""
+def hint(graph, name):
+    """The shape an input carries as ``__shape__``, without the batch; () when it says less than all of it."""
     position, variable = next((i, node) for i, node in enumerate(graph.nodes) if node.is_variable and node.name == name)
     try:
         shape = attrs.shape(variable, "__shape__", ())

@@ -111,7 +111,7 @@ def _subjects(args, records):
     subjects = []
     for model in models:
         given = _same_shape(subjects) if subjects else options.input_shapes(args)
-        shapes = image_input(model, given)
+        shapes = image_input(model, given, None if args.resize else lambda: records)
         size = chosen_batch(model, shapes, args.batch_size, _BATCH_SIZE)
         size = min(size, _count_asked(args, records))  # rows that are no images would cost as much
         head = None if args.fidelity else class_head(model, shapes, args.output)
