@@ -36,7 +36,7 @@ class Job:
     baseline_epoch: Optional[int] = None
     gpus: Optional[str] = None
     input_shapes: Tuple[Tuple[Optional[str], Tuple[int, ...]], ...] = ()
-    batch_sizes: Tuple[int, ...] = (1,)
+    batch_sizes: Tuple[int, ...] = ()
     threads: Tuple[int, ...] = (1,)
     layers: bool = False
     repeats: int = 20
