@@ -64,7 +64,8 @@ def native_batch(model, input_shapes):
     Returns
     -------
     int
-        1 also where no size fits: :func:`infer_shapes` then says why. Ask :func:`takes_batch` about other sizes.
+        Of at least 1, also where no size fits: :func:`infer_shapes` then says why. Ask :func:`takes_batch` about
+        other sizes, and :func:`batch_for` for the one to bind.
     """
     fitting = {}
     for batch in candidate_batches(model, input_shapes):
@@ -74,7 +75,7 @@ def native_batch(model, input_shapes):
                 return batch
             fitting[batch] = found
     exact = (batch for batch, found in fitting.items() if has_rows(found, batch))
-    return next(exact, next(iter(fitting), 1))
+    return next(exact, next(iter(fitting), (_derived(model, input_shapes) + [1])[0]))
 
 
 def takes_batch(model, input_shapes, batch):
