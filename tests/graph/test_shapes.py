@@ -105,13 +105,12 @@ def test_the_state_of_a_recurrent_layer_follows_from_the_data():
     assert Workbench(model, {"data": (1, 8, 20)}).specs["c"].refusal is None
 
 
-def test_a_vector_beside_the_picture_is_not_guessed():
+def test_a_vector_beside_a_picture_follows_once_that_is_given():
     picture = mx.sym.Flatten(mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), num_filter=4, name="c"))
     net = mx.sym.FullyConnected(mx.sym.Concat(picture, mx.sym.Variable("age")), num_hidden=3, name="fc")
     model = random_model(net, data=(3, 8, 8), age=(5,))
     assert _resolved(model, {"data": (3, 8, 8), "age": (5,)}) == {"data": (3, 8, 8), "age": (5,)}
-    with pytest.raises(AccnnError, match="give the right --input-shape"):
-        Workbench(model, {"data": (3, 8, 8)})
+    assert _resolved(model, {"data": (3, 8, 8)}) == {"data": (3, 8, 8), "age": (5,)}
 
 
 def test_a_detector_of_448():

@@ -12,6 +12,7 @@ import pytest
 
 from accnn import score
 from accnn.compat import mx
+from baked import SENTENCE, WORD, text_model
 from networks import chain_model, outputs, random_model, saved
 from pictures import items, packed, read
 from processes import interruptible, stop
@@ -63,6 +64,25 @@ def test_a_matrix_takes_the_place_of_a_matrix_or_of_anything_when_forced(prefix,
     path.write_text("name,score\n")
     scored(*words, "--force")
     assert path.read_text() == wanted
+
+
+@pytest.mark.parametrize("held_by, batch", [("reshape", 50), ("label", 20), ("state", 12)])
+def test_a_network_that_holds_its_batch_scores_every_record_once(held_by, batch, scored, tmp_path, capsys):
+    model, shape = text_model(held_by, batch), (1, SENTENCE, WORD)
+    rec = packed(tmp_path / "texts", items(67, height=SENTENCE, width=WORD, channels=1))
+    asked = ["-m", saved(model, tmp_path / "net"), "--data-val", rec, "--input-shape", "1,56,30", "--rgb-mean", "127",
+             "--rgb-std", "60"]
+    found = scored(*asked)
+    images, labels = read(rec, shape, (127,), (60,))
+    full = np.resize(images, (-(-67 // batch) * batch,) + shape)
+    answers = np.concatenate([outputs(model, data=full[first:first + batch])[0]
+                              for first in range(0, len(full), batch)])[:67].astype(np.float64)
+    chosen = answers[np.arange(67), np.array(labels, int)]
+    assert found["data"]["batch_size"] == batch and found["model"]["images"] == 67
+    assert found["model"]["top"]["1"]["right"] == (answers.argmax(axis=1) == labels).sum()
+    assert found["model"]["cross_entropy"] == pytest.approx(-np.log(chosen + 1e-12).mean(), rel=1e-4)
+    assert score.main(asked + ["--batch-size", "64"]) == 2
+    assert "made for batches of %d: say --batch-size %d" % (batch, batch) in capsys.readouterr().err
 
 
 def test_two_networks(prefix, rec, scored, tmp_path):

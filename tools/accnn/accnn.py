@@ -69,6 +69,8 @@ def _accelerated(args, measuring, started):
     plan = options.given_plan(args)
     request = None if plan is not None else options.request(args, measuring)
     bench = options.open_bench(args)
+    request = options.for_network(args, request, bench)
+    clock = options.timing(args, measuring, request, bench)
     with calibration.calibrated(args, bench, args.save_model):
         plan = bench.check(plan) if plan is not None else select_ranks(bench, request)
         result = (report.summary(bench, plan) if args.dry_run else
@@ -76,8 +78,7 @@ def _accelerated(args, measuring, started):
     result["measured"] = None
     try:
         if not args.dry_run and not args.no_timing:
-            result["measured"] = speed.timed(options.timing(args, measuring, request), bench.model, args.save_model,
-                                             bench.input_shapes)
+            result["measured"] = speed.timed(clock, bench.model, args.save_model, bench.input_shapes)
     finally:  # whatever became of the clock, the files are there
         output.show(dict(result, seconds=time.monotonic() - started), args.json)
     return (output.told_missed(plan) or speed.told_short(result["measured"], plan)) if request else 0

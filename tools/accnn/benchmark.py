@@ -26,8 +26,8 @@ def parser():
     options.add_model_options(arguments, "checkpoint to time")
     arguments.add_argument("--baseline", metavar="PREFIX", help="checkpoint it is compared with, pass by pass in turns")
     arguments.add_argument("--baseline-epoch", type=int, metavar="N", help="its epoch (default: 1, or the newest)")
-    arguments.add_argument("--batch-size", type=_numbers, default=(1,), metavar="N,...",
-                           help="images in one pass, one or several (default: 1)")
+    arguments.add_argument("--batch-size", type=_numbers, default=(), metavar="N,...",
+                           help="images in one pass, one or several (default: 1, or what the network is made for)")
     arguments.add_argument("--threads", type=_numbers, default=None, metavar="N,...",
                            help="threads MXNet computes in, one or several (default: all cores)")
     arguments.add_argument("--layers", action="store_true",

@@ -59,9 +59,10 @@ def calibrated(args, bench, written):
         raise AccnnError("--seed %d: images are drawn by a number that is not negative" % args.seed)
     read_only = getattr(args, "dry_run", False)  # a dry run may use what others measured, and writes nothing
     table = _table(args, written, read_only)
+    from accnn.data.enlarged import tell_enlarged
     from accnn.data.options import image_input, preprocessing
     from accnn.data.records import open_records
-    from accnn.data.sizes import tell_enlarged
+    from accnn.graph.shapes import chosen_batch
     from accnn.reconstruction.calibrated import Calibrated, Wish
     from accnn.responses.images import record_images
 
@@ -70,7 +71,8 @@ def calibrated(args, bench, written):
     tell_enlarged(records, how)
     solver, seed = getattr(args, "reconstruct", "linear"), getattr(args, "seed", 0)
     wish = Wish(None if solver == "none" else solver, args.symmetric, args.metric, args.calib_positions, seed)
-    with record_images(records, how, name, args.calib_images, seed, args.batch_size or _BATCH_SIZE) as images:
+    batch_size = chosen_batch(bench.model, {name: shape}, args.batch_size, _BATCH_SIZE)
+    with record_images(records, how, name, args.calib_images, seed, batch_size) as images:
         bench.responses = Calibrated(bench, images, wish, Progress, table, read_only)
         yield
 

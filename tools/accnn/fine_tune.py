@@ -34,7 +34,7 @@ def parser():
     add("--resume", action="store_true", help="go on exactly where an earlier run of --model-prefix stopped")
     replacing.add_force_option(arguments)
     add("--save-period", type=int, default=1, metavar="N", help="keep every Nth epoch, and the last (default: 1)")
-    add_preprocessing_options(arguments, batch_size=128)
+    add_preprocessing_options(arguments, batch_size=None, batch_help="default: 128, or what the network is made for")
     training.add_training_options(arguments)
     training.add_teacher_options(arguments)
     training.add_augmentation_options(arguments)

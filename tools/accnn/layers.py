@@ -5,8 +5,9 @@ written with. Kernel order is (out, in/groups, kh, kw), of transposed convolutio
 one; spatial order (height, width); shapes carry no batch.
 """
 from dataclasses import dataclass
+from fractions import Fraction
 from math import prod
-from typing import Optional, Tuple
+from typing import Optional, Tuple, Union
 
 Shape = Tuple[int, ...]
 
@@ -260,9 +261,9 @@ class LayerSpec:
         MXNet's operator, such as ``'Convolution'``.
     refusal : str or None
         Why the graph does not allow this layer to be replaced, whatever the method.
-    repeats : int
+    repeats : int or Fraction
         How often it runs for one example: more than once behind ROIPooling, where time is folded into the batch, or in
-        a loop.
+        a loop; half a time, say, where it reads every second example.
     maps : tuple of int or None
         The feature maps (C, H, W) whose flattening a fully connected layer multiplies, so that it is a convolution with
         a kernel of (H, W); None where it reads no such maps, or those of one pixel.
@@ -278,7 +279,7 @@ class LayerSpec:
     bias: Optional[str]
     op: str
     refusal: Optional[str] = None
-    repeats: int = 1
+    repeats: Union[int, Fraction] = 1
     maps: Optional[Shape] = None
     precision: Optional[str] = None
 

@@ -124,14 +124,38 @@ def measuring(args):
                      args.import_latencies, exported, args.gpus, not dry, args.best_effort)
 
 
-def timing(args, measuring, request):
+def timing(args, measuring, request, bench):
     """Measuring: how to time what was written; one image at a time where ``--batch-size`` is that of calibration."""
+    from accnn import costs
+
+    by_the_clock = request is not None and not costs.get(request.cost).knows_all
+    asked = args.batch_size if by_the_clock or args.data_calib is None else None
+    return _at_its_batch(measuring, asked, bench)
+
+
+def for_network(args, request, bench):
+    """Request: one that is measured at the batch that ``--batch-size`` says, or else at one that the network takes.
+
+    Raises
+    ------
+    AccnnError
+        The network does not take what was said.
+    """
     from dataclasses import replace
 
     from accnn import costs
 
-    by_the_clock = request is not None and not costs.get(request.cost).knows_all
-    return measuring if by_the_clock or args.data_calib is None else replace(measuring, batch_size=1)
+    if request is None or costs.get(request.cost).knows_all:
+        return request
+    return replace(request, measuring=_at_its_batch(request.measuring, args.batch_size, bench))
+
+
+def _at_its_batch(measuring, asked, bench):
+    from dataclasses import replace
+
+    from accnn.graph.shapes import chosen_batch
+
+    return replace(measuring, batch_size=chosen_batch(bench.model, bench.input_shapes, asked, 1))
 
 
 def add_effort_options(parser):
@@ -193,10 +217,14 @@ def given_plan(args):
 def open_bench(args):
     """Return a Workbench for the checkpoint and input shapes the options describe; say on stderr what was assumed."""
     from accnn.cli import Progress
+    from accnn.data.options import images_of
+    from accnn.sizes import choose_shapes
     from accnn.workbench import Workbench
 
-    bench = Workbench(open_model(args), input_shapes(args), Progress, effort(args))
-    for name in bench.assumed:
+    model = open_model(args)
+    shapes, assumed = choose_shapes(model, input_shapes(args), images_of(args, "data_val", "data_train", "data_calib"))
+    bench = Workbench(model, shapes, Progress, effort(args))
+    for name in assumed:
         say("nothing says the size of the input %r: %s is assumed; MACs and ranks depend on it, give --input-shape"
             % (name, ",".join(map(str, bench.input_shapes[name]))))
     return bench

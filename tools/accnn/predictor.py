@@ -11,7 +11,7 @@ from accnn.graph.inputs import input_names
 from accnn.graph.ir import reason, refusal
 from accnn.graph.labels import unlabelled
 from accnn.graph.outputs import distinct
-from accnn.graph.shapes import infer_shapes
+from accnn.graph.shapes import infer_shapes, refused_batch, takes_batch
 from accnn.text import some
 
 
@@ -28,6 +28,7 @@ class Predictor:
     input_shapes : dict of str to tuple of int
         Of every input, without the batch.
     batch_size : int
+        Examples in one pass, at most. A network that holds a larger batch gets that, filled up with copies.
     context : mx.Context or list of mx.Context, optional
         Several ones share every batch. Default: the CPU.
     symbol : mx.sym.Symbol, optional
@@ -37,6 +38,8 @@ class Predictor:
     ----------
     inputs : list of str
         Names in the order in which :meth:`forward` takes arrays.
+    batch_size : int
+        Examples that one pass computes.
     output_shapes : dict of str to tuple of int
         By name of the output, with the batch, in order; several outputs of one name are ``NAME:0``, ``NAME:1`` ...
 
@@ -48,10 +51,12 @@ class Predictor:
 
     def __init__(self, model, input_shapes, batch_size, context=None, symbol=None):
         self._model, self._shapes = model, {name: tuple(shape) for name, shape in input_shapes.items()}
-        infer_shapes(model, input_shapes)  # Module would copy a parameter whose shape does not fit
+        held = infer_shapes(model, input_shapes).batch  # Module would copy a parameter whose shape does not fit
+        self._whole = held > 1
+        self.batch_size = _batch_size(model, input_shapes, batch_size, held) if self._whole else batch_size
         self._devices = len(context) if isinstance(context, list) else 1
-        with bind_errors_told("%s cannot run on batches of %d" % (model.prefix, batch_size)):
-            bound = self._unlabelled(model.symbol if symbol is None else symbol, batch_size)
+        with bind_errors_told("%s cannot run on batches of %d" % (model.prefix, self.batch_size)):
+            bound = self._unlabelled(model.symbol if symbol is None else symbol, self.batch_size)
             self._symbol, self._values = bound.symbol, bound.values
             there, (inputs, labels) = set(self._symbol.list_arguments()), input_names(model, input_shapes)
             _refuse_lacking(model, there.intersection(inputs).difference(input_shapes))
@@ -59,7 +64,7 @@ class Predictor:
             self._fed = [name for name in self.inputs if name not in labels]
             self._module = mx.mod.Module(self._symbol, self.inputs, list(bound.shapes), context=context or mx.cpu())
             with right_fusion(self._symbol):
-                self._module.bind(*self._described(batch_size, bound), for_training=False)
+                self._module.bind(*self._described(self.batch_size, bound), for_training=False)
             self._module.set_params(model.arg_params, model.aux_params, allow_extra=True)
         self.output_shapes = dict(zip(distinct(self._symbol.list_outputs()),
                                       (shape for _, shape in self._module.output_shapes)))
@@ -71,7 +76,8 @@ class Predictor:
         ----------
         *arrays : mx.nd.NDArray
             One for each of :attr:`inputs`; labels, the last of them, may be left out. Another number of rows than
-            before binds anew, which takes a moment.
+            before binds anew, which takes a moment, unless the network holds its batch: then fewer rows are filled up,
+            and only theirs are returned.
 
         Returns
         -------
@@ -79,10 +85,13 @@ class Predictor:
             MXNet computes in the background: reading one waits. The next pass overwrites them.
         """
         size = len(arrays[0])
+        if self._whole and size < self.batch_size:
+            outputs = self.forward(*(_filled(array, self.batch_size) for array in arrays))
+            return [output[:len(output) * size // self.batch_size] for output in outputs]
         if size != self._module.data_shapes[0].shape[0]:
             self._resize(size)
-        left_out = [self._filled(entry) for entry in self._module.data_shapes[len(arrays):]]
-        labels = [self._filled(entry) for entry in self._module.label_shapes or ()] if self._values else None
+        left_out = [self._stand_in(entry) for entry in self._module.data_shapes[len(arrays):]]
+        labels = [self._stand_in(entry) for entry in self._module.label_shapes or ()] if self._values else None
         self._module.forward(mx.io.DataBatch(list(arrays) + left_out, labels), is_train=False)
         return self._module.get_outputs()
 
@@ -118,7 +127,7 @@ class Predictor:
         return ([mx.io.DataDesc(name, (size,) + self._shapes[name], kind) for name in self.inputs],
                 [mx.io.DataDesc(name, shape, kinds.get(name, kind)) for name, shape in bound.shapes.items()] or None)
 
-    def _filled(self, entry):
+    def _stand_in(self, entry):
         """What stands for a label that nobody gives."""
         return mx.nd.full(entry.shape, self._values.get(entry.name, 0.0), dtype=entry.dtype)
 
@@ -132,6 +141,18 @@ def _refuse_lacking(model, names):
 def contexts(gpus):
     """Contexts for ``--gpus``, such as '0,1', checked by the options; None is the CPU."""
     return [mx.gpu(int(number)) for number in gpus.split(",")] if gpus else [mx.cpu()]
+
+
+def _batch_size(model, input_shapes, wanted, held):
+    """The batch to bind a network for that does not take any."""
+    if wanted < held or takes_batch(model, input_shapes, wanted):
+        return max(wanted, held)
+    raise refused_batch(model, input_shapes, wanted)
+
+
+def _filled(array, size):
+    """Rows repeated from the last one, up to `size` of them."""
+    return mx.nd.concat(array, array[-1:].repeat(size - len(array), axis=0), dim=0)
 
 
 def _dtype(model):

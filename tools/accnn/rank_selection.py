@@ -71,6 +71,7 @@ def _main(argv):
     output.check_export(args, [config])
     request = options.request(args)
     bench = options.open_bench(args)
+    request = options.for_network(args, request, bench)
     with calibration.calibrated(args, bench, config):
         plan = select_ranks(bench, request)
     result = summary(bench, plan)

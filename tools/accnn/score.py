@@ -28,7 +28,7 @@ def parser():
     arguments.add_argument("--baseline-epoch", type=int, metavar="N", help="its epoch")
     arguments.add_argument("--data-val", required=True, metavar="REC", help="RecordIO file of labelled images")
     arguments.add_argument("--data-val-idx", metavar="IDX", help="its index (default: the .idx beside it, if any)")
-    add_preprocessing_options(arguments, batch_size=64)
+    add_preprocessing_options(arguments, batch_size=None, batch_help="default: 64, or what the network is made for")
     arguments.add_argument("--max-num-examples", type=int, metavar="N", help="stop after the first N records")
     arguments.add_argument("--top-k", type=_ranks, metavar="K,K", help="default: 1,5, or 1 for fewer than 6 classes")
     arguments.add_argument("--output", metavar="NAME",

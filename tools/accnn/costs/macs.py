@@ -13,4 +13,4 @@ class Macs(Cost):
 
     def chain(self, spec, chain):
         """Sum over the parts of output positions times weights."""
-        return macs(chain, spec.in_shape) * spec.repeats
+        return round(macs(chain, spec.in_shape) * spec.repeats)

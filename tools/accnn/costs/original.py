@@ -22,7 +22,7 @@ class OriginalComplexity(Cost):
 
     def chain(self, spec, chain):
         """Apply the formula to a layer itself or to its two halves."""
-        return spec.repeats * self._once(spec, chain)
+        return round(spec.repeats * self._once(spec, chain))
 
     def _once(self, spec, chain):
         part = spec.part

@@ -19,14 +19,16 @@ def add_preprocessing_options(parser, batch_size, batch_help="default: %(default
                         help="decoding threads, of which MXNet takes at most half the cores (default: %(default)s)")
 
 
-def image_input(model, given, labels=False):
-    """The single input of an image network; says on stderr where its size is assumed.
+def image_input(model, given, images=None, labels=False):
+    """The single input of an image network; says on stderr where its size is assumed, or one of several.
 
     Parameters
     ----------
     model : Model
     given : dict
         What ``--image-shape`` said, see :func:`accnn.options.input_shapes`.
+    images : callable, optional
+        Returns the Records that will be fed to it, see :func:`accnn.sizes.choose_shapes`.
     labels : bool
         Return the shapes of labels too that are given.
 
@@ -40,13 +42,14 @@ def image_input(model, given, labels=False):
     AccnnError
         The network has several inputs, or one that is no image.
     """
-    from accnn.graph.inputs import input_names, resolve_input_shapes
+    from accnn.graph.inputs import input_names
+    from accnn.sizes import choose_shapes
 
     names, _ = input_names(model, given)
     if len(names) != 1:
         raise AccnnError("%s has the inputs %s: images can be fed to networks with one input only"
                          % (model.prefix, ", ".join(names) or "(none)"))
-    shapes, assumed = resolve_input_shapes(model, given)
+    shapes, assumed = choose_shapes(model, given, images)
     if len(shapes.get(names[0], ())) != 3:
         raise AccnnError("the input %s of %s has the shape %s, which is no image: give --image-shape C,H,W"
                          % (names[0], model.prefix, shapes.get(names[0], "(unknown)")))
@@ -55,6 +58,23 @@ def image_input(model, given, labels=False):
             % (model.prefix, ",".join(map(str, shapes[names[0]]))))
     image = {names[0]: shapes.pop(names[0])}
     return dict(image, **shapes) if labels else image
+
+
+def images_of(args, *files):
+    """Callable that opens the first of some files of images that was given, or None where --resize changes sizes.
+
+    Parameters
+    ----------
+    args : Namespace
+    *files : str
+        Names of attributes, such as 'data_val', beside each of which there is one such as 'data_val_idx'.
+    """
+    from accnn.data.records import open_records
+
+    there = [name for name in files if getattr(args, name, None)]
+    if not there or args.resize:
+        return None
+    return lambda: open_records(getattr(args, there[0]), getattr(args, there[0] + "_idx"))
 
 
 def preprocessing(args, shape):

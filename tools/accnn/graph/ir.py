@@ -1,6 +1,8 @@
 """The graph of a symbol: nodes in topological order, read from MXNet's JSON and written back as it was."""
 import json
+from collections import namedtuple
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Dict, Tuple
 
 from accnn.compat import mx
@@ -9,6 +11,12 @@ from accnn.errors import AccnnError
 Entry = Tuple[int, int, int]  # (position of the node, which of its outputs, version)
 
 _NODE_KEYS = {"op", "name", "attrs", "inputs"}
+
+Internals = namedtuple("Internals", "symbol entries arguments states reshapes")
+Internals.__doc__ = """All entries of a graph as one symbol, in which order, and the names of its variables.
+
+`entries` holds (position of the node, output) for every output of `symbol`, `reshapes` the positions of its Reshapes.
+"""
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,15 @@ class Graph:
             When MXNet does not accept the graph; the sentence is MXNet's own.
         """
         return symbol_from_json(json.dumps(self._document(), ensure_ascii=False), "the rewritten graph")
+
+    @cached_property
+    def internals(self):
+        """Internals: made once, because MXNet takes 50 times as long to read a graph as to infer its shapes."""
+        symbol = self.to_symbol().get_internals()
+        heads = json.loads(symbol.tojson(remove_amp_cast=False), strict=False)["heads"]
+        return Internals(symbol, tuple(tuple(entry[:2]) for entry in heads), tuple(symbol.list_arguments()),
+                         tuple(symbol.list_auxiliary_states()),
+                         tuple(i for i, node in enumerate(self.nodes) if node.op == "Reshape"))
 
     def consumers(self):
         """list of list of int: for every node the positions of the nodes that read it, in order, repeated if twice."""

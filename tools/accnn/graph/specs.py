@@ -1,6 +1,7 @@
 """Every convolution and fully connected layer of a graph as a LayerSpec, with the reason when it must stay."""
 from collections import Counter
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from math import prod
 from typing import Callable, Optional
 
@@ -138,7 +139,8 @@ def _described(model, node, operator, shapes, refusal):
             shape = shape and shape[:1] + shape[-1:] + shape[1:-1]
     parameters = node.inputs[operator.weight:]
     part = operator.part(node, shape, len(parameters) > 1) if shape else None
-    return _spec(model, node, part, shape, refusal, parameters, _maps_read(model.graph, node, part, shapes))
+    return _spec(model, node, part, shape, refusal, parameters, shapes.batch,
+                 _maps_read(model.graph, node, part, shapes))
 
 
 def _refuse_axes(model, node, shape):
@@ -209,7 +211,7 @@ def _maps(graph, entry, shapes):
     return None
 
 
-def _spec(model, node, part, shape, refusal, parameters, maps):
+def _spec(model, node, part, shape, refusal, parameters, batch, maps):
     found = [passing.origin(model.graph, entry) for entry in parameters[:2]]
     weight, bias = ([model.graph.nodes[end[0]].name for end, _ in found] + [None, None])[:2]
     if part is None:
@@ -217,7 +219,12 @@ def _spec(model, node, part, shape, refusal, parameters, maps):
     elif refusal is None:
         _check_shape(model, node, part, weight, found[0][1])
     return LayerSpec(node.name, part, shape and tuple(shape[1:]), weight, bias, node.op, refusal,
-                     shape[0] if shape else 1, maps, passing.precision(found[0][1]) if found else None)
+                     _repeats(shape[0], batch) if shape else 1, maps,
+                     passing.precision(found[0][1]) if found else None)
+
+
+def _repeats(rows, batch):
+    return Fraction(rows, batch) if rows % batch else rows // batch
 
 
 def _check_shape(model, node, part, weight, between):

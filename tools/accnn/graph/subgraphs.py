@@ -1,12 +1,11 @@
 """Graphs inside operators: the bodies of loops and the branches of conditions."""
 import json
 from dataclasses import dataclass
-from typing import Dict, Tuple
 
 from accnn.compat import mx
 from accnn.graph import attrs
 from accnn.graph.ir import Graph
-from accnn.graph.shapes import is_known
+from accnn.graph.shapes import Shapes, is_known
 
 
 @dataclass(frozen=True)
@@ -17,8 +16,8 @@ class Subgraph:
     ----------
     graph : Graph
         Its variables are what the operator hands in; parameters have the names that they have outside.
-    shapes : dict
-        (position of the node, output) -> shape; entries MXNet cannot infer are absent.
+    shapes : Shapes
+        Of its entries, for as many examples as those of the graph around it.
     runs : int
         How often a pass of the network runs it: the most, where that depends on the data.
     said : str
@@ -26,7 +25,7 @@ class Subgraph:
     """
 
     graph: Graph
-    shapes: Dict[Tuple[int, int], Tuple[int, ...]]
+    shapes: Shapes
     runs: int
     said: str
 
@@ -37,15 +36,15 @@ def subgraphs(node, shapes):
     Parameters
     ----------
     node : Node
-    shapes : dict
-        Of the graph that it is in: (position, output) -> shape.
+    shapes : Shapes
+        Of the graph that it is in.
     """
     documents = node.extra.get("subgraphs", ())
     if not documents:
         return []
     runs, said, handed = _OPERATORS.get(node.op, _plain)(node, shapes)
     graphs = [Graph.from_symbol(Graph.from_document(document).to_symbol()) for document in documents]
-    return [Subgraph(graph, _inferred(graph, places), runs, "inside %r (%s)" % (node.name, said))
+    return [Subgraph(graph, Shapes(_inferred(graph, places), shapes.batch), runs, "inside %r (%s)" % (node.name, said))
             for graph, places in zip(graphs, handed)]
 
 

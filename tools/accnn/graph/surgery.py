@@ -4,7 +4,7 @@ from accnn.errors import AccnnError
 from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.ir import Graph, Node
 from accnn.graph.rewrite import splice, with_parameters
-from accnn.graph.shapes import with_batch
+from accnn.graph.shapes import native_batch, with_batch
 
 _STAND_IN = "__accnn_data__"
 
@@ -40,7 +40,7 @@ def replace_layer(model, name, build, fill):
     stripped = with_parameters(model, graph, {})
     input_shapes, _ = resolve_input_shapes(model)
     arg_params = dict(stripped.arg_params)
-    fill(_argument_shapes(graph, input_shapes), arg_params)
+    fill(_argument_shapes(graph, with_batch(input_shapes, native_batch(model, input_shapes))), arg_params)
     return with_parameters(stripped, graph, arg_params)
 
 
@@ -52,7 +52,7 @@ def _fragment(symbol):
     return Graph((Node("null", "data", {}),) + graph.nodes[1:], graph.heads)
 
 
-def _argument_shapes(graph, input_shapes):
+def _argument_shapes(graph, shapes):
     symbol = graph.to_symbol()
-    shapes, _, _ = symbol.infer_shape_partial(**with_batch(input_shapes))
+    shapes, _, _ = symbol.infer_shape_partial(**shapes)
     return dict(zip(symbol.list_arguments(), shapes))

@@ -28,8 +28,8 @@ def add_flow_options(parser):
 
 def set_defaults(parser):
     """Put the defaults of the flow for options of other rooms."""
-    # Planning has a seed without a default, and calibration smaller batches.
-    parser.set_defaults(lr=_LEARNING_RATE, seed=0, batch_size=128)
+    # Planning has a seed without a default.
+    parser.set_defaults(lr=_LEARNING_RATE, seed=0)
 
 
 def check(args):

@@ -1,4 +1,6 @@
 """Where the layers of a network stand, as far as that changes the time their chains take."""
+from math import ceil
+
 from accnn.spelling import Place, can_spell, key
 
 _BLOCKED = {"Convolution", "Deconvolution"}  # what leaves feature maps in memory as oneDNN's kernels like them
@@ -15,7 +17,7 @@ def places_of(graph, specs):
     """
     blocked = _blocked(graph)
     inputs = {node.name: node.inputs[0][0] for node in graph.nodes if node.inputs}
-    return {spec.name: Place(tuple(spec.in_shape), spec.repeats,
+    return {spec.name: Place(tuple(spec.in_shape), ceil(spec.repeats),
                              len(spec.in_shape) == 3 and not blocked[inputs[spec.name]])
             for spec in specs if spec.part is not None and spec.name in inputs and can_spell(spec.part)}
 

@@ -196,7 +196,7 @@ class Calibrated:
         return evidence_of(inputs, responses, self.images.count, self._importance(spec))
 
     def _importance(self, spec):
-        if self.wish.metric != NETWORK or spec.repeats > 1:
+        if self.wish.metric != NETWORK or spec.repeats != 1:
             return None
         if spec.name not in self._importances:
             wanted = [one for one in self._bench.layers if one.op == spec.op and not one.refusal and one.repeats == 1]

@@ -11,6 +11,7 @@ from accnn.errors import AccnnError
 from accnn.graph.ir import Graph, Node, moved, refusal
 from accnn.graph.labels import unlabelled
 from accnn.graph.losses import at_inference
+from accnn.graph.shapes import batch_for
 from accnn.layers import macs
 from accnn.reconstruction.divergence import CLASS_SCORES, compared_as
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
@@ -65,7 +66,7 @@ def importances(model, images, input_shapes, layers, seed=0, progress=None):
     each = 4 * sum(int(np.prod(shape)) for shape in shapes.values())
     count = min(_MOST_IMAGES, images.count, max(1, int(_MOST_MACS // max(macs_each, 1))))
     batches = images.arrays(count)
-    size = int(max(1, min(images.batch_size, _MOST_BYTES // each)))
+    size = batch_for(model, input_shapes, int(max(1, min(images.batch_size, _MOST_BYTES // each))))
     generator = np.random.default_rng([seed, zlib.crc32(b"importance")])
     tell = (progress or Silence)("weighing responses", count)
     done, forms = 0, None

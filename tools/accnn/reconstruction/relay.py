@@ -64,9 +64,9 @@ class Relay:
         shapes = infer_shapes(now, self._shapes)
         found = {entry: shapes.get(entry[:2], (0,)) for entry in between(now.graph, open_nodes, self._shapes)}
         # Several rows of one image: nobody could cut them into batches again.
-        if any(shape[0] != 1 for shape in found.values()):
+        if any(shape[0] != shapes.batch for shape in found.values()):
             return {}
-        size = 4 * self._images.count * sum(prod(shape) for shape in found.values())
+        size = 4 * self._images.count * sum(prod(shape[1:]) for shape in found.values())
         return {entry: shape[1:] for entry, shape in found.items()} if size <= _DISK else {}
 
 

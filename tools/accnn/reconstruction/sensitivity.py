@@ -124,8 +124,8 @@ class _Stage:
         known = infer_shapes(self.model, self._shapes)
         shapes = [known.get(entry[:2], (0,)) for entry in entries]
         images = sum(len(next(iter(batch.values()))) for batch in self._batches)
-        if (any(shape[0] != 1 for shape in shapes) or any(head[0] not in inside for head in graph.heads) or
-                4 * images * sum(int(np.prod(shape)) for shape in shapes) > _MOST_HELD):
+        if (any(shape[0] != known.batch for shape in shapes) or any(head[0] not in inside for head in graph.heads) or
+                4 * images * sum(int(np.prod(shape[1:])) for shape in shapes) > _MOST_HELD):
             return self
         maps = self.outputs(self.model, prune(Graph(graph.nodes, tuple(entries))).to_symbol())
         sizes = np.cumsum([len(next(iter(batch.values()))) for batch in self._batches])[:-1]

@@ -139,7 +139,7 @@ def sample(model, images, input_shapes, taps, positions, seed, folder, progress=
     tell = (progress or Silence)("running images through %s" % model.prefix, images.count)
     with unfused(), contextlib.closing(tell):
         predictor = Predictor(model, input_shapes, batch_size, symbol=symbol)
-        for first, size, maps in _passes(model, predictor, images, batch_size):
+        for first, size, maps in _passes(model, predictor, images, predictor.batch_size):
             tell(first, "")
             for array, numbers in zip(maps, readers):
                 for number in numbers:
@@ -158,6 +158,9 @@ def _entry(model, tap):
     node = model.graph.nodes[places[0]]
     if tap.spec.part is None:
         raise AccnnError("the shape of the layer %r of %s is unknown: give --input-shape" % (name, model.prefix))
+    if tap.spec.repeats % 1:
+        raise AccnnError("the layer %r of %s does not read every image, so nobody knows which image a row belongs to: "
+                         "leave it out" % (name, model.prefix))
     if attrs.layout(node) and not attrs.layout(node).startswith("NC"):
         raise AccnnError("the layer %r of %s has the layout %s, but only those that begin with NC can be read: leave "
                          "it out" % (name, model.prefix, attrs.layout(node)))

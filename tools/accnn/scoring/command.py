@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 
 from accnn import options, output
 from accnn.cli import Progress
+from accnn.data.enlarged import tell_enlarged
 from accnn.data.images import read_images
 from accnn.data.options import image_input, preprocessing
 from accnn.data.records import open_records, part_range
-from accnn.data.sizes import tell_enlarged
 from accnn.errors import AccnnError
 from accnn.files import check_writable, written_whole
 from accnn.graph.checkpoint import load_model
+from accnn.graph.shapes import chosen_batch
 from accnn.predictor import Predictor, contexts
 from accnn.replacing import check_replaced, is_counts
 from accnn.scoring import report
@@ -22,6 +23,7 @@ from accnn.scoring.passes import answers, first_outputs, speeds
 from accnn.scoring.tally import PairTally, Tally, check_finite
 
 _DEFAULT_TOP = (1, 5)
+_BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,6 @@ def run(args, job):
     """
     _check(args)
     records = open_records(args.data_val, args.data_val_idx)
-    args.batch_size = min(args.batch_size, _count_asked(args, records))  # rows that are no images would cost as much
     found, confusion = _scored(args, job, records)
     if not job.leads:
         return
@@ -123,13 +124,15 @@ def _subjects(args, records):
     subjects = []
     for model in models:
         given = _same_shape(subjects) if subjects else options.input_shapes(args)
-        shapes = image_input(model, given, labels=True)
+        shapes = image_input(model, given, None if args.resize else lambda: records, labels=True)
+        size = chosen_batch(model, shapes, args.batch_size, _BATCH_SIZE)
+        size = min(size, _count_asked(args, records))  # rows that are no images would cost as much
         head = None if args.fidelity else class_head(model, shapes, args.output)
         if head:
             records.check_classes(head.classes)
         symbol = head.symbol(model) if head else compared_symbol(model, args.output)
-        subjects.append(Subject(model, shapes, head, Predictor(model, shapes, args.batch_size, contexts(args.gpus),
-                                                               symbol)))
+        subjects.append(Subject(model, shapes, head, Predictor(model, shapes, size, contexts(args.gpus), symbol)))
+    args.batch_size = subjects[0].predictor.batch_size
     _check_pair(args, subjects)
     return subjects
 

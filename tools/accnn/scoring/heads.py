@@ -84,16 +84,18 @@ def class_head(model, input_shapes, name=None):
         every class.
     """
     name, entry = _output(model, name)
-    known, batch = infer_shapes(model, input_shapes), 1
+    known = infer_shapes(model, input_shapes)
+    batch = known.batch
     labels, shape = labels_read(model, entry), known.get(entry[:2])
     if labels:
         raise AccnnError("the output %s of %s is computed from the label %s, which no image has: %s with --output"
                          % (name, model.prefix, labels[0], _choose_before(model, known, batch, entry)))
     if not _is_of_classes(shape, batch):
         kind = forms.other_kind(model.graph, entry[0])
-        raise AccnnError("the output %s of %s has the shape %s for one image, which scores no classes%s: %s with "
+        count = "%d images" % batch if batch > 1 else "one image"
+        raise AccnnError("the output %s of %s has the shape %s for %s, which scores no classes%s: %s with "
                          "--output, or compare with score.py --fidelity"
-                         % (name, model.prefix, shape or "(unknown)", kind and " (it is %s)" % kind or "",
+                         % (name, model.prefix, shape or "(unknown)", count, kind and " (it is %s)" % kind or "",
                             _choose_before(model, known, batch, entry) if kind else "choose another"))
     return _formed(Head(name, SCORE, prod(shape[1:]), *entry[:2]), model.graph, known, batch)
 

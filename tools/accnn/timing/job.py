@@ -19,7 +19,9 @@ class Job:
         As in '0,1'.
     input_shapes : tuple of (str or None, tuple of int)
         As ``--input-shape`` says them, without the batch.
-    batch_sizes, threads : tuple of int
+    batch_sizes : tuple of int
+        Empty: 1, or the batch that the network is made for.
+    threads : tuple of int
     layers : bool
         Also layer by layer.
     repeats, warm_up : int
@@ -34,7 +36,7 @@ class Job:
     baseline_epoch: Optional[int] = None
     gpus: Optional[str] = None
     input_shapes: Tuple[Tuple[Optional[str], Tuple[int, ...]], ...] = ()
-    batch_sizes: Tuple[int, ...] = (1,)
+    batch_sizes: Tuple[int, ...] = ()
     threads: Tuple[int, ...] = (1,)
     layers: bool = False
     repeats: int = 20
@@ -42,7 +44,7 @@ class Job:
     seed: int = 0
 
     def __post_init__(self):
-        refuse_numbers((("--batch-size", self.batch_sizes, 1), ("--threads", self.threads, 1),
+        refuse_numbers((("--batch-size", self.batch_sizes or (1,), 1), ("--threads", self.threads, 1),
                         ("--repeats", (self.repeats,), 1), ("--warm-up", (self.warm_up,), 0)), self.seed)
         if self.layers and self.baseline is None:
             raise AccnnError("--layers compares with a baseline: give --baseline")

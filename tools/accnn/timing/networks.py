@@ -6,10 +6,11 @@ import numpy as np
 from accnn import options
 from accnn.cli import Progress, say
 from accnn.errors import AccnnError
-from accnn.graph.inputs import input_names, resolve_input_shapes
-from accnn.graph.shapes import infer_arguments, infer_shapes
+from accnn.graph.inputs import input_names
+from accnn.graph.shapes import chosen_batch, infer_arguments, infer_shapes, native_batch
 from accnn.graph.specs import layer_specs
 from accnn.predictor import Predictor, contexts
+from accnn.sizes import choose_shapes
 from accnn.timing import layers, passes
 from accnn.timing.clock import alternate, ratios
 from accnn.timing.cut import count_macs
@@ -40,7 +41,8 @@ def measure(job):
     shapes, assumed = all_shapes(models, job)
     specs = {side: _specs(model, shapes) for side, model in models.items()}
     rng = np.random.RandomState(job.seed)
-    runs = [_run(job, models, specs, shapes, batch, rng) for batch in job.batch_sizes]
+    batches = [chosen_batch(models["model"], shapes, asked, 1) for asked in job.batch_sizes or (None,)]
+    runs = [_run(job, models, specs, shapes, batch, rng) for batch in batches]
     return {"networks": {side: {"prefix": model.prefix, "epoch": model.epoch} for side, model in models.items()},
             "input_shapes": {name: list(shape) for name, shape in shapes.items()}, "assumed": assumed,
             "theoretical": _theoretical(specs), "environment": environment(), "runs": runs}
@@ -60,9 +62,9 @@ def open_models(job):
 def all_shapes(models, job):
     """Return the shapes of all inputs, checked against every network, and the names of those that are assumed."""
     first = next(iter(models.values()))
-    shapes, assumed = resolve_input_shapes(first, shapes_given(job))
+    shapes, assumed = choose_shapes(first, shapes_given(job))
     names, _ = input_names(first, shapes)
-    followed = infer_arguments(first.symbol, shapes) or {}
+    followed = infer_arguments(first, shapes, native_batch(first, shapes)) or {}
     shapes.update({name: followed[name][1:] for name in names if name not in shapes and name in followed})
     for name in names:
         if name not in shapes:

@@ -5,7 +5,7 @@ import os
 
 from accnn import options, output
 from accnn.cli import say
-from accnn.data.options import image_input
+from accnn.data.options import image_input, images_of
 from accnn.errors import AccnnError
 from accnn.graph.checkpoint import params_path, symbol_path
 from accnn.graph.fingerprint import fingerprint
@@ -86,7 +86,7 @@ def _subject(args):
     """The model to train, the shape of its input, and the output that is trained."""
     model = options.open_model(args)
     check_precision(model)
-    shapes = image_input(model, options.input_shapes(args))
+    shapes = image_input(model, options.input_shapes(args), images_of(args, "data_val", "data_train"))
     if args.num_classes:
         model = with_classes(model, class_head(model, shapes, args.output), shapes, args.num_classes, args.seed)
     return model, shapes, trainable_head(model, shapes, args.output)

@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 
 from accnn.cli import say
+from accnn.data.enlarged import tell_enlarged
 from accnn.data.images import read_images
 from accnn.data.options import image_input, preprocessing
 from accnn.data.records import open_records
-from accnn.data.sizes import tell_enlarged
 from accnn.data.stream import TrainingStream
 from accnn.errors import AccnnError
 from accnn.graph.checkpoint import load_model
+from accnn.graph.shapes import chosen_batch
 from accnn.options import said_of, tell_remarks
 from accnn.predictor import Predictor, contexts
 from accnn.scoring.heads import class_head, settled
@@ -25,6 +26,8 @@ from accnn.training.run import Run, scored
 from accnn.training.schedule import scheduler
 from accnn.training.teacher import Teacher
 from accnn.training.trainer import Trainer
+
+_BATCH_SIZE = 128
 
 
 def trainable_head(model, shapes, output=None):
@@ -100,6 +103,7 @@ class Session:
     """
 
     def __init__(self, args, job, model, shapes, head):
+        args.batch_size = chosen_batch(model, shapes, args.batch_size, _BATCH_SIZE)
         self.shapes, self._args, self._job, self._classes = shapes, args, job, head.classes
         self.train = open_records(args.data_train, args.data_train_idx)
         self.val = open_records(args.data_val, args.data_val_idx) if args.data_val else None
