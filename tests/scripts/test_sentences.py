@@ -7,9 +7,9 @@ import tempfile
 import pytest
 
 from accnn import acc_conv, accnn, cli, fine_tune, pack, rank_selection, score, two_pass
+from accnn.data.enlarged import tell_enlarged
 from accnn.data.images import Preprocessing
 from accnn.data.records import open_records
-from accnn.data.sizes import tell_enlarged
 from accnn.errors import AccnnError
 from accnn.latency.closing import refuse_noise
 from accnn.timing.job import Job

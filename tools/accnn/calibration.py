@@ -59,9 +59,9 @@ def calibrated(args, bench, written):
         raise AccnnError("--seed %d: images are drawn by a number that is not negative" % args.seed)
     read_only = getattr(args, "dry_run", False)  # a dry run may use what others measured, and writes nothing
     table = _table(args, written, read_only)
+    from accnn.data.enlarged import tell_enlarged
     from accnn.data.options import image_input, preprocessing
     from accnn.data.records import open_records
-    from accnn.data.sizes import tell_enlarged
     from accnn.reconstruction.calibrated import Calibrated, Wish
     from accnn.responses.images import record_images
 

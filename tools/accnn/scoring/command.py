@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from accnn import options, output
 from accnn.cli import Progress
+from accnn.data.enlarged import tell_enlarged
 from accnn.data.images import read_images
 from accnn.data.options import image_input, preprocessing
 from accnn.data.records import open_records, part_range
-from accnn.data.sizes import tell_enlarged
 from accnn.errors import AccnnError
 from accnn.files import check_writable, written_whole
 from accnn.graph.checkpoint import load_model

@@ -4,10 +4,10 @@ import zlib
 
 import numpy as np
 
+from accnn.data.enlarged import tell_enlarged
 from accnn.data.images import read_images
 from accnn.data.options import image_input, preprocessing
 from accnn.data.records import open_records
-from accnn.data.sizes import tell_enlarged
 from accnn.data.stream import TrainingStream
 from accnn.errors import AccnnError
 from accnn.graph.checkpoint import load_model
