@@ -77,3 +77,11 @@ def test_outputs_that_go_on_into_the_network_are_right(names):
             for name, output, wanted in zip(names, made.forward(mx.nd.array(images[rows])), alone):
                 assert output.shape == wanted[rows].shape
                 np.testing.assert_allclose(output.asnumpy(), wanted[rows], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_a_label_of_which_the_batch_is_no_axis():
+    maps = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(1, 1), num_filter=4, name="c")
+    turned = mx.sym.transpose(maps, axes=(2, 0, 3, 1))
+    model = random_model(mx.sym.SoftmaxOutput(turned, preserve_shape=True, name="softmax"), data=(3, 6, 6))
+    with pytest.raises(AccnnError, match="batches of 4 .*same batch size"):
+        Predictor(model, {"data": (3, 6, 6)}, 4)

@@ -136,8 +136,10 @@ def refusal(error):
     """What MXNet says no to, in one line, or None where an exception says nothing of the kind.
 
     It says so in an MXNetError, in the RuntimeError that ``simple_bind`` makes of one, and where it counts to 2^31 only
-    in a bare Exception, or ctypes does in an OverflowError.
+    in a bare Exception, or ctypes does in an OverflowError. Module asserts that all it reads has as many examples.
     """
+    if isinstance(error, AssertionError) and "batch size" in str(error):
+        return str(error)
     if isinstance(error, RuntimeError):
         said = error if isinstance(error, mx.base.MXNetError) else error.__context__
         return reason(said) if isinstance(said, mx.base.MXNetError) else None
