@@ -135,7 +135,7 @@ def branching():
         return [y], [i + 1, y]
 
     _, (_, made) = sym.contrib.while_loop(lambda i, x: i < 3, step, [sym.zeros((1,)), body], max_iterations=4)
-    return sym.Group([conv(body, "last", 8), chosen, made])  # MXNet infers no shape behind these two
+    return sym.Group([conv(body, "last", 8), chosen, made])  # MXNet infers no shape of these two
 
 
 IMAGE, FRAMES = (3, 16, 12), (5, 3, 9, 8)
@@ -158,9 +158,9 @@ def opened(name):
     return Workbench(model, {"data": shape}), shape, split, stay
 
 
-def branching_model():
-    """Model of :func:`branching`, of whose parameters MXNet infers no shape."""
-    symbol, rng = branching(), np.random.RandomState(0)
+def branching_model(symbol=None):
+    """Model of :func:`branching`, or another with such layers, of whose parameters MXNet infers no shape."""
+    symbol, rng = branching() if symbol is None else symbol, np.random.RandomState(0)
     shapes = {name: (8,) if name.endswith("bias") else (8, 3 if name == "conv1_weight" else 8, 3, 3)
               for name in symbol.list_arguments() if name != "data"}
     return Model(Graph.from_symbol(symbol), {name: mx.nd.array(rng.standard_normal(shape))
@@ -236,6 +236,15 @@ def test_a_target_shape_is_the_pad_and_adj_that_mxnet_makes_of_it():
     # Not of MXNet: 1.9.1 with oneDNN looks at the pad beside a target_shape, and refuses to compute this layer.
     wanted = deconvolve(data, model.weight("up_weight"), None, (2, 3), (2, 0), adj=(1, 0))
     assert relative_error(outputs(faster, data=data)[0], wanted) <= 1e-5
+
+
+def test_what_mxnet_infers_no_shape_of_is_told():
+    body = conv(DATA, "conv1", 8)
+    chosen = sym.contrib.cond(sym.sum(DATA) > 0, lambda: body * 2, lambda: body * 3)
+    model = branching_model(conv(chosen, "behind", 8))
+    bench = Workbench(model, {"data": IMAGE})
+    assert re.match("its input shape is unknown: MXNet infers none behind '_cond", bench.specs["behind"].refusal)
+    assert report.summary(bench, Plan(()))["convolutions"]["uncounted"] == 1
 
 
 def test_loops_in_loops():

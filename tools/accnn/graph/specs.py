@@ -10,7 +10,7 @@ import numpy as np
 from accnn.errors import AccnnError
 from accnn.graph import attrs, passing
 from accnn.graph.shapes import infer_shapes
-from accnn.graph.subgraphs import subgraphs
+from accnn.graph.subgraphs import BLIND, subgraphs
 from accnn.layers import LayerSpec, SubConv, SubDeconv, SubFC
 
 
@@ -139,6 +139,7 @@ def _described(model, node, operator, shapes, refusal):
             shape = shape and shape[:1] + shape[-1:] + shape[1:-1]
     parameters = node.inputs[operator.weight:]
     part = operator.part(node, shape, len(parameters) > 1) if shape else None
+    refusal = refusal or (None if part else _unknown(model.graph, shapes))
     return _spec(model, node, part, shape, refusal, parameters, shapes.batch,
                  _maps_read(model.graph, node, part, shapes))
 
@@ -156,6 +157,12 @@ def _shape_refusal(node):
         return "%d-D convolution: only 2-D ones are split" % dimensions
     layout = attrs.layout(node)
     return "layout %s: only NCHW is split" % layout if layout and not layout.startswith("NC") else None
+
+
+def _unknown(graph, shapes):
+    blind = [node.name for place, node in enumerate(graph.nodes) if node.op in BLIND and (place, 0) not in shapes]
+    return "its input shape is unknown: " + ("MXNet infers none behind %r" % blind[0] if blind else
+                                             "give --input-shape")
 
 
 def _convolution(node, shape, bias):
@@ -214,9 +221,7 @@ def _maps(graph, entry, shapes):
 def _spec(model, node, part, shape, refusal, parameters, batch, maps):
     found = [passing.origin(model.graph, entry) for entry in parameters[:2]]
     weight, bias = ([model.graph.nodes[end[0]].name for end, _ in found] + [None, None])[:2]
-    if part is None:
-        refusal = refusal or "its input shape is unknown: give --input-shape"
-    elif refusal is None:
+    if refusal is None:
         _check_shape(model, node, part, weight, found[0][1])
     return LayerSpec(node.name, part, shape and tuple(shape[1:]), weight, bias, node.op, refusal,
                      _repeats(shape[0], batch) if shape else 1, maps,
