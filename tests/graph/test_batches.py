@@ -108,6 +108,11 @@ def test_a_batch_that_is_not_full_is_filled_up(rows):
     np.testing.assert_allclose(found.asnumpy(), outputs(model, data=images)[0][:rows], rtol=1e-5)
 
 
+def test_an_input_that_gives_two_rows_of_a_batch_that_is_held_is_refused():
+    with pytest.raises(AccnnError, match=r"cannot make \(50, 30\) of \(\d+, 30, 2, 1\).*--input-shape"):
+        Workbench(text_model("reshape", 50), {"data": (1, SENTENCE + 1, WORD)})
+
+
 def test_a_reshape_to_another_number_of_elements_is_refused():
     """MXNet infers it, and reads behind the end of the array."""
     net = sym.Reshape(front(), shape=(4, 256))

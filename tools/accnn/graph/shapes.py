@@ -75,8 +75,11 @@ def native_batch(model, input_shapes):
             if grows_with_batch(model, input_shapes, found, batch):
                 return batch
             fitting[batch] = found
-    exact = (batch for batch, found in fitting.items() if has_rows(found, batch))
-    return next(exact, next(iter(fitting), (_derived(model, input_shapes) + [1])[0]))
+    exact = [batch for batch, found in fitting.items() if has_rows(found, batch)]
+    # Several rows of an example, in a graph that holds its batch: only a number that is written there says so.
+    derived = _derived(model, input_shapes)
+    loose = [batch for batch in fitting if batch in [1, 2] + derived + _written(model)]
+    return (exact + loose + derived + [1])[0]
 
 
 def takes_batch(model, input_shapes, batch):
