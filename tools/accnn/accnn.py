@@ -7,8 +7,11 @@ if not __package__:
     import _inplace  # noqa: F401
 
 import argparse
+import contextlib
+import gc
 import sys
 import time
+from dataclasses import replace
 
 from accnn import calibration, cli, options
 
@@ -40,9 +43,8 @@ def _main(argv):
     args = parser().parse_args(argv)
     calibration.check(args)
     measuring = options.measuring(args)
-    from accnn import output, report, speed
+    from accnn import output, speed
     from accnn.graph.checkpoint import params_path, symbol_path
-    from accnn.planning import select_ranks
 
     ratio = getattr(args, "ratio", options.RATIO)
     config = None if args.config is not None else output.config_path(args.save_model, ratio)
@@ -51,19 +53,33 @@ def _main(argv):
     output.check_export(args, [config, symbol_path(args.save_model), params_path(args.save_model, 1)])
     plan = options.given_plan(args)
     request = None if plan is not None else options.request(args, measuring)
+    how = None if args.dry_run or args.no_timing else options.timing(args, measuring, request)
+    with speed.clock(how) if how else contextlib.nullcontext() as child:
+        plan, result, source, input_shapes = _written(args, plan, request, config)
+        gc.collect()  # a workbench and its candidates refer to each other
+        result["measured"] = None
+        try:
+            if how:
+                result["measured"] = speed.timed(how, source, args.save_model, input_shapes, child)
+        finally:  # whatever became of the clock, the files are there
+            output.show(dict(result, seconds=time.monotonic() - started), args.json)
+    return (output.told_missed(plan) or speed.told_short(result["measured"], plan)) if request else 0
+
+
+def _written(args, plan, request, config):
+    """Plan, decompose and write; return the plan, the report, and what was accelerated, without its parameters.
+
+    All else is gone from memory when the clock, in another process, needs it.
+    """
+    from accnn import output, report
+    from accnn.planning import select_ranks
+
     bench = options.open_bench(args)
     with calibration.calibrated(args, bench, args.save_model):
         plan = bench.check(plan) if plan is not None else select_ranks(bench, request)
         result = (report.summary(bench, plan) if args.dry_run else
                   output.accelerate_and_write(bench, plan, args.save_model, config))
-    result["measured"] = None
-    try:
-        if not args.dry_run and not args.no_timing:
-            result["measured"] = speed.timed(options.timing(args, measuring, request), bench.model, args.save_model,
-                                             bench.input_shapes)
-    finally:  # whatever became of the clock, the files are there
-        output.show(dict(result, seconds=time.monotonic() - started), args.json)
-    return (output.told_missed(plan) or speed.told_short(result["measured"], plan)) if request else 0
+    return plan, result, replace(bench.model, arg_params={}, aux_params={}), bench.input_shapes
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class Predictor:
         infer_shapes(model, input_shapes)  # Module would copy a parameter whose shape does not fit
         self._devices = len(context) if isinstance(context, list) else 1
         self._module = mx.mod.Module(symbol, self.inputs, labels, context=context or mx.cpu())
-        kind = _dtype(model)
+        kind = weight_type(model)
         with bind_errors_told("%s cannot run on batches of %d" % (model.prefix, batch_size)):
             # Labels are bound although nothing feeds them: without their shapes Module warns.
             self._labels = _described(symbol, labels, shapes, kind)
@@ -111,7 +111,7 @@ def contexts(gpus):
     return [mx.gpu(int(number)) for number in gpus.split(",")] if gpus else [mx.cpu()]
 
 
-def _dtype(model):
+def weight_type(model):
     """The precision of the weights, where they are floats of one: MXNet does not cast an input."""
     # Vectors do not count: those of BatchNorm stay float32 in a network of half precision.
     kinds = {np.dtype(array.dtype) for array in model.arg_params.values() if len(array.shape) > 1}
