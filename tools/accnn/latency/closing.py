@@ -295,7 +295,7 @@ def refuse_noise(sample, what, most=_NOISY):
     """
     if sample["uncertainty"] > most:
         known = known_to(sample["uncertainty"])
-        raise AccnnError("this machine is too noisy to measure %s: after %d rounds %s, where %g%% is needed, and half of "
-                         "the rounds spread over %.0f%% of the median; stop what else runs, or give more --repeats"
+        raise AccnnError("this machine is too noisy to measure %s: after %d rounds %s, where %g%% is needed, and half "
+                         "of them spread over %.0f%% of the median; stop what else runs, or give more --repeats"
                          % (what, sample["rounds"], "its time is known to %s only" % known if known else
                             "nothing says how well its time is known", 100 * most, 100 * sample["spread"]))
