@@ -36,6 +36,7 @@ def two_inputs():
 
 
 def alike(model, shapes, network, batch=2):
+    assert network.inputs == list(shapes)
     arrays = [mx.nd.array(random_input(batch, *shape)) for shape in shapes.values()]
     wanted = [array.asnumpy() for array in Predictor(model, shapes, batch).forward(*arrays)]
     for _ in range(3):  # fused operators keep what they arranged in the first pass
@@ -56,6 +57,7 @@ def test_a_stored_network_computes_what_a_predictor_does(make, shapes, tmp_path)
         network = BoundNetwork(stored.model, shapes, 2)
         alike(model, shapes, network)
     alike(model, shapes, network)
+    alike(model, shapes, network, batch=3)
     for name, array in model.arg_params.items():
         assert np.array_equal(stored.model.weight(name), array.asnumpy())
 

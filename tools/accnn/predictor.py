@@ -52,8 +52,8 @@ class Predictor:
         shapes = {name: (batch_size,) + tuple(input_shapes[name]) for name in self.inputs}
         infer_shapes(model, input_shapes)  # Module would copy a parameter whose shape does not fit
         self._devices = len(context) if isinstance(context, list) else 1
-        self._module = mx.mod.Module(symbol, self.inputs, labels, context=context or mx.cpu())
-        kind = weight_type(model)
+        self._module = self._new_module(symbol, self.inputs, labels, context=context or mx.cpu())
+        kind = _dtype(model)
         with bind_errors_told("%s cannot run on batches of %d" % (model.prefix, batch_size)):
             # Labels are bound although nothing feeds them: without their shapes Module warns.
             self._labels = _described(symbol, labels, shapes, kind)
@@ -62,6 +62,8 @@ class Predictor:
                                   self._labels or None, for_training=False)
             self._module.set_params(model.arg_params, model.aux_params, allow_extra=True)
         self.output_shapes = dict(self._module.output_shapes)
+
+    _new_module = staticmethod(mx.mod.Module)  # what else has these methods of it can stand in its place
 
     def forward(self, *arrays):
         """Start a forward pass and return its outputs.
@@ -111,7 +113,7 @@ def contexts(gpus):
     return [mx.gpu(int(number)) for number in gpus.split(",")] if gpus else [mx.cpu()]
 
 
-def weight_type(model):
+def _dtype(model):
     """The precision of the weights, where they are floats of one: MXNet does not cast an input."""
     # Vectors do not count: those of BatchNorm stay float32 in a network of half precision.
     kinds = {np.dtype(array.dtype) for array in model.arg_params.values() if len(array.shape) > 1}

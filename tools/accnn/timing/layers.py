@@ -8,7 +8,6 @@ from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.graph.ir import Graph
 from accnn.graph.shapes import is_known
-from accnn.predictor import weight_type
 from accnn.timing import passes
 from accnn.timing.bound import bound
 from accnn.timing.clock import alternate, ratios
@@ -79,7 +78,7 @@ def layer_inputs(model, pairs, input_shapes, batch_size, arrays, context):
     vectors = [start for start in inner if is_known(sizes[start]) and len(sizes[start]) < 3]
     maps = [start for start in inner if start not in vectors]
     rng = np.random.RandomState(0)
-    read.update((start, passes.random_array(rng, sizes[start], weight_type(model), context)) for start in vectors)
+    read.update((start, passes.random_array(rng, sizes[start], context=context)) for start in vectors)
     if maps:
         network = bound(model, input_shapes, batch_size, [context], _reading(model, maps))
         outputs = network.forward(*(arrays[name] for name in network.inputs))
