@@ -8,7 +8,7 @@ from multiprocessing.pool import ThreadPool
 import pytest
 
 from accnn.errors import AccnnError
-from accnn.timing import machine, parent
+from accnn.timing import machine, memory, parent
 from accnn.timing.job import Job, from_text
 from accnn.timing.table import noise
 
@@ -120,3 +120,12 @@ def test_noise_is_said():
     whole, layers = noise({"runs": [run], "networks": {"baseline": {}, "model": {}}}, 0.2)
     assert "model at 1 thread, batch 2" in whole and "9.00 to 14.00 ms, 50%" in whole
     assert "1 of 1 layers" in layers and "conv1" in layers
+
+
+def test_where_memory_cannot_be_given_back_nothing_happens(monkeypatch):
+    def no_library(_):
+        raise OSError
+
+    memory.give_back()
+    monkeypatch.setattr(memory.ctypes, "CDLL", no_library)
+    memory.give_back()

@@ -50,10 +50,12 @@ def timed(measuring, source, prefix, input_shapes, child=None):
     from accnn.timing import parent, table
     from accnn.timing.clock import NOISY
     from accnn.timing.job import Job
+    from accnn.timing.memory import give_back
 
     if os.path.realpath(prefix) == os.path.realpath(source.prefix):
         say("what was written took the place of what it was made from: there is nothing to time it against")
         return None
+    give_back()
     try:
         result = parent.measure(Job(prefix, source.prefix, 1, source.epoch, measuring.gpus,
                                     tuple(input_shapes.items()), (measuring.batch_size,),
