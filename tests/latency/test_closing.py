@@ -324,10 +324,19 @@ def test_no_plan_that_is_slower_than_the_network_as_it_is_is_the_best(monkeypatc
 def test_a_noisy_machine_is_refused_with_what_it_spread_over(monkeypatch):
     fine(monkeypatch, uncertainty=0.07, spread=0.41)
     with pytest.raises(AccnnError, match="too noisy to measure the untouched network: after 10 rounds its time is "
-                                         "known to 7.00%, where 6% is needed, and half of them spread over 41% of the "
-                                         "median; stop what else runs, or give more --repeats") as error:
+                                         "known to 7.0% only, where 6% is needed, and half of them spread over 41% of "
+                                         "the median; stop what else runs, or give more --repeats") as error:
         planned(2)
     assert error.value.exit_code == 2
+
+
+@pytest.mark.parametrize("uncertainty, words", [
+    (0.0301, "its time is known to 3.1% only, where 3% is needed"), (0.034, "known to 3.4% only, where 3% is needed"),
+    (float("inf"), "after 4 rounds nothing says how well its time is known, where 3% is needed")])
+def test_what_is_refused_is_never_said_to_be_known_as_well_as_is_needed(uncertainty, words):
+    sample = {"uncertainty": uncertainty, "rounds": 4, "spread": 0.2}
+    with pytest.raises(AccnnError, match=words):
+        closing.refuse_noise(sample, "the planned network")
 
 
 def test_noise_that_comes_later_is_refused_too(monkeypatch, tmp_path):

@@ -91,7 +91,7 @@ def test_the_measured_speed_up_is_told_whatever_the_cost(net, tmp_path, capsys):
 
 @pytest.mark.timed
 def test_what_cannot_be_timed_is_written_all_the_same(net, tmp_path, capsys, monkeypatch):
-    def refused(job):
+    def refused(*_):
         raise AccnnError("no memory")
 
     monkeypatch.setattr(parent, "measure", refused)

@@ -1,4 +1,5 @@
 """The scripts as people run them: from any folder, by file name, with -m, and imported as the original's were."""
+import gc
 import json
 import os
 import subprocess
@@ -8,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from accnn import acc_conv, acc_fc, accnn, rank_selection, utils
+from accnn import Workbench, acc_conv, acc_fc, accnn, rank_selection, utils
 from accnn.compat import mx
 from accnn.graph.checkpoint import load_model
 from networks import chain_model, outputs, random_input, saved
@@ -139,6 +140,19 @@ def test_from_any_folder(prefix, tmp_path, bare_environment, folder, command, ti
     assert done.returncode == 0, done.stderr
     assert "MACs, all convolutions" in done.stdout and os.path.exists(str(tmp_path / "new-0001.params"))
     assert ("ms, whole network" in done.stdout) == timed
+
+
+def test_the_model_is_gone_from_memory_when_the_clock_begins(prefix, tmp_path, monkeypatch):
+    def timed(_, source, *rest):
+        assert source.prefix == prefix and source.epoch == 1 and not source.arg_params
+        held.extend(one for one in gc.get_objects() if isinstance(one, Workbench))
+
+    held = []
+    gc.collect()
+    others = [one for one in gc.get_objects() if isinstance(one, Workbench)]
+    monkeypatch.setattr("accnn.speed.timed", timed)
+    assert accnn.main(["-m", prefix, "--ratio", "2", "--save-model", str(tmp_path / "new")]) == 0
+    assert len(held) == len(others)
 
 
 @pytest.mark.parametrize("script", ["accnn.py", "acc_conv.py", "acc_fc.py", "rank_selection.py"])

@@ -1,7 +1,8 @@
 """The clock takes turns and medians; time itself is made up here."""
 import pytest
 
-from accnn.timing.clock import Sample, alternate, ratios
+from accnn.timing.clock import Enough, Sample, alternate, ratios
+from accnn.timing.told import described_ratio, known_to
 
 
 class FakeTime:
@@ -57,3 +58,39 @@ def test_the_ratio_pairs_neighbours():
     """A machine at half its speed in half of the rounds changes no ratio."""
     before, after = Sample((4.0, 8.0, 4.0, 8.0)), Sample((2.0, 4.0, 2.0, 4.0))
     assert ratios(before, after).values == (2, 2, 2, 2) and ratios(before, after).spread == 0
+
+
+# ---- enough
+
+def rounds_of(before, after, enough, told, rounds=10):
+    fake = FakeTime()
+    samples = alternate([fake.call("a", *before), fake.call("b", *after)], rounds, warm_up=0, clock=fake, enough=enough,
+                        tell=lambda done, total: told.append((done, total)))
+    return len(samples[0].values)
+
+
+@pytest.mark.parametrize("before, after, enough, rounds", [
+    ([4], [2], Enough(0.01), 3),                                 # known at once, as far as three rounds can tell
+    ([4, 8, 4, 8] * 9, [2, 4, 2, 4] * 9, Enough(0.01), 3),       # what slows both changes no ratio
+    ([4], [2], Enough(0.01, least=29), 5),                       # known, but after too little time
+    ([4, 9, 4, 5, 8] * 9, [2], Enough(0.01, most=40), 5),        # never known
+    ([4, 9, 4, 5, 8] * 9, [2], Enough(0.001), 40),               # four times what was asked for at most
+    ([4, 6] + [5] * 40, [2], Enough(0.01), 5),
+])
+def test_rounds_end_when_the_ratio_is_known_or_time_is_up(before, after, enough, rounds):
+    told = []
+    assert rounds_of(before, after, enough, told) == rounds
+    assert told[-1] == (rounds, rounds) and all(done < total for done, total in told[:-1])
+
+
+def test_one_callable_alone_is_known_by_its_own_seconds():
+    fake = FakeTime()
+    assert len(alternate([fake.call("a", 1, 2, 1, 1, 1, 1, 1, 1)], 10, 0, fake, enough=Enough(0.01))[0].values) == 5
+
+
+def test_few_rounds_say_nothing_of_how_well_a_ratio_is_known():
+    told = described_ratio(Sample((2.0, 2.1)))
+    assert told["uncertainty"] is None and known_to(told["uncertainty"]) == known_to(float("inf")) == ""
+    told = described_ratio(Sample((2.0, 2.1, 1.9, 2.0)))
+    assert told["uncertainty"] == pytest.approx(0.93 * 0.025 / 2, rel=0.01) and known_to(told["uncertainty"]) == "1.2%"
+    assert [known_to(value) for value in (0, 0.03, 0.0301, 0.5)] == ["0.0%", "3.0%", "3.1%", "50.0%"]

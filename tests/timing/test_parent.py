@@ -8,7 +8,7 @@ from multiprocessing.pool import ThreadPool
 import pytest
 
 from accnn.errors import AccnnError
-from accnn.timing import machine, parent
+from accnn.timing import machine, memory, parent
 from accnn.timing.job import Job, from_text
 from accnn.timing.table import noise
 
@@ -95,6 +95,18 @@ def test_the_process_leaves_ctrl_c_to_this_one_and_ends_when_it_is_told_to(child
         signal.signal(signal.SIGTERM, previous)
 
 
+def test_a_process_that_was_started_before_is_the_one_that_is_asked(children):
+    with parent.started(1) as child:
+        assert list(parent._answers(Job("a"), 1, child)) == [[True, True]]
+    assert children == [child] and child.wait(20) == 0
+
+
+def test_a_process_that_nobody_asks_ends_with_the_context(children):
+    with pytest.raises(AccnnError), parent.started(1):
+        raise AccnnError("no plan")
+    assert [child.wait(20) for child in children] == [-signal.SIGKILL]
+
+
 def test_the_machine_is_told():
     told = machine.environment()
     assert told["cpu"] and told["cores"] >= 1 and told["mxnet"] == "1.9.1"
@@ -108,3 +120,12 @@ def test_noise_is_said():
     whole, layers = noise({"runs": [run], "networks": {"baseline": {}, "model": {}}}, 0.2)
     assert "model at 1 thread, batch 2" in whole and "9.00 to 14.00 ms, 50%" in whole
     assert "1 of 1 layers" in layers and "conv1" in layers
+
+
+def test_where_memory_cannot_be_given_back_nothing_happens(monkeypatch):
+    def no_library(_):
+        raise OSError
+
+    memory.give_back()
+    monkeypatch.setattr(memory.ctypes, "CDLL", no_library)
+    memory.give_back()

@@ -10,8 +10,10 @@ if not __package__:
 
 import argparse
 import contextlib
+import gc
 import sys
 import time
+from dataclasses import replace
 from importlib import import_module
 
 from accnn import calibration, cli, options
@@ -57,9 +59,8 @@ def _main(argv):
 
 
 def _accelerated(args, measuring, started):
-    from accnn import output, report, speed
+    from accnn import output, speed
     from accnn.graph.checkpoint import params_path, symbol_path
-    from accnn.planning import select_ranks
 
     ratio = getattr(args, "ratio", options.RATIO)
     config = None if args.config is not None else output.config_path(args.save_model, ratio)
@@ -68,20 +69,35 @@ def _accelerated(args, measuring, started):
     output.check_export(args, [config, symbol_path(args.save_model), params_path(args.save_model, 1)])
     plan = options.given_plan(args)
     request = None if plan is not None else options.request(args, measuring)
+    timed = not args.dry_run and not args.no_timing
+    with speed.clock(measuring) if timed else contextlib.nullcontext() as child:
+        plan, result, how, source, input_shapes = _written(args, measuring, plan, request, config)
+        gc.collect()  # a workbench and its candidates refer to each other
+        result["measured"] = None
+        try:
+            if timed:
+                result["measured"] = speed.timed(how, source, args.save_model, input_shapes, child)
+        finally:  # whatever became of the clock, the files are there
+            output.show(dict(result, seconds=time.monotonic() - started), args.json)
+    return (output.told_missed(plan) or speed.told_short(result["measured"], plan)) if request else 0
+
+
+def _written(args, measuring, plan, request, config):
+    """Plan, decompose and write; return the plan, the report, how to time it, and the source without its parameters.
+
+    All else is gone from memory when the clock, in another process, needs it.
+    """
+    from accnn import output, report
+    from accnn.planning import select_ranks
+
     bench = options.open_bench(args)
     request = options.for_network(args, request, bench)
-    clock = options.timing(args, measuring, request, bench)
+    how = options.timing(args, measuring, request, bench)
     with calibration.calibrated(args, bench, args.save_model):
         plan = bench.check(plan) if plan is not None else select_ranks(bench, request)
         result = (report.summary(bench, plan) if args.dry_run else
                   output.accelerate_and_write(bench, plan, args.save_model, config))
-    result["measured"] = None
-    try:
-        if not args.dry_run and not args.no_timing:
-            result["measured"] = speed.timed(clock, bench.model, args.save_model, bench.input_shapes)
-    finally:  # whatever became of the clock, the files are there
-        output.show(dict(result, seconds=time.monotonic() - started), args.json)
-    return (output.told_missed(plan) or speed.told_short(result["measured"], plan)) if request else 0
+    return plan, result, how, replace(bench.model, arg_params={}, aux_params={}), bench.input_shapes
 
 
 if __name__ == "__main__":

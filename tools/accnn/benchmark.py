@@ -42,8 +42,10 @@ def parser():
 
 _EPILOG = """\
 A round runs the baseline once and the model once. 'measured' is the median over rounds of baseline ms / model ms;
-quartiles are those of the rounds. A pass begins with the input in memory and ends when all outputs are there.
---layers runs each layer and its chain alone, on the input that the baseline's pass gives it, as it lies in memory.
+quartiles are those of the rounds, 'known to' is the standard error of the median. A pass begins with the input in
+memory and ends when all outputs are there.
+--layers runs each layer and its chain alone, on the input that the baseline's pass gives it, as it lies in memory
+(on random numbers where it is no map).
 'outside the layers' is the whole network less their sum: below zero where the machine slowed down in between."""
 
 

@@ -5,12 +5,30 @@ from accnn.cli import say
 from accnn.errors import AccnnError
 from accnn.latency.closing import TOLERANCE
 from accnn.plan import of_this_run
-from accnn.timing.told import conditions
+from accnn.timing.told import conditions, known_to
 
 _SHORT = 0.15  # of the theoretical speed-up: what falls short by more is worth a word
 
 
-def timed(measuring, source, prefix, input_shapes):
+def clock(measuring):
+    """Context of a process for :func:`timed`, which takes a second to start: meanwhile there is other work to do.
+
+    Parameters
+    ----------
+    measuring : Measuring
+    """
+    from accnn.timing import parent
+
+    return parent.started(_threads(measuring))
+
+
+def _threads(measuring):
+    from accnn.timing.machine import cores
+
+    return measuring.threads or cores()
+
+
+def timed(measuring, source, prefix, input_shapes, child=None):
     """Time a new checkpoint against the one it was made from, as a whole and layer by layer.
 
     Parameters
@@ -21,6 +39,8 @@ def timed(measuring, source, prefix, input_shapes):
     prefix : str
         Of the new checkpoint, of which epoch 1 is timed.
     input_shapes : dict of str to tuple of int
+    child : Popen, optional
+        Of :func:`clock`.
 
     Returns
     -------
@@ -30,15 +50,17 @@ def timed(measuring, source, prefix, input_shapes):
     from accnn.timing import parent, table
     from accnn.timing.clock import NOISY
     from accnn.timing.job import Job
-    from accnn.timing.machine import cores
+    from accnn.timing.memory import give_back
 
     if os.path.realpath(prefix) == os.path.realpath(source.prefix):
         say("what was written took the place of what it was made from: there is nothing to time it against")
         return None
+    give_back()
     try:
         result = parent.measure(Job(prefix, source.prefix, 1, source.epoch, measuring.gpus,
                                     tuple(input_shapes.items()), (measuring.batch_size,),
-                                    (measuring.threads or cores(),), layers=True, repeats=measuring.repeats))
+                                    (_threads(measuring),), layers=True, repeats=measuring.repeats, warm_up=2,
+                                    quick=True), child)
     except AccnnError as error:  # the checkpoint is there, and good for whatever cannot be timed here
         say("what was written could not be timed: %s" % error)
         return None
@@ -94,14 +116,12 @@ def totals(report):
         run = report["measured"]["runs"][0]
         before, after = run["baseline"], run["model"]
         rows.append(("ms, whole network", milliseconds(before["median_ms"]), "->", milliseconds(after["median_ms"]),
-                     "%.2fx" % run["measured"]["median"], "measured; %s, quartiles %.2f %.2f" % (
-                         (conditions(run["threads"], run["batch_size"]),) + tuple(run["measured"]["quartiles"]))))
+                     "%.2fx" % run["measured"]["median"], "measured; " + _how_sure(run, run["measured"])))
     elif planned and planned["measured"]:
         found = planned["measured"]
         rows.append(("ms, whole network", milliseconds(planned["before_ms"]), "->",
                      milliseconds(planned["measured_ms"]), "%.2fx" % found["median"],
-                     "measured with random weights; %s, quartiles %.2f %.2f" % (
-                         (conditions(planned["threads"], planned["batch_size"]),) + tuple(found["quartiles"]))))
+                     "measured with random weights; " + _how_sure(planned, found)))
     if planned and (planned["measured"] or planned["foreign"]):
         note = ("%+.1f%% off" % (100 * planned["prediction_error"]) if planned["measured"] else
                 "for " + planned["machine"])
@@ -109,6 +129,13 @@ def totals(report):
                      "%.2fx" % planned["predicted"],
                      "%s; the chains alone add up to %.2fx" % (note, planned["before_ms"] / planned["alone_ms"])))
     return rows
+
+
+def _how_sure(run, ratio):
+    """str: what a ratio was measured with, how its rounds spread, and how well their median is known."""
+    known = known_to(ratio.get("uncertainty"))  # plans that were written by earlier versions have none
+    return "%s, quartiles %.2f %.2f%s" % ((conditions(run["threads"], run["batch_size"]),) + tuple(ratio["quartiles"]) +
+                                          (", known to " + known if known else "",))
 
 
 def _planned(report):

@@ -16,6 +16,7 @@ _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 _ITEM_SIZES = {0: 4, 1: 8, 2: 2, 3: 1, 4: 4, 5: 1, 6: 8, 7: 1, 12: 2}  # MXNet's numbers of its data types
 _MARKS = (_V1, _V2, _V3)
 _INDEX_ARRAYS = {0: 0, 1: 1, 2: 2}  # by MXNet's numbers of its forms of storage: dense, rows, CSR
+_FLOAT32 = 0
 _MOST_AXES = 32
 
 
@@ -122,3 +123,35 @@ def _read(handle, layout):
     if len(data) < struct.calcsize(layout):
         raise _Damaged("it ends too early")
     return struct.unpack(layout, data)
+
+
+def places(path):
+    """Where the float32 arrays of a file lie, in the form in which MXNet has written dense ones since 1.0.
+
+    Parameters
+    ----------
+    path : str
+        A file that was found whole.
+
+    Returns
+    -------
+    dict
+        Key -> (first byte, shape); empty where any array has another form.
+    """
+    with open(path, "rb") as handle:
+        _, _, count = _read(handle, "<QQQ")
+        found = [_place(handle) for _ in range(count)]
+        if None in found or _read(handle, "<Q") != (count,):
+            return {}
+        keys = [handle.read(*_read(handle, "<Q")).decode("utf-8") for _ in found]
+    return {key: (start, shape) for key, (start, shape, kind) in zip(keys, found) if kind == _FLOAT32}
+
+
+def _place(handle):
+    magic, storage, axes = _read(handle, "<Iii")
+    if magic not in (_V2, _V3) or storage > 0 or axes < 1:
+        return None
+    *shape, _, _, kind = _read(handle, "<%dqiii" % axes)
+    start = handle.tell()
+    handle.seek(prod(shape) * _ITEM_SIZES[kind], os.SEEK_CUR)
+    return start, tuple(shape), kind

@@ -1,11 +1,12 @@
 """Closing the loop: a plan is measured as a whole, and the budget corrected until the clock says what was asked for."""
 from dataclasses import dataclass, replace
-from math import ceil, log, sqrt
+from math import log, sqrt
 from typing import Optional
 
 from accnn.cli import say
 from accnn.errors import AccnnError, TargetError
 from accnn.ranks.base import Selection, Unreachable
+from accnn.timing.told import known_to
 
 TOLERANCE = 0.03  # of the speed-up that was asked for
 _AIM = 1.01  # times the speed-up: what the clock says next time may be a little less
@@ -293,7 +294,8 @@ def refuse_noise(sample, what, most=_NOISY):
     AccnnError
     """
     if sample["uncertainty"] > most:
-        known = ceil(round(1e4 * sample["uncertainty"], 3)) / 100  # never as little as what is needed
-        raise AccnnError("this machine is too noisy to measure %s: after %d rounds its time is known to %.2f%%, where "
-                         "%g%% is needed, and half of them spread over %.0f%% of the median; stop what else runs, or "
-                         "give more --repeats" % (what, sample["rounds"], known, 100 * most, 100 * sample["spread"]))
+        known = known_to(sample["uncertainty"])
+        raise AccnnError("this machine is too noisy to measure %s: after %d rounds %s, where %g%% is needed, and half "
+                         "of them spread over %.0f%% of the median; stop what else runs, or give more --repeats"
+                         % (what, sample["rounds"], "its time is known to %s only" % known if known else
+                            "nothing says how well its time is known", 100 * most, 100 * sample["spread"]))

@@ -8,6 +8,7 @@ import sys
 if not __package__:  # started by its path: then no module in the folder of the caller can stand in the way of accnn
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+import contextlib
 import json
 import threading
 from dataclasses import asdict
@@ -20,6 +21,8 @@ from accnn.timing.questions import NetworksJob, SurveyJob, from_text
 def main():
     """Measure, answer, and end; a refusal is an answer too."""
     answers = _answers()
+    with contextlib.suppress(Exception):  # what is wrong comes back, and is told, when it is imported for the job
+        import accnn.timing.networks  # noqa: F401  (while the parent may still be at work on what is to be timed)
     job = from_text(_line(0))
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     for answer in _told(job):

@@ -55,7 +55,36 @@ def uncertainty(spread, rounds):
     return math.inf if rounds < _FEW else 0.93 * spread / math.sqrt(rounds)
 
 
-def alternate(passes, rounds=20, warm_up=3, clock=time.perf_counter, tell=None, noisy=NOISY):
+@dataclass(frozen=True)
+class Enough:
+    """When rounds may end early: the ratio of the first callable to the last is known, or time is up.
+
+    Attributes
+    ----------
+    known : float
+        Uncertainty of the ratio, or of the seconds of the one callable there is.
+    least, most : float
+        Seconds of timed passes: before these the rounds go on although the ratio looks known, behind those they end
+        although it is not.
+    fewest : int
+        Rounds in any case.
+    """
+
+    known: float
+    least: float = 0.0
+    most: float = math.inf
+    fewest: int = _FEW
+
+    def __call__(self, samples):
+        """bool: whether these Samples are enough."""
+        if len(samples[0].values) < self.fewest:
+            return False
+        seconds = sum(sum(sample.values) for sample in samples)
+        ratio = ratios(samples[0], samples[-1]) if len(samples) > 1 else samples[0]
+        return seconds >= self.most or (seconds >= self.least and ratio.uncertainty <= self.known)
+
+
+def alternate(passes, rounds=20, warm_up=3, clock=time.perf_counter, tell=None, noisy=NOISY, enough=None):
     """Time callables in turns, A B A B.
 
     What slows the machine down for a while then slows all of them down, and their ratio within a round stays.
@@ -75,6 +104,9 @@ def alternate(passes, rounds=20, warm_up=3, clock=time.perf_counter, tell=None, 
         ``tell(done, total)`` after each round.
     noisy : float
         Interquartile range over median.
+    enough : callable, optional
+        ``enough(samples)`` after each round, whether to stop; then rounds go on until it says so, up to four times
+        `rounds`, whatever is noisy.
 
     Returns
     -------
@@ -85,18 +117,20 @@ def alternate(passes, rounds=20, warm_up=3, clock=time.perf_counter, tell=None, 
         for once in passes:
             once()
     taken, asked = [[] for _ in passes], rounds
-    while True:
-        while len(taken[0]) < asked:
-            for once, seconds in zip(passes, taken):
-                start = clock()
-                once()
-                seconds.append(clock() - start)
-            if tell:
-                tell(len(taken[0]), asked)
-        samples = [Sample(tuple(seconds)) for seconds in taken]
-        if asked >= _LONGEST * rounds or all(sample.spread <= noisy for sample in samples):
-            return samples
-        asked += rounds
+    while len(taken[0]) < asked:
+        for once, seconds in zip(passes, taken):
+            start = clock()
+            once()
+            seconds.append(clock() - start)
+        done, samples = len(taken[0]), [Sample(tuple(seconds)) for seconds in taken]
+        over = enough(samples) if enough else done == asked and all(sample.spread <= noisy for sample in samples)
+        if done == asked and not over:
+            asked = min(asked + rounds, _LONGEST * rounds)
+        if over:
+            asked = done
+        if tell:
+            tell(done, asked)
+    return samples
 
 
 def ratios(before, after):

@@ -26,6 +26,8 @@ class Job:
         Also layer by layer.
     repeats, warm_up : int
         Timed and untimed rounds.
+    quick : bool
+        Stop as soon as the ratio is known to some percent; and few rounds of layers.
     seed : int
         Of the random inputs.
     """
@@ -42,6 +44,7 @@ class Job:
     repeats: int = 20
     warm_up: int = 3
     seed: int = 0
+    quick: bool = False
 
     def __post_init__(self):
         refuse_numbers((("--batch-size", self.batch_sizes or (1,), 1), ("--threads", self.threads, 1),

@@ -2,11 +2,14 @@
 from dataclasses import dataclass
 from typing import Optional, Tuple
 
+import numpy as np
+
 from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.graph.ir import Graph
-from accnn.predictor import Predictor
+from accnn.graph.shapes import is_known
 from accnn.timing import passes
+from accnn.timing.bound import bound
 from accnn.timing.clock import alternate, ratios
 from accnn.timing.cut import Cut, cut, source
 from accnn.timing.told import NOT_COMPARED, REPLACED, UNCHANGED, described_ratio, described_seconds
@@ -48,9 +51,10 @@ def _pair(old, new, spec):
 
 
 def layer_inputs(model, pairs, input_shapes, batch_size, arrays, context):
-    """What the layers of a network read in a real forward pass.
+    """What the layers of a network read.
 
-    Taken from a pass, and not made up, because how an array lies in memory is a part of what a layer costs.
+    Maps are taken from a pass, and not made up, because how an array lies in memory is a part of what a layer costs.
+    Vectors lie in one way only: they are random, so that no pass need go through all fully connected layers.
 
     Parameters
     ----------
@@ -71,17 +75,35 @@ def layer_inputs(model, pairs, input_shapes, batch_size, arrays, context):
     starts = list(dict.fromkeys(pair.start for pair in pairs if pair.before))
     read = {start: arrays[start[0]].as_in_context(context) for start in starts if start[0] in arrays}
     inner = [start for start in starts if start not in read]
-    if inner:
-        position = {node.name: i for i, node in enumerate(model.graph.nodes) if not node.is_variable}
-        heads = tuple((position[name], output, 0) for name, output in inner)
-        predictor = Predictor(model, input_shapes, batch_size, context, Graph(model.graph.nodes, heads).to_symbol())
-        outputs = predictor.forward(*(arrays[name] for name in predictor.inputs))
+    sizes = _sizes(model, inner, {name: array.shape for name, array in arrays.items()})
+    vectors = [start for start in inner if is_known(sizes[start]) and len(sizes[start]) < 3]
+    maps = [start for start in inner if start not in vectors]
+    rng = np.random.RandomState(0)
+    read.update((start, passes.random_array(rng, sizes[start], context=context)) for start in vectors)
+    if maps:
+        network = bound(model, input_shapes, batch_size, [context], _reading(model, maps))
+        outputs = network.forward(*(arrays[name] for name in network.inputs))
         mx.nd.waitall()
-        read.update(zip(inner, outputs))
+        read.update(zip(maps, outputs))
     return read
 
 
-def time_layers(pairs, inputs, batch_size, how, tell):
+def _reading(model, entries):
+    """mx.sym.Symbol: a group of the outputs (name of a node, output) of a model."""
+    position = {node.name: i for i, node in enumerate(model.graph.nodes) if not node.is_variable}
+    return Graph(model.graph.nodes, tuple((position[name], output, 0) for name, output in entries)).to_symbol()
+
+
+def _sizes(model, entries, shapes):
+    """dict: (name of a node, output) -> shape with the batch, for inputs of these shapes."""
+    if not entries:
+        return {}
+    symbol = _reading(model, entries)
+    given = {name: shape for name, shape in shapes.items() if name in symbol.list_arguments()}
+    return dict(zip(entries, symbol.infer_shape_partial(**given)[1]))
+
+
+def time_layers(pairs, inputs, batch_size, how, tell, release):
     """Time every pair in isolation, in turns.
 
     Parameters
@@ -94,6 +116,8 @@ def time_layers(pairs, inputs, batch_size, how, tell):
         For :func:`accnn.timing.clock.alternate`.
     tell : callable
         ``tell(done, what)`` before each layer.
+    release : callable
+        Called after each layer, to give back the memory of its weights.
 
     Returns
     -------
@@ -104,6 +128,7 @@ def time_layers(pairs, inputs, batch_size, how, tell):
     for done, pair in enumerate(pairs):
         tell(done, pair.spec.name)
         rows.append(_row(pair, inputs.get(pair.start), batch_size, how))
+        release()
     return rows
 
 

@@ -1,4 +1,6 @@
 """What chains need in memory, and what the machine has. No MXNet."""
+import contextlib
+import ctypes
 import os
 from math import prod
 
@@ -28,3 +30,9 @@ def refuse_size(size):
     """
     if size > machine_bytes():
         raise MemoryError("%.1f GB are needed, and the machine has %.1f GB" % (size / 1e9, machine_bytes() / 1e9))
+
+
+def give_back():
+    """Return to the system what this process has freed; the C library keeps some of it, more after many threads."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # other C libraries have no such function
+        ctypes.CDLL(None).malloc_trim(0)

@@ -9,14 +9,19 @@ from accnn.errors import AccnnError
 from accnn.graph.inputs import input_names
 from accnn.graph.shapes import chosen_batch, infer_arguments, infer_shapes, native_batch
 from accnn.graph.specs import layer_specs
-from accnn.predictor import Predictor, contexts
+from accnn.predictor import contexts
 from accnn.sizes import choose_shapes
 from accnn.timing import layers, passes
-from accnn.timing.clock import alternate, ratios
+from accnn.timing.bound import bound
+from accnn.timing.clock import Enough, alternate, ratios
 from accnn.timing.cut import count_macs
 from accnn.timing.job import shapes_given
 from accnn.timing.machine import environment
+from accnn.timing.stored import StoredModel, released
 from accnn.timing.told import counted_threads, described_ratio, described_seconds
+
+_KNOWN = Enough(0.015, least=0.5, most=4.0)  # a ratio that need be known to some percent; seconds of timed passes
+_LAYER_KNOWN = Enough(0.03, most=0.04, fewest=2)
 
 
 def measure(job):
@@ -37,25 +42,27 @@ def measure(job):
     AccnnError
         A checkpoint cannot be read, the networks have different inputs, or shapes or batch size do not fit.
     """
-    models = open_models(job)
+    stored = open_models(job)
+    models = {side: one.model for side, one in stored.items()}
     shapes, assumed = all_shapes(models, job)
     specs = {side: _specs(model, shapes) for side, model in models.items()}
     rng = np.random.RandomState(job.seed)
     batches = [chosen_batch(models["model"], shapes, asked, 1) for asked in job.batch_sizes or (None,)]
-    runs = [_run(job, models, specs, shapes, batch, rng) for batch in batches]
+    runs = [_run(job, stored, specs, shapes, batch, rng) for batch in batches]
     return {"networks": {side: {"prefix": model.prefix, "epoch": model.epoch} for side, model in models.items()},
             "input_shapes": {name: list(shape) for name, shape in shapes.items()}, "assumed": assumed,
             "theoretical": _theoretical(specs), "environment": environment(), "runs": runs}
 
 
 def open_models(job):
-    """dict: 'baseline', where there is one, and 'model'."""
+    """dict of str to StoredModel: 'baseline', where there is one, and 'model'."""
     models = {}
     if job.baseline is not None:
         with options.said_of("--baseline", "--baseline-epoch"):
-            models["baseline"] = options.open_model(Namespace(model=job.baseline, load_epoch=job.baseline_epoch,
-                                                              gpus=job.gpus))
-    models["model"] = options.open_model(Namespace(model=job.model, load_epoch=job.load_epoch, gpus=job.gpus))
+            models["baseline"] = StoredModel(options.open_model(Namespace(
+                model=job.baseline, load_epoch=job.baseline_epoch, gpus=job.gpus)))
+    models["model"] = StoredModel(options.open_model(Namespace(
+        model=job.model, load_epoch=job.load_epoch, gpus=job.gpus)))
     return models
 
 
@@ -109,22 +116,23 @@ def _theoretical(specs):
             "uncounted": uncounted}
 
 
-def _run(job, models, specs, shapes, batch_size, rng):
+def _run(job, stored, specs, shapes, batch_size, rng):
     """Time all networks at one batch size."""
     title = "batch %d, %s" % (batch_size, counted_threads(job.threads[0]))
-    how = {"rounds": job.repeats, "warm_up": job.warm_up}
     with passes.refusals(batch_size, shapes):
         arrays = {name: passes.random_array(rng, (batch_size,) + tuple(shape)) for name, shape in shapes.items()}
-        run = _whole(models, shapes, batch_size, arrays, dict(how, tell=teller(title)), contexts(job.gpus))
+        run = _whole(job, stored, shapes, batch_size, arrays, title)
         if job.layers and specs["baseline"] is not None:
-            run["layers"] = _layers(models, specs["baseline"], shapes, batch_size, arrays, how, title, job)
+            run["layers"] = _layers(job, stored, specs["baseline"], shapes, batch_size, arrays, title)
     return dict({"threads": job.threads[0], "batch_size": batch_size}, **run)
 
 
-def _whole(models, shapes, batch_size, arrays, how, where):
-    predictors = [Predictor(model, shapes, batch_size, where) for model in models.values()]
-    calls = [passes.of_network(predictor, [arrays[name] for name in predictor.inputs]) for predictor in predictors]
-    samples = dict(zip(models, alternate(calls, **how)))
+def _whole(job, stored, shapes, batch_size, arrays, title):
+    with released(stored.values()):  # all weights are read once here, and copied
+        # The network that runs first stays some percent slower, wherever its memory lies: let that be no baseline.
+        calls = {side: _pass(job, one.model, shapes, batch_size, arrays) for side, one in list(stored.items())[::-1]}
+    samples = dict(zip(stored, alternate([calls[side] for side in stored], job.repeats, max(0, job.warm_up - 1),
+                                         tell=teller(title), enough=_KNOWN if job.quick else None)))
     run = {side: dict(described_seconds(sample, every_round=True), images_per_second=batch_size / sample.median)
            for side, sample in samples.items()}
     if "baseline" in samples:
@@ -132,12 +140,25 @@ def _whole(models, shapes, batch_size, arrays, how, where):
     return run
 
 
-def _layers(models, specs, shapes, batch_size, arrays, how, title, job):
+def _pass(job, model, shapes, batch_size, arrays):
+    """Callable: a pass of a whole network; the first has been run, unless no untimed rounds are wanted."""
+    network = bound(model, shapes, batch_size, contexts(job.gpus))
+    once = passes.of_network(network, [arrays[name] for name in network.inputs])
+    if job.warm_up:
+        once()
+    return once
+
+
+def _layers(job, stored, specs, shapes, batch_size, arrays, title):
     context = contexts(job.gpus)[0]
-    pairs = layers.find_pairs(models["baseline"], models["model"], specs)
-    inputs = layers.layer_inputs(models["baseline"], pairs, shapes, batch_size, arrays, context)
+    baseline = stored["baseline"].model
+    pairs = layers.find_pairs(baseline, stored["model"].model, specs)
+    inputs = layers.layer_inputs(baseline, pairs, shapes, batch_size, arrays, context)
+    how = {"rounds": job.repeats, "warm_up": 1 if job.quick else job.warm_up,
+           "enough": _LAYER_KNOWN if job.quick else None}
     progress = Progress("layers, " + title, len(pairs))
-    rows = layers.time_layers(pairs, inputs, batch_size, how, progress)
+    rows = layers.time_layers(pairs, inputs, batch_size, how, progress,
+                              lambda: [one.release() for one in stored.values()])
     progress.close()
     return {"rows": rows, "sum": layers.totals(rows)}
 

@@ -18,12 +18,14 @@ _CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def measure(job):
+def measure(job, child=None):
     """Do a job, each number of threads in a process of its own, one after the other.
 
     Parameters
     ----------
     job : Job
+    child : Popen, optional
+        Of :func:`started`, with the first number of threads.
 
     Returns
     -------
@@ -38,7 +40,7 @@ def measure(job):
     if max(job.threads) > cores():
         say("%d threads are wanted, but this machine has %d cores for this process: they will wait for each other"
             % (max(job.threads), cores()))
-    first = _ask(replace(job, threads=job.threads[:1]))
+    first = _ask(replace(job, threads=job.threads[:1]), child)
     settled = _settled(job, first)
     others = [_ask(replace(settled, threads=(number,))) for number in job.threads[1:]]
     return dict(first, runs=[run for result in [first] + others for run in result["runs"]])
@@ -113,9 +115,9 @@ def time_networks(job):
     return _only(_answers(job, job.threads))
 
 
-def _ask(job):
-    """Start a process, hand it `job`, and return its one answer."""
-    return _only(_answers(job, job.threads[0]))
+def _ask(job, child=None):
+    """Start a process, unless there is one, hand it `job`, and return its one answer."""
+    return _only(_answers(job, job.threads[0], child))
 
 
 def _only(answers):
@@ -125,12 +127,25 @@ def _only(answers):
     return found[0]
 
 
-def _answers(job, threads):
-    """Start a process, hand it `job`, and yield its answers; no end of this process or generator leaves it behind."""
+@contextlib.contextmanager
+def started(threads):
+    """Context of a process that imports what it needs and waits to be asked; no end of this process leaves it behind.
+
+    Parameters
+    ----------
+    threads : int
+        That it is to compute in.
+    """
     with contextlib.ExitStack() as ending:
         with interrupts_wait():  # Python drops one that falls into what it does around a fork
-            child = ending.enter_context(_started(threads))
+            child = ending.enter_context(_process(threads))
             ending.callback(child.kill)
+        yield child
+
+
+def _answers(job, threads, child=None):
+    """Hand `job` to a process, started here unless there is one, and yield its answers."""
+    with contextlib.nullcontext(child) if child else started(threads) as child:
         with contextlib.suppress(BrokenPipeError):
             _write(child.stdin, (job.text() + "\n").encode("utf-8"))
         rest = b""
@@ -142,7 +157,7 @@ def _answers(job, threads):
             _heard(rest, code)
 
 
-def _started(threads):
+def _process(threads):
     return subprocess.Popen([sys.executable, _CHILD], env=environment_for(threads), stdin=subprocess.PIPE,
                             stdout=subprocess.PIPE, bufsize=0, preexec_fn=_leave_interrupts)
 

@@ -8,22 +8,23 @@ from accnn.compat import mx
 from accnn.errors import AccnnError
 from accnn.fusion import right_fusion
 from accnn.graph.ir import refusal
+from accnn.timing.bound import parameters
 from accnn.timing.cut import DATA
 
 _BLOCK = 1048573  # a prime number, so that no two examples or channels begin alike
 
 
-def of_network(predictor, arrays):
+def of_network(network, arrays):
     """Callable: a pass of a whole network as scoring runs it, from the input to all outputs.
 
     Parameters
     ----------
-    predictor : Predictor
+    network : BoundNetwork or Predictor
     arrays : list of mx.nd.NDArray
         One for each input.
     """
     def once():
-        for output in predictor.forward(*arrays):
+        for output in network.forward(*arrays):
             output.wait_to_read()
 
     return once
@@ -39,11 +40,11 @@ def of_part(part, data):
         Its input, used where and as it lies: oneDNN keeps pictures in blocks of channels between operators, and a
         kernel that is fast on such an input may be slow on a plain one, and the other way round.
     """
-    model, context = part.model, data.context
-    arrays = {name: array.copyto(context) for name, array in model.arg_params.items()}  # oneDNN rearranges weights
+    model, context, symbol = part.model, data.context, part.model.symbol
     aux = {name: array.copyto(context) for name, array in model.aux_params.items()}
-    with right_fusion(model.symbol):
-        executor = model.symbol.bind(context, args=dict(arrays, **{DATA: data}), grad_req="null", aux_states=aux)
+    with right_fusion(symbol):
+        arrays = parameters(model, symbol, context)
+        executor = symbol.bind(context, args=dict(arrays, **{DATA: data}), grad_req="null", aux_states=aux)
 
     def once():
         executor.forward(is_train=False)

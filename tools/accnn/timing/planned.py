@@ -8,15 +8,16 @@ import numpy as np
 from accnn.errors import AccnnError
 from accnn.graph.rewrite import Replacement, replace_layers
 from accnn.graph.specs import kernel, layer_specs
-from accnn.predictor import Predictor
 from accnn.spelling import parse
 from accnn.timing import passes
 from accnn.timing.beside import beside
+from accnn.timing.bound import BoundNetwork
 from accnn.timing.chains import random_numbers
 from accnn.timing.clock import ratios
 from accnn.timing.job import Job
 from accnn.timing.networks import all_shapes, open_models, teller
 from accnn.timing.questions import REFERENCE
+from accnn.timing.stored import released
 from accnn.timing.survey import chain_call
 from accnn.timing.told import described_ratio, described_seconds
 
@@ -49,15 +50,16 @@ def measure(job):
         The checkpoint cannot be read, a plan names what is no layer of it, or shapes or batch size do not fit.
     """
     loading = Job(job.prefix, load_epoch=job.epoch, input_shapes=job.input_shapes)
-    models = open_models(loading)
-    shapes, _ = all_shapes(models, loading)
+    stored = open_models(loading)["model"]
+    shapes, _ = all_shapes({"model": stored.model}, loading)
     rng = np.random.RandomState(job.seed)
     with passes.refusals(job.batch_size, shapes):
-        networks = [models["model"]] + [planned(models["model"], shapes, plan, rng) for plan in job.plans]
+        networks = [stored.model] + [planned(stored.model, shapes, plan, rng) for plan in job.plans]
         arrays = {name: passes.random_array(rng, (job.batch_size,) + tuple(shape)) for name, shape in shapes.items()}
         # The network that runs first stays some percent slower, wherever its memory lies: let that be no baseline.
         calls = [_pass(model, shapes, job.batch_size, arrays) for model in networks[::-1]][::-1]
-        seconds = _seconds(calls[::-1])  # with what memory is allocated and weights are rearranged in
+        with released([stored]):
+            seconds = _seconds(calls[::-1])  # with what memory is allocated and weights are rearranged in
         if sum(seconds) < _LONG:
             seconds = _seconds(calls)
         _, reference = chain_call(REFERENCE, 1, job.seed)
@@ -115,8 +117,8 @@ def _replacement(model, specs, layer, chain, rng):
 
 def _pass(model, shapes, batch_size, arrays):
     """Callable: a pass of the network."""
-    predictor = Predictor(model, shapes, batch_size)
-    return passes.of_network(predictor, [arrays[name] for name in predictor.inputs])
+    network = BoundNetwork(model, shapes, batch_size)
+    return passes.of_network(network, [arrays[name] for name in network.inputs])
 
 
 def _ratios(results):

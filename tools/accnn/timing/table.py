@@ -1,7 +1,7 @@
 """What was measured, as text for people."""
 from accnn.report import columns, count
 from accnn.speed import milliseconds as _ms
-from accnn.timing.told import NOT_COMPARED, REPLACED, UNCHANGED, conditions
+from accnn.timing.told import NOT_COMPARED, REPLACED, UNCHANGED, conditions, known_to
 
 
 def lines(result):
@@ -44,12 +44,13 @@ def _whole(result):
                  for run in result["runs"]]
         return _ruled(columns(rows, ">>>>>>"))
     rows = [("threads", "batch", "baseline ms", "[quartiles]", "model ms", "[quartiles]", "images/s", "->",
-             "theoretical", "measured", "[quartiles]", "rounds")]
+             "theoretical", "measured", "[quartiles]", "known to", "rounds")]
     for run in result["runs"]:
+        measured = run["measured"]
         rows.append(_setting(run) + _milliseconds(run["baseline"]) + _milliseconds(run["model"]) +
                     (_rate(run["baseline"]), _rate(run["model"]), _times(result["theoretical"]["ratio"])) +
-                    _ratio(run["measured"]) + (str(run["measured"]["rounds"]),))
-    return _ruled(columns(rows, ">" * 12))
+                    _ratio(measured) + (known_to(measured["uncertainty"]), str(measured["rounds"])))
+    return _ruled(columns(rows, ">" * 13))
 
 
 def _layers(run):

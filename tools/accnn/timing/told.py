@@ -1,4 +1,5 @@
 """Samples as dicts for machines: milliseconds, never seconds."""
+from math import ceil, isinf
 
 # What became of a layer of the baseline in the new network.
 REPLACED, UNCHANGED, NOT_COMPARED = "replaced", "unchanged", "not compared"
@@ -24,6 +25,11 @@ def described_seconds(sample, every_round=False):
 
 
 def described_ratio(sample):
-    """dict: median and quartiles of a Sample of ratios."""
+    """dict: median and quartiles of a Sample of ratios, and the ``uncertainty`` of the median; None for few rounds."""
     return {"median": sample.median, "quartiles": list(sample.quartiles), "spread": sample.spread,
-            "rounds": len(sample.values)}
+            "rounds": len(sample.values), "uncertainty": None if isinf(sample.uncertainty) else sample.uncertainty}
+
+
+def known_to(uncertainty):
+    """str: as in '1.3%', never less than it is; empty where nothing is known of it."""
+    return "" if uncertainty is None or isinf(uncertainty) else "%.1f%%" % (ceil(1000 * uncertainty - 1e-6) / 10)

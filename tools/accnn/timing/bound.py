@@ -1,0 +1,109 @@
+"""Networks bound on the parameters of a model where they lie: of a large weight there is one copy for each network."""
+import json
+import os
+
+from accnn.compat import mx
+from accnn.fusion import right_fusion
+from accnn.predictor import Predictor
+
+_BACKEND = "MKLDNN"
+_READING_ONCE = {"_sg_mkldnn_conv", "_sg_mkldnn_fully_connected"}
+
+
+def bound(model, input_shapes, batch_size, contexts, symbol=None):
+    """Return a BoundNetwork, or a Predictor where `contexts` are devices with a memory of their own."""
+    if contexts[0].device_type == "cpu":
+        return BoundNetwork(model, input_shapes, batch_size, symbol)
+    return Predictor(model, input_shapes, batch_size, contexts, symbol)
+
+
+class BoundNetwork(Predictor):
+    """A Predictor on the CPU that needs a third of the memory; its outputs are the same to the last bit.
+
+    A Module holds two copies of the parameters beside those of the model, and oneDNN's fused operators make one more,
+    in the layout of their kernels, the only one that they read after their first pass. Here they read the arrays of the
+    model itself, that once. Other operators have a copy: they rearrange their weights where these lie.
+
+    Parameters
+    ----------
+    model : Model
+        Its arrays are never written to.
+    input_shapes, batch_size, symbol
+        As for a Predictor.
+    """
+
+    def __init__(self, model, input_shapes, batch_size, symbol=None):
+        self._shared = model
+        super().__init__(model, input_shapes, batch_size, symbol=symbol)
+
+    def _new_module(self, symbol, _inputs, _labels, context):
+        return _Bound(self._shared, symbol, context)
+
+
+class _Bound:
+    """What a Predictor needs of a Module, on the parameters of a model."""
+
+    def __init__(self, model, symbol, context):
+        self._model, self._symbol, self._context = model, symbol, context
+
+    def bind(self, data_shapes, label_shapes=None, for_training=False):
+        self.data_shapes, self.label_shapes = list(data_shapes), list(label_shapes or ())
+        described = self.data_shapes + self.label_shapes
+        self._fed = [mx.nd.zeros(one.shape, self._context, dtype=one.dtype) for one in described]
+        args = parameters(self._model, self._symbol, self._context)
+        args.update((one.name, array) for one, array in zip(described, self._fed))
+        states = {name: self._model.aux_params[name].copy() for name in self._symbol.list_auxiliary_states()}
+        self._executor = self._symbol.bind(self._context, args, grad_req="null", aux_states=states)
+        self.output_shapes = [(name, array.shape)
+                              for name, array in zip(self._symbol.list_outputs(), self._executor.outputs)]
+
+    def reshape(self, data_shapes, label_shapes=None):
+        with right_fusion(self._symbol):
+            self.bind(data_shapes, label_shapes)
+
+    def set_params(self, *_, **__):
+        """Do nothing: the parameters have been there since it was bound."""
+
+    def forward(self, batch, is_train=False):
+        for array, place in zip(list(batch.data) + list(batch.label or ()), self._fed):
+            array.copyto(place)
+        self._executor.forward(is_train=False)
+
+    def get_outputs(self):
+        return self._executor.outputs
+
+
+def parameters(model, symbol, context):
+    """dict of str to mx.nd.NDArray: what to bind `symbol` to, copied where an operator may rearrange it.
+
+    Parameters
+    ----------
+    model : Model
+    symbol : mx.sym.Symbol
+        To be bound as things are set now: see :func:`accnn.fusion.right_fusion`.
+    context : mx.Context
+    """
+    once = read_once(symbol) if context.device_type == "cpu" else ()
+    return {name: model.arg_params[name] if name in once else model.arg_params[name].copyto(context)
+            for name in symbol.list_arguments() if name in model.arg_params}
+
+
+def read_once(symbol):
+    """set of str: weights that oneDNN's fused operators read in their first pass only, as things are set now.
+
+    Parameters
+    ----------
+    symbol : mx.sym.Symbol
+    """
+    if os.environ.get("MXNET_SUBGRAPH_BACKEND", _BACKEND) != _BACKEND or \
+            os.environ.get("MXNET_MKLDNN_ENABLED", "1") == "0":
+        return set()
+    try:
+        nodes = json.loads(symbol.get_backend_symbol(_BACKEND).tojson(), strict=False)["nodes"]
+    except mx.base.MXNetError:  # this MXNet has no oneDNN
+        return set()
+    weights, others = set(), set()
+    for node in nodes:
+        for slot, (position, *_) in enumerate(node["inputs"]):
+            (weights if node["op"] in _READING_ONCE and slot == 1 else others).add(nodes[position]["name"])
+    return weights - others
