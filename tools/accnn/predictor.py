@@ -89,7 +89,8 @@ class Predictor:
         size = len(arrays[0])
         if self._whole and size < self.batch_size:
             outputs = self.forward(*(_filled(array, self.batch_size) for array in arrays))
-            return [output[:len(output) * size // self.batch_size] for output in outputs]
+            # MXNet cannot take a slice of what oneDNN left in blocks of channels, but of a copy.
+            return [output.copy()[:len(output) * size // self.batch_size] for output in outputs]
         if size != self._module.data_shapes[0].shape[0]:
             self._resize(size)
         left_out = [self._stand_in(entry) for entry in self._module.data_shapes[len(arrays):]]
