@@ -216,7 +216,7 @@ CASES = [
     (dict(data_train="IN/seven.rec"), "record 5 .* has the label 5, but .* 0 to 4"),
     (dict(data_val="IN/seven.rec"), "record 5 .* has the label 5"),
     (dict(data_train="IN/halves.rec"), "label 0.5"), (dict(data_train="IN/nan.rec"), "label nan"),
-    (dict(data_train="IN/several.rec"), "several labels"), (dict(num_classes="3"), "record 3 .*label 3"),
+    (dict(data_train="IN/several.rec"), "has 2 labels"), (dict(num_classes="3"), "record 3 .*label 3"),
     (dict(image_shape="3,20,20"), "fc1_weight"), (dict(image_shape="12,12"), "no image"),
     (dict(image_shape="4,12,12"), "fc1_weight"), (dict(image_shape="other:3,12,12"), "no input 'other'"),
     (dict(rgb_mean="1,2"), "--rgb-mean has 2 values"), (dict(rgb_std="1,2,3,4"), "--rgb-std has 4 values"),

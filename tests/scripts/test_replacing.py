@@ -27,7 +27,7 @@ def run(prefix, tmp_path, capsys):
     """Run a script on the small network; return its code and what it said, a refusal having changed nothing."""
     def run(script, *arguments):
         before = contents(tmp_path)
-        code = script.main(["-m", prefix] + list(arguments))
+        code = script.main(["-m", prefix, "--input-shape", "3,12,12"] + list(arguments))
         assert code == 0 or contents(tmp_path) == before
         return code, capsys.readouterr().err
     return run

@@ -113,8 +113,8 @@ def test_scripts_read_them_so(words, capsys):
 
 
 @pytest.mark.parametrize("uncertainty, most, said", [
-    (0.0304, 0.03, "known to 3.04%, where 3% is needed"), (0.0300001, 0.03, "known to 3.01%, where 3% is needed"),
-    (0.07, 0.03, "known to 7.00%, where 3% is needed"), (0.124, 0.1, "known to 12.40%, where 10% is needed")])
+    (0.0304, 0.03, "known to 3.1% only, where 3% is needed"), (0.0300001, 0.03, "known to 3.1% only, where 3% is needed"),
+    (0.07, 0.03, "known to 7.0% only, where 3% is needed"), (0.124, 0.1, "known to 12.4% only, where 10% is needed")])
 def test_noise_is_more_than_what_is_needed(uncertainty, most, said):
     with pytest.raises(AccnnError, match=said):
         refuse_noise({"uncertainty": uncertainty, "rounds": 9, "spread": 0.2}, "the network", most)
