@@ -1,10 +1,13 @@
-"""pip install -e '.[test]' 'numpy<1.24'"""
+"""pip install -e '.[test]' 'numpy<1.24;python_version<"3.12"' && pip install --no-deps mxnet==1.9.1"""
 from setuptools import find_packages, setup
 
 SCRIPTS = {"accnn": "accnn.accnn", "acc-conv": "accnn.acc_conv", "acc-fc": "accnn.acc_fc",
            "accnn-ranks": "accnn.rank_selection", "accnn-score": "accnn.score", "accnn-benchmark": "accnn.benchmark",
            "accnn-fine-tune": "accnn.fine_tune", "accnn-two-pass": "accnn.two_pass",
            "accnn-launch": "accnn.launch", "accnn-pack": "accnn.pack", "accnn-check": "accnn.check"}
+
+# The headless build of OpenCV: the plain one fails on machines without libGL. From 4.12 on it wants NumPy 2.
+OPENCV = ["opencv-python-headless<4.12;python_version<'3.13'", "opencv-python-headless>=4.12;python_version>='3.13'"]
 
 setup(
     name="accnn",
@@ -14,12 +17,14 @@ setup(
     license_files=["LICENSE"],
     package_dir={"": "tools"},
     packages=find_packages("tools", include=["accnn", "accnn.*"]),
-    python_requires=">=3.8,<3.12",
-    install_requires=["mxnet==1.9.1", "numpy>=1.19,<2", "scipy>=1.5", "threadpoolctl>=2"],
+    python_requires=">=3.8,<3.14",
+    # mxnet's metadata asks for numpy<2, of which there is none for Python 3.13: there it is installed with --no-deps.
+    install_requires=["mxnet==1.9.1;python_version<'3.13'", "numpy>=1.19,<2;python_version<'3.13'",
+                      "numpy>=2.1;python_version>='3.13'", "requests>=2.20,<3", "setuptools;python_version>='3.12'",
+                      "scipy>=1.5", "threadpoolctl>=2"],
     extras_require={
-        # The headless build of OpenCV: the plain one fails on machines without libGL.
-        "demo": ["opencv-python-headless<4.12", "scikit-learn"],
-        "test": ["opencv-python-headless<4.12", "scikit-learn", "pytest>=7", "ruff"],
+        "demo": OPENCV + ["scikit-learn"],
+        "test": OPENCV + ["scikit-learn", "pytest>=7", "ruff"],
     },
     entry_points={"console_scripts": ["%s = %s:main" % item for item in SCRIPTS.items()]},
 )

@@ -1,4 +1,6 @@
 """RecordIO files of drawn pictures, and an independent reader of them: MXNet's unpacking, OpenCV, plain NumPy."""
+import struct
+
 import cv2
 import numpy as np
 
@@ -7,10 +9,11 @@ from accnn.compat import mx
 CLASSES = 5
 
 
-def header(label, number):
-    """IRHeader of a picture; `label` may be a list."""
-    return mx.recordio.IRHeader(0 if np.isscalar(label) else len(label), label if np.isscalar(label)
-                                else np.array(label, np.float32), number, 0)
+def _record(label, number):
+    """The bytes before a picture; `label` may be a list. ``mx.recordio.pack`` fails on lists from NumPy 2.3 on."""
+    if np.isscalar(label):
+        return struct.pack("<IfQQ", 0, label, number, 0)
+    return struct.pack("<IfQQ", len(label), 0, number, 0) + np.array(label, "<f4").tobytes()
 
 
 def drawn(height=14, width=13, channels=3, seed=0, form=".png"):
@@ -34,7 +37,7 @@ def packed(prefix, pictures=None, index=True):
     else:
         writer = mx.recordio.MXRecordIO(rec, "w")
     for number, (label, content) in enumerate(pictures):
-        record = mx.recordio.pack(header(label, number), content)
+        record = _record(label, number) + content
         writer.write_idx(number, record) if index else writer.write(record)
     writer.close()
     return rec

@@ -22,7 +22,7 @@ from accnn.compat import mx
 from accnn.data.records import open_records
 from accnn.errors import AccnnError
 from accnn.files import written_together
-from accnn.packing.encoding import opencv
+from accnn.packing.encoding import encoded, opencv
 from accnn.packing.writing import record_writer
 from accnn.replacing import add_force_option, check_replaced
 
@@ -116,7 +116,7 @@ def pack(folder, force=False):
     dict of str to str
         The ``.rec`` files under the keys 'train' and 'val'.
     """
-    opencv()  # pack_img would only assert that it is there
+    opencv()  # says what is missing before a folder is made
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
@@ -147,7 +147,7 @@ def _write_part(prefix, images, labels, positions):
         for key, position in enumerate(positions):
             # The record's id is the scan's position in scikit-learn's array.
             header = mx.recordio.IRHeader(0, float(labels[position]), int(position), 0)
-            write(key, mx.recordio.pack_img(header, images[position], quality=9, img_fmt=".png"))
+            write(key, mx.recordio.pack(header, encoded(images[position], ".png", quality=9)))
     return rec
 
 

@@ -23,6 +23,7 @@ from accnn.packing.writing import record_writer
 cv2 = pytest.importorskip("cv2")
 
 SIDE = 40
+TOOLS = os.path.dirname(os.path.dirname(os.path.abspath(pack.__file__)))
 
 
 def picture(grey, width=SIDE, height=SIDE):
@@ -101,8 +102,10 @@ def test_same_bytes_as_im2rec(classes, bare_environment, tmp_path, options):
     prefix = packed(classes, *options)
     (tmp_path / "theirs").mkdir()
     theirs = str(tmp_path / "theirs" / "out")
-    im2rec = [sys.executable, "-c", "import numpy; numpy.bool = bool; import runpy; "
-              "runpy.run_module('mxnet.tools.im2rec', run_name='__main__')", theirs, str(classes)]
+    if not hasattr(np.ndarray, "tostring") and "--pass-through" not in options:
+        pytest.skip("im2rec of mxnet 1.9.1 encodes no image with NumPy 2.3 or later: it calls ndarray.tostring")
+    im2rec = [sys.executable, "-c", "import sys; sys.path.insert(0, %r); import accnn.compat, runpy; "
+              "runpy.run_module('mxnet.tools.im2rec', run_name='__main__')" % TOOLS, theirs, str(classes)]
     subprocess.run(im2rec + ["--list", "--recursive", "--no-shuffle"], env=bare_environment, check=True, timeout=60)
     subprocess.run(im2rec + options, env=bare_environment, check=True, timeout=60)
     for kind in (".rec", ".idx", ".lst"):

@@ -3,15 +3,22 @@ import sys
 
 from accnn.errors import AccnnError
 
+_FIRST, _BEHIND = (3, 8), (3, 14)
+_NUMPY_2_FROM = (3, 13)  # no NumPy 1.x was built for it
+
 
 def check_python(version=sys.version_info[:2]):
     """Raise AccnnError, one sentence, unless `version` (major, minor) is one that works."""
-    if not (3, 8) <= tuple(version) < (3, 12):
-        raise AccnnError("mxnet 1.9.1 needs Python 3.8 to 3.11, but this is Python %d.%d: make a virtual environment "
-                         "with one of those" % tuple(version))
+    if not _FIRST <= tuple(version) < _BEHIND:
+        raise AccnnError("accnn needs Python 3.8 to 3.13 (mxnet 1.9.1 was tried on those), but this is Python %d.%d: make "
+                         "a virtual environment with one of them" % tuple(version))
 
 
-def check_numpy(version):
-    """Raise AccnnError, one sentence, unless the NumPy release `version` (a string) is one that works."""
-    if tuple(int(part) for part in version.split(".")[:2]) >= (2, 0):
-        raise AccnnError("mxnet 1.9.1 cannot be imported with numpy %s: pip install 'numpy<2'" % version)
+def check_numpy(version, python=sys.version_info[:2]):
+    """Raise AccnnError, one sentence, unless the NumPy release `version` (a string) goes with this Python.
+
+    NumPy 2 was tried with MXNet where there is no NumPy 1: on Python 3.13.
+    """
+    if tuple(int(part) for part in version.split(".")[:2]) >= (2, 0) and tuple(python) < _NUMPY_2_FROM:
+        raise AccnnError("mxnet 1.9.1 does not go with numpy %s on Python %d.%d: pip install 'numpy<2'"
+                         % ((version,) + tuple(python)))

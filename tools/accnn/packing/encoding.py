@@ -53,10 +53,28 @@ def encoder(root, shorter=0, quality=95, pass_through=False):
                 return None
             if pass_through:
                 return mx.recordio.pack(header, content)
-            return mx.recordio.pack_img(header, _resized(pixels, shorter), quality=quality)
+            return mx.recordio.pack(header, encoded(_resized(pixels, shorter), ".jpg", quality))
         except (AccnnError, OSError, cv2.error):  # not to be opened; without pixels; too thin for JPEG
             return None
     return encode
+
+
+def encoded(pixels, form, quality):
+    """bytes: a picture as a file of the kind `form`, such as '.jpg'.
+
+    ``mx.recordio.pack_img`` would need ``ndarray.tostring``, which NumPy 2.3 took away.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray of uint8
+        (H, W), or (H, W, 3) in OpenCV's order: blue, green, red.
+    form : {'.jpg', '.png'}
+    quality : int
+        Of a JPEG, 1 to 100; how hard a PNG is compressed, 0 to 9.
+    """
+    cv2 = opencv()
+    option = {".jpg": cv2.IMWRITE_JPEG_QUALITY, ".png": cv2.IMWRITE_PNG_COMPRESSION}[form]
+    return cv2.imencode(form, pixels, [option, quality])[1].tobytes()
 
 
 def _cut_off(content):
