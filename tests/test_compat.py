@@ -1,4 +1,4 @@
-"""Versions that cannot work are refused with a sentence, and what newer releases of NumPy and Python lack is in place."""
+"""Versions that cannot work are refused with a sentence; what newer NumPy and Python lack is put in place."""
 import os
 import subprocess
 import sys

@@ -81,13 +81,19 @@ def test_rows_that_do_not_depend_on_the_batch_are_none_of_it():
     assert native_batch(model, PICTURE) == 1 and takes_batch(model, PICTURE, 7)
 
 
-@pytest.mark.parametrize("held_by, batch", [("reshape", 50), ("hint", 50), ("label", 20), ("state", 12)])
+@pytest.mark.parametrize("held_by, batch", [("reshape", 50), ("hint", 50), ("state", 12)])
 def test_multiply_adds_of_one_sentence(held_by, batch):
     bench = Workbench(text_model(held_by, batch), None if held_by == "hint" else TEXT)
     assert bench.input_shapes == TEXT and native_batch(bench.model, TEXT) == batch
     fully = 30 * 16 + 16 * 16 + 16 * 5 if held_by == "state" else 30 * 5
     wanted = sum(10 * words * WORD * (SENTENCE - words + 1) for words in (3, 4, 5)) + fully
     assert count_macs(bench.layers) == wanted
+
+
+def test_a_label_of_a_fixed_shape_holds_no_batch():
+    bench = Workbench(text_model("label", 20), TEXT)
+    assert native_batch(bench.model, TEXT) == 1 and takes_batch(bench.model, TEXT, 64)
+    assert count_macs(bench.layers) == sum(10 * n * WORD * (SENTENCE - n + 1) for n in (3, 4, 5)) + 30 * 5
 
 
 def test_another_batch_than_the_graphs_is_refused_with_the_right_one():

@@ -23,7 +23,7 @@ def rows(model, shape, rank=3, batch=2):
     arrays = {"data": mx.nd.array(random_input(batch, *shape))}
     read = layer_inputs(model, pairs, {"data": shape}, batch, arrays, mx.cpu())
     return {row["layer"]: row for row in time_layers(
-        pairs, read, batch, dict(rounds=1, warm_up=0), lambda done, what: None)}
+        pairs, read, batch, dict(rounds=1, warm_up=0), lambda done, what: None, lambda: None)}
 
 
 def test_transposed_old_and_looped_convolutions():

@@ -10,8 +10,8 @@ _NUMPY_2_FROM = (3, 13)  # no NumPy 1.x was built for it
 def check_python(version=sys.version_info[:2]):
     """Raise AccnnError, one sentence, unless `version` (major, minor) is one that works."""
     if not _FIRST <= tuple(version) < _BEHIND:
-        raise AccnnError("accnn needs Python 3.8 to 3.13 (mxnet 1.9.1 was tried on those), but this is Python %d.%d: make "
-                         "a virtual environment with one of them" % tuple(version))
+        raise AccnnError("mxnet 1.9.1 needs Python 3.8 to 3.13, but this is Python %d.%d: make a virtual environment "
+                         "with one of those" % tuple(version))
 
 
 def check_numpy(version, python=sys.version_info[:2]):

@@ -4,6 +4,7 @@ It stands among the graph's own attributes, beside ``mxnet_version``: MXNet read
 the mark when it saves the network again, which then is somebody else's. The mark holds sums of the symbol and of the
 parameters, so parameters that were saved over ours are noticed as well.
 """
+import os
 import re
 import zlib
 
@@ -31,7 +32,7 @@ def is_marked(symbol_file, params_file):
     Parameters
     ----------
     symbol_file, params_file : str
-        Paths; files that are missing or cannot be read bear none.
+        Paths. A symbol that cannot be read bears no mark; where the parameters are gone, it alone is looked at.
     """
     try:
         with open(symbol_file, encoding="utf-8") as handle:
@@ -39,14 +40,16 @@ def is_marked(symbol_file, params_file):
         end = _END.search(text)
         plain = end and text[:end.start()] + end[1] + end[3]
         # Another version may have made other bytes, and is told apart by the sums alone.
-        return bool(end and end[2]) and end[2].split()[1:] == _mark(plain, params_file).split()[1:]
+        compared = slice(1, None if os.path.lexists(params_file) else 3)
+        return bool(end and end[2]) and end[2].split()[compared] == _mark(plain, params_file).split()[compared]
     except (OSError, UnicodeDecodeError):
         return False
 
 
 def _mark(text, params_file):
     params = 0
-    with open(params_file, "rb") as handle:
-        for block in iter(lambda: handle.read(_BLOCK), b""):
-            params = zlib.crc32(block, params)
+    if os.path.lexists(params_file):
+        with open(params_file, "rb") as handle:
+            for block in iter(lambda: handle.read(_BLOCK), b""):
+                params = zlib.crc32(block, params)
     return "%s symbol %08x params %08x" % (__version__, zlib.crc32(text.encode("utf-8")), params)
