@@ -82,13 +82,20 @@ def other_attribute(prefix):
 
 
 @pytest.mark.parametrize("change", [trained_further, new_parameters, other_attribute,
-                                    lambda prefix: os.unlink(symbol_path(prefix)),
-                                    lambda prefix: os.unlink(params_path(prefix, 1))])
+                                    lambda prefix: os.unlink(symbol_path(prefix))])
 def test_what_was_changed_since_is_ours_no_more(run, made, change):
     change(made)
     code, said = run(accnn, "--ratio", "1.3", "--save-model", made)
     assert code == 2 and "is there already, and is no result of this script" in said
     assert run(accnn, "--ratio", "1.3", "--save-model", made, "--force")[0] == 0
+
+
+def test_a_symbol_of_ours_is_replaced_where_its_parameters_are_gone(run, made):
+    os.unlink(params_path(made, 1))
+    assert run(accnn, "--ratio", "1.3", "--save-model", made)[0] == 0
+    other_attribute(made)
+    os.unlink(params_path(made, 1))
+    assert run(accnn, "--ratio", "1.3", "--save-model", made)[0] == 2
 
 
 def test_other_epochs_are_not_left_beside_a_new_symbol_unasked(run, made):

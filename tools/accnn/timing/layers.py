@@ -76,7 +76,8 @@ def layer_inputs(model, pairs, input_shapes, batch_size, arrays, context):
     read = {start: arrays[start[0]].as_in_context(context) for start in starts if start[0] in arrays}
     inner = [start for start in starts if start not in read]
     sizes = _sizes(model, inner, {name: array.shape for name, array in arrays.items()})
-    vectors = [start for start in inner if is_known(sizes[start]) and len(sizes[start]) < 3]
+    cast = {pair.start for pair in pairs if pair.spec.precision is not None}  # read in the type that they are cast to
+    vectors = [start for start in inner if is_known(sizes[start]) and len(sizes[start]) < 3 and start not in cast]
     maps = [start for start in inner if start not in vectors]
     rng = np.random.RandomState(0)
     read.update((start, passes.random_array(rng, sizes[start], context=context)) for start in vectors)
