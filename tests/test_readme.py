@@ -1,64 +1,249 @@
-"""What README.md tells people to type exists."""
+"""What README.md and the documents tell people to type exists, is understood by the scripts, and runs."""
+import argparse
+import glob
+import importlib
 import os
 import re
-import subprocess
-import sys
+import shlex
 
 import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as handle:
-    README = handle.read()
-SCRIPTS = ["tools/accnn/%s.py" % name for name in (
-    "accnn", "acc_conv", "rank_selection", "score", "benchmark", "fine_tune", "two_pass", "pack",
-    "launch", "check")]
-SCRIPTS.append("model_zoo/get_model.py")
+TOOLS = os.path.join(ROOT, "tools", "accnn")
+MANUAL = sorted(os.path.relpath(path, ROOT) for path in glob.glob(os.path.join(TOOLS, "docs", "*.md")))
+DOCUMENTS = ["README.md", "tools/accnn/README.md"] + MANUAL
+CONSOLE = (("accnn", "accnn"), ("acc-conv", "acc_conv"), ("acc-fc", "acc_fc"), ("accnn-ranks", "rank_selection"),
+           ("accnn-score", "score"), ("accnn-benchmark", "benchmark"), ("accnn-fine-tune", "fine_tune"),
+           ("accnn-two-pass", "two_pass"), ("accnn-launch", "launch"), ("accnn-pack", "pack"), ("accnn-check", "check"))
+SCRIPTS = ["accnn." + module for _, module in CONSOLE] + ["model_zoo.get_model", "model_zoo.demo.run"]
+# Lines of commands that are the shell's, or other programs': what they name is not ours to check.
+OTHERS = ("cd tools/accnn", ". .venv/bin/activate", "python3 -m venv ", "CONV=$(python ", "pip install ",
+          "PYTHONPATH=caffe_pb ")
+# Options of python, pip and protoc.
+FOREIGN = {"--version", "--target", "--python_out", "--no-deps"}
 
 
-def blocks(language):
+def read(path):
+    """str: the text of a file of the repository."""
+    with open(os.path.join(ROOT, path), encoding="utf-8") as handle:
+        return handle.read()
+
+
+TEXTS = {path: read(path) for path in DOCUMENTS}
+
+
+def blocks(text, language):
     """list of str: fenced blocks of a language."""
-    return re.findall(r"```%s\n(.*?)```" % language, README, re.S)
+    return re.findall(r"```%s\n(.*?)```" % language, text, re.S)
 
 
-def test_every_file_named_in_a_command_exists():
-    named = set(re.findall(r"(?:tools|model_zoo|tests)/[\w/]+\.py", README))
-    assert {"model_zoo/demo/run.py", "model_zoo/get_model.py"} <= named
-    assert all(os.path.exists(os.path.join(ROOT, path)) for path in named)
+def commands(path):
+    """list of str: the commands of a document, a line each."""
+    lines = "".join(blocks(TEXTS[path], "bash")).replace("\\\n", " ").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
 
 
-def test_every_option_named_is_known():
-    help_text = ""
-    for script in SCRIPTS:
-        help_text += subprocess.run([sys.executable, os.path.join(ROOT, script), "--help"], capture_output=True,
-                                    text=True).stdout
-    known = set(re.findall(r"--[\w-]+", help_text)) | {"--help", "--version", "--target", "--python_out"}
-    # The others are of python, pip and protoc.
-    assert set(re.findall(r"--[a-z][\w-]+", README)) <= known
+def words_of(path):
+    """list of list of str: the commands of a document that are ours, without comments."""
+    return [shlex.split(line, comments=True) for line in commands(path) if not line.startswith(OTHERS)]
 
 
-def test_every_method_rank_rule_and_cost_has_its_place():
-    from accnn import costs, methods, ranks
-
-    for name in methods.names() + ranks.names() + costs.names():
-        assert "`%s`" % name in README
+def prose(text):
+    """str: a document without its blocks."""
+    return re.sub(r"```.*?```", "", text, flags=re.S)
 
 
-@pytest.mark.parametrize("code", blocks("python"))
-def test_python_of_the_readme_runs(code, tmp_path, monkeypatch):
+def anchors(text):
+    """set of str: what links to the headings of a document end in, as GitHub makes it."""
+    headings = re.findall(r"^#+ (.*)$", prose(text), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+class Understood(BaseException):
+    """A script took its options."""
+
+
+def script_of(words, monkeypatch):
+    """(module, arguments): the script that ``python FILE ...`` names, from the root or from tools/accnn."""
+    assert words[0] == "python", words
+    inside = not words[1].startswith(("tools/", "model_zoo/", "tests/"))
+    name = os.path.splitext("accnn/" + words[1] if inside else words[1])[0].replace("tools/", "").replace("/", ".")
+    monkeypatch.syspath_prepend(ROOT)
+    return importlib.import_module(name), words[2:]
+
+
+def check_understood(words, monkeypatch, capsys):
+    """Let the script's own parser read its options, and the program's that a launcher starts."""
+    script, arguments = script_of(words, monkeypatch)
+    parse = argparse.ArgumentParser.parse_args
+
+    def understood(self, *given, **more):
+        raise Understood(parse(self, *given, **more))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(argparse.ArgumentParser, "parse_args", understood)
+        try:
+            script.main(arguments)
+        except Understood as found:
+            started = getattr(found.args[0], "command", None)
+        else:
+            pytest.fail("%s: %s" % (" ".join(words), capsys.readouterr().err))
+    if started:
+        check_understood(started, monkeypatch, capsys)
+
+
+# --- commands and options -------------------------------------------------------------------------
+
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if not path.endswith("development.md")])
+def test_every_command_is_understood_by_its_script(path, monkeypatch, capsys):
+    assert words_of(path)
+    for words in words_of(path):
+        check_understood(words, monkeypatch, capsys)
+
+
+def test_a_wrong_command_is_noticed(monkeypatch, capsys):
+    for wrong in ("python accnn.py -m x --rank-selection none", "python score.py -m x --data-val y --ratio 2",
+                  "python launch.py -n 2 python fine_tune.py -m x"):
+        with pytest.raises(pytest.fail.Exception, match="error: |usage: "):
+            check_understood(wrong.split(), monkeypatch, capsys)
+
+
+@pytest.fixture(scope="module")
+def helps():
+    """dict of str to set of str: the options of every script."""
+    return {name: options_of(importlib.import_module(name)) for name in SCRIPTS}
+
+
+def options_of(script):
+    """set of str: the long options that a script's --help tells."""
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(argparse.ArgumentParser, "print_help", lambda self, *_: found.append(self.format_help()))
+        try:
+            script.main(["--help"])
+        except SystemExit:
+            pass
+    return set(re.findall(r"--[a-z][\w-]*", found[0]))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def zoo_can_be_imported():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT)
+        yield
+
+
+@pytest.mark.parametrize("path", DOCUMENTS)
+def test_every_option_named_is_known(path, helps):
+    text = re.sub(r"^.*tests/benchmarks/\w+\.py.*$", "", TEXTS[path], flags=re.M)
+    assert set(re.findall(r"--[a-z][\w-]+", text)) <= set().union(FOREIGN, *helps.values())
+
+
+@pytest.mark.parametrize("text", [line for line in TEXTS["README.md"].splitlines() if re.match(r"\| `\w+\.py", line)])
+def test_the_list_of_scripts_names_options_that_each_has(text, helps):
+    assert set(re.findall(r"--[a-z][\w-]+", text)) <= helps["accnn." + re.match(r"\| `(\w+)\.py", text)[1]]
+
+
+def test_the_console_commands_are_installed_by_setup():
+    setup = read("setup.py")
+    for command, module in CONSOLE:
+        assert '"%s": "accnn.%s"' % (command, module) in setup and "`%s`" % command in TEXTS["README.md"]
+
+
+# --- files and links ------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("path", DOCUMENTS)
+def test_every_file_named_exists(path):
+    named = set(re.findall(r"(?<![\w/])(?:tools|model_zoo|tests)/[\w/]+\.(?:py|md)", TEXTS[path]))
+    assert [name for name in named if not os.path.exists(os.path.join(ROOT, name))] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS)
+def test_every_link_leads_somewhere(path):
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(TEXTS[path])):
+        name, _, anchor = target.partition("#")
+        to = os.path.normpath(os.path.join(os.path.dirname(path), name)) if name else path
+        assert os.path.exists(os.path.join(ROOT, to)), target
+        assert not anchor or anchor in anchors(read(to)), target
+
+
+@pytest.mark.parametrize("path", DOCUMENTS[:2])
+def test_every_document_is_linked(path):
+    linked = re.findall(r"\]\(((?:tools/accnn/)?docs/\w+\.md)\)", TEXTS[path])
+    assert {os.path.basename(one) for one in linked} == {os.path.basename(one) for one in MANUAL}
+
+
+def test_the_two_commands_set_up_alike():
+    (demo,), (tests,) = (re.findall(r"<!-- %s -->\n```bash\n(.*)\n```\n" % mark, TEXTS["README.md"])
+                         for mark in ("demo", "tests"))
+    assert demo.split(" && ")[:3] == tests.replace("[test]", "[demo]").split(" && ")[:3]
+    assert tests.endswith(".venv/bin/ruff check . && .venv/bin/pytest -q -rs")
+    assert os.path.exists(os.path.join(ROOT, demo.split()[-1]))
+
+
+# --- what there is has its place ------------------------------------------------------------------
+
+def test_every_method_rank_rule_and_cost_has_its_row():
+    from accnn import accnn, methods
+
+    usage, rows = accnn.parser().format_usage(), {"method": methods.names()}
+    for option in ("rank-selection", "cost"):
+        rows[option] = re.search(r"--%s\s+{([^}]+)}" % option, usage)[1].split(",")
+    text = TEXTS["tools/accnn/docs/methods.md"]
+    for option, names in rows.items():
+        (table,) = re.findall(r"^\| `--%s` \|.*\n\|[-|]+\n((?:\|.*\n)+)" % option, text, re.M)
+        assert sorted(re.findall(r"^\| `([\w-]+)`", table, re.M)) == sorted(names)
+
+
+def test_every_benchmark_has_its_command():
+    listed = [line for line in commands("tools/accnn/docs/development.md") if "tests/benchmarks/" in line]
+    named = [re.search(r"tests/benchmarks/(\w+\.py)", line)[1] for line in listed]
+    assert sorted(named) == sorted(map(os.path.basename, glob.glob(os.path.join(ROOT, "tests", "benchmarks", "*.py"))))
+    for line, name in zip(listed, named):
+        opening = read("tests/benchmarks/" + name).split('"""')[1]
+        assert "python tests/benchmarks/" + name in opening
+        assert set(re.findall(r"--[a-z][\w-]+", line)) <= set(re.findall(r"--[a-z][\w-]+", opening))
+
+
+# --- what runs ------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("path,code", [(path, code) for path in DOCUMENTS for code in blocks(TEXTS[path], "python")])
+def test_python_runs(path, code, tmp_path, monkeypatch):
     from networks import chain_model, saved
 
     saved(chain_model(widths=(16, 32, 32)), tmp_path / "vgg16")
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {})  # noqa: S102  (our own page)
+    exec(compile(code, path, "exec"), {})  # noqa: S102  (our own page)
     assert (tmp_path / "new-vgg16-0001.params").exists() and (tmp_path / "plan.json").exists()
 
 
-def test_the_console_commands_are_installed_by_setup():
-    with open(os.path.join(ROOT, "setup.py"), encoding="utf-8") as handle:
-        setup = handle.read()
-    for command, module in (("accnn", "accnn"), ("acc-conv", "acc_conv"), ("acc-fc", "acc_fc"),
-                            ("accnn-ranks", "rank_selection"), ("accnn-score", "score"),
-                            ("accnn-benchmark", "benchmark"), ("accnn-fine-tune", "fine_tune"),
-                            ("accnn-two-pass", "two_pass"), ("accnn-launch", "launch"), ("accnn-pack", "pack"),
-                            ("accnn-check", "check")):
-        assert '"%s": "accnn.%s"' % (command, module) in setup and "`%s`" % command in README
+def photographed(folder, count):
+    """Draw so many pictures, one subfolder a class."""
+    from pictures import CLASSES, drawn
+
+    for number in range(count):
+        target = folder / ("class%d" % (number % CLASSES)) / ("%d.png" % number)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(drawn(seed=number))
+
+
+# What measures, and jobs of several workers, take too long; they have tests of their own.
+@pytest.mark.parametrize("path", ["README.md"] + ["tools/accnn/docs/%s.md" % name for name in (
+    "calibration", "checkpoints", "methods", "training")])
+def test_commands_run(path, tmp_path, monkeypatch, capsys):
+    from networks import chain_model, saved
+    from pictures import items, packed
+
+    saved(chain_model(widths=(16, 32, 32)), tmp_path / "vgg16")
+    for count, records, photos in ((140, "train", "photos"), (23, "val", "val-photos")):
+        if any("pack.py" in words for words in words_of(path)):
+            photographed(tmp_path / photos, count)
+        else:
+            packed(tmp_path / records, items(count))
+    (tmp_path / "tools" / "accnn").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "tools" / "accnn")
+    first = [] if any("accnn.py" in words for words in words_of(path)) else words_of("README.md")[:1]
+    for words in first + words_of(path):
+        script, arguments = script_of(words, monkeypatch)
+        if words[1] not in ("benchmark.py", "launch.py"):
+            assert script.main(arguments) == 0, (words, capsys.readouterr().err)

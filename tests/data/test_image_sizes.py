@@ -2,9 +2,9 @@
 import struct
 
 import pytest
-from accnn.data.sizes import common_size
 
 from accnn.data.records import open_records
+from accnn.data.sizes import common_size
 from pictures import drawn, items, packed
 
 
