@@ -2,7 +2,7 @@
 import collections
 import difflib
 
-from accnn.errors import AccnnError
+from accnn.core.errors import AccnnError
 from model_zoo import pretrained, store
 from model_zoo.symbols import SYMBOLS
 

@@ -1,8 +1,8 @@
 """Where get_model.py may write: the refusals that come before a long download."""
-from accnn.files import recover
+from accnn.cli.outputs import check_prefix
+from accnn.cli.replacing import check_epochs, check_replaced
+from accnn.core.files import recover
 from accnn.graph.checkpoint import params_path, symbol_path
-from accnn.output import check_prefix
-from accnn.replacing import check_epochs, check_replaced
 
 
 def paths(prefix, epoch):

@@ -16,9 +16,10 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(sys.path[0], "tools"))
 
-from accnn.cli import run, say
-from accnn.errors import AccnnError
-from accnn.replacing import add_force_option
+from accnn.cli.main import run
+from accnn.cli.replacing import add_force_option
+from accnn.core.errors import AccnnError
+from accnn.core.progress import say
 
 STORE_CLASSES = 1000  # what every network of the store was trained on: ImageNet
 
@@ -91,7 +92,7 @@ def _origin(row):
 
 
 def _write(arguments):
-    from accnn.output import claimed
+    from accnn.cli.outputs import claimed
     from model_zoo import catalogue
     entry = catalogue.entry(arguments.name)
     prefix = arguments.save_model or arguments.name

@@ -6,8 +6,8 @@ import zlib
 
 import numpy as np
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 
 BLOCK = 1 << 20  # draws at a time: they come as float64, and a whole layer of them would double the memory
 

@@ -1,6 +1,6 @@
 """Turn a parameter file of the Gluon model store into a symbol and its parameters."""
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 
 IMAGE_SHAPE = (3, 224, 224)
 # The one family that was made for larger images.

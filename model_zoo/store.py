@@ -15,10 +15,10 @@ import urllib.request
 import zipfile
 import zlib
 
-from accnn.cli import Progress, say
-from accnn.compat import mx
-from accnn.errors import AccnnError
-from accnn.files import locked, recover, regular_file, written_whole
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.core.files import locked, recover, regular_file, written_whole
+from accnn.core.progress import Progress, say
 
 check_sha1 = mx.gluon.utils.check_sha1
 # A private name, but the only place of the wheel that holds the whole sums.

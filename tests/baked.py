@@ -1,7 +1,7 @@
 """Small networks whose graph holds a batch, splits it, or does not take one example; with random parameters."""
 import numpy as np
 
-from accnn.compat import mx
+from accnn.core.compat import mx
 from accnn.graph.checkpoint import Model
 from accnn.graph.ir import Graph
 

@@ -1,23 +1,22 @@
 """A machine made of arithmetic, in the place of the process that measures: its clock never says two things."""
 import json
 
-from accnn import spelling
+from accnn.core.layers import macs as macs_of
+from accnn.core.layers import walk
 from accnn.graph.checkpoint import load_model
 from accnn.graph.specs import layer_specs
-from accnn.latency.inside import Inside
-from accnn.layers import macs as macs_of
-from accnn.layers import walk
-from accnn.timing import parent
-from accnn.timing.questions import Timed
+from accnn.latency.context import InNetworkFactors
+from accnn.timing import client, keys
+from accnn.timing.job import Timed
 
 REFERENCE_MS = 2.0
 _GROUP = 24  # questions that are answered together
 
 
 def as_alone(_trials, share, methods):
-    """Inside: layers and chains take in the network what they take alone, or all less where that is too much."""
+    """InNetworkFactors: layers and chains take in the network what they take alone, or all less if that is too much."""
     factor = min(1.0, 1 / share)
-    return Inside(max(0.0, 1 - share), factor, dict.fromkeys(methods, factor))
+    return InNetworkFactors(max(0.0, 1 - share), factor, dict.fromkeys(methods, factor))
 
 
 class Clockwork:
@@ -61,8 +60,8 @@ class Clockwork:
 
     def patched(self, monkeypatch):
         """Clockwork: itself, now in the place of the measuring process."""
-        monkeypatch.setattr(parent, "survey", self.survey)
-        monkeypatch.setattr(parent, "time_networks", self.time_networks)
+        monkeypatch.setattr(client, "survey", self.survey)
+        monkeypatch.setattr(client, "time_networks", self.time_networks)
         return self
 
     def ms(self, chain, in_shape, repeats=1, batch_size=1):
@@ -73,11 +72,11 @@ class Clockwork:
 
     def ms_of(self, key, batch_size=1):
         """float: of the chain that a key spells."""
-        place, chain = spelling.parse(key)
+        place, chain = keys.parse(key)
         return self.ms(chain, place.in_shape, place.repeats, batch_size)
 
     def survey(self, questions, threads, batch_size, rounds=5, seed=0):
-        """See :func:`accnn.timing.parent.survey`; a question number `stop` interrupts it."""
+        """See :func:`accnn.timing.client.survey`; a question number `stop` interrupts it."""
         self.said.append((threads, batch_size))
         for first in range(0, len(questions), _GROUP):
             group = questions[first:first + _GROUP]
@@ -87,12 +86,12 @@ class Clockwork:
             yield [self._timed(key, batch_size, rounds) for key in group]
 
     def _timed(self, key, batch_size, rounds):
-        if self.refused(spelling.parse(key)[1]):
+        if self.refused(keys.parse(key)[1]):
             return Timed(key, None, None, 0, None, "no such kernel")
         return Timed(key, self.ms_of(key, batch_size) / REFERENCE_MS, self.spread, rounds, REFERENCE_MS)
 
     def time_networks(self, job):
-        """See :func:`accnn.timing.parent.time_networks`."""
+        """See :func:`accnn.timing.client.time_networks`."""
         job = type(job)(**{**vars(job), "plans": tuple(json.loads(json.dumps(job.plans)))})
         self.said.append((job.threads, job.batch_size))
         self.plans += list(job.plans) or [{}]

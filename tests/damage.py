@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 
-from accnn.compat import mx
+from accnn.core.compat import mx
 from networks import chain_net, random_model, residual_net, saved
 
 

@@ -4,7 +4,7 @@ Each is made of class scores in MXNet, and says in NumPy which probabilities the
 """
 import numpy as np
 
-from accnn.compat import mx
+from accnn.core.compat import mx
 
 S = mx.sym
 

@@ -1,5 +1,5 @@
 """Networks for training that read their labels in other ways than a loss of the label itself."""
-from accnn.compat import mx
+from accnn.core.compat import mx
 from networks import random_model
 
 S = mx.sym

@@ -1,7 +1,7 @@
 """Small networks with random parameters, and running them through MXNet."""
 import numpy as np
 
-from accnn.compat import mx
+from accnn.core.compat import mx
 from accnn.graph.checkpoint import Model, save_model
 from accnn.graph.ir import Graph
 

@@ -4,7 +4,7 @@ import struct
 import cv2
 import numpy as np
 
-from accnn.compat import mx
+from accnn.core.compat import mx
 
 CLASSES = 5
 

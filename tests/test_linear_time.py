@@ -2,7 +2,7 @@
 import time
 
 from accnn.graph.checkpoint import load_model, save_model
-from accnn.workbench import Workbench
+from accnn.planning.accelerator import Accelerator
 from networks import random_model, residual_net, saved
 
 NODES_OF_A_BLOCK = 17  # two convolutions with weight, two BatchNorms with four parameters, two ReLUs, a sum
@@ -13,7 +13,7 @@ def seconds(folder, nodes):
     prefix = saved(random_model(residual_net(nodes // NODES_OF_A_BLOCK), data=(3, 8, 8)), folder / "deep")
     started = time.perf_counter()
     model = load_model(prefix)
-    bench = Workbench(model, {"data": (3, 8, 8)})
+    bench = Accelerator(model, {"data": (3, 8, 8)})
     save_model(bench.accelerate(bench.select_ranks(1.5)), str(folder / "new"))
     return len(model.graph.nodes), time.perf_counter() - started
 

@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 
-from accnn.compat import mx
-from accnn.layers import SubConv, SubFC
+from accnn.core.compat import mx
+from accnn.core.layers import SubConv, SubFC
 from networks import random_input
 from reference import convolve, original_recurrence, original_spectrum, relative_error, run_chain
 

@@ -5,8 +5,8 @@ import pytest
 
 from accnn import methods
 from accnn.graph.checkpoint import load_model
-from accnn.plan import Plan, Row
-from accnn.workbench import Workbench
+from accnn.planning.accelerator import Accelerator
+from accnn.planning.plan import Plan, Row
 from networks import outputs, random_input
 from reference import relative_error
 
@@ -22,7 +22,7 @@ def test_full_rank_parity(shared, name, record_property):
     shape, layers = MODELS[name]
     model = load_model(os.path.join(shared, "models", name))
     # Four pictures, since a softmax that is sure of its class hides errors.
-    bench, x = Workbench(model, {"data": shape}), random_input(4, *shape)
+    bench, x = Accelerator(model, {"data": shape}), random_input(4, *shape)
     rows = [Row(s.name, s.op, methods.DEFAULT[s.op], methods.get(methods.DEFAULT[s.op]).full_rank(s))
             for s in bench.specs.values() if not s.refusal]
     assert len(rows) == layers
@@ -42,14 +42,14 @@ def test_full_rank_parity(shared, name, record_property):
 @pytest.mark.parametrize("name, shape", [("vgg16_cifar10", (3, 32, 32)), ("mtcnn_det2", (3, 24, 24)),
                                          ("mtcnn_det3", (3, 48, 48)), ("squeezenet_v1.0", (3, 224, 224))])
 def test_input_shapes_are_read_from_the_checkpoint(shared, name, shape):
-    assert Workbench(load_model(os.path.join(shared, "models", name))).input_shapes == {"data": shape}
+    assert Accelerator(load_model(os.path.join(shared, "models", name))).input_shapes == {"data": shape}
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_ratio_asked_for_is_kept(shared, name):
-    from accnn import report
+    from accnn.report import plan as report
 
-    bench = Workbench(load_model(os.path.join(shared, "models", name)), {"data": MODELS[name][0]})
+    bench = Accelerator(load_model(os.path.join(shared, "models", name)), {"data": MODELS[name][0]})
     plan = bench.select_ranks(1.5)
     assert report.summary(bench, plan)["convolutions"]["ratio"] >= 1.5
     assert plan.made_by["bound"] - plan.made_by["objective"] <= 1e-6

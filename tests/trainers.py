@@ -1,11 +1,11 @@
 """What the tests of fine-tuning share: pictures of bare pixels, networks of few parameters, one trainer."""
 import numpy as np
 
-from accnn.compat import mx
-from accnn.distributed import Job
+from accnn.core.compat import mx
+from accnn.runtime.distributed import Job
 from accnn.scoring.heads import class_head
 from accnn.training import optimizer
-from accnn.training.schedule import scheduler
+from accnn.training.optimizer import scheduler
 from accnn.training.trainer import Trainer
 from networks import random_model
 

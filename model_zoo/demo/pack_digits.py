@@ -17,14 +17,13 @@ if not __package__:  # started as a script
     sys.path[0] = os.path.join(_REPOSITORY, "tools")
     sys.path.append(_REPOSITORY)
 
-from accnn import cli
-from accnn.compat import mx
+from accnn.cli import main as cli
+from accnn.cli.replacing import add_force_option, check_replaced
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.core.files import written_together
+from accnn.data.pack import encoded, opencv, record_writer
 from accnn.data.records import open_records
-from accnn.errors import AccnnError
-from accnn.files import written_together
-from accnn.packing.encoding import encoded, opencv
-from accnn.packing.writing import record_writer
-from accnn.replacing import add_force_option, check_replaced
 
 IMAGE_SHAPE = (3, 32, 32)  # what ImageRecordIter makes of the grey PNGs: channels, height, width
 UPSCALING = 4              # 8x8 scans become 32x32: room for three poolings

@@ -18,7 +18,8 @@ if not __package__:  # started as a script
     sys.path[0] = os.path.join(_REPOSITORY, "tools")
     sys.path.append(_REPOSITORY)
 
-from accnn import accnn, benchmark, cli, fine_tune, score
+from accnn import accnn, benchmark, fine_tune, score
+from accnn.cli import main as cli
 from model_zoo.demo import pack_digits
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))

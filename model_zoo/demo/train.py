@@ -15,13 +15,16 @@ if not __package__:  # started as a script
     # Sums in parallel depend on the number of threads; read when MXNet is imported.
     os.environ["OMP_NUM_THREADS"] = "1"
 
-from accnn import cli, output, score
-from accnn.compat import mx
+from accnn import score
+from accnn.cli import main as cli
+from accnn.cli import outputs
+from accnn.cli.replacing import add_force_option, check_epochs, check_replaced
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.core.files import temporary_folder, written_together
+from accnn.core.progress import Progress
 from accnn.data.records import open_records
-from accnn.errors import AccnnError
-from accnn.files import temporary_folder, written_together
 from accnn.graph.checkpoint import params_path, symbol_path
-from accnn.replacing import add_force_option, check_epochs, check_replaced
 from model_zoo.demo import pack_digits
 
 # Filters of each 3x3 convolution; a pooling after every group. 64 everywhere is four blocks of the 16 channels that
@@ -81,7 +84,7 @@ def train(rec, epochs=EPOCHS, seed=SEED):
     module = mx.module.Module(network(), context=mx.cpu())
     images = _training_images(rec, seed)
     updates = epochs * -(-len(open_records(rec)) // BATCH_SIZE)
-    progress = cli.Progress("training", epochs)
+    progress = Progress("training", epochs)
     module.fit(images, eval_metric="acc", num_epoch=epochs, initializer=mx.init.MSRAPrelu(slope=0),
                optimizer="sgd", optimizer_params=_optimizer(updates),
                epoch_end_callback=lambda epoch, *_: progress(epoch + 1))
@@ -125,7 +128,7 @@ def _trained(options):
     if options.num_epochs < 1:
         raise AccnnError(f"--num-epochs must be at least 1, not {options.num_epochs}")
     prefix = options.model_prefix
-    output.check_prefix("--model-prefix", prefix)
+    outputs.check_prefix("--model-prefix", prefix)
     check_replaced("--model-prefix", prefix, [symbol_path(prefix), params_path(prefix, 1)], options.force)
     check_epochs("--model-prefix", prefix, 1, options.force)
     with temporary_folder() as folder:

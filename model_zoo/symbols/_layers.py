@@ -1,5 +1,5 @@
 """The two groups of layers that the older networks are made of, named as Caffe names them."""
-from accnn.compat import mx
+from accnn.core.compat import mx
 
 
 def conv_relu(data, suffix, **convolution):

@@ -3,7 +3,7 @@
 A. Krizhevsky, I. Sutskever, G. Hinton, "ImageNet classification with deep convolutional neural
 networks", NIPS 2012.
 """
-from accnn.compat import mx
+from accnn.core.compat import mx
 from model_zoo.symbols._layers import classifier, conv_relu
 
 IMAGE_SHAPE = (3, 227, 227)

@@ -2,7 +2,7 @@
 
 K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image recognition", arXiv:1512.03385.
 """
-from accnn.compat import mx
+from accnn.core.compat import mx
 
 IMAGE_SHAPE = (3, 224, 224)
 

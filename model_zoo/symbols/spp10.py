@@ -5,7 +5,7 @@ and detection", arXiv:1505.06798, Table 1; the network is "SPPnet (OverFeat-7)" 
 arXiv:1406.4729. The table gives sizes but no paddings: those here are the ones that yield its
 sizes from a 224x224 image.
 """
-from accnn.compat import mx
+from accnn.core.compat import mx
 from model_zoo.symbols._layers import classifier, conv_relu
 
 IMAGE_SHAPE = (3, 224, 224)

@@ -3,7 +3,7 @@
 F. Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model
 size", arXiv:1602.07360.
 """
-from accnn.compat import mx
+from accnn.core.compat import mx
 
 IMAGE_SHAPE = (3, 224, 224)
 

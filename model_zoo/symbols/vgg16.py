@@ -3,7 +3,7 @@
 K. Simonyan, A. Zisserman, "Very deep convolutional networks for large-scale image recognition",
 arXiv:1409.1556.
 """
-from accnn.compat import mx
+from accnn.core.compat import mx
 from model_zoo.symbols._layers import classifier, conv_relu
 
 IMAGE_SHAPE = (3, 224, 224)

@@ -30,15 +30,15 @@ _MEMORY = 6 << 30
 
 def attempt(prefix, shapes):
     """Load a checkpoint, list its layers, run two examples through it; return how that ended, and a word on it."""
-    from accnn.compat import mx
-    from accnn.errors import AccnnError
+    from accnn.core.compat import mx
+    from accnn.core.errors import AccnnError
     from accnn.graph.checkpoint import load_model
-    from accnn.predictor import Predictor, compute_errors_told
-    from accnn.workbench import Workbench
+    from accnn.planning.accelerator import Accelerator
+    from accnn.runtime.predictor import Predictor, compute_errors_told
 
     try:
         model = load_model(prefix)
-        bench = Workbench(model, shapes)
+        bench = Accelerator(model, shapes)
         list(bench.layers)
         with compute_errors_told(prefix):
             predictor = Predictor(model, bench.input_shapes, 2)

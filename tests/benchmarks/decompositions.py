@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core, as accnn's own decomp
 
 import numpy as np
 
-from accnn import Workbench, costs, load_model, methods
+from accnn import Accelerator, costs, load_model, methods
 
 MACS = costs.get("macs")
 NAMES = ("cp", "cp3", "tucker", "btd")
@@ -145,7 +145,7 @@ def main():
         say("without TensorLy there is nothing to compare with: pip install tensorly")
     rows = []
     for prefix in args.model:
-        bench = Workbench(load_model(prefix))
+        bench = Accelerator(load_model(prefix))
         for spec in bench.layers:
             if spec.op == "Convolution" and not spec.refusal and fnmatch.fnmatch(spec.name, args.layers):
                 rows += compare(bench, spec, args.ratio, tensorly)

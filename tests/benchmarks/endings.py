@@ -20,7 +20,7 @@ for folder in (os.path.join(HERE, os.pardir), os.environ.get("ACCNN_TOOLS") or o
 import numpy as np
 
 from accnn import fine_tune, score
-from accnn.compat import mx
+from accnn.core.compat import mx
 from endings import ENDINGS, TRAINED
 from networks import outputs, random_model, saved
 from pictures import CLASSES, items, packed, read

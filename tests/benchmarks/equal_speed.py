@@ -20,20 +20,23 @@ from dataclasses import dataclass, replace
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "tools"))
 
-from accnn import cli, methods, options
-from accnn.cli import say
-from accnn.data.options import add_preprocessing_options, image_input, preprocessing
+from accnn import methods
+from accnn.cli import main, options
+from accnn.cli.data_options import add_preprocessing_options, preprocessing
+from accnn.cli.types import positive
+from accnn.core.errors import AccnnError, TargetError
+from accnn.core.progress import Progress, say
+from accnn.core.text import columns
+from accnn.data.images import image_input
 from accnn.data.records import open_records
-from accnn.errors import AccnnError, TargetError
-from accnn.latency.places import chain_key, places_of
-from accnn.latency.surveyor import Surveyor
+from accnn.latency.survey import LatencyProfiler
 from accnn.latency.table import LatencyTable, Setting
-from accnn.planning import select_ranks
-from accnn.reconstruction.calibrated import Calibrated, Wish
+from accnn.planning.planner import select_ranks
+from accnn.planning.request import Request, matches
+from accnn.reconstruction.calibration import Calibrated, ReconstructionConfig
+from accnn.reconstruction.images import record_images
 from accnn.reconstruction.sensitivity import Comparison
-from accnn.report import columns
-from accnn.request import Request, matches
-from accnn.responses.images import record_images
+from accnn.timing.keys import chain_key, places_of
 from accnn.timing.machine import cores
 from reconstruction import Scoring
 
@@ -76,17 +79,17 @@ class Study:
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Accelerator
         With responses.
-    how : Measuring
+    how : TimingConfig
     scoring : Scoring
     compare : Comparison
     seed : int
     """
 
     def __init__(self, bench, how, scoring, compare, seed):
-        self._bench, self._how, self._scoring, self._compare, self._seed = bench, how, scoring, compare, seed
-        self._surveyor = Surveyor(bench, how, LatencyTable(Setting.here(how.threads or cores(), how.batch_size)))
+        self._accelerator, self._how, self._scoring, self._compare, self._seed = bench, how, scoring, compare, seed
+        self._surveyor = LatencyProfiler(bench, how, LatencyTable(Setting.here(how.threads or cores(), how.batch_size)))
         self._places = places_of(bench.model.graph, bench.layers)
 
     def found(self, contender, ratio):
@@ -97,13 +100,13 @@ class Study:
             return {"trouble": str(error)}
         if plan is None:
             return {"trouble": "of the theoretical ratios tried none is as fast: the best measures %.2fx" % measured}
-        model = self._bench.accelerate(plan)
+        model = self._accelerator.accelerate(plan)
         return {"theoretical": plan.made_by["reached"] if contender.cost == "macs" else None, "measured": measured,
                 "right": self._scoring.right(model), "divergence": self._compare.of(model),
                 "picks": {row.layer: [row.method, row.rank] for row in plan.chosen()}}
 
     def _plan(self, contender, ratio):
-        return select_ranks(self._bench, Request(
+        return select_ranks(self._accelerator, Request(
             ratio, "latency" if contender.cost == "latency" else "sensitivity", contender.cost, contender.method,
             fc=True, align=contender.align, seed=self._seed, measuring=self._how))
 
@@ -141,7 +144,7 @@ class Study:
         if not plans:
             return []
         keys = [{row.layer: chain_key(self._places[row.layer],
-                                      self._bench.candidate(row.layer, methods.get(row.method)), row.rank)
+                                      self._accelerator.candidate(row.layer, methods.get(row.method)), row.rank)
                  for row in plan.chosen()} for plan in plans]
         return [one["measured"]["median"] for one in self._surveyor.networks(keys)["plans"]]
 
@@ -173,8 +176,8 @@ def parser():
     add("--data-calib-idx", metavar="IDX", help="its index (default: the .idx beside it)")
     add("--data-val", required=True, metavar="REC", help="images that are scored, all of them")
     add("--data-val-idx", metavar="IDX", help="its index (default: the .idx beside it)")
-    add("--calib-images", type=options.positive, default=2000, metavar="N", help="default: %(default)s")
-    add("--calib-positions", type=options.positive, default=10, metavar="N", help="default: %(default)s")
+    add("--calib-images", type=positive, default=2000, metavar="N", help="default: %(default)s")
+    add("--calib-positions", type=positive, default=10, metavar="N", help="default: %(default)s")
     add("--method", default="all", help="methods that the clock chooses among (default: %(default)s)")
     add("--ratio", type=float, action="append", help="measured; may be repeated (default: 2, 3 and 4)")
     add("--only", action="append", metavar="PATTERN", help="shell pattern of names of rows; may be repeated")
@@ -188,14 +191,14 @@ def parser():
 def run(argv=None):
     """Plan, measure, rebuild, score and print; return the exit code."""
     args = parser().parse_args(argv)
-    bench = options.open_bench(args)
+    bench = options.open_accelerator(args)
     (name, shape), = image_input(bench.model, bench.input_shapes).items()
     how = preprocessing(args, shape)
     scoring = Scoring(args, bench, how)
     original, ratios, results, code = scoring.right(bench.model), list(args.ratio or RATIOS), {}, 0
     wanted = [one for one in contenders(args.method) if matches(one.name, args.only or ["*"])]
-    wish = Wish(positions=args.calib_positions, seed=args.seed)
-    quiet = functools.partial(cli.Progress, patience=20.0, every=30.0)
+    wish = ReconstructionConfig(positions=args.calib_positions, seed=args.seed)
+    quiet = functools.partial(Progress, patience=20.0, every=30.0)
     with tempfile.TemporaryDirectory(prefix="accnn-") as folder, record_images(
             open_records(args.data_calib, args.data_calib_idx), how, name, args.calib_images, args.seed,
             64) as images, record_images(open_records(args.data_val, args.data_val_idx), how, name, SCORED, args.seed,
@@ -214,11 +217,11 @@ def run(argv=None):
                                                1e3 * cell["divergence"], cell["measured"])))
         except KeyboardInterrupt:
             say("interrupted: this is what was found")
-            code = cli.INTERRUPTED
+            code = main.INTERRUPTED
     print(json.dumps({one.name: cells for one, cells in results.items()}, indent=2) if args.json else
           "\n".join(table(results, ratios, original, scoring.images)))
     return code
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(run))
+    sys.exit(main.run(run))

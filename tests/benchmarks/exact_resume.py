@@ -23,7 +23,7 @@ SHAPE = (3, 32, 32)
 
 def stale_epochs(args):
     """(epochs whose model was stale, epochs, the largest part of a statistic by which one was off)."""
-    from accnn.compat import mx
+    from accnn.core.compat import mx
     from trainers import arrays, batch, deep_model, trainer
 
     made = trainer(deep_model(args.layers, SHAPE), SHAPE, size=8, lr=0.01)
@@ -104,7 +104,7 @@ def network(args, folder):
 
 def first_images(rec, path, count=200):
     """Write the first records of a file into another, to validate on; return its path."""
-    from accnn.compat import mx
+    from accnn.core.compat import mx
 
     reader, writer = mx.recordio.MXRecordIO(rec, "r"), mx.recordio.MXRecordIO(path, "w")
     for _ in range(count):

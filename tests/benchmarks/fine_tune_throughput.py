@@ -12,18 +12,17 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "tools"))
 
-from accnn.compat import mx
-from accnn.data.images import Preprocessing
-from accnn.data.options import image_input
+from accnn.core.compat import mx
+from accnn.data.images import Preprocessing, image_input
 from accnn.data.records import open_records
 from accnn.data.stream import Augmentation, TrainingStream
-from accnn.distributed import Job
 from accnn.graph.checkpoint import load_model
+from accnn.runtime.distributed import Job
 from accnn.scoring.heads import class_head
 from accnn.scoring.tally import Tally
 from accnn.training import optimizer
 from accnn.training.objective import training_head
-from accnn.training.schedule import scheduler
+from accnn.training.optimizer import scheduler
 from accnn.training.trainer import Trainer
 
 

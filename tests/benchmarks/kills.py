@@ -53,7 +53,7 @@ def write_inputs(folder):
 
 
 def _other_net():
-    from accnn.compat import mx
+    from accnn.core.compat import mx
 
     x = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), num_filter=4, name="first")
     x = mx.sym.Pooling(x, global_pool=True, kernel=(1, 1), pool_type="avg", name="pool")  # any size of pictures does
@@ -165,9 +165,9 @@ def main(argv=None):
 def _import_all():
     """What costs time, once: children are forked from this process, which computes nothing itself."""
     from accnn import accnn, fine_tune, pack, score, two_pass  # noqa: F401
-    from accnn.iterative import command as iterative  # noqa: F401
-    from accnn.packing import command  # noqa: F401
-    from accnn.training import command as training  # noqa: F401
+    from accnn.cli import fine_tune as training  # noqa: F401
+    from accnn.cli import pack as command  # noqa: F401
+    from accnn.cli import two_pass as iterative  # noqa: F401
     from model_zoo import get_model  # noqa: F401
 
 

@@ -22,17 +22,20 @@ from dataclasses import asdict, dataclass, field, replace
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "tools"))
 
-from accnn import cli, methods, options, planning, ranks, report
-from accnn.cli import say
-from accnn.data.images import read_images
-from accnn.data.options import add_preprocessing_options, image_input, preprocessing
+from accnn import methods, ranks
+from accnn.cli import main, options
+from accnn.cli.data_options import add_preprocessing_options, preprocessing
+from accnn.core.errors import AccnnError, TargetError
+from accnn.core.progress import Progress, say
+from accnn.core.text import columns
+from accnn.data.images import image_input, read_images
 from accnn.data.records import open_records
-from accnn.errors import AccnnError, TargetError
-from accnn.plan import Plan, Row
-from accnn.predictor import Predictor, contexts
+from accnn.planning import planner
+from accnn.planning.plan import Plan, Row
 from accnn.reconstruction import DATA_FREE, LINEAR, NETWORK, NONLINEAR, RESPONSES, SOLVERS
-from accnn.reconstruction.calibrated import Calibrated, Wish
-from accnn.responses.images import record_images
+from accnn.reconstruction.calibration import Calibrated, ReconstructionConfig
+from accnn.reconstruction.images import record_images
+from accnn.runtime.predictor import Predictor, contexts
 from accnn.scoring.heads import class_head
 from accnn.scoring.passes import answers
 from accnn.scoring.tally import Tally, check_finite
@@ -55,7 +58,7 @@ class Combination:
         None: the factors that need no images; then the other attributes mean nothing.
     symmetric : bool
     metric : {'responses', 'network'}
-        See :class:`accnn.reconstruction.calibrated.Wish`.
+        See :class:`accnn.reconstruction.calibration.ReconstructionConfig`.
     """
 
     method: str
@@ -166,7 +169,7 @@ class Scoring:
     Parameters
     ----------
     args : Namespace
-    bench : Workbench
+    bench : Accelerator
     how : Preprocessing
     """
 
@@ -194,7 +197,7 @@ class Study:
     Parameters
     ----------
     args : Namespace
-    bench : Workbench
+    bench : Accelerator
     images : RecordImages
     scoring : Scoring
     tables : str
@@ -202,24 +205,24 @@ class Study:
     """
 
     def __init__(self, args, bench, images, scoring, tables):
-        self._args, self._bench, self._images, self._scoring, self._tables = args, bench, images, scoring, tables
+        self._args, self._accelerator, self._images, self._scoring, self._tables = args, bench, images, scoring, tables
         self._calibrated = {}
 
     def prepare(self, combination):
         """Make what all ratios share: decompositions, energies, sensitivities, gradients. Return the seconds."""
         started = time.monotonic()
-        self._bench.responses = self._responses(combination)
+        self._accelerator.responses = self._responses(combination)
         self._plan(combination, 1.0)  # no saving, but the rule looks at all it weighs
         if combination.solver:
-            self._bench.accelerate(self._smallest_plan(combination))  # the first fit makes what the metric needs
+            self._accelerator.accelerate(self._smallest_plan(combination))  # the first fit makes what the metric needs
         return time.monotonic() - started
 
     def cell(self, combination, ratio):
         """Return the Cell of a combination that is prepared."""
         started, cell = time.monotonic(), Cell(ratio)
-        self._bench.responses = self._responses(combination)
+        self._accelerator.responses = self._responses(combination)
         plan = self._plan(combination, ratio)
-        model = self._bench.accelerate(plan)
+        model = self._accelerator.accelerate(plan)
         cell.seconds, cell.reached = time.monotonic() - started, plan.made_by["reached"]
         cell.ranks = {row.layer: row.rank for row in plan.chosen()}
         cell.right = self._scoring.right(model)
@@ -227,24 +230,26 @@ class Study:
 
     def _plan(self, combination, ratio):
         # Of the rules that are compared, greedy leaves the first one alone by itself.
-        exclude = (_convolutions(self._bench)[0],) if combination.rule == "uniform" else ()
-        return self._bench.select_ranks(ratio, rank_selection=combination.rule, method=combination.method, cost=COST,
-                                        exclude=exclude, seed=self._args.seed)
+        exclude = (_convolutions(self._accelerator)[0],) if combination.rule == "uniform" else ()
+        return self._accelerator.select_ranks(ratio, rank_selection=combination.rule, method=combination.method,
+                                              cost=COST,
+                                              exclude=exclude, seed=self._args.seed)
 
     def _smallest_plan(self, combination):
         """A plan that splits the first layer that can be split, at the smallest rank."""
         method = methods.get(combination.method)
-        spec = next(spec for spec in self._bench.layers if not self._bench.refusal(spec, method))
+        spec = next(spec for spec in self._accelerator.layers if not self._accelerator.refusal(spec, method))
         return Plan((Row(spec.name, spec.op, method.name, method.ranks(spec)[0]),))
 
     def _responses(self, combination):
-        wish = Wish(combination.solver, combination.symmetric, combination.metric, self._args.calib_positions,
-                    self._args.seed)
+        wish = ReconstructionConfig(combination.solver, combination.symmetric, combination.metric,
+                                    self._args.calib_positions,
+                                    self._args.seed)
         if wish not in self._calibrated:
             # A table holds for one solver and metric, whether symmetric or not.
             stem, end = os.path.splitext(self._tables)
             table = "%s-%s-%s%s" % (stem, wish.solver or DATA_FREE, wish.metric, end)
-            self._calibrated[wish] = Calibrated(self._bench, self._images, wish, _progress(), table)
+            self._calibrated[wish] = Calibrated(self._accelerator, self._images, wish, _progress(), table)
         return self._calibrated[wish]
 
 
@@ -285,7 +290,7 @@ class Findings:
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Accelerator
     images : int
         That were scored.
     original : int
@@ -408,7 +413,7 @@ def _verdict(holds, fails):
 
 
 def _ruled(rows, alignment):
-    lines = report.columns(rows, alignment)
+    lines = columns(rows, alignment)
     return lines[:1] + ["-" * len(lines[0])] + lines[1:]
 
 
@@ -422,7 +427,7 @@ def _convolutions(bench):
 
 def _progress():
     """Counters of long steps only: there are hundreds of steps."""
-    return functools.partial(cli.Progress, patience=20.0, every=30.0)
+    return functools.partial(Progress, patience=20.0, every=30.0)
 
 
 def _positive(text):
@@ -465,7 +470,7 @@ def wanted(patterns, all_methods=False):
     """list of Combination: every one once, in the order of the tables; those of one table only for `all_methods`."""
     everything = list(dict.fromkeys(one for title, some in SECTIONS for one in some
                                     if title == ALL_METHODS or not all_methods))
-    some = [one for one in everything if planning.matches(one.name, patterns or ["*"])]
+    some = [one for one in everything if planner.matches(one.name, patterns or ["*"])]
     if not some:
         raise AccnnError("no row matches --only %s: there are %s"
                          % (" ".join(patterns), ", ".join(one.name for one in everything)))
@@ -484,7 +489,7 @@ def run(argv=None):
     """Measure and print; return the exit code."""
     args = parser().parse_args(argv)
     combinations, code = wanted(args.only, args.all_methods), 0
-    bench = options.open_bench(args)
+    bench = options.open_accelerator(args)
     (name, shape), = image_input(bench.model, bench.input_shapes).items()
     how = preprocessing(args, shape)
     scoring = Scoring(args, bench, how)
@@ -497,10 +502,10 @@ def run(argv=None):
             fill(findings, Study(args, bench, images, scoring, tables), combinations)
         except KeyboardInterrupt:
             say("interrupted: this is what was found")
-            code = cli.INTERRUPTED
+            code = main.INTERRUPTED
     print(json.dumps(findings.document(), indent=2) if args.json else "\n".join(findings.lines(args.ranks)))
     return code
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(run))
+    sys.exit(main.run(run))

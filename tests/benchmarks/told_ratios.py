@@ -6,8 +6,8 @@ it can be.
 """
 from test_convolving import NETWORKS, count, opened
 
-from accnn import report
-from accnn.errors import AccnnError
+from accnn.core.errors import AccnnError
+from accnn.report import plan as report
 
 
 def line(name):

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from accnn import fine_tune, score
-from accnn.compat import mx
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.data.images import Preprocessing, read_images
 from accnn.data.records import open_records
 from accnn.data.stream import Augmentation, TrainingStream
-from accnn.errors import AccnnError
-from accnn.responses.images import record_images
+from accnn.reconstruction.images import record_images
 from networks import chain_model, saved
 from pictures import CLASSES, drawn, header, packed, read
 

@@ -2,10 +2,10 @@
 import numpy as np
 import pytest
 
-from accnn.compat import mx
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.data.images import Preprocessing, iterator, read_images
 from accnn.data.records import open_records, part_range
-from accnn.errors import AccnnError
 from pictures import drawn, items, packed, read
 
 SHAPE = (3, 12, 11)

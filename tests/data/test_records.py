@@ -5,9 +5,9 @@ import struct
 import numpy as np
 import pytest
 
+from accnn.core.errors import AccnnError
 from accnn.data.images import Preprocessing, read_images
 from accnn.data.records import open_records
-from accnn.errors import AccnnError
 from pictures import items, offsets, packed
 
 SHAPE = (3, 12, 11)
@@ -172,7 +172,7 @@ def test_records_chosen_as_a_file_of_their_own(tmp_path, numbers, index):
 
 
 def test_the_magic_number_inside_a_picture(tmp_path):
-    from accnn.compat import mx
+    from accnn.core.compat import mx
 
     pictures = items(6)
     magic = struct.pack("<I", 0xCED7230A)

@@ -2,10 +2,10 @@
 import numpy as np
 import pytest
 
+from accnn.core.errors import AccnnError
 from accnn.data.images import Preprocessing
 from accnn.data.records import open_records
 from accnn.data.stream import Augmentation, TrainingStream
-from accnn.errors import AccnnError
 from pictures import items, packed, read
 
 SHAPE = (3, 12, 11)

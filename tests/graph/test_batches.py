@@ -2,13 +2,13 @@
 import numpy as np
 import pytest
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.graph.cut import count_macs
 from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.shapes import batch_for, chosen_batch, infer_shapes, native_batch, takes_batch
-from accnn.predictor import Predictor
-from accnn.timing.cut import count_macs
-from accnn.workbench import Workbench
+from accnn.planning.accelerator import Accelerator
+from accnn.runtime.predictor import Predictor
 from baked import SENTENCE, WORD, classes, conv, front, model_at, sym, text_model
 from networks import chain_model, outputs, random_input, random_model, residual_net
 
@@ -47,7 +47,7 @@ def test_a_graph_that_holds_its_batch(symbol, batch):
         del model.arg_params[state]
     assert native_batch(model, PICTURE) == infer_shapes(model, PICTURE).batch == batch
     assert [size for size in range(1, 30) if takes_batch(model, PICTURE, size)] == [batch]
-    assert {spec.repeats for spec in Workbench(model, PICTURE).layers} == {1}
+    assert {spec.repeats for spec in Accelerator(model, PICTURE).layers} == {1}
 
 
 @pytest.mark.parametrize("symbol, smallest", [(classes(sym.squeeze(pooled())), 2),
@@ -60,7 +60,7 @@ def test_a_graph_that_one_example_does_not_fit(symbol, smallest):
 
 @pytest.mark.parametrize("joined, rest", [(lambda a, b: sym.Concat(a, b, dim=0), 1), (lambda a, b: a - b, 0.5)])
 def test_a_graph_that_splits_its_batch_counts_halves(joined, rest):
-    bench = Workbench(model_at(parts(joined), 4, **PICTURE), PICTURE)
+    bench = Accelerator(model_at(parts(joined), 4, **PICTURE), PICTURE)
     assert native_batch(bench.model, PICTURE) == 2 and batch_for(bench.model, PICTURE, 7) == 2
     assert [float(bench.specs[name].repeats) for name in ("c1", "c2", "c3", "fc")] == [1, 0.5, 0.5, rest]
 
@@ -83,7 +83,7 @@ def test_rows_that_do_not_depend_on_the_batch_are_none_of_it():
 
 @pytest.mark.parametrize("held_by, batch", [("reshape", 50), ("hint", 50), ("state", 12)])
 def test_multiply_adds_of_one_sentence(held_by, batch):
-    bench = Workbench(text_model(held_by, batch), None if held_by == "hint" else TEXT)
+    bench = Accelerator(text_model(held_by, batch), None if held_by == "hint" else TEXT)
     assert bench.input_shapes == TEXT and native_batch(bench.model, TEXT) == batch
     fully = 30 * 16 + 16 * 16 + 16 * 5 if held_by == "state" else 30 * 5
     wanted = sum(10 * words * WORD * (SENTENCE - words + 1) for words in (3, 4, 5)) + fully
@@ -91,7 +91,7 @@ def test_multiply_adds_of_one_sentence(held_by, batch):
 
 
 def test_a_label_of_a_fixed_shape_holds_no_batch():
-    bench = Workbench(text_model("label", 20), TEXT)
+    bench = Accelerator(text_model("label", 20), TEXT)
     assert native_batch(bench.model, TEXT) == 1 and takes_batch(bench.model, TEXT, 64)
     assert count_macs(bench.layers) == sum(10 * n * WORD * (SENTENCE - n + 1) for n in (3, 4, 5)) + 30 * 5
 
@@ -116,7 +116,7 @@ def test_a_batch_that_is_not_full_is_filled_up(rows):
 
 def test_an_input_that_gives_two_rows_of_a_batch_that_is_held_is_refused():
     with pytest.raises(AccnnError, match=r"cannot make \(50, 30\) of \(\d+, 30, 2, 1\).*--input-shape"):
-        Workbench(text_model("reshape", 50), {"data": (1, SENTENCE + 1, WORD)})
+        Accelerator(text_model("reshape", 50), {"data": (1, SENTENCE + 1, WORD)})
 
 
 def test_a_reshape_to_another_number_of_elements_is_refused():

@@ -2,11 +2,11 @@
 import numpy as np
 import pytest
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.graph.checkpoint import examine, load_model, save_model
 from accnn.graph.inputs import input_names
-from accnn.predictor import Predictor
+from accnn.runtime.predictor import Predictor
 from networks import chain_model, outputs, random_input, random_model, residual_net, saved
 
 BN = "unit0a_bn_"

@@ -10,11 +10,11 @@ import time
 
 import pytest
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.graph import checkpoint
 from accnn.graph.checkpoint import load_model, save_model
-from accnn.workbench import Workbench
+from accnn.planning.accelerator import Accelerator
 from damage import as_version_08, as_version_09
 from networks import chain_model, outputs, random_input, random_model, residual_net, saved
 from processes import interruptible, stop
@@ -239,7 +239,7 @@ def test_sparse_parameters_and_empty_files(tmp_path):
 FUZZ = """
 import random, sys
 sys.path[:0] = {path!r}
-from accnn.errors import AccnnError
+from accnn.core.errors import AccnnError
 from accnn.graph.checkpoint import load_model
 prefix, path = sys.argv[1], sys.argv[1] + "-0001.params"
 with open(path, "rb") as handle:
@@ -282,7 +282,7 @@ def test_symbols_that_crash_mxnet(tmp_path, spoil, told):
     with open(prefix + "-symbol.json", "w") as handle:
         json.dump(document, handle)
     with pytest.raises(AccnnError, match=told):
-        Workbench(load_model(prefix), {"data": (3, 12, 12)})
+        Accelerator(load_model(prefix), {"data": (3, 12, 12)})
 
 
 def test_heads_that_do_not_exist(tmp_path):

@@ -6,12 +6,13 @@ from math import prod
 import numpy as np
 import pytest
 
-from accnn import methods, report
-from accnn.compat import mx
+from accnn import methods
+from accnn.core.compat import mx
 from accnn.graph.checkpoint import Model
 from accnn.graph.ir import Graph
-from accnn.plan import Plan, Row
-from accnn.workbench import Workbench
+from accnn.planning.accelerator import Accelerator
+from accnn.planning.plan import Plan, Row
+from accnn.report import plan as report
 from networks import outputs, random_input, random_model
 from reference import deconvolve, relative_error
 
@@ -155,7 +156,7 @@ every = pytest.mark.parametrize("name", NETWORKS)
 def opened(name):
     build, shape, split, stay = NETWORKS[name]
     model = branching_model() if name == "branching" else random_model(build(), data=shape)
-    return Workbench(model, {"data": shape}), shape, split, stay
+    return Accelerator(model, {"data": shape}), shape, split, stay
 
 
 def branching_model(symbol=None):
@@ -228,7 +229,7 @@ def test_a_target_shape_is_the_pad_and_adj_that_mxnet_makes_of_it():
     shape = (4, 7, 6)
     net = conv(DATA, "up", 5, "Deconvolution", kernel=(4, 3), stride=(2, 3), pad=(0, 0), target_shape=(13, 18))
     model = random_model(net, data=shape)
-    bench = Workbench(model, {"data": shape})
+    bench = Accelerator(model, {"data": shape})
     spec, = bench.layers
     assert (spec.part.pad, spec.part.adj, spec.out_shape) == ((2, 0), (1, 0), (5, 13, 18))
     plan = plan_of(bench, methods.get("vh"), lambda method, spec: method.full_rank(spec))
@@ -242,7 +243,7 @@ def test_what_mxnet_infers_no_shape_of_is_told():
     body = conv(DATA, "conv1", 8)
     chosen = sym.contrib.cond(sym.sum(DATA) > 0, lambda: body * 2, lambda: body * 3)
     model = branching_model(conv(chosen, "behind", 8))
-    bench = Workbench(model, {"data": IMAGE})
+    bench = Accelerator(model, {"data": IMAGE})
     assert re.match("its input shape is unknown: MXNet infers none behind '_cond", bench.specs["behind"].refusal)
     assert report.summary(bench, Plan(()))["convolutions"]["uncounted"] == 1
 
@@ -259,7 +260,7 @@ def test_loops_in_loops():
     frames = sym.Reshape(sym.transpose(DATA, axes=(1, 2, 0, 3, 4, 5)), shape=(0, 0, 0, 0, 0, 0))
     made, _ = sym.contrib.foreach(outer, frames, [sym.zeros((1, 3, 6, 5))])
     model = random_model(made, data=(4, 2, 3, 6, 5))
-    bench = Workbench(model, {"data": (4, 2, 3, 6, 5)})
+    bench = Accelerator(model, {"data": (4, 2, 3, 6, 5)})
     assert {spec.name.split("/")[-1]: (spec.repeats, spec.name.count("/")) for spec in bench.layers} == {
         "in": (8, 2), "between": (4, 1)}
     assert report.summary(bench, Plan(()))["convolutions"]["before"] == count(model, data=(4, 2, 3, 6, 5)) > 0
@@ -269,7 +270,7 @@ def test_loops_in_loops():
 def test_transposed_convolutions_of_other_dimensions_count_and_stay(kernel, shape):
     net = sym.Deconvolution(DATA, kernel=kernel, stride=(2,) * len(kernel), num_filter=4, name="up")
     model = random_model(net, data=shape)
-    spec, = Workbench(model, {"data": shape}).layers
+    spec, = Accelerator(model, {"data": shape}).layers
     assert spec.refusal == "%d-D convolution: only 2-D ones are split" % len(kernel)
     assert spec.part.macs(spec.in_shape) == count(model, data=shape)
     assert spec.out_shape == model.symbol.infer_shape(data=(1,) + shape)[1][0][1:]

@@ -3,11 +3,11 @@ import random
 
 import pytest
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.graph.checkpoint import load_model
-from accnn.predictor import Predictor, compute_errors_told
-from accnn.workbench import Workbench
+from accnn.planning.accelerator import Accelerator
+from accnn.runtime.predictor import Predictor, compute_errors_told
 from damage import FORMS, HARMLESS, NETS, damage_parameters, damage_symbol, write_nets
 
 
@@ -21,7 +21,7 @@ def nets(tmp_path_factory):
 def ended(prefix, shapes):
     """'loaded' when the network also runs, else the sentence."""
     try:
-        bench = Workbench(load_model(prefix), dict(shapes))
+        bench = Accelerator(load_model(prefix), dict(shapes))
         with compute_errors_told(prefix):
             predictor = Predictor(bench.model, bench.input_shapes, 2)
             inputs = [mx.nd.zeros((2,) + tuple(bench.input_shapes[name])) for name in predictor.inputs]

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from accnn.compat import mx
+from accnn.core.compat import mx
 from accnn.graph.document import document_findings
 from accnn.graph.operators import takes
 from damage import as_version_08

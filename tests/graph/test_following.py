@@ -5,14 +5,14 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.graph.checkpoint import load_model
 from accnn.graph.following import following
 from accnn.graph.inputs import resolve_input_shapes
-from accnn.plan import Plan, Row
+from accnn.planning.accelerator import Accelerator
+from accnn.planning.plan import Plan, Row
 from accnn.reconstruction import activations
-from accnn.workbench import Workbench
 from networks import chain_model, random_input, random_model, residual_net
 from reference import relative_error
 
@@ -175,7 +175,7 @@ def test_the_outputs_of_a_fully_connected_layer(flatten, axis, claimed):
 
 def test_a_replaced_layer_has_what_the_layer_had():
     model = random_model(residual_net(), data=(3, 8, 8))
-    faster = Workbench(model, {"data": (3, 8, 8)}).accelerate(Plan((Row("unit0a", "Convolution", "vh", 4),)))
+    faster = Accelerator(model, {"data": (3, 8, 8)}).accelerate(Plan((Row("unit0a", "Convolution", "vh", 4),)))
     before, after = following(model, "unit0a"), following(faster, "unit0a")
     assert after.activation == before.activation == ("relu", {}) and after.node == before.node == "unit0a_relu"
     assert (after.scale == before.scale).all() and (after.shift == before.shift).all()

@@ -1,7 +1,7 @@
 """Channels and sides of inputs that nobody says."""
 import pytest
 
-from accnn.errors import AccnnError
+from accnn.core.errors import AccnnError
 from accnn.graph.guessing import fitting_sides
 from accnn.graph.inputs import resolve_input_shapes
 from baked import classes, conv, halved, model_at, sym

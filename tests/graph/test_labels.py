@@ -2,15 +2,15 @@
 import numpy as np
 import pytest
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.graph.labels import NO_CLASS, labels_read, unlabelled, without_losses
-from accnn.predictor import Predictor
+from accnn.planning.accelerator import Accelerator
 from accnn.reconstruction.divergence import Divergence
+from accnn.reconstruction.images import ArrayImages
 from accnn.reconstruction.importance import importances
-from accnn.responses.images import ArrayImages
+from accnn.runtime.predictor import Predictor
 from accnn.scoring.heads import class_head
-from accnn.workbench import Workbench
 from labelled import CLASSES, NETWORKS, SHAPE, arcface, model, scores
 from networks import outputs, random_input, random_model
 
@@ -78,7 +78,7 @@ def test_heads_that_read_a_label(name):
 def test_calibration_reads_no_label(name):
     """Importances of the first convolution are those of the network without the label."""
     made, images = model(name), random_input(6, *SHAPE)
-    bench = Workbench(made, {"data": SHAPE})
+    bench = Accelerator(made, {"data": SHAPE})
     found = importances(made, ArrayImages({"data": images}, 6), bench.input_shapes, [bench.specs["conv1"]])["conv1"]
     assert found.shape == (8, 8) and np.trace(found) / 8 == pytest.approx(2)
     truth = [output.asnumpy() for output in Predictor(made, {"data": SHAPE}, 6).forward(mx.nd.array(images))]

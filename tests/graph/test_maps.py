@@ -2,13 +2,14 @@
 import numpy as np
 import pytest
 
-from accnn import costs, methods, report
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn import costs, methods
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.core.layers import SubConv, SubFC, macs
 from accnn.graph.rewrite import Replacement, new_names, replace_layers
-from accnn.layers import SubConv, SubFC, macs
-from accnn.plan import Plan, Row
-from accnn.workbench import Workbench
+from accnn.planning.accelerator import Accelerator
+from accnn.planning.plan import Plan, Row
+from accnn.report import plan as report
 from networks import chain_model, outputs, random_input, random_model
 from reference import relative_error
 
@@ -48,20 +49,20 @@ BEHIND_NONE = {
 
 @pytest.mark.parametrize("between", BEHIND_MAPS.values(), ids=BEHIND_MAPS)
 def test_the_maps_behind_a_vector_are_found(between):
-    bench = Workbench(random_model(_net(between), data=(3, 6, 7)), {"data": (3, 6, 7)})
+    bench = Accelerator(random_model(_net(between), data=(3, 6, 7)), {"data": (3, 6, 7)})
     assert bench.specs["fc"].maps == (4, 4, 5) and bench.specs["conv"].maps is None
 
 
 @pytest.mark.parametrize("between", BEHIND_NONE.values(), ids=BEHIND_NONE)
 def test_other_vectors_have_none(between):
-    bench = Workbench(random_model(_net(between), data=(3, 6, 7)), {"data": (3, 6, 7)})
+    bench = Accelerator(random_model(_net(between), data=(3, 6, 7)), {"data": (3, 6, 7)})
     assert bench.specs["fc"].maps is None
 
 
 def test_an_input_of_the_network_may_be_maps_or_not():
     for shape, flatten, maps in (((4, 3, 2), True, (4, 3, 2)), ((4, 3, 2), False, None), ((24,), True, None),
                                  ((4, 6), True, None), ((4, 1, 1), True, None), ((2, 2, 3, 2), True, None)):
-        bench = Workbench(random_model(_fc(_data(), flatten=flatten), data=shape), {"data": shape})
+        bench = Accelerator(random_model(_fc(_data(), flatten=flatten), data=shape), {"data": shape})
         assert bench.specs["fc"].maps == maps
 
 
@@ -72,7 +73,7 @@ def test_pictures_of_a_sequence_are_maps_until_they_are_joined(between, maps, re
     frames = mx.sym.Reshape(_data(), shape=(-3, 0, 0, 0))
     model = random_model(_fc(between(mx.sym.Convolution(frames, kernel=(3, 3), num_filter=4, name="conv"))),
                          data=(6, 3, 6, 7))
-    spec = Workbench(model, {"data": (6, 3, 6, 7)}).specs["fc"]
+    spec = Accelerator(model, {"data": (6, 3, 6, 7)}).specs["fc"]
     assert (spec.maps, spec.repeats) == (maps, repeats)
 
 
@@ -100,7 +101,7 @@ def _as_one(chain, arrays):
 def test_a_chain_of_convolutions_in_its_place(between, no_bias):
     conv = mx.sym.Convolution(_data(), kernel=(3, 3), num_filter=4, name="conv")
     model = random_model(_fc(between(conv), no_bias=no_bias), data=(3, 6, 7))
-    bench, x = Workbench(model, {"data": (3, 6, 7)}), random_input(3, 3, 6, 7)
+    bench, x = Accelerator(model, {"data": (3, 6, 7)}), random_input(3, 3, 6, 7)
     spec = bench.specs["fc"]
     chain, arrays = _by_hand(spec, np.random.RandomState(0))
     faster = replace_layers(model, [Replacement(spec, chain, arrays)])
@@ -115,7 +116,7 @@ def test_a_chain_of_convolutions_in_its_place(between, no_bias):
 
 
 def test_the_chain_is_counted_from_the_maps():
-    bench = Workbench(chain_model())
+    bench = Accelerator(chain_model())
     spec = bench.specs["fc1"]
     assert spec.in_shape == (576,) and spec.maps == (16, 6, 6)
     chain, _ = _by_hand(spec, np.random.RandomState(0))
@@ -128,7 +129,7 @@ def test_hidden_attributes_are_inherited_by_the_maps():
     with mx.AttrScope(ctx_group="last"):
         net = _fc(mx.sym.Flatten(_data()))
     model = random_model(net, data=(4, 3, 2))
-    spec = Workbench(model, {"data": (4, 3, 2)}).specs["fc"]
+    spec = Accelerator(model, {"data": (4, 3, 2)}).specs["fc"]
     faster = replace_layers(model, [Replacement(spec, *_by_hand(spec, np.random.RandomState(0)))])
     maps, = (node for node in faster.graph.nodes if node.name == "fc_maps")
     assert maps.attrs["__ctx_group__"] == "last"
@@ -136,7 +137,7 @@ def test_hidden_attributes_are_inherited_by_the_maps():
 
 def test_a_taken_name_is_refused():
     net = _fc(mx.sym.Flatten(mx.sym.Activation(_data(), act_type="relu", name="fc_maps")))
-    bench = Workbench(random_model(net, data=(4, 3, 2)), {"data": (4, 3, 2)})
+    bench = Accelerator(random_model(net, data=(4, 3, 2)), {"data": (4, 3, 2)})
     assert bench.refusal(bench.specs["fc"], methods.get("fc-tucker")) == (
         "the network already has something called fc_maps")
     with pytest.raises(AccnnError, match="fc_maps"):
@@ -145,7 +146,7 @@ def test_a_taken_name_is_refused():
 
 
 def test_a_report_counts_what_mxnet_infers():
-    bench = Workbench(chain_model())
+    bench = Accelerator(chain_model())
     plan = Plan((Row("fc1", "FullyConnected", "fc-tucker", (5, 7)),))
     told, faster = report.summary(bench, plan), bench.accelerate(plan)
     internals = faster.symbol.get_internals()

@@ -4,8 +4,8 @@ import struct
 import numpy as np
 import pytest
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.graph.params_file import check_whole
 
 V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA

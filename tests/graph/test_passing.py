@@ -3,12 +3,13 @@ import numpy as np
 import pytest
 from mxnet.contrib import amp
 
-from accnn import methods, report
-from accnn.compat import mx
+from accnn import methods
+from accnn.core.compat import mx
 from accnn.graph.checkpoint import Model, load_model, save_model
 from accnn.graph.ir import Graph
-from accnn.plan import Plan, Row
-from accnn.workbench import Workbench
+from accnn.planning.accelerator import Accelerator
+from accnn.planning.plan import Plan, Row
+from accnn.report import plan
 from networks import chain_model, outputs, random_input, random_model
 from reference import relative_error
 
@@ -46,7 +47,7 @@ KEEPING = {
 @pytest.mark.parametrize("name", KEEPING)
 def test_full_rank_parity_and_the_operators_stay_on_the_new_weights(name):
     model, x = parts(KEEPING[name], sym.identity), random_input(2, *SHAPE)
-    bench = Workbench(model, {"data": SHAPE})
+    bench = Accelerator(model, {"data": SHAPE})
     assert [spec.refusal for spec in bench.layers] == [None, None]
     made = bench.accelerate(full_rank(bench))
     assert relative_error(outputs(made, data=x)[0], outputs(model, data=x)[0]) <= 1e-5
@@ -72,7 +73,7 @@ def test_a_weight_stored_in_another_shape(shape):
     weight = sym.Reshape(sym.Variable("c_weight", shape=stored), shape=(6, 4, 3, 3))
     model = random_model(sym.Convolution(sym.Variable("data"), weight, kernel=(3, 3), num_filter=6, no_bias=True,
                                          name="c"), data=SHAPE)
-    bench, x = Workbench(model, {"data": SHAPE}), random_input(2, *SHAPE)
+    bench, x = Accelerator(model, {"data": SHAPE}), random_input(2, *SHAPE)
     made = bench.accelerate(full_rank(bench))
     assert made.arg_params["c_v_weight"].shape == (12, 4, 3, 1)
     assert relative_error(outputs(made, data=x)[0], outputs(model, data=x)[0]) <= 1e-5
@@ -82,7 +83,7 @@ def test_a_network_in_bfloat16(tmp_path):
     model, x = chain_model(), random_input(2, 3, 12, 12)
     symbol, args, aux = amp.convert_model(model.symbol, dict(model.arg_params), {}, target_dtype="bfloat16")
     save_model(Model(Graph.from_symbol(symbol), args, aux), str(tmp_path / "amp"))
-    bench = Workbench(load_model(str(tmp_path / "amp")), {"data": (3, 12, 12)})
+    bench = Accelerator(load_model(str(tmp_path / "amp")), {"data": (3, 12, 12)})
     assert [(spec.refusal, spec.precision) for spec in bench.layers] == [(None, "bfloat16")] * 5
     bench.accelerate(full_rank(bench)).save(str(tmp_path / "fast"))
     fast = load_model(str(tmp_path / "fast"))
@@ -107,9 +108,9 @@ def test_computed_weights_count_and_stay(name):
     data = sym.Convolution(sym.Variable("data"), weight, kernel=(3, 3), num_filter=6, no_bias=True, name="c")
     made = make(sym.Variable("f_weight", shape=(5, 252)))
     data = sym.FullyConnected(data, made, num_hidden=5, no_bias=True, name="f")
-    bench = Workbench(random_model(data, data=SHAPE), {"data": SHAPE})
+    bench = Accelerator(random_model(data, data=SHAPE), {"data": SHAPE})
     assert all("computed by" in spec.refusal for spec in bench.layers)
-    told = report.summary(bench, Plan(()))
+    told = plan.summary(bench, Plan(()))
     assert [layer["macs_before"] for layer in told["layers"]] == [7 * 6 * 6 * 36, 5 * 252]
     assert told["network"]["uncounted"] == 0
 
@@ -120,5 +121,5 @@ def test_a_cast_weight_that_others_read_too():
     two = sym.Convolution(one, cast, kernel=(3, 3), num_filter=4, no_bias=True, name="two")
     three = sym.Convolution(two, shared, kernel=(1, 1), num_filter=4, no_bias=True, name="three")
     model = random_model(sym.Group([three, sym.amp_cast(shared, dtype="float64", name="cast")]), data=SHAPE)
-    left = [spec.refusal for spec in Workbench(model, {"data": SHAPE}).layers]
+    left = [spec.refusal for spec in Accelerator(model, {"data": SHAPE}).layers]
     assert left[0] == "shares w with two" and left[1] == "shares w with one" and left[2] == "shares v with cast"

@@ -1,7 +1,7 @@
 """Which exceptions are MXNet's refusals, and what they say."""
 import pytest
 
-from accnn.compat import mx
+from accnn.core.compat import mx
 from accnn.graph.ir import refusal
 
 X = mx.sym.Variable("data")

@@ -4,12 +4,13 @@ import json
 import numpy as np
 import pytest
 
-from accnn import methods, report
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn import methods
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.graph.checkpoint import load_model
-from accnn.plan import Plan, Row
-from accnn.workbench import Workbench
+from accnn.planning.accelerator import Accelerator
+from accnn.planning.plan import Plan, Row
+from accnn.report import plan as report
 from networks import chain_model, outputs, random_input, random_model, residual_net, saved
 from reference import convolve, relative_error
 
@@ -28,7 +29,7 @@ def full_rank(bench, names=None):
 
 def check_parity(model, **inputs):
     """Every layer alone and all together at full rank give the outputs of `model`; return the names replaced."""
-    bench = Workbench(model, {name: x.shape[1:] for name, x in inputs.items()})
+    bench = Accelerator(model, {name: x.shape[1:] for name, x in inputs.items()})
     expected, plan = outputs(model, **inputs), full_rank(bench)
     for rows in [(row,) for row in plan.rows] + [plan.rows]:
         faster = bench.accelerate(Plan(rows))
@@ -69,7 +70,7 @@ def test_residual_network_with_batchnorm_and_no_bias():
     model = random_model(residual_net(), data=(3, 9, 9))
     replaced = check_parity(model, data=random_input(2, 3, 9, 9))
     assert len(replaced) == 6
-    faster = Workbench(model, {"data": (3, 9, 9)}).accelerate(full_rank(Workbench(model, {"data": (3, 9, 9)})))
+    faster = Accelerator(model, {"data": (3, 9, 9)}).accelerate(full_rank(Accelerator(model, {"data": (3, 9, 9)})))
     assert set(faster.aux_params) == set(model.aux_params) and "stem_v_bias" not in faster.arg_params
 
 
@@ -83,7 +84,7 @@ def test_every_kind_of_2d_convolution(options):
     model = random_model(net, data=(3, 13, 11))
     x = random_input(2, 3, 13, 11)
     assert check_parity(model, data=x) == ["first", "second"]
-    spec = Workbench(model, {"data": (3, 13, 11)}).specs["second"].part
+    spec = Accelerator(model, {"data": (3, 13, 11)}).specs["second"].part
     middle = convolve(x, model.weight("first_weight"), model.weight("first_bias"), pad=(1, 1))
     bias = None if options.get("no_bias") else model.weight("second_bias")
     independent = convolve(middle, model.weight("second_weight"), bias, spec.stride, spec.pad, spec.dilate, spec.groups)
@@ -93,7 +94,7 @@ def test_every_kind_of_2d_convolution(options):
 def test_stride_pad_and_dilation_are_written_on_the_right_half():
     net = conv(mx.sym.Variable("data"), "c", kernel=(3, 5), stride=(2, 3), pad=(1, 2), dilate=(1, 2))
     model = random_model(net, data=(3, 21, 21))
-    bench = Workbench(model, {"data": (3, 21, 21)})
+    bench = Accelerator(model, {"data": (3, 21, 21)})
     nodes = {node.name: node for node in bench.accelerate(full_rank(bench)).graph.nodes}
     assert nodes["c_v"].attrs == {"kernel": "(3, 1)", "num_filter": "9", "stride": "(2, 1)", "pad": "(1, 0)"}
     assert nodes["c_h"].attrs == {"kernel": "(1, 5)", "num_filter": "6", "stride": "(1, 3)", "pad": "(0, 2)",
@@ -124,14 +125,14 @@ def test_fully_connected_layers(flatten, shape, no_bias):
 
 def test_half_precision_stays_half_precision():
     model = random_model(conv(mx.sym.Variable("data"), "c"), dtype="float16", data=(3, 8, 8))
-    bench = Workbench(model, {"data": (3, 8, 8)})
+    bench = Accelerator(model, {"data": (3, 8, 8)})
     assert {array.dtype for array in bench.accelerate(full_rank(bench)).arg_params.values()} == {np.float16}
 
 
 def test_shared_weights_are_refused():
     weight = mx.sym.Variable("w")
     net = conv(conv(mx.sym.Variable("data"), "one", 3, weight=weight, pad=(1, 1)), "two", 3, weight=weight)
-    bench = Workbench(random_model(net, data=(3, 9, 9)), {"data": (3, 9, 9)})
+    bench = Accelerator(random_model(net, data=(3, 9, 9)), {"data": (3, 9, 9)})
     assert bench.specs["one"].refusal == "shares w with two"
     with pytest.raises(AccnnError, match="'two' cannot be split: shares w with one"):
         bench.accelerate(Plan((Row("two", "Convolution", "vh", 2),)))
@@ -150,10 +151,10 @@ def test_other_layers_are_refused_with_a_reason():
             model = random_model(net, **{name: shape for name, shape in shapes.items()})
         else:
             model = random_model(net, **shapes)
-        spec = Workbench(model, shapes).specs["c"]
+        spec = Accelerator(model, shapes).specs["c"]
         assert reason in spec.refusal
         with pytest.raises(AccnnError, match="no layer of"):
-            Workbench(model, shapes).select_ranks(1.5)
+            Accelerator(model, shapes).select_ranks(1.5)
 
 
 def test_duplicate_names_and_taken_names():
@@ -162,11 +163,11 @@ def test_duplicate_names_and_taken_names():
                          conv(data, "c", weight=mx.sym.Variable("w2"), bias=mx.sym.Variable("b2"))])
     model = random_model(same, data=(3, 8, 8))
     with pytest.raises(AccnnError, match="same name"):
-        bench = Workbench(model, {"data": (3, 8, 8)})
+        bench = Accelerator(model, {"data": (3, 8, 8)})
         bench.accelerate(Plan((Row("c", "Convolution", "vh", 2),)))
     assert report.summary(bench, bench.check(Plan(())))["network"]["before"] == _macs(model, data=(1, 3, 8, 8))
     taken = mx.sym.Group([conv(data, "c"), mx.sym.Activation(data, act_type="relu", name="c_v"), conv(data, "d")])
-    bench = Workbench(random_model(taken, data=(3, 8, 8)), {"data": (3, 8, 8)})
+    bench = Accelerator(random_model(taken, data=(3, 8, 8)), {"data": (3, 8, 8)})
     rows = {row.layer: row for row in bench.select_ranks(1.2).rows}
     assert rows["c"].reason == "the network already has something called c_v" and rows["d"].method == "vh"
     with pytest.raises(AccnnError, match="'c' cannot be split: .* c_v"):
@@ -180,7 +181,7 @@ def test_hidden_attributes():
     with mx.AttrScope(ctx_group="dev1"):
         net = conv(data, "c", weight=weight)
     model = random_model(net, data=(3, 8, 8))
-    bench = Workbench(model, {"data": (3, 8, 8)})
+    bench = Accelerator(model, {"data": (3, 8, 8)})
     faster = bench.accelerate(full_rank(bench))
     nodes = {node.name: node for node in faster.graph.nodes}
     assert nodes["c_v_weight"].attrs == {"__lr_mult__": "2.0", "__wd_mult__": "0.5"}
@@ -193,14 +194,14 @@ def test_hidden_attributes():
 def test_parameters_of_no_node_are_kept():
     model = chain_model()
     model.arg_params["somebody_elses"] = mx.nd.ones((2,))
-    bench = Workbench(model)
+    bench = Accelerator(model)
     assert "somebody_elses" in bench.accelerate(full_rank(bench)).arg_params
 
 
 def test_the_input_model_is_not_changed():
     model = chain_model()
     before = model.symbol.tojson(), {name: array.asnumpy() for name, array in model.arg_params.items()}
-    bench = Workbench(model)
+    bench = Accelerator(model)
     bench.accelerate(bench.select_ranks(2.0))
     assert model.symbol.tojson() == before[0]
     assert set(model.arg_params) == set(before[1])
@@ -209,8 +210,8 @@ def test_the_input_model_is_not_changed():
 
 def test_an_accelerated_model_can_be_accelerated_again():
     model, x = chain_model(), random_input(1, 3, 12, 12)
-    once = Workbench(model).accelerate(full_rank(Workbench(model), {"conv2"}))
-    again = Workbench(once)
+    once = Accelerator(model).accelerate(full_rank(Accelerator(model), {"conv2"}))
+    again = Accelerator(once)
     twice = again.accelerate(full_rank(again))
     assert relative_error(outputs(twice, data=x)[0], outputs(model, data=x)[0]) <= EXACT
     assert "conv2_v_h_weight" in twice.arg_params
@@ -218,7 +219,7 @@ def test_an_accelerated_model_can_be_accelerated_again():
 
 def test_macs_of_the_report_are_those_of_the_rewritten_network():
     model = random_model(residual_net(), data=(3, 20, 20))
-    bench = Workbench(model, {"data": (3, 20, 20)})
+    bench = Accelerator(model, {"data": (3, 20, 20)})
     plan = bench.select_ranks(1.7, fc=True)
     faster, told = bench.accelerate(plan), report.summary(bench, plan)
     assert told["network"]["before"] == _macs(model, data=(1, 3, 20, 20))
@@ -245,14 +246,14 @@ def _weight_of(model, node):
 def test_weights_that_are_no_floats_are_refused(dtype):
     model = random_model(conv(conv(mx.sym.Variable("data"), "c"), "d"), data=(3, 9, 9))
     model.arg_params["c_weight"] = model.arg_params["c_weight"].astype(dtype)
-    assert "no float16" in Workbench(model, {"data": (3, 9, 9)}).specs["c"].refusal
+    assert "no float16" in Accelerator(model, {"data": (3, 9, 9)}).specs["c"].refusal
 
 
 def test_casts_of_mixed_precision_stay(tmp_path):
     """MXNet's tojson drops amp_cast unless told otherwise."""
     cast = mx.sym.amp_cast(mx.sym.Variable("data"), dtype="float16", name="cast")
     model = random_model(conv(conv(mx.sym.amp_cast(cast, dtype="float32", name="back"), "c"), "d"), data=(3, 9, 9))
-    bench = Workbench(load_model(saved(model, tmp_path / "m")), {"data": (3, 9, 9)})
+    bench = Accelerator(load_model(saved(model, tmp_path / "m")), {"data": (3, 9, 9)})
     again = load_model(saved(bench.accelerate(full_rank(bench)), tmp_path / "new"))
     assert [node.name for node in again.graph.nodes if node.op == "amp_cast"] == ["cast", "back"]
 
@@ -262,7 +263,7 @@ def test_layers_that_run_several_times_for_one_example():
     frames = mx.sym.Reshape(mx.sym.Variable("data"), shape=(-3, 0, 0, 0))
     net = conv(conv(frames, "a", 8, pad=(1, 1)), "b", 8, pad=(1, 1))
     model = random_model(net, data=(5, 3, 8, 8))
-    bench = Workbench(model, {"data": (5, 3, 8, 8)})
+    bench = Accelerator(model, {"data": (5, 3, 8, 8)})
     told = report.summary(bench, bench.select_ranks(1.3))
     assert told["network"]["before"] == _macs(model, data=(1, 5, 3, 8, 8))
 
@@ -274,7 +275,8 @@ def test_names_beyond_ascii():
 
 def test_a_name_is_a_pattern_for_itself():
     model = random_model(conv(conv(mx.sym.Variable("data"), "conv[1]", pad=(1, 1)), "conv[2]"), data=(3, 9, 9))
-    rows = {row.layer: row for row in Workbench(model, {"data": (3, 9, 9)}).select_ranks(1.1, layers=["conv[1]"]).rows}
+    rows = {row.layer: row for row in Accelerator(model, {"data": (3, 9, 9)}).select_ranks(1.1,
+                                                                                           layers=["conv[1]"]).rows}
     assert rows["conv[1]"].method == "vh" and rows["conv[2]"].method is None
 
 

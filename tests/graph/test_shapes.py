@@ -1,10 +1,10 @@
 """The input shape of a network when nobody says it, and shapes that contradict the checkpoint."""
 import pytest
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.graph.inputs import input_names, resolve_input_shapes
-from accnn.workbench import Workbench
+from accnn.planning.accelerator import Accelerator
 from networks import chain_model, chain_net, random_model, residual_net
 
 
@@ -60,14 +60,14 @@ def test_a_missing_aux_state_is_an_error():
     model = random_model(residual_net(), data=(3, 8, 8))
     del model.aux_params["unit0a_bn_moving_var"]
     with pytest.raises(AccnnError, match="unit0a_bn_moving_var"):
-        Workbench(model)
+        Accelerator(model)
 
 
 def test_no_square_picture_fits():
     model = random_model(chain_net(), data=(3, 10, 34))
     with pytest.raises(AccnnError, match="give --input-shape"):
-        Workbench(model)
-    assert Workbench(model, {"data": (3, 10, 34)}).specs["conv3"].out_shape == (16, 10, 34)
+        Accelerator(model)
+    assert Accelerator(model, {"data": (3, 10, 34)}).specs["conv3"].out_shape == (16, 10, 34)
 
 
 @pytest.mark.parametrize("given, told", [
@@ -77,14 +77,14 @@ def test_no_square_picture_fits():
 ])
 def test_shapes_that_do_not_fit(given, told):
     with pytest.raises(AccnnError, match=told):
-        Workbench(chain_model(), given)
+        Accelerator(chain_model(), given)
 
 
 def test_a_parameter_of_the_wrong_shape():
     model = chain_model()
     model.arg_params["conv2_weight"] = mx.nd.ones((12, 8, 5, 3))
     with pytest.raises(AccnnError, match="'conv2_weight'.*\\(12, 8, 5, 3\\).*\\(12, 8, 3, 3\\)"):
-        Workbench(model)
+        Accelerator(model)
 
 
 def test_the_only_input_needs_no_name_but_two_do():
@@ -102,7 +102,7 @@ def test_the_state_of_a_recurrent_layer_follows_from_the_data():
                      num_layers=2, name="lstm")
     model = random_model(net, data=(1, 8, 20))
     del model.arg_params["st"], model.arg_params["sc"]
-    assert Workbench(model, {"data": (1, 8, 20)}).specs["c"].refusal is None
+    assert Accelerator(model, {"data": (1, 8, 20)}).specs["c"].refusal is None
 
 
 def test_a_vector_beside_a_picture_follows_once_that_is_given():

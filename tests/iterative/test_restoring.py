@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 
 from accnn import methods
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.core.layers import LayerSpec, SubConv, SubDeconv, SubFC
 from accnn.graph.rewrite import replace_layers
 from accnn.iterative.restoring import fitness, restored_kernel, with_restored
-from accnn.layers import LayerSpec, SubConv, SubDeconv, SubFC
-from accnn.plan import Plan, Row
-from accnn.reconstruction.calibrated import Calibrated, Wish
-from accnn.responses.images import ArrayImages
-from accnn.workbench import Workbench
+from accnn.planning.accelerator import Accelerator
+from accnn.planning.plan import Plan, Row
+from accnn.reconstruction.calibration import Calibrated, ReconstructionConfig
+from accnn.reconstruction.images import ArrayImages
 from networks import chain_model, outputs, random_input, random_model
 from reference import relative_error, run_chain
 
@@ -86,7 +86,7 @@ def test_a_chain_that_joins_groups_is_refused():
                                          ("fc-btd", {"fc1": (4, 6, 2)})])
 def test_the_restored_network_is_the_one_of_chains(name, ranks):
     model = chain_model()
-    bench, op = Workbench(model), methods.get(name).op
+    bench, op = Accelerator(model), methods.get(name).op
     made = bench.replacements(Plan(tuple(Row(layer, op, name, rank) for layer, rank in ranks.items())))
     data = random_input(3, 3, 12, 12)
     restored = with_restored(model, made)
@@ -105,7 +105,7 @@ def test_restored_transposed_and_old_convolutions_and_weights_behind_casts():
     net = mx.sym.Convolution(net, mx.sym.amp_cast(stored, dtype="float32"), kernel=(3, 3), num_filter=5, no_bias=True,
                              name="cast")
     model, data = random_model(net, data=(4, 6, 5)), random_input(3, 4, 6, 5)
-    made = Workbench(model, {"data": (4, 6, 5)}).replacements(Plan(tuple(
+    made = Accelerator(model, {"data": (4, 6, 5)}).replacements(Plan(tuple(
         Row(layer, "Convolution", "vh", 4) for layer in ("up", "old", "cast"))))
     restored = with_restored(model, made)
     assert all(array.shape == model.arg_params[name].shape for name, array in restored.arg_params.items())
@@ -116,8 +116,8 @@ def test_restored_transposed_and_old_convolutions_and_weights_behind_casts():
 def test_a_restored_network_answers_what_rebuilt_chains_answer():
     """Images give chains another bias too."""
     model, data = chain_model(), random_input(3, 3, 12, 12)
-    bench = Workbench(model)
-    bench.responses = Calibrated(bench, ArrayImages({"data": random_input(40, 3, 12, 12)}, 8), Wish())
+    bench = Accelerator(model)
+    bench.responses = Calibrated(bench, ArrayImages({"data": random_input(40, 3, 12, 12)}, 8), ReconstructionConfig())
     made = bench.replacements(Plan(tuple(Row(layer, "Convolution", "cp", 6) for layer in ("conv1", "conv2"))))
     chained, = outputs(replace_layers(model, made), data=data)
     restored = with_restored(model, made)
@@ -128,7 +128,7 @@ def test_a_restored_network_answers_what_rebuilt_chains_answer():
 @pytest.mark.parametrize("name", ["vh", "channel"])
 def test_fitness_is_that_of_the_kernels(name):
     """Whether the decomposition tells it, or the kernel of the chain is made for it."""
-    bench = Workbench(chain_model())
+    bench = Accelerator(chain_model())
     candidate = bench.candidate("conv2", methods.get(name))
     weight = candidate.weight()
     kernel = restored_kernel(candidate.spec, candidate.chain(5), candidate.arrays(5, None))

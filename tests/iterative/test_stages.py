@@ -1,8 +1,7 @@
 """Order, groups and stages, before anything is computed."""
 import pytest
 
-from accnn.iterative.grouping import grouped, ordered
-from accnn.iterative.stages import PER_GROUP, TOGETHER, stages_of
+from accnn.iterative.stages import PER_GROUP, TOGETHER, grouped, ordered, stages_of
 
 
 def test_orders():

@@ -1,13 +1,13 @@
 """Slow layers' chains are timed with a part of the batch; the machine is made of arithmetic."""
 import pytest
 
-from accnn.latency.measuring import Measuring
-from accnn.latency.portions import Portion, portion
-from accnn.planning import select_ranks
-from accnn.request import Request
-from accnn.spelling import parse
-from accnn.timing.questions import Timed
-from accnn.workbench import Workbench
+from accnn.latency.config import TimingConfig
+from accnn.latency.survey import Portion, portion
+from accnn.planning.accelerator import Accelerator
+from accnn.planning.planner import select_ranks
+from accnn.planning.request import Request
+from accnn.timing.job import Timed
+from accnn.timing.keys import parse
 from clockwork import Clockwork
 from networks import chain_model
 
@@ -41,7 +41,7 @@ def slow(monkeypatch):
 
 def test_slow_layers_are_timed_whole_and_their_chains_in_part(slow, tmp_path):
     model = chain_model(widths=(16, 48, 64), side=16)
-    plan = select_ranks(Workbench(model, SHAPES), Request(2, cost="latency", measuring=Measuring(
+    plan = select_ranks(Accelerator(model, SHAPES), Request(2, cost="latency", measuring=TimingConfig(
         8, 1, cache=str(tmp_path))))
     repeats = {}
     for key in slow.asked:
@@ -52,26 +52,27 @@ def test_slow_layers_are_timed_whole_and_their_chains_in_part(slow, tmp_path):
     assert {batch for _, batch in slow.said} == {1, 8}
     layers = plan.made_by["latency"]["layers"]
     for row in plan.chosen():
-        spec = Workbench(model, SHAPES).specs[row.layer]
+        spec = Accelerator(model, SHAPES).specs[row.layer]
         alone = slow.ms((spec.part,), spec.in_shape, batch_size=8)
         assert layers[row.layer]["before_ms"] == pytest.approx(alone, rel=1e-4)
     # Starting a kernel takes as long for a part: a small error, which the layer's own factor carries over.
     assert 1.94 <= plan.made_by["reached"] <= 2.2 and abs(plan.made_by["latency"]["prediction_error"]) < 0.15
     slow.asked.clear()
-    select_ranks(Workbench(model, SHAPES), Request(2, cost="latency", measuring=Measuring(8, 1, cache=str(tmp_path))))
+    select_ranks(Accelerator(model, SHAPES), Request(2, cost="latency", measuring=TimingConfig(8, 1,
+                                                                                               cache=str(tmp_path))))
     assert slow.asked == []
 
 
 def test_of_layers_that_read_the_same_the_fastest_tells_the_part(slow):
-    from accnn.latency.surveyor import Surveyor
+    from accnn.latency.survey import LatencyProfiler
     from accnn.latency.table import LatencyTable, Setting
 
     fast, slow_one = "8,9,9|conv 8-4 1x1", "8,9,9|conv 8-400 3x3 p1x1"
     table = LatencyTable(Setting.here(1, 8))
     for key, relative in ((slow_one, 100.0), (fast, 30.0), ("4,9,9|conv 4-4 1x1", 1.0)):
         table.add(Timed(key, relative, 0.0, 5, 2.0))
-    surveyor = Surveyor(None, Measuring(8, 1), table)
-    surveyor.hasten([slow_one, fast, "4,9,9|conv 4-4 1x1"])
+    surveyor = LatencyProfiler(None, TimingConfig(8, 1), table)
+    surveyor.use_partial_batch([slow_one, fast, "4,9,9|conv 4-4 1x1"])
     assert {place: (one.layer, one.images) for place, one in surveyor._portions.items()} == {"8,9,9": (fast, 2)}
 
 
@@ -79,5 +80,5 @@ def test_a_part_that_is_answered_later_waits_for_its_layer(slow, monkeypatch):
     """Whatever groups the questions come in, all are told in the end, and none before its place is known."""
     monkeypatch.setattr("clockwork._GROUP", 1)
     model = chain_model(widths=(16, 48, 64), side=16)
-    plan = select_ranks(Workbench(model, SHAPES), Request(2, cost="latency", measuring=Measuring(8, 1)))
+    plan = select_ranks(Accelerator(model, SHAPES), Request(2, cost="latency", measuring=TimingConfig(8, 1)))
     assert 1.94 <= plan.made_by["reached"] <= 2.2

@@ -13,10 +13,9 @@ from typing import Optional
 
 import pytest
 
-from accnn import locks
-from accnn.compat import mx
-from accnn.errors import AccnnError
-from accnn.latency import documents
+from accnn.core import json_store, locks
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.latency.table import LatencyTable, Setting, check_target
 from accnn.timing import machine
 
@@ -226,8 +225,8 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path):
 
 
 def test_a_run_that_is_stopped_while_it_writes_holds_nobody_up_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr(documents, "_PATIENCE", 0.2)
-    with documents._alone(str(tmp_path)):
+    monkeypatch.setattr(json_store, "_PATIENCE", 0.2)
+    with json_store._alone(str(tmp_path)):
         begun = time.monotonic()
         filled(tmp_path / "table.json")
     assert time.monotonic() - begun >= 0.2 and known(tmp_path / "table.json").ms(CHAIN) == 3.0
@@ -526,8 +525,8 @@ def test_times_count_with_their_standard_error(tmp_path):
     table = LatencyTable(Setting.here(1, 1))
     for key, spread, rounds in (("a", 0.0, 5), ("b", 0.1, 9), ("c", 0.9, 4), ("d", 0.5, 2)):
         table.add(Timed(key, 4.0, spread, rounds, 1.5))
-    assert [table.wary_ms(key) for key in "abcd"] == pytest.approx([6, 6 * (1 + 0.93 * 0.1 / 3), 6.6, 6.6])
-    assert table.wary_ms("e") is None and table.ms("c") == 6
+    assert [table.ms_plus_stderr(key) for key in "abcd"] == pytest.approx([6, 6 * (1 + 0.93 * 0.1 / 3), 6.6, 6.6])
+    assert table.ms_plus_stderr("e") is None and table.ms("c") == 6
 
 
 def test_what_two_runs_learnt_of_one_network_is_kept(tmp_path):

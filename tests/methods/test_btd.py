@@ -6,8 +6,8 @@ import pytest
 from test_tucker import plain_hooi
 
 from accnn import costs, methods
-from accnn.errors import AccnnError
-from accnn.layers import LayerSpec, SubConv
+from accnn.core.errors import AccnnError
+from accnn.core.layers import LayerSpec, SubConv
 from accnn.methods.hooi import squared_norm
 from accnn.methods.pci import PrincipalComponentIteration, starts
 from reference import relative_error

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from accnn import methods
-from accnn.layers import LayerSpec, SubConv, macs
+from accnn.core.layers import LayerSpec, SubConv, macs
 from reference import relative_error, run_chain
 
 

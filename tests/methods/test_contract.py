@@ -8,8 +8,8 @@ import pytest
 from tucker_for_tests import TuckerForTests
 
 from accnn import costs, methods
-from accnn.errors import AccnnError
-from accnn.layers import LayerSpec, SubConv, SubDeconv, SubFC
+from accnn.core.errors import AccnnError
+from accnn.core.layers import LayerSpec, SubConv, SubDeconv, SubFC
 from reference import relative_error, run_chain
 
 CONVOLUTIONS = {

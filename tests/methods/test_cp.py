@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from accnn import methods
-from accnn.errors import AccnnError
-from accnn.layers import LayerSpec, SubConv
+from accnn.core.errors import AccnnError
+from accnn.core.layers import LayerSpec, SubConv
 from accnn.methods import als
 from accnn.methods.als import PRICE, Fit, Slices, Tensor, Terms, fit
 from reference import relative_error, run_chain

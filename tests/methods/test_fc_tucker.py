@@ -6,17 +6,17 @@ import pytest
 
 from accnn import acc_fc, costs, methods
 from accnn import accnn as script
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.core.layers import LayerSpec, SubConv, SubFC, macs
 from accnn.graph.checkpoint import load_model
-from accnn.layers import LayerSpec, SubConv, SubFC, macs
 from accnn.methods import Effort, many_outputs
 from accnn.methods.many_outputs import ManyOutputs
-from accnn.plan import Plan, Row
-from accnn.predictor import Predictor
-from accnn.reconstruction.calibrated import Calibrated, Wish
-from accnn.responses.images import ArrayImages
-from accnn.workbench import Workbench
+from accnn.planning.accelerator import Accelerator
+from accnn.planning.plan import Plan, Row
+from accnn.reconstruction.calibration import Calibrated, ReconstructionConfig
+from accnn.reconstruction.images import ArrayImages
+from accnn.runtime.predictor import Predictor
 from networks import chain_model, outputs, random_input, saved
 from reference import relative_error, run_chain
 
@@ -43,7 +43,7 @@ def test_layers_without_maps_are_refused():
         spec = LayerSpec("fc", SubFC("", 60, 12, flatten=len(shape) == 1), shape, "w", "b", "FullyConnected")
         assert "fc-tucker needs feature maps larger than 1x1" in TUCKER.refuse(spec)
     with pytest.raises(AccnnError, match="'fc2' cannot be split: fc-tucker needs feature maps"):
-        Workbench(chain_model()).accelerate(Plan((Row("fc2", "FullyConnected", "fc-tucker", (2, 2)),)))
+        Accelerator(chain_model()).accelerate(Plan((Row("fc2", "FullyConnected", "fc-tucker", (2, 2)),)))
 
 
 def test_its_sentences_name_it():
@@ -123,7 +123,7 @@ def test_thousands_of_outputs_go_that_way(monkeypatch):
 def test_at_full_rank_the_network_is_the_same(tmp_path, name):
     model, x = chain_model(), random_input(2, 3, 12, 12)
     prefix, method = saved(model, tmp_path / "net"), methods.get(name)
-    rank = method.full_rank(Workbench(model).specs["fc1"])
+    rank = method.full_rank(Accelerator(model).specs["fc1"])
     assert acc_fc.main(["-m", prefix, "--layer", "fc1", "--method", name, "--K", ",".join(map(str, rank)),
                         "--save-model", str(tmp_path / "new")]) == 0
     faster = load_model(str(tmp_path / "new"))
@@ -156,14 +156,14 @@ def test_from_the_command_line_to_a_checkpoint(tmp_path, capsys, rule):
 def test_images_rebuild_it(name, rank, solver):
     """A chain of convolutions and an FC is fitted like any other, and answers better on what it did not see."""
     model = chain_model()
-    bench, rng = Workbench(model), np.random.RandomState(0)
+    bench, rng = Accelerator(model), np.random.RandomState(0)
     # Pictures that lie in few dimensions, so that there is something to learn.
     basis = rng.standard_normal((10, 3 * 12 * 12))
     seen, unseen = ((rng.standard_normal((count, 10)) @ basis).reshape(-1, 3, 12, 12).astype(np.float32)
                     for count in (160, 40))
     plan = Plan((Row("conv3", "Convolution", "vh", 12), Row("fc1", "FullyConnected", name, rank)))
     plain = bench.accelerate(plan)
-    bench.responses = Calibrated(bench, ArrayImages({"data": seen}, batch_size=40), Wish(solver=solver))
+    bench.responses = Calibrated(bench, ArrayImages({"data": seen}, batch_size=40), ReconstructionConfig(solver=solver))
     rebuilt = bench.accelerate(plan)
     outcome = bench.responses.outcomes["fc1"]
     assert outcome.after < outcome.before and outcome.solver != "data-free"
@@ -190,7 +190,7 @@ def _tapped(model):
 def test_one_executor_computes_many_batches(name, rank):
     """Fused, as people run it; 16 channels, which oneDNN lays out in blocks."""
     model = chain_model()
-    faster = Workbench(model).accelerate(Plan((Row("fc1", "FullyConnected", name, rank),)))
+    faster = Accelerator(model).accelerate(Plan((Row("fc1", "FullyConnected", name, rank),)))
     predictor = Predictor(faster, {"data": (3, 12, 12)}, 8)
     for seed in range(3):
         x = random_input(8, 3, 12, 12, seed=seed)
@@ -205,7 +205,7 @@ def test_a_layer_that_reads_maps_as_they_are_needs_no_reshape():
     net = mx.sym.FullyConnected(mx.sym.Pooling(mx.sym.Variable("data"), kernel=(2, 2), stride=(2, 2), pool_type="max"),
                                 num_hidden=14, name="fc")
     model, x = random_model(net, data=(4, 6, 8)), random_input(3, 4, 6, 8)
-    bench = Workbench(model, {"data": (4, 6, 8)})
+    bench = Accelerator(model, {"data": (4, 6, 8)})
     faster = bench.accelerate(Plan((Row("fc", "FullyConnected", "fc-tucker", TUCKER.full_rank(bench.specs["fc"])),)))
     assert "fc_maps" not in {node.name for node in faster.graph.nodes}
     assert relative_error(outputs(faster, data=x)[0], outputs(model, data=x)[0]) <= 1e-5

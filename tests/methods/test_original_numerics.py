@@ -2,7 +2,7 @@
 import numpy as np
 
 from accnn import methods
-from accnn.layers import LayerSpec, SubConv, SubFC
+from accnn.core.layers import LayerSpec, SubConv, SubFC
 from reference import original_spectrum
 
 

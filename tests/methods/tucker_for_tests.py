@@ -3,7 +3,7 @@ import itertools
 
 import numpy as np
 
-from accnn.layers import SubConv
+from accnn.core.layers import SubConv
 from accnn.methods import Decomposition, Method
 
 

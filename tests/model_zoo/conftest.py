@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from loopback_store import LoopbackStore
 
-from accnn.compat import mx
+from accnn.core.compat import mx
 
 TINY = "mobilenet0.25"
 

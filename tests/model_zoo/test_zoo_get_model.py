@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import pytest
 
-from accnn.compat import mx
+from accnn.core.compat import mx
 from model_zoo import catalogue, get_model
 from processes import interruptible
 
@@ -182,7 +182,7 @@ def test_existing_files_are_refused_before_the_download(server, tiny, folder, ca
 DRIVER = """
 import runpy, sys
 sys.path.insert(0, {tools!r})
-from accnn.compat import mx
+from accnn.core.compat import mx
 mx.gluon.model_zoo.model_store._model_sha1[{name!r}] = {sha1!r}
 sys.argv = [{script!r}, {name!r}, "--url", {url!r}]
 runpy.run_path({script!r}, run_name="__main__")

@@ -4,8 +4,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from model_zoo import initialise
 from model_zoo.initialise import random_parameters
 from model_zoo.symbols import resnet50, squeezenet

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from accnn import locks
-from accnn.errors import AccnnError
+from accnn.core import locks
+from accnn.core.errors import AccnnError
 from model_zoo import store
 
 

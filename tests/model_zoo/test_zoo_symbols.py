@@ -4,7 +4,7 @@ import ast
 import numpy as np
 import pytest
 
-from accnn.compat import mx
+from accnn.core.compat import mx
 from model_zoo.initialise import random_parameters
 from model_zoo.symbols import SYMBOLS, alexnet, resnet50, spp10, squeezenet, vgg16
 

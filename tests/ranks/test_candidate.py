@@ -2,14 +2,14 @@
 import pytest
 
 from accnn import methods
-from accnn.workbench import Workbench
+from accnn.planning.accelerator import Accelerator
 from networks import chain_model
 
 
 @pytest.mark.parametrize("name", ["cp", "cp3", "btd"])
 def test_hasty_candidates_of_iterative_methods_make_less_effort_and_keep_their_own_factors(name):
     effort = methods.Effort(restarts=3, tolerance=1e-7)
-    candidate = Workbench(chain_model(), effort=effort).candidate("conv3", methods.get(name))
+    candidate = Accelerator(chain_model(), effort=effort).candidate("conv3", methods.get(name))
     hasty = candidate.hasty()
     assert hasty.spec is candidate.spec and hasty.method is candidate.method
     assert hasty.effort.restarts == 1 and hasty.effort.tolerance > effort.tolerance
@@ -19,5 +19,5 @@ def test_hasty_candidates_of_iterative_methods_make_less_effort_and_keep_their_o
 
 @pytest.mark.parametrize("name", ["vh", "channel", "3d"])
 def test_others_are_the_same_candidate(name):
-    candidate = Workbench(chain_model()).candidate("conv3", methods.get(name))
+    candidate = Accelerator(chain_model()).candidate("conv3", methods.get(name))
     assert candidate.hasty() is candidate

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 
 from accnn import methods
-from accnn.layers import macs
+from accnn.core.layers import macs
+from accnn.planning.accelerator import Accelerator
 from accnn.ranks.curve import Curve, measured_ranks
-from accnn.workbench import Workbench
 from networks import chain_model
 
 SHAPE = (3, 12, 12)
@@ -18,7 +18,7 @@ def cost(candidate, rank):
 
 @pytest.mark.parametrize("method, layer", ALL)
 def test_measured_ranks_are_spread_over_all_that_save(method, layer):
-    candidate = Workbench(chain_model(), {"data": SHAPE}).candidate(layer, methods.get(method))
+    candidate = Accelerator(chain_model(), {"data": SHAPE}).candidate(layer, methods.get(method))
     ranks = measured_ranks(candidate)
     whole = macs((candidate.spec.part,), candidate.spec.in_shape)
     costs = [cost(candidate, rank) for rank in ranks]
@@ -29,7 +29,7 @@ def test_measured_ranks_are_spread_over_all_that_save(method, layer):
 
 @pytest.mark.parametrize("method, layer", ALL)
 def test_curves_go_through_what_was_measured_and_never_rise(method, layer):
-    candidate = Workbench(chain_model(), {"data": SHAPE}).candidate(layer, methods.get(method))
+    candidate = Accelerator(chain_model(), {"data": SHAPE}).candidate(layer, methods.get(method))
     ranks = measured_ranks(candidate)
     values = np.geomspace(3, 1e-5, len(ranks))
     curve = Curve(candidate, list(zip(ranks, values))[::-1])
@@ -42,7 +42,7 @@ def test_curves_go_through_what_was_measured_and_never_rise(method, layer):
 
 
 def test_between_two_points_and_beyond_the_curve_is_straight_in_logarithms():
-    candidate = Workbench(chain_model(), {"data": SHAPE}).candidate("conv2", methods.get("vh"))
+    candidate = Accelerator(chain_model(), {"data": SHAPE}).candidate("conv2", methods.get("vh"))
     curve = Curve(candidate, [(4, 0.1), (16, 0.001)])
     assert [curve.at(rank) for rank in (2, 8, 32)] == pytest.approx([1, 0.01, 1e-4])
     assert [Curve(candidate, [(4, 0.1)]).at(rank) for rank in (1, 4, 9)] == pytest.approx([0.1] * 3)
@@ -50,6 +50,6 @@ def test_between_two_points_and_beyond_the_curve_is_straight_in_logarithms():
 
 @pytest.mark.parametrize("points", [1, 2, 6])
 def test_fewer_points_are_spread_as_far(points):
-    candidate = Workbench(chain_model(widths=(32, 32)), {"data": SHAPE}).candidate("conv2", methods.get("vh"))
+    candidate = Accelerator(chain_model(widths=(32, 32)), {"data": SHAPE}).candidate("conv2", methods.get("vh"))
     some, usual = measured_ranks(candidate, points), measured_ranks(candidate)
     assert len(some) == points and some[0] == usual[0] and (points == 1 or some[-1] == usual[-1])

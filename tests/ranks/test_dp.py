@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from accnn import methods, rank_selection
-from accnn.compat import mx
-from accnn.errors import AccnnError, TargetError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError, TargetError
 from accnn.graph.specs import layer_specs
-from accnn.workbench import Workbench
+from accnn.planning.accelerator import Accelerator
 from networks import chain_model, random_model
 from reference import original_recurrence, original_spectrum
 
@@ -38,7 +38,7 @@ def test_get_ranksel_counts_strided_layers_by_their_input_as_the_original_did():
 def test_dp_reaches_the_originals_objective_or_more(ratio):
     model = chain_model(3)
     _, best = original_recurrence(_layers(model, 12), ratio)
-    plan = Workbench(model).select_ranks(ratio, rank_selection="dp")
+    plan = Accelerator(model).select_ranks(ratio, rank_selection="dp")
     rows = {row.layer: row for row in plan.rows}
     reached = 0
     for i, (weight, _) in enumerate(_layers(model, 12), 1):
@@ -53,7 +53,7 @@ def test_dp_reaches_the_originals_objective_or_more(ratio):
 def test_dp_energy_is_the_best_of_all_plans(ratio):
     """Every combination of the rule's options tried, MACs and energies computed here."""
     model = chain_model(1, widths=(4, 5, 6), side=6)
-    plan = Workbench(model).select_ranks(ratio, rank_selection="dp-energy")
+    plan = Accelerator(model).select_ranks(ratio, rank_selection="dp-energy")
     chosen = {row.layer: row.rank for row in plan.rows}
     options, wholes = [], []
     for i in (1, 2, 3):
@@ -77,24 +77,24 @@ def test_dp_energy_is_the_best_of_all_plans(ratio):
 def test_an_unreachable_ratio_names_the_best_one(rule):
     model = chain_model()
     with pytest.raises(TargetError, match="the best is") as refused:
-        Workbench(model).select_ranks(500.0, rank_selection=rule)
+        Accelerator(model).select_ranks(500.0, rank_selection=rule)
     best = float(str(refused.value).split("the best is ")[1].split("x")[0])
     specs = [spec for spec in layer_specs(model, {"data": (3, 12, 12)}) if spec.op == "Convolution"]
     before = sum(np.prod(s.part.weight_shape) for s in specs)
     after = sum(min(3 * sum(s.part.weight_shape[:2]), np.prod(s.part.weight_shape)) for s in specs)
     assert best == math.floor(100 * before / after) / 100
-    Workbench(model).select_ranks(best, rank_selection=rule)
+    Accelerator(model).select_ranks(best, rank_selection=rule)
 
 
 @pytest.mark.parametrize("ratio", [0.99, 0, -2.0, float("nan"), float("inf"), None, "2", True])
 def test_ratios_that_make_no_sense(ratio):
     with pytest.raises(AccnnError, match="ratio"):
-        Workbench(chain_model()).select_ranks(ratio)
+        Accelerator(chain_model()).select_ranks(ratio)
 
 
 def test_ratio_counts_layers_that_stay():
     """Excluding a layer does not lower what is promised: the others make up for it."""
-    bench = Workbench(chain_model())
+    bench = Accelerator(chain_model())
     for options in ({"exclude": ["conv2"]}, {"layers": ["conv3", "conv2"]}):
         plan = bench.select_ranks(1.5, **options)
         before, after = _macs(bench, plan)
@@ -104,7 +104,7 @@ def test_ratio_counts_layers_that_stay():
 
 
 def test_fully_connected_layers_join_when_asked():
-    bench = Workbench(chain_model())
+    bench = Accelerator(chain_model())
     rows = {row.layer: row for row in bench.select_ranks(1.01, layers=["fc*"], fc=True).rows}
     assert rows["fc1"].method == "fc-svd" and rows["conv1"].reason == "not asked for (--layers)"
     assert "fc" in {row.layer: row for row in bench.select_ranks(2.0).rows}["fc1"].reason

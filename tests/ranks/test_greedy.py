@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from accnn import costs, methods, ranks
-from accnn.errors import AccnnError, TargetError
-from accnn.layers import LayerSpec, SubConv
-from accnn.workbench import Workbench
+from accnn.core.errors import AccnnError, TargetError
+from accnn.core.layers import LayerSpec, SubConv
+from accnn.planning.accelerator import Accelerator
 from networks import chain_model
 
 MACS = costs.get("macs")
@@ -25,7 +25,7 @@ class Responses:
 
 
 def _bench(seed=0, **options):
-    bench = Workbench(chain_model(**dict({"widths": (8, 16, 24, 32)}, **options)))
+    bench = Accelerator(chain_model(**dict({"widths": (8, 16, 24, 32)}, **options)))
     bench.responses = Responses(seed)
     return bench
 
@@ -98,7 +98,7 @@ def test_an_unreachable_ratio_names_the_best_one():
 
 def test_it_needs_images_and_ranks_of_responses():
     with pytest.raises(AccnnError, match="--data-calib"):
-        Workbench(chain_model()).select_ranks(2.0, rank_selection="greedy", method="channel")
+        Accelerator(chain_model()).select_ranks(2.0, rank_selection="greedy", method="channel")
     with pytest.raises(AccnnError, match="vh do not bound the dimension of responses"):
         _bench().select_ranks(2.0, rank_selection="greedy", method="vh")
 

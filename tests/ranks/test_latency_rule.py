@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 
 from accnn import costs, methods, ranks
+from accnn.core.errors import AccnnError, TargetError
+from accnn.core.layers import macs
+from accnn.core.threads import one_blas_thread
 from accnn.costs import Cost
-from accnn.errors import AccnnError, TargetError
-from accnn.latency.measuring import Measuring
-from accnn.layers import macs
+from accnn.latency.config import TimingConfig
+from accnn.planning.accelerator import Accelerator
+from accnn.planning.request import Request
 from accnn.ranks.base import Unreachable
 from accnn.ranks.curve import Curve, measured_ranks
 from accnn.ranks.energy import log_energies
-from accnn.request import Request
-from accnn.threads import one_blas_thread
-from accnn.workbench import Workbench
 from networks import chain_model
 
 RULE = ranks.get("latency")
@@ -65,7 +65,7 @@ class Responses:
 
 
 def problem_of(budget, cost, names=("vh", "channel"), responses=None, seed=0, **options):
-    bench = Workbench(chain_model(seed, widths=(6, 8, 10)))
+    bench = Accelerator(chain_model(seed, widths=(6, 8, 10)))
     candidates = [bench.candidate(spec.name, methods.get(name)) for spec in bench.layers for name in names
                   if not methods.get(name).refuse(spec)]
     whole = sum(cost.layer(bench.specs[name]) for name in dict.fromkeys(one.name for one in candidates))
@@ -179,7 +179,7 @@ def test_with_images_nothing_is_decomposed():
 
 @pytest.mark.parametrize("name, layer", [("vh", "conv2"), ("channel", "conv3")])
 def test_energies_of_methods_with_singular_values_are_exact(name, layer):
-    bench = Workbench(chain_model())
+    bench = Accelerator(chain_model())
     candidate = bench.candidate(layer, methods.get(name))
     (found,) = log_energies([candidate], [[1, 3, 7]], bench.progress)
     np.testing.assert_allclose(found, [np.log(energy(candidate, rank)) for rank in (1, 3, 7)], atol=1e-6)
@@ -188,7 +188,7 @@ def test_energies_of_methods_with_singular_values_are_exact(name, layer):
 @pytest.mark.parametrize("name", ["3d", "tucker", "cp"])
 def test_energies_of_others_are_interpolated(name):
     """Near what a decomposition at every rank says, and never falling with the MACs."""
-    bench = Workbench(chain_model(widths=(8, 12, 16)))
+    bench = Accelerator(chain_model(widths=(8, 12, 16)))
     candidate = bench.candidate("conv3", methods.get(name))
     spec = candidate.spec
     whole = macs((spec.part,), spec.in_shape)
@@ -203,18 +203,18 @@ def test_energies_of_others_are_interpolated(name):
 
 
 def test_candidates_without_ranks_have_no_energies():
-    bench = Workbench(chain_model())
+    bench = Accelerator(chain_model())
     one, other = (bench.candidate("conv2", methods.get(name)) for name in ("vh", "3d"))
     found = log_energies([one, other], [[], []], bench.progress)
     assert [len(some) for some in found] == [0, 0] and not one.decomposed and not other.decomposed
 
 
 def test_energies_are_remembered_and_nothing_is_decomposed_again(tmp_path, monkeypatch):
-    how = Measuring(cache=str(tmp_path))
+    how = TimingConfig(cache=str(tmp_path))
 
     def plan():
-        return Workbench(chain_model(widths=(16, 24))).select_ranks(1.5, rank_selection="latency", cost="macs",
-                                                                    measuring=how)
+        return Accelerator(chain_model(widths=(16, 24))).select_ranks(1.5, rank_selection="latency", cost="macs",
+                                                                      measuring=how)
 
     first = plan()
     for name in ("vh", "channel", "3d"):
@@ -226,7 +226,7 @@ def test_energies_are_remembered_and_nothing_is_decomposed_again(tmp_path, monke
 # ---- as a rule among rules
 
 def test_it_goes_with_its_cost_and_weighs_the_quick_methods():
-    request, bench = Request(2.0, cost="latency"), Workbench(chain_model())
+    request, bench = Request(2.0, cost="latency"), Accelerator(chain_model())
     assert (request.rank_selection, request.fc, request.method) == ("latency", True, None)
     assert [[method.name for method in request.methods_for(bench.specs[name])] for name in ("conv2", "fc1")] == [
         ["vh", "channel", "3d"], ["fc-svd"]]
@@ -235,7 +235,7 @@ def test_it_goes_with_its_cost_and_weighs_the_quick_methods():
 
 
 def test_all_methods_or_some_can_be_asked_for():
-    bench = Workbench(chain_model())
+    bench = Accelerator(chain_model())
     request = Request(2.0, cost="latency", method="all")
     assert request.method == "all"
     for name in ("conv2", "fc1"):
@@ -252,7 +252,7 @@ def test_all_methods_or_some_can_be_asked_for():
 
 
 def test_it_counts_in_macs_too():
-    bench = Workbench(chain_model(widths=(16, 24)))
+    bench = Accelerator(chain_model(widths=(16, 24)))
     plan = bench.select_ranks(2.0, rank_selection="latency", cost="macs")
     count = costs.get("macs")
     convs = [spec for spec in bench.layers if spec.op == "Convolution"]

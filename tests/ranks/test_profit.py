@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 
 from accnn import costs, methods, ranks
-from accnn.errors import AccnnError, TargetError
-from accnn.layers import LayerSpec, SubConv
+from accnn.core.errors import AccnnError, TargetError
+from accnn.core.layers import LayerSpec, SubConv
 from accnn.methods import Decomposition
-from accnn.plan import Plan, Row
-from accnn.workbench import Workbench
+from accnn.planning.accelerator import Accelerator
+from accnn.planning.plan import Plan, Row
 from networks import chain_model
 
 MACS, VH = costs.get("macs"), methods.get("vh")
 
 
 def _bench(**options):
-    return Workbench(chain_model(**dict({"widths": (8, 16, 24, 32)}, **options)))
+    return Accelerator(chain_model(**dict({"widths": (8, 16, 24, 32)}, **options)))
 
 
 def _cheaper(bench, name, method, align=1):

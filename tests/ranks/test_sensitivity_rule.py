@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from accnn import costs, methods, ranks
-from accnn.errors import AccnnError, TargetError
+from accnn.core.errors import AccnnError, TargetError
+from accnn.planning.accelerator import Accelerator
 from accnn.ranks.curve import Curve, measured_ranks
-from accnn.workbench import Workbench
 from networks import chain_model
 
 MACS = costs.get("macs")
@@ -33,7 +33,7 @@ class Responses:
 
 
 def bench_of(seed=0, silent=()):
-    bench = Workbench(chain_model(widths=(6, 8, 10)))
+    bench = Accelerator(chain_model(widths=(6, 8, 10)))
     bench.responses = Responses(seed, silent)
     return bench
 
@@ -114,4 +114,4 @@ def test_an_unreachable_ratio_names_the_best_one():
 
 def test_it_needs_images():
     with pytest.raises(AccnnError, match="sensitivity weighs.*--data-calib"):
-        Workbench(chain_model()).select_ranks(2.0, rank_selection="sensitivity")
+        Accelerator(chain_model()).select_ranks(2.0, rank_selection="sensitivity")

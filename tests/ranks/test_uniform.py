@@ -3,8 +3,8 @@ import math
 import pytest
 
 from accnn import costs, methods, ranks
-from accnn.errors import TargetError
-from accnn.workbench import Workbench
+from accnn.core.errors import TargetError
+from accnn.planning.accelerator import Accelerator
 from networks import chain_model
 
 MACS = costs.get("macs")
@@ -23,7 +23,7 @@ def _options(bench, method, align):
 @pytest.mark.parametrize("ratio", [1.0, 1.3, 2.0, 2.6])
 def test_the_smallest_speed_up_that_meets_the_budget(ratio, name, align):
     """All speed-ups that make a difference tried."""
-    bench = Workbench(chain_model(widths=(8, 16, 24)))
+    bench = Accelerator(chain_model(widths=(8, 16, 24)))
     options = _options(bench, methods.get(name), align)
     wholes = {layer: some[-1][0] for layer, some in options.items()}
 
@@ -42,7 +42,7 @@ def test_the_smallest_speed_up_that_meets_the_budget(ratio, name, align):
 
 @pytest.mark.parametrize("name", ["vh", "channel", "3d"])
 def test_an_unreachable_ratio_names_the_best_one(name):
-    bench = Workbench(chain_model())
+    bench = Accelerator(chain_model())
     with pytest.raises(TargetError, match="the best is") as refused:
         bench.select_ranks(500.0, rank_selection="uniform", method=name)
     best = float(str(refused.value).split("the best is ")[1].split("x")[0])
@@ -59,7 +59,7 @@ class _Bumpy(costs.Cost):
 
 
 def test_costs_that_do_not_grow_with_the_rank():
-    bench = Workbench(chain_model())
+    bench = Accelerator(chain_model())
     candidate = bench.candidate("conv2", methods.get("vh"))
     picks = {}
     for budget in range(20, 101):

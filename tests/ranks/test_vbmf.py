@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from accnn import costs, methods, ranks
-from accnn.errors import AccnnError, TargetError
-from accnn.layers import LayerSpec, SubConv, SubFC
+from accnn.core.errors import AccnnError, TargetError
+from accnn.core.layers import LayerSpec, SubConv, SubFC
 from accnn.methods.evbmf import estimated_rank
-from accnn.workbench import Workbench
+from accnn.planning.accelerator import Accelerator
 from networks import chain_model
 
 MACS, RULE = costs.get("macs"), ranks.get("vbmf")
@@ -91,7 +91,8 @@ def test_else_one_factor_makes_all_of_them_smaller_and_no_smaller_than_needed():
 
 def test_aligned_ranks_are_multiples_and_what_has_none_is_left_alone():
     assert [pick[1] for pick in RULE.select(_problem(2.0, align=8)).picks.values()] == [(8, 8)] * 3
-    plan = Workbench(chain_model(widths=(8, 16, 24))).select_ranks(1.1, rank_selection="vbmf", method="tucker", align=4)
+    plan = Accelerator(chain_model(widths=(8, 16, 24))).select_ranks(1.1, rank_selection="vbmf", method="tucker",
+                                                                     align=4)
     rows = {row.layer: row for row in plan.rows}
     assert rows["conv1"].rank is None  # three channels hold no four
     assert all(k % 4 == 0 for row in plan.chosen() for k in row.rank)
@@ -99,10 +100,10 @@ def test_aligned_ranks_are_multiples_and_what_has_none_is_left_alone():
 
 def test_a_budget_below_rank_one_is_out_of_reach():
     with pytest.raises(TargetError, match="the best is"):
-        Workbench(chain_model()).select_ranks(500.0, rank_selection="vbmf", method="tucker")
+        Accelerator(chain_model()).select_ranks(500.0, rank_selection="vbmf", method="tucker")
 
 
 def test_methods_without_estimates_are_refused():
     assert "estimates no ranks" in RULE.refuse(methods.get("3d")) and RULE.refuse(methods.get("vh")) is None
     with pytest.raises(AccnnError, match="btd estimates no ranks"):
-        Workbench(chain_model()).select_ranks(2.0, rank_selection="vbmf", method="btd")
+        Accelerator(chain_model()).select_ranks(2.0, rank_selection="vbmf", method="btd")

@@ -2,7 +2,7 @@
 import os
 from unittest import mock
 
-from accnn.compat import mx
+from accnn.core.compat import mx
 
 
 def entries(model, x):

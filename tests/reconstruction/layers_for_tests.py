@@ -3,12 +3,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from accnn.layers import LayerSpec, SubConv
+from accnn.core.layers import LayerSpec, SubConv
 from accnn.methods import Decomposition, Method
-from accnn.reconstruction.behind import Behind
-from accnn.reconstruction.evidence import Evidence
-from accnn.responses.patches import patches, responses
-from accnn.responses.spool import Samples
+from accnn.reconstruction.activations import Behind
+from accnn.reconstruction.patches import patches, responses
+from accnn.reconstruction.samples import CalibrationSplit
+from accnn.reconstruction.spool import Samples
 from reference import run_chain
 
 
@@ -32,12 +32,12 @@ class Layer:
         return Behind(np.ones(outputs) * scale, np.zeros(outputs) + shift, nonlinearity)
 
     def evidence(self, folder):
-        """list of Evidence: all places of all images."""
+        """list of CalibrationSplit: all places of all images."""
         at = np.tile(np.arange(int(np.prod(self.answers.shape[2:]))), (self.images, 1))
         inputs = written(folder / "inputs", patches(self.read, self.spec, at))
         answered = written(folder / "responses", responses(self.answers, self.spec, at))
         groups = self.spec.part.groups
-        return [Evidence(inputs, answered, self.images, group, groups) for group in range(groups)]
+        return [CalibrationSplit(inputs, answered, self.images, group, groups) for group in range(groups)]
 
     def error(self, chain, arrays, scale=1.0, after=lambda y: y, held=slice(7, None, 8)):
         """Of a chain by plain convolutions, on every eighth image, as a share of the variance."""

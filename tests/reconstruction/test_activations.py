@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pytest
 
-from accnn.compat import mx
+from accnn.core.compat import mx
 from accnn.reconstruction import activations
 from accnn.reconstruction.nonlinear import auxiliary, objective
 

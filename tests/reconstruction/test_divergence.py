@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from accnn.compat import mx
+from accnn.core.compat import mx
 from accnn.reconstruction.divergence import Divergence
 from endings import ENDINGS
 from networks import random_input, random_model

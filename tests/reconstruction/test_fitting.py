@@ -4,18 +4,18 @@ import itertools
 import numpy as np
 import pytest
 
-from accnn.layers import SubConv
+from accnn.core.layers import SubConv
 from accnn.reconstruction import quadratic
 from accnn.reconstruction.fitting import (
     ChainFit,
     Target,
+    as_matrix,
     balanced,
     flat_kernel,
-    lifted,
-    lowered,
-    rolled,
+    from_matrix,
+    from_spatial_first,
     seen_by_last,
-    unrolled,
+    to_spatial_first,
 )
 from accnn.reconstruction.moments import Accumulator
 from accnn.reconstruction.quadratic import solve_positive
@@ -76,7 +76,7 @@ def target(shapes, seed=0, n=500, importance=None, ridge=0.0, outputs=5):
 
 def missed(fit, x, y, importance=1.0):
     """The objective, by plain residuals."""
-    factors = [lowered(lift) for lift in fit.lifts]
+    factors = [from_spatial_first(lift) for lift in fit.lifts]
     window = kernel_size([factor.shape for factor in factors])
     return float((np.square(x @ by_impulses(factors, window).T - y).mean(0) * importance).sum())
 
@@ -85,18 +85,18 @@ def missed(fit, x, y, importance=1.0):
 def test_a_chain_is_the_dense_kernel_that_impulses_show(shapes):
     factors = weights(shapes)
     window = kernel_size(shapes)
-    lifts = [lifted(factor) for factor in factors]
+    lifts = [to_spatial_first(factor) for factor in factors]
     assert relative_error(flat_kernel(lifts), by_impulses(factors, window)) < 1e-12
-    assert relative_error(rolled(lifts[-1]) @ seen_by_last(lifts), by_impulses(factors, window)) < 1e-12
+    assert relative_error(as_matrix(lifts[-1]) @ seen_by_last(lifts), by_impulses(factors, window)) < 1e-12
     for factor, lift in zip(factors, lifts):
-        np.testing.assert_array_equal(lowered(lift), factor)
-        np.testing.assert_array_equal(unrolled(rolled(lift), lift.shape), lift)
+        np.testing.assert_array_equal(from_spatial_first(lift), factor)
+        np.testing.assert_array_equal(from_matrix(as_matrix(lift), lift.shape), lift)
 
 
 def test_groups_are_blocks_of_a_dense_kernel():
     grouped = np.random.RandomState(0).standard_normal((6, 2, 3, 3))
     x = np.random.RandomState(1).standard_normal((4, 4, 3, 3))
-    dense = lowered(lifted(grouped, 2))
+    dense = from_spatial_first(to_spatial_first(grouped, 2))
     wanted = run_chain(x, [SubConv("", 4, 6, (3, 3), groups=2, bias=False)], [(grouped, None)])
     assert relative_error(run_chain(x, [SubConv("", 4, 6, (3, 3), bias=False)], [(dense, None)]), wanted) < 1e-12
 
@@ -105,7 +105,7 @@ def test_groups_are_blocks_of_a_dense_kernel():
 def test_the_last_part_is_lstsq_on_what_the_parts_before_it_make(shapes):
     wanted, x, y, _ = target(shapes)
     factors, window = weights(shapes), kernel_size(shapes)
-    fit = ChainFit([lifted(factor) for factor in factors], wanted)
+    fit = ChainFit([to_spatial_first(factor) for factor in factors], wanted)
     fit.solve_last()
     made = x
     if len(shapes) > 1:
@@ -122,7 +122,7 @@ def test_sweeps_never_lose(shapes, importance):
     wanted, x, y, _ = target(shapes, importance=importance)
     weight = 1.0 if importance is None else importance
     for seed in range(3):
-        fit = ChainFit([lifted(factor) for factor in weights(shapes, seed)], wanted)
+        fit = ChainFit([to_spatial_first(factor) for factor in weights(shapes, seed)], wanted)
         errors = [missed(fit, x, y, weight)]
         for step in itertools.chain([fit.solve_last], [fit.sweep] * 6):
             step()
@@ -137,7 +137,7 @@ def test_sweeps_reach_what_brute_force_reaches(name):
     wanted, x, y, _ = target(shapes, n=120)
     ours, theirs = [], []
     for seed in range(2):
-        fit = ChainFit([lifted(factor) for factor in weights(shapes, seed)], wanted)
+        fit = ChainFit([to_spatial_first(factor) for factor in weights(shapes, seed)], wanted)
         fit.solve_last()
         for _ in range(80):
             fit.sweep()
@@ -154,7 +154,8 @@ def test_sweeps_over_groups_never_lose_and_keep_the_blocks(monkeypatch, shapes, 
     inputs = [(shape[0], shape[1] * groups) + shape[2:] for shape, groups in shapes]
     wanted, x, y, _ = target(inputs, importance=importance)
     weight = 1.0 if importance is None else importance
-    lifts = [lifted(factor, groups) for factor, (_, groups) in zip(weights([shape for shape, _ in shapes]), shapes)]
+    lifts = [to_spatial_first(factor, groups) for factor, (_, groups) in zip(weights([shape for shape, _ in shapes]),
+                                                                             shapes)]
     fit = ChainFit(lifts, wanted, [groups for _, groups in shapes])
     fit.solve_last()
     errors = [missed(fit, x, y, weight)]
@@ -175,9 +176,9 @@ def test_sweeps_over_groups_reach_what_brute_force_reaches(monkeypatch, shapes, 
     wanted, x, y, _ = target(inputs, n=120)
     ours, theirs = [], []
     for seed in range(2):
-        factors = [lowered(lifted(factor, groups)) for factor, (_, groups) in zip(
+        factors = [from_spatial_first(to_spatial_first(factor, groups)) for factor, (_, groups) in zip(
             weights([shape for shape, _ in shapes], seed), shapes)]
-        fit = ChainFit([lifted(factor) for factor in factors], wanted, [groups for _, groups in shapes])
+        fit = ChainFit([to_spatial_first(factor) for factor in factors], wanted, [groups for _, groups in shapes])
         fit.solve_last()
         for _ in range(80):
             fit.sweep()
@@ -205,7 +206,7 @@ def test_a_ridge_pulls_towards_the_kernel_itself():
     shapes = SHAPES["one"]
     for ridge, close in ((1e9, True), (1e-9, False)):
         wanted, x, y, kernel = target(shapes, ridge=ridge)
-        fit = ChainFit([lifted(weights(shapes)[0])], wanted)
+        fit = ChainFit([to_spatial_first(weights(shapes)[0])], wanted)
         fit.solve_last()
         regression = np.linalg.lstsq(x, y, rcond=None)[0].T
         assert relative_error(fit.kernel(), kernel if close else regression) < 1e-5
@@ -221,7 +222,7 @@ def test_singular_matrices_are_solved():
 
 @pytest.mark.parametrize("shapes", [SHAPES["vh"], SHAPES["3d"], SHAPES["cp"], SHAPES["one"]])
 def test_balancing_keeps_the_chain_and_makes_channels_equally_large(shapes):
-    lifts = [lifted(factor) for factor in weights(shapes)]
+    lifts = [to_spatial_first(factor) for factor in weights(shapes)]
     lifts[0] = lifts[0] * np.geomspace(1e-3, 1e3, lifts[0].shape[2])[:, None]
     even = balanced(lifts)
     assert relative_error(flat_kernel(even), flat_kernel(lifts)) < 1e-12
@@ -231,7 +232,7 @@ def test_balancing_keeps_the_chain_and_makes_channels_equally_large(shapes):
 
 
 def test_balancing_leaves_channels_that_nothing_makes_or_reads():
-    lifts = [lifted(factor) for factor in weights(SHAPES["vh"])]
+    lifts = [to_spatial_first(factor) for factor in weights(SHAPES["vh"])]
     lifts[0][:, :, 1] = 0
     lifts[1][..., 2] = 0
     even = balanced(lifts)

@@ -4,13 +4,13 @@ import os
 import numpy as np
 import pytest
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.graph.checkpoint import load_model
+from accnn.planning.accelerator import Accelerator
 from accnn.reconstruction import importance
+from accnn.reconstruction.images import ArrayImages
 from accnn.reconstruction.importance import importances
-from accnn.responses.images import ArrayImages
-from accnn.workbench import Workbench
 from networks import chain_model, outputs, random_input, random_model, residual_net
 
 S = mx.sym
@@ -40,7 +40,7 @@ def exact(monkeypatch, model, arrays, layers=None):
     """dict: the importances with all directions, each for the same images."""
     sizes = [out[0].size for out in outputs(model, **arrays)]
     monkeypatch.setattr(importance.np.random, "default_rng", lambda seed: Exhaustive(sizes))
-    bench = Workbench(model, {name: array.shape[1:] for name, array in arrays.items()})
+    bench = Accelerator(model, {name: array.shape[1:] for name, array in arrays.items()})
     tiled = ArrayImages({name: np.concatenate([array] * sum(sizes)) for name, array in arrays.items()},
                         len(next(iter(arrays.values()))))
     return importances(model, tiled, bench.input_shapes, [bench.specs[name] for name in layers or bench.specs])
@@ -201,7 +201,7 @@ def test_several_inputs(monkeypatch):
 def test_mtcnn_det2(monkeypatch, shared):
     """Two outputs; its first fully connected layer, whose errors are those of its bias."""
     model, x = load_model(os.path.join(shared, "models", "mtcnn_det2")), random_input(4, 3, 24, 24)
-    name = next(spec.name for spec in Workbench(model, {"data": (3, 24, 24)}).layers if spec.op == "FullyConnected")
+    name = next(spec.name for spec in Accelerator(model, {"data": (3, 24, 24)}).layers if spec.op == "FullyConnected")
     step = STEP / 10  # its activations have corners
     bias, slopes = model.arg_params[name + "_bias"], []
     truth = outputs(model, data=x)
@@ -223,7 +223,7 @@ def test_mtcnn_det2(monkeypatch, shared):
 
 
 def run(model, x, batch_size=4, seed=0, **more):
-    bench = Workbench(model, {"data": x.shape[1:]})
+    bench = Accelerator(model, {"data": x.shape[1:]})
     return importances(model, ArrayImages({"data": x}, batch_size), bench.input_shapes, bench.layers, seed, **more)
 
 

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from layers_for_tests import written
 
-from accnn.reconstruction.evidence import Evidence
 from accnn.reconstruction.moments import Accumulator
+from accnn.reconstruction.samples import CalibrationSplit
 
 
 def samples(n=700, inputs=9, outputs=4, offset=0.0, seed=0):
@@ -65,7 +65,7 @@ def test_held_aside_are_images_or_samples_where_there_are_few(tmp_path, images, 
     x, y = samples(n=40 * 5, inputs=18, outputs=6)
     inputs, responses = written(tmp_path / "x", x.reshape(-1, 2, 9)), written(tmp_path / "y", y)
     for group in (0, 1):
-        evidence = Evidence(inputs, responses, images, group, 2)
+        evidence = CalibrationSplit(inputs, responses, images, group, 2)
         number = np.arange(200) // 5 if every == "image" else np.arange(200)
         np.testing.assert_array_equal(evidence.held, number % 8 == 7)
         seen, answered = x[:, group * 9:group * 9 + 9], y[:, group * 3:group * 3 + 3]

@@ -6,8 +6,8 @@ import pytest
 from layers_for_tests import DepthwiseLast, InnerGroups, layer
 
 from accnn import methods
-from accnn.errors import AccnnError
-from accnn.layers import SubConv, SubFC
+from accnn.core.errors import AccnnError
+from accnn.core.layers import SubConv, SubFC
 from accnn.ranks.base import Candidate
 from accnn.reconstruction import layer as solving
 from accnn.reconstruction.rebuilding import rebuild

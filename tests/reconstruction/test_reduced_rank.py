@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from accnn.reconstruction.reduced_rank import projection, regressed
+from accnn.reconstruction.layer import projection, regressed
 
 
 def generalised_svd(z, y):

@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 
-from accnn.reconstruction import reduced_rank, relaxed
-from accnn.reconstruction.behind import Behind
+from accnn.reconstruction import layer, nonlinear
+from accnn.reconstruction.activations import Behind
 from accnn.reconstruction.nonlinear import auxiliary
 from reference import relative_error
 
@@ -52,10 +52,10 @@ def test_the_objective_falls_at_each_penalty(monkeypatch, scale, shift, rank):
                      + penalty * np.square(z - predicted).sum(dtype=np.float64)))
         return z
 
-    monkeypatch.setattr(relaxed, "auxiliary", watched)
-    truncate = rank and (lambda slope, gram: np.matmul(*reduced_rank.projection(slope, gram, rank, how.importance)))
+    monkeypatch.setattr(nonlinear, "auxiliary", watched)
+    truncate = rank and (lambda slope, gram: np.matmul(*layer.projection(slope, gram, rank, how.importance)))
     slope, bias = linear(features, responses)
-    relaxed.relaxed(features, responses, (slope, bias), how, 0.0, truncate)
+    nonlinear.relaxed(features, responses, (slope, bias), how, 0.0, truncate)
     assert [penalty for penalty, _ in seen] == [0.01] * 25 + [1.0] * 25
     for start in (0, 25):
         values = [value for _, value in seen[start + (rank is not None):start + 25]]
@@ -67,12 +67,12 @@ def test_the_objective_falls_at_each_penalty(monkeypatch, scale, shift, rank):
 def test_the_error_behind_the_activation_falls_below_the_linear_one():
     features, responses = samples()
     start = linear(features, responses)
-    slope, bias = relaxed.relaxed(features, responses, start, behind(), 0.0)
+    slope, bias = nonlinear.relaxed(features, responses, start, behind(), 0.0)
     errors = [np.square(relu(responses) - relu(features @ a.T + b)).sum() for a, b in (start, (slope, bias))]
     assert errors[1] < errors[0]
     share = np.square(relu(responses) - relu(responses).mean(0)).sum()
     for (a, b), error in zip((start, (slope, bias)), errors):
-        assert relaxed.activated_error(features, responses, a, b, behind()) == pytest.approx(error / share, rel=1e-4)
+        assert nonlinear.activated_error(features, responses, a, b, behind()) == pytest.approx(error / share, rel=1e-4)
 
 
 @pytest.mark.parametrize("ridge", [0.01, 1.0, 100.0])
@@ -80,7 +80,7 @@ def test_without_an_activation_it_stays_at_the_linear_solution(ridge):
     """The regression of the true responses, pulled towards itself: nothing moves, whatever the pull."""
     features, responses = samples()
     start = linear(features, responses)
-    slope, bias = relaxed.relaxed(features, responses, start, behind(nonlinearity=None), ridge)
+    slope, bias = nonlinear.relaxed(features, responses, start, behind(nonlinearity=None), ridge)
     assert relative_error(slope, start[0]) < 1e-4 and relative_error(bias, start[1]) < 1e-3
 
 
@@ -88,13 +88,13 @@ def test_outputs_that_batch_norm_hides_keep_the_linear_solution():
     features, responses = samples()
     start = linear(features, responses)
     how = behind(scale=np.array([1.0, 0.0, 0.0, 1e-9, 2.0]))
-    slope, bias = relaxed.relaxed(features, responses, start, how, 0.0)
+    slope, bias = nonlinear.relaxed(features, responses, start, how, 0.0)
     assert relative_error(slope[1:4], start[0][1:4]) < 1e-3 and np.isfinite(slope).all() and np.isfinite(bias).all()
     assert relative_error(slope[4], start[0][4]) > 1e-3
 
 
 def test_all_outputs_hidden():
     features, responses = samples()
-    slope, bias = relaxed.relaxed(features, responses, linear(features, responses), behind(scale=0.0), 0.1)
+    slope, bias = nonlinear.relaxed(features, responses, linear(features, responses), behind(scale=0.0), 0.1)
     assert np.isfinite(slope).all() and np.isfinite(bias).all()
     assert (behind(scale=0.0).importance > 0).all()

@@ -6,27 +6,27 @@ import numpy as np
 import pytest
 
 from accnn import methods
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.graph.checkpoint import load_model
 from accnn.graph.fingerprint import fingerprint
 from accnn.graph.rewrite import Replacement, replace_layers
+from accnn.planning.accelerator import Accelerator
 from accnn.ranks.curve import measured_ranks
-from accnn.reconstruction import calibrated as measuring
+from accnn.reconstruction import calibration as measuring
 from accnn.reconstruction import sensitivity
-from accnn.reconstruction.calibrated import Calibrated, Wish
+from accnn.reconstruction.calibration import Calibrated, ReconstructionConfig
+from accnn.reconstruction.images import ArrayImages
 from accnn.reconstruction.sensitivity import Comparison, Sensitivity
-from accnn.responses.images import ArrayImages
-from accnn.workbench import Workbench
 from networks import chain_model, outputs, random_input, random_model, residual_net
 
 SHAPE = (3, 12, 12)
 
 
 def bench_of(model=None, x=None, table=None, wish=None, **options):
-    bench = Workbench(chain_model() if model is None else model, {"data": SHAPE})
+    bench = Accelerator(chain_model() if model is None else model, {"data": SHAPE})
     images = ArrayImages({"data": random_input(20, *SHAPE) if x is None else x}, 8)
-    bench.responses = Calibrated(bench, images, wish or Wish(), table=table and str(table), **options)
+    bench.responses = Calibrated(bench, images, wish or ReconstructionConfig(), table=table and str(table), **options)
     return bench
 
 
@@ -62,7 +62,7 @@ def test_a_layer_that_no_rank_makes_cheaper_is_not_measured():
 def test_divergences_are_those_of_the_network_with_one_layer_split(tmp_path, solver):
     """Counted anew through the executor of the tests."""
     x = random_input(20, *SHAPE)
-    bench = bench_of(x=x, table=tmp_path / "table.json", wish=Wish(solver))
+    bench = bench_of(x=x, table=tmp_path / "table.json", wish=ReconstructionConfig(solver))
     candidate = bench.candidate("conv2", methods.get("vh"))
     bench.responses.curves([candidate])
     (points,) = json.loads((tmp_path / "table.json").read_text())["divergences"]["conv2"].values()
@@ -90,8 +90,8 @@ def test_every_method_and_a_network_of_logits(net, method):
 
 def test_several_heads(shared, forwards):
     model = load_model(os.path.join(shared, "models", "mtcnn_det2"))
-    bench = Workbench(model, {"data": (3, 24, 24)})
-    bench.responses = Calibrated(bench, ArrayImages({"data": random_input(12, 3, 24, 24)}, 8), Wish())
+    bench = Accelerator(model, {"data": (3, 24, 24)})
+    bench.responses = Calibrated(bench, ArrayImages({"data": random_input(12, 3, 24, 24)}, 8), ReconstructionConfig())
     plan = bench.select_ranks(1.5, rank_selection="sensitivity")
     assert plan.made_by["reached"] >= 1.5 and forwards
 
@@ -100,11 +100,11 @@ def test_several_inputs():
     net = mx.sym.Convolution(mx.sym.Variable("data") + mx.sym.Variable("b"), kernel=(3, 3), num_filter=8, name="c")
     net = mx.sym.FullyConnected(mx.sym.Activation(net, act_type="relu"), num_hidden=4, name="f")
     model = random_model(net, data=SHAPE, b=SHAPE)
-    bench = Workbench(model, {"data": SHAPE, "b": SHAPE})
+    bench = Accelerator(model, {"data": SHAPE, "b": SHAPE})
     arrays = {"b": random_input(9, *SHAPE), "data": random_input(9, *SHAPE, seed=2)}
-    bench.responses = Calibrated(bench, ArrayImages(arrays, 4), Wish())
+    bench.responses = Calibrated(bench, ArrayImages(arrays, 4), ReconstructionConfig())
     assert bench.select_ranks(1.2, rank_selection="sensitivity").chosen()
-    bench.responses = Calibrated(bench, ArrayImages({"data": arrays["data"]}, 4), Wish())
+    bench.responses = Calibrated(bench, ArrayImages({"data": arrays["data"]}, 4), ReconstructionConfig())
     with pytest.raises(AccnnError, match="also reads the inputs b"):
         bench.select_ranks(1.2, rank_selection="sensitivity")
 
@@ -150,7 +150,8 @@ def test_progress_is_closed_also_when_interrupted(monkeypatch):
             seen.append(("close", self.title))
 
     bench = bench_of()
-    bench.responses = Calibrated(bench, ArrayImages({"data": random_input(20, *SHAPE)}, 8), Wish(), Told)
+    bench.responses = Calibrated(bench, ArrayImages({"data": random_input(20, *SHAPE)}, 8), ReconstructionConfig(),
+                                 Told)
     with pytest.raises(KeyboardInterrupt):
         bench.select_ranks(2.0, rank_selection="sensitivity")
     assert len([one for one in seen if one[0] == "open"]) == len([one for one in seen if one[0] == "close"]) > 2
@@ -171,7 +172,8 @@ def test_a_table_is_used_for_all_other_wishes(tmp_path, forwards, monkeypatch):
         plan = bench_of(table=table).select_ranks(rank_selection="sensitivity", **how)
         assert plan.made_by["reached"] >= how["ratio"]
     assert (table.read_bytes(), os.stat(table).st_mtime_ns) == before
-    symmetric = bench_of(table=table, wish=Wish(symmetric=True))  # alone, a layer reads what it always did
+    symmetric = bench_of(table=table,
+                         wish=ReconstructionConfig(symmetric=True))  # alone, a layer reads what it always did
     assert symmetric.select_ranks(2.0, rank_selection="sensitivity", fc=True).rows == first.rows
 
 
@@ -194,9 +196,9 @@ def test_a_method_that_comes_later_is_added(tmp_path, forwards, method):
 
 @pytest.mark.parametrize("other, said", [
     (dict(model=chain_model(seed=1)), "network"), (dict(x=random_input(20, *SHAPE, seed=9)), "images"),
-    (dict(x=random_input(19, *SHAPE)), "images"), (dict(wish=Wish("nonlinear")), "solver"),
-    (dict(wish=Wish(None)), "solver"), (dict(wish=Wish(positions=5)), "positions"),
-    (dict(wish=Wish(metric="responses")), "metric"), (dict(wish=Wish(seed=3)), "seed")])
+    (dict(x=random_input(19, *SHAPE)), "images"), (dict(wish=ReconstructionConfig("nonlinear")), "solver"),
+    (dict(wish=ReconstructionConfig(None)), "solver"), (dict(wish=ReconstructionConfig(positions=5)), "positions"),
+    (dict(wish=ReconstructionConfig(metric="responses")), "metric"), (dict(wish=ReconstructionConfig(seed=3)), "seed")])
 def test_another_network_or_other_images_are_measured_anew(tmp_path, forwards, capsys, other, said):
     table = tmp_path / "table.json"
     bench_of(table=table).responses.curves(candidates_of(bench_of())[:1])
@@ -296,7 +298,7 @@ def test_fingerprints():
 @pytest.mark.parametrize("name", ["conv1", "conv2", "conv3"])
 def test_what_is_before_a_layer_is_computed_once(name, monkeypatch):
     model, images = chain_model(), ArrayImages({"data": random_input(9, *SHAPE)}, 4)
-    bench = Workbench(model, {"data": SHAPE})
+    bench = Accelerator(model, {"data": SHAPE})
     candidate = bench.candidate(name, methods.get("vh"))
     replacement = Replacement(candidate.spec, candidate.chain(2), candidate.arrays(2, bench.bias(candidate.spec)))
     compare = Comparison(model, images, bench.input_shapes)

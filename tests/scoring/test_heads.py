@@ -4,8 +4,8 @@ import re
 import numpy as np
 import pytest
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.graph.checkpoint import Model
 from accnn.graph.ir import Graph
 from accnn.scoring.heads import class_head, settled

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from accnn import score
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.graph.outputs import distinct, find_outputs
-from accnn.predictor import Predictor
+from accnn.runtime.predictor import Predictor
 from accnn.scoring.heads import class_head
 from networks import outputs, random_input, random_model, saved
 from pictures import packed, read
@@ -26,7 +26,7 @@ def twins(seed=0):
 
 @pytest.fixture(autouse=True)
 def no_clock_of_scoring(monkeypatch):
-    monkeypatch.setattr("accnn.scoring.command.speeds", lambda *_: (1.0, [1.0, 1.0]))
+    monkeypatch.setattr("accnn.cli.score.speeds", lambda *_: (1.0, [1.0, 1.0]))
 
 
 def test_names():

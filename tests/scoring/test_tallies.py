@@ -2,12 +2,11 @@
 import numpy as np
 import pytest
 
-from accnn.compat import mx
-from accnn.distributed import Job
+from accnn.core.compat import mx
+from accnn.runtime.distributed import Job
 from accnn.scoring.fidelity import FidelityTally
 from accnn.scoring.heads import LOG_PROBABILITY, PROBABILITY, SCORE, Head
-from accnn.scoring.paired import drop_interval
-from accnn.scoring.tally import PairTally, Tally
+from accnn.scoring.tally import PairTally, Tally, drop_interval
 from reference import relative_error
 
 CLASSES, IMAGES = 9, 200

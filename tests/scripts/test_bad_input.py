@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from accnn import acc_conv, acc_fc, accnn, rank_selection
-from accnn.compat import mx
+from accnn.core.compat import mx
 from networks import chain_model, random_model, saved
 
 

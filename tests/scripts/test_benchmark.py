@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from accnn import Workbench, benchmark, methods
-from accnn.compat import mx
-from accnn.plan import Plan, Row
-from accnn.timing import networks, parent
+from accnn import Accelerator, benchmark, methods
+from accnn.core.compat import mx
+from accnn.planning.plan import Plan, Row
+from accnn.timing import client, networks
 from networks import chain_model, random_model, residual_net, saved
 from processes import interruptible, stop
 
@@ -22,7 +22,7 @@ QUICK = ["--repeats", "2", "--warm-up", "1"]
 @pytest.fixture
 def pair(tmp_path):
     """Prefixes of a network made from another, and that other, in turn."""
-    bench = Workbench(chain_model())
+    bench = Accelerator(chain_model())
     rows = (Row(spec.name, spec.op, methods.DEFAULT[spec.op], 3) for spec in bench.layers[1:])
     new = bench.accelerate(Plan(tuple(rows)))
     return saved(new, tmp_path / "new"), saved(bench.model, tmp_path / "old")
@@ -31,7 +31,7 @@ def pair(tmp_path):
 @pytest.fixture
 def here(monkeypatch):
     """Measure in this process: saves the second and a half that MXNet takes to be imported, each time."""
-    monkeypatch.setattr(parent, "_ask", lambda job, _=None: networks.measure(job))
+    monkeypatch.setattr(client, "_ask", lambda job, _=None: networks.measure(job))
 
 
 def counted(model, side):
@@ -141,7 +141,7 @@ def test_a_network_with_fewer_filters(here, pair, tmp_path, capfd):
 
 def test_double_precision(here, tmp_path, capfd):
     net = chain_model().symbol.get_internals()["fc2_output"]
-    bench = Workbench(random_model(net, dtype="float64", data=(3, 12, 12)))
+    bench = Accelerator(random_model(net, dtype="float64", data=(3, 12, 12)))
     new = saved(bench.accelerate(bench.select_ranks(1.5)), tmp_path / "new")
     old = saved(bench.model, tmp_path / "old")
     assert benchmark.main(["-m", new, "--baseline", old, "--threads", "1", "--layers"] + QUICK) == 0
@@ -298,10 +298,10 @@ def test_a_child_that_is_killed_is_told(endless):
     ("retinaface_mnet_16", "data:3,96,128", "0")])
 def test_real_networks(here, shared, tmp_path, capfd, name, shape, epoch):
     from accnn import load_model
-    from accnn.options import _input_shape
+    from accnn.cli.options import _input_shape
 
     old = os.path.join(shared, "models", name)
-    bench = Workbench(load_model(old), dict([_input_shape(shape)]) if shape else None)
+    bench = Accelerator(load_model(old), dict([_input_shape(shape)]) if shape else None)
     plan = bench.select_ranks(1.3)
     new = saved(bench.accelerate(plan), tmp_path / "new")
     assert benchmark.main(["-m", new, "--baseline", old, "--baseline-epoch", epoch, "--threads", "1", "--layers",

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from accnn import acc_conv, acc_fc, accnn, rank_selection
-from accnn.compat import mx
+from accnn.core.compat import mx
 from accnn.graph.checkpoint import load_model
-from accnn.reconstruction import calibrated as measuring
+from accnn.reconstruction import calibration as measuring
 from accnn.reconstruction import sensitivity
 from accnn.reconstruction.sensitivity import Comparison
 from networks import chain_model, outputs, random_model, saved

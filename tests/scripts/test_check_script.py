@@ -4,7 +4,7 @@ import json
 import pytest
 
 from accnn import accnn, benchmark, check, fine_tune, score
-from accnn.compat import mx
+from accnn.core.compat import mx
 from pictures import packed
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from accnn import fine_tune, score
-from accnn.compat import mx
-from accnn.training import diary
-from accnn.training.keeping import Keeper
+from accnn.core.compat import mx
+from accnn.training import history
+from accnn.training.checkpoints import CheckpointManager
 from networks import chain_net, random_model, residual_net, saved
 from pictures import drawn, items, packed
 from processes import interruptible, stop
@@ -166,11 +166,11 @@ def test_fine_tuning_learns(tmp_path, net):
     (["--lr-step-epochs", "2", "--lr-factor", "1", "--save-period", "9"], ["-0002.params"]),
 ])
 def test_divergence_keeps_the_last_good_epoch(command, tmp_path, capsys, monkeypatch, more, kept):
-    from accnn.training import schedule
+    from accnn.training import optimizer
 
     if kept:  # the rate leaps after two epochs
-        plain = schedule.mx.lr_scheduler.MultiFactorScheduler.__call__
-        monkeypatch.setattr(schedule.mx.lr_scheduler.MultiFactorScheduler, "__call__", lambda self, update: plain(
+        plain = optimizer.mx.lr_scheduler.MultiFactorScheduler.__call__
+        monkeypatch.setattr(optimizer.mx.lr_scheduler.MultiFactorScheduler, "__call__", lambda self, update: plain(
             self, update) if update <= 10 else 1e30)
     assert fine_tune.main(command + more) == 1
     err = capsys.readouterr().err
@@ -400,8 +400,8 @@ def test_force_a_kill_and_resume_leave_nothing_of_the_run_before(command, tmp_pa
     assert fine_tune.main(replaced(command, m=other, num_epochs="5")) == 0
     before = written(tmp_path)
     command = replaced(command, save_period=period)
-    from accnn.training import keeping
-    real, made = keeping.save_model, []
+    from accnn.training import checkpoints
+    real, made = checkpoints.save_model, []
 
     def dying(*arguments, **more):
         real(*arguments, **more)
@@ -409,10 +409,10 @@ def test_force_a_kill_and_resume_leave_nothing_of_the_run_before(command, tmp_pa
         if len(made) == saves:
             raise Killed
 
-    monkeypatch.setattr(keeping, "save_model", dying)
+    monkeypatch.setattr(checkpoints, "save_model", dying)
     with pytest.raises(Killed):
         fine_tune.main(command + ["--force"])
-    monkeypatch.setattr(keeping, "save_model", real)
+    monkeypatch.setattr(checkpoints, "save_model", real)
     left = written(tmp_path)
     assert ("-0005.params" in left) == old and (left["-symbol.json"] == before["-symbol.json"]) == old
     assert fine_tune.main(command + ["--resume"]) == 0
@@ -433,7 +433,7 @@ def test_epochs_of_a_longer_run_never_stand_beside_another_networks_symbol(comma
     other = saved(random_model(symbol, data=(3, 12, 12)), tmp_path / "in" / "other")
     assert fine_tune.main(replaced(command, m=other)) == 0
     with monkeypatch.context() as patched:
-        patched.setattr(Keeper if moment == "keep_best" else diary, moment, interrupted)
+        patched.setattr(CheckpointManager if moment == "keep_best" else history, moment, interrupted)
         assert fine_tune.main(replaced(command, num_epochs="2") + ["--force"]) == 130
     names = {name for name in os.listdir(str(tmp_path)) if re.match(r"out-\d{4}", name)}
     assert names == ({"out-0001.params"} if moment == "csv_text" else {"out-000%d.params" % n for n in (1, 2, 3)})

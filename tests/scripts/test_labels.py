@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from accnn import accnn, benchmark, fine_tune, score
-from accnn.compat import mx
+from accnn.core.compat import mx
 from accnn.graph.checkpoint import load_model
+from accnn.timing import client
 from accnn.timing import networks as timing
-from accnn.timing import parent
 from labelled import CLASSES, SHAPE, features, model, scores
 from networks import outputs, random_model, saved
 from pictures import packed, read
@@ -26,8 +26,8 @@ def rec(tmp_path):
 
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch):
-    monkeypatch.setattr("accnn.scoring.command.speeds", lambda *_: (1.0, [1.0, 1.0]))
-    monkeypatch.setattr(parent, "_ask", lambda job, child=None: timing.measure(job))
+    monkeypatch.setattr("accnn.cli.score.speeds", lambda *_: (1.0, [1.0, 1.0]))
+    monkeypatch.setattr(client, "_ask", lambda job, child=None: timing.measure(job))
 
 
 def told(capsys, main, *arguments):

@@ -4,13 +4,17 @@ import os
 
 import pytest
 
-from accnn import accnn, rank_selection, report, speed
-from accnn.errors import AccnnError
+from accnn import accnn, rank_selection
+from accnn.cli import verify
+from accnn.core.errors import AccnnError
+from accnn.core.text import milliseconds
 from accnn.graph.checkpoint import load_model
-from accnn.latency import closing
-from accnn.plan import Plan, load_plan
-from accnn.timing import machine, parent
-from accnn.workbench import Workbench
+from accnn.latency import search
+from accnn.planning.accelerator import Accelerator
+from accnn.planning.plan import Plan, load_plan
+from accnn.report import plan as report
+from accnn.report.plan import hints
+from accnn.timing import client, machine
 from clockwork import Clockwork
 from networks import chain_model, chain_net, outputs, random_input, random_model, saved
 
@@ -54,8 +58,8 @@ NEW = ["config-rksel-2.0.json", "new-0001.params", "new-symbol.json"]
 @pytest.mark.timed
 def test_a_plan_by_the_clock(tmp_path, capsys, monkeypatch):
     """From the survey to the line of the table; how fast it is depends on what else this machine does."""
-    monkeypatch.setattr(closing, "_NOISY", 0.5)
-    for module in closing, speed:
+    monkeypatch.setattr(search, "_NOISY", 0.5)
+    for module in search, verify:
         monkeypatch.setattr(module, "TOLERANCE", 0.2)
     net = saved(chain_model(widths=(16, 64, 64), side=24), tmp_path / "net")
     options = ["--threads", "1", "--repeats", "3", "--cache", str(tmp_path / "cache"), "--method", "vh,fc-svd",
@@ -94,12 +98,12 @@ def test_what_cannot_be_timed_is_written_all_the_same(net, tmp_path, capsys, mon
     def refused(*_):
         raise AccnnError("no memory")
 
-    monkeypatch.setattr(parent, "measure", refused)
+    monkeypatch.setattr(client, "measure", refused)
     assert accnn.main(["-m", net, "--save-model", str(tmp_path / "new")]) == 0
     captured = capsys.readouterr()
     assert "what was written could not be timed: no memory" in captured.err and "ms, whole" not in captured.out
     assert written(tmp_path) == NEW
-    monkeypatch.setattr(parent, "measure", None)
+    monkeypatch.setattr(client, "measure", None)
     assert accnn.main(["-m", net, "--save-model", str(tmp_path / "new"), "--no-timing"]) == 0
     assert accnn.main(["-m", net, "--save-model", str(tmp_path / "new"), "--dry-run"]) == 0
 
@@ -213,7 +217,7 @@ def test_what_is_planned_for_another_machine_may_be_slower_on_this_one(net, cloc
                                 str(tmp_path / "model" / "ranks.json"), "--export-latencies", table]) == 0
     there = machine.cpu_model()
     elsewhere(monkeypatch)
-    monkeypatch.setattr(speed, "timed", lambda *_: result_of(3.0, 1.5))
+    monkeypatch.setattr(verify, "timed", lambda *_: result_of(3.0, 1.5))
     capsys.readouterr()
     assert accnn.main(command(net, tmp_path, "--threads", "1", "--import-latencies", table, "--json")) == 0
     said = capsys.readouterr().err
@@ -285,30 +289,30 @@ def result_of(theoretical, measured):
     return {"theoretical": {"ratio": theoretical}, "runs": [{"measured": found}]}
 
 
-def hints(theoretical, measured, weight_types=("float32",), **made_by):
-    return speed.hints({"measured": result_of(theoretical, measured), "weight_types": list(weight_types),
-                        "made_by": made_by})
+def hints_of(theoretical, measured, weight_types=("float32",), **made_by):
+    return hints({"measured": result_of(theoretical, measured), "weight_types": list(weight_types),
+                  "made_by": made_by})
 
 
 def test_a_hint_where_the_clock_says_much_less_than_theory():
-    assert hints(2.0, 1.71) == hints(2.0, 2.5) == hints(None, 1.0) == speed.hints({"measured": None}) == []
-    (said,) = hints(2.0, 1.5)
+    assert hints_of(2.0, 1.71) == hints_of(2.0, 2.5) == hints_of(None, 1.0) == hints({"measured": None}) == []
+    (said,) = hints_of(2.0, 1.5)
     assert said.startswith("the clock says 1.50x where theory says 2.00x, 25% less") and "--cost latency" in said
-    assert "--align 16" in said and "--align" not in hints(2.0, 1.5, align=16)[0]
-    assert "--" not in hints(2.0, 1.5, latency={"missed": None})[0]
+    assert "--align 16" in said and "--align" not in hints_of(2.0, 1.5, align=16)[0]
+    assert "--" not in hints_of(2.0, 1.5, latency={"missed": None})[0]
 
 
 def test_no_hint_says_what_would_be_refused():
     """Chains are timed in single precision."""
     for types in (["float16"], ["float16", "float32"]):
-        (said,) = hints(2.0, 1.5, types)
+        (said,) = hints_of(2.0, 1.5, types)
         assert "--cost" not in said and said.endswith("wait for memory; try --align 16")
-    assert hints(2.0, 1.5, ["float64"], align=8)[0].endswith("layers that wait for memory")
+    assert hints_of(2.0, 1.5, ["float64"], align=8)[0].endswith("layers that wait for memory")
 
 
 @pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
 def test_a_report_knows_what_weights_are(kind):
-    bench = Workbench(random_model(chain_net(), dtype=kind, data=(3, 12, 12)))
+    bench = Accelerator(random_model(chain_net(), dtype=kind, data=(3, 12, 12)))
     assert report.summary(bench, Plan(()))["weight_types"] == [kind]
 
 
@@ -316,14 +320,14 @@ def test_what_is_slower_in_the_end_than_it_was_when_planned_is_said(capsys):
     def plan(missed=None, **made_by):
         return Plan((), dict({"ratio": 2.0, "latency": {"missed": missed, "measured": {"median": 2.0}}}, **made_by))
 
-    assert speed.told_short(None, plan()) == 0
+    assert verify.verify_speedup(None, plan()) == 0
     near = result_of(3.0, 1.9)
     near["runs"][0]["measured"]["quartiles"] = [1.85, 1.96]  # may be as fast as was asked for
-    assert speed.told_short(near, plan()) == 0
-    assert speed.told_short(result_of(3.0, 1.5), Plan((), {"ratio": 2.0})) == 0  # theory is no promise
-    assert speed.told_short(result_of(3.0, 1.5), plan("2x cannot be reached")) == 0  # told already
+    assert verify.verify_speedup(near, plan()) == 0
+    assert verify.verify_speedup(result_of(3.0, 1.5), Plan((), {"ratio": 2.0})) == 0  # theory is no promise
+    assert verify.verify_speedup(result_of(3.0, 1.5), plan("2x cannot be reached")) == 0  # told already
     assert capsys.readouterr().err == ""
-    assert speed.told_short(result_of(3.0, 1.5), plan()) == 1
+    assert verify.verify_speedup(result_of(3.0, 1.5), plan()) == 1
     said = capsys.readouterr().err
     assert "measures 1.50x here, half of the rounds within 1.40 to 1.70, and not the 2x asked" in said
     assert "the machine is not what it was when the plan was measured" in said
@@ -332,18 +336,18 @@ def test_what_is_slower_in_the_end_than_it_was_when_planned_is_said(capsys):
 def test_no_plan_by_times_of_a_file_is_to_blame(capsys):
     plan = Plan((), {"ratio": 2.0, "latency": {"missed": None, "measured": None, "foreign": True,
                                                "machine": "A Slide Rule"}})
-    assert speed.told_short(result_of(3.0, 1.5), plan) == 0
+    assert verify.verify_speedup(result_of(3.0, 1.5), plan) == 0
     said = capsys.readouterr().err
     assert "1.50x here" in said and "made for A Slide Rule" in said and "what it was" not in said
     fast = result_of(3.0, 2.1)
     fast["runs"][0]["measured"]["quartiles"] = [2.0, 2.2]
-    assert speed.told_short(fast, plan) == 0
+    assert verify.verify_speedup(fast, plan) == 0
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.timed
 def test_what_takes_the_place_of_its_source_is_not_timed(net, capsys, monkeypatch):
-    monkeypatch.setattr(parent, "measure", None)
+    monkeypatch.setattr(client, "measure", None)
     assert accnn.main(["-m", net, "--save-model", net, "--force"]) == 0
     captured = capsys.readouterr()
     assert "there is nothing to time it against" in captured.err and "ms, " not in captured.out
@@ -352,4 +356,4 @@ def test_what_takes_the_place_of_its_source_is_not_timed(net, capsys, monkeypatc
 @pytest.mark.parametrize("number, text", [(12345.6, "12346"), (123.456, "123.5"), (12.3456, "12.35"), (1.2345, "1.23"),
                                           (0.123456, "0.123"), (-0.5, "-0.500")])
 def test_milliseconds_have_three_digits_at_least(number, text):
-    assert speed.milliseconds(number) == text
+    assert milliseconds(number) == text

@@ -9,7 +9,8 @@ import uuid
 
 import pytest
 
-from accnn import launch, tracked_job
+from accnn import launch
+from accnn.cli import tracked_job
 
 SCRIPT = launch.__file__
 PATIENCE = 60

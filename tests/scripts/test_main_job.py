@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from accnn import Workbench, acc_conv, acc_fc, accnn, rank_selection, utils
-from accnn.compat import mx
+from accnn import Accelerator, acc_conv, acc_fc, accnn, rank_selection, utils
+from accnn.core.compat import mx
 from accnn.graph.checkpoint import load_model
 from networks import chain_model, outputs, random_input, saved
 from reference import relative_error
@@ -145,12 +145,12 @@ def test_from_any_folder(prefix, tmp_path, bare_environment, folder, command, ti
 def test_the_model_is_gone_from_memory_when_the_clock_begins(prefix, tmp_path, monkeypatch):
     def timed(_, source, *rest):
         assert source.prefix == prefix and source.epoch == 1 and not source.arg_params
-        held.extend(one for one in gc.get_objects() if isinstance(one, Workbench))
+        held.extend(one for one in gc.get_objects() if isinstance(one, Accelerator))
 
     held = []
     gc.collect()
-    others = [one for one in gc.get_objects() if isinstance(one, Workbench)]
-    monkeypatch.setattr("accnn.speed.timed", timed)
+    others = [one for one in gc.get_objects() if isinstance(one, Accelerator)]
+    monkeypatch.setattr("accnn.cli.verify.timed", timed)
     assert accnn.main(["-m", prefix, "--ratio", "2", "--save-model", str(tmp_path / "new")]) == 0
     assert len(held) == len(others)
 

@@ -5,8 +5,8 @@ import pytest
 
 from accnn import accnn as script
 from accnn import rank_selection
-from accnn.plan import load_plan
-from accnn.planning import Request
+from accnn.planning.plan import load_plan
+from accnn.planning.planner import Request
 
 
 def _told(capsys, *arguments):

@@ -7,15 +7,16 @@ import pytest
 
 import accnn
 from accnn import accnn as script
-from accnn import rank_selection, report
-from accnn.errors import AccnnError, TargetError
-from accnn.plan import Plan, Row, load_plan
-from accnn.workbench import Workbench
+from accnn import rank_selection
+from accnn.core.errors import AccnnError, TargetError
+from accnn.planning.accelerator import Accelerator
+from accnn.planning.plan import Plan, Row, load_plan
+from accnn.report import plan as report
 from networks import chain_model
 
 
 def test_a_written_plan_is_read_as_it_was(tmp_path):
-    bench = Workbench(chain_model())
+    bench = Accelerator(chain_model())
     plan = bench.select_ranks(2.0, exclude=["conv1"], rank_selection="dp")
     plan.save(str(tmp_path / "plan.json"))
     again = bench.check(load_plan(str(tmp_path / "plan.json")))
@@ -57,7 +58,7 @@ def test_what_another_run_reached_is_not_told_as_if_it_were_of_this_one(prefix, 
 
 
 def test_a_report_follows_names_and_not_places(tmp_path):
-    bench = Workbench(chain_model())
+    bench = Accelerator(chain_model())
     told = report.summary(bench, Plan((Row("conv3", "Convolution", "vh", 5), Row("conv2", "Convolution", "vh", 4))))
     ranks = {layer["layer"]: layer["rank"] for layer in told["layers"]}
     assert ranks == {"conv1": None, "conv2": 4, "conv3": 5, "fc1": None, "fc2": None}
@@ -65,7 +66,7 @@ def test_a_report_follows_names_and_not_places(tmp_path):
 
 
 def test_numbers_of_numpy_are_numbers(tmp_path):
-    bench = Workbench(chain_model())
+    bench = Accelerator(chain_model())
     plan = bench.select_ranks(np.float32(1.5), align=np.int64(2), layers="conv3")
     assert [row.layer for row in plan.chosen()] == ["conv3"]
     plan.save(str(tmp_path / "a.json"))
@@ -80,12 +81,12 @@ def test_other_methods_and_tuple_ranks_are_written_in_full(tmp_path):
 
 def test_a_layer_named_twice():
     with pytest.raises(AccnnError, match="'conv2' twice"):
-        Workbench(chain_model()).check(Plan((Row("conv2", "Convolution", "vh", 2),) * 2))
+        Accelerator(chain_model()).check(Plan((Row("conv2", "Convolution", "vh", 2),) * 2))
 
 
 def test_a_method_for_layers_that_are_not_planned():
     with pytest.raises(AccnnError, match="add --fc"):
-        Workbench(chain_model()).select_ranks(1.5, method="fc-svd")
+        Accelerator(chain_model()).select_ranks(1.5, method="fc-svd")
 
 
 def _rows(plan):
@@ -94,7 +95,7 @@ def _rows(plan):
 
 @pytest.mark.parametrize("rule, method, rank", [("dp-energy", "vh", 7), ("uniform", "3d", (7, 5)), ("dp", "vh", 7)])
 def test_a_pinned_layer_has_its_rank_and_the_others_make_up_for_it(tmp_path, rule, method, rank):
-    bench = Workbench(chain_model())
+    bench = Accelerator(chain_model())
     plan = bench.select_ranks(1.8, rank_selection=rule, method=method, fixed={"conv2": rank})
     assert _rows(plan)["conv2"] == (method, rank)
     assert report.summary(bench, plan)["convolutions"]["ratio"] >= 1.8
@@ -113,13 +114,13 @@ def test_pins_on_the_command_line(prefix, capsys):
 
 
 def test_pins_beat_patterns():
-    bench = Workbench(chain_model())
+    bench = Accelerator(chain_model())
     for options in ({"exclude": ["conv*2"]}, {"layers": ["conv3"]}):
         assert _rows(bench.select_ranks(1.1, fixed=[("conv2", np.int64(3))], **options))["conv2"] == ("vh", 3)
 
 
 def test_every_layer_pinned_leaves_nothing_to_choose():
-    bench = Workbench(chain_model())
+    bench = Accelerator(chain_model())
     pins = {"conv1": 2, "conv2": 4, "conv3": 5}
     plan = bench.select_ranks(1.5, fixed=pins)
     assert {row.layer: row.rank for row in plan.chosen()} == pins
@@ -130,9 +131,9 @@ def test_every_layer_pinned_leaves_nothing_to_choose():
 
 def test_pins_that_make_a_ratio_unreachable():
     with pytest.raises(TargetError, match="the best is .* and what --fixed says") as refused:
-        Workbench(chain_model()).select_ranks(5.0, fixed={"conv3": 20})
+        Accelerator(chain_model()).select_ranks(5.0, fixed={"conv3": 20})
     best = float(str(refused.value).split("the best is ")[1].split("x")[0])
-    Workbench(chain_model()).select_ranks(best, fixed={"conv3": 20})
+    Accelerator(chain_model()).select_ranks(best, fixed={"conv3": 20})
 
 
 @pytest.mark.parametrize("pins, options, sentence", [
@@ -144,13 +145,13 @@ def test_pins_that_make_a_ratio_unreachable():
 ])
 def test_pins_that_make_no_sense(pins, options, sentence):
     with pytest.raises(AccnnError, match=sentence):
-        Workbench(chain_model()).select_ranks(1.5, fixed=pins, **options)
+        Accelerator(chain_model()).select_ranks(1.5, fixed=pins, **options)
 
 
 def test_a_pinned_layer_that_cannot_be_split():
     """Nothing to reduce in a convolution with one filter."""
     with pytest.raises(AccnnError, match="'conv2' cannot be split: channel has nothing to reduce"):
-        Workbench(chain_model(widths=(8, 1, 8))).select_ranks(1.0, method="channel", fixed={"conv2": 1})
+        Accelerator(chain_model(widths=(8, 1, 8))).select_ranks(1.0, method="channel", fixed={"conv2": 1})
 
 
 def test_options_that_a_config_overrides_are_named(prefix, tmp_path, capsys):

@@ -6,12 +6,12 @@ import shutil
 import pytest
 
 from accnn import acc_conv, acc_fc, accnn, rank_selection
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.cli.replacing import check_epochs, check_replaced, is_counts, is_plan
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.graph.checkpoint import load_model, params_path, save_model, symbol_path
 from accnn.graph.mark import is_marked
-from accnn.latency.energies import Energies
-from accnn.replacing import check_epochs, check_replaced, is_counts, is_plan
+from accnn.ranks.energy_cache import Energies
 from networks import chain_model, outputs, random_input, saved
 
 SPLIT = {"accnn": (accnn, ["--ratio", "1.3"]), "acc_conv": (acc_conv, ["--layer", "conv2", "--K", "5"]),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from accnn import score
-from accnn.compat import mx
+from accnn.core.compat import mx
 from baked import SENTENCE, WORD, text_model
 from networks import chain_model, outputs, random_model, saved
 from pictures import items, packed, read
@@ -190,7 +190,7 @@ def test_a_matrix_that_cannot_be_written_loses_no_figures(prefix, rec, tmp_path,
     def full(path, confusion):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("accnn.scoring.command._write_confusion", full)
+    monkeypatch.setattr("accnn.cli.score._write_confusion", full)
     assert score.main(["-m", prefix, "--data-val", rec, "--confusion", str(tmp_path / "c.csv")]) == 2
     streams = capsys.readouterr()
     assert "of 23 right" in streams.out and "error: No space left" in streams.err

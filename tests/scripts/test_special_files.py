@@ -6,8 +6,8 @@ import socket
 import pytest
 
 from accnn import accnn, fine_tune, launch, pack, rank_selection, score, two_pass
-from accnn.errors import AccnnError
-from accnn.files import open_input
+from accnn.core.errors import AccnnError
+from accnn.core.files import open_input
 from networks import chain_model, saved
 
 cv2 = pytest.importorskip("cv2")

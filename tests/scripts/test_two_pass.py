@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from accnn import methods, score, two_pass
-from accnn.compat import mx
+from accnn.core.compat import mx
 from accnn.data.stream import TrainingStream
 from accnn.graph.checkpoint import load_model
 from accnn.iterative.state import State

@@ -1,8 +1,7 @@
 """Turns beside a reference; time itself is made up here."""
 import pytest
 
-from accnn.timing.beside import Beside, beside
-from accnn.timing.clock import Sample
+from accnn.timing.clock import PairedSample, Sample, beside
 
 
 class FakeTime:
@@ -101,7 +100,7 @@ def test_nothing_to_time():
 
 
 def test_the_ratio_is_that_of_the_round():
-    found = Beside(Sample((2.0, 8.0, 3.0)), Sample((1.0, 4.0, 1.0)))
+    found = PairedSample(Sample((2.0, 8.0, 3.0)), Sample((1.0, 4.0, 1.0)))
     assert found.relative.values == (2, 2, 3) and found.relative.median == 2
 
 

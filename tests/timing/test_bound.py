@@ -4,12 +4,12 @@ import os
 import numpy as np
 import pytest
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
-from accnn.fusion import unfused
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.graph.checkpoint import load_model, params_path
 from accnn.graph.params_file import places
-from accnn.predictor import Predictor
+from accnn.runtime.fusion import unfused
+from accnn.runtime.predictor import Predictor
 from accnn.timing.bound import BoundNetwork, read_once
 from accnn.timing.stored import StoredModel, released
 from networks import chain_model, random_input, random_model, residual_net, saved

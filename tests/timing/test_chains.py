@@ -2,9 +2,9 @@
 import numpy as np
 import pytest
 
-from accnn.layers import SubConv, SubFC
+from accnn.core.layers import SubConv, SubFC
+from accnn.graph.cut import DATA
 from accnn.timing.chains import random_chain, random_numbers, time_chains
-from accnn.timing.cut import DATA
 from networks import outputs, random_input
 from reference import relative_error, run_chain
 

@@ -1,8 +1,7 @@
 """The clock takes turns and medians; time itself is made up here."""
 import pytest
 
-from accnn.timing.clock import Enough, Sample, alternate, ratios
-from accnn.timing.told import described_ratio, known_to
+from accnn.timing.clock import Enough, Sample, alternate, described_ratio, known_to, ratios
 
 
 class FakeTime:

@@ -2,13 +2,13 @@
 from mxnet.contrib import amp
 
 from accnn import methods
-from accnn.compat import mx
+from accnn.core.compat import mx
 from accnn.graph.checkpoint import Model
 from accnn.graph.ir import Graph
-from accnn.plan import Plan, Row
+from accnn.planning.accelerator import Accelerator
+from accnn.planning.plan import Plan, Row
+from accnn.timing.clock import NOT_COMPARED, REPLACED, UNCHANGED
 from accnn.timing.layers import find_pairs, layer_inputs, time_layers
-from accnn.timing.told import NOT_COMPARED, REPLACED, UNCHANGED
-from accnn.workbench import Workbench
 from networks import chain_model, random_input, random_model
 
 sym = mx.sym
@@ -16,7 +16,7 @@ sym = mx.sym
 
 def rows(model, shape, rank=3, batch=2):
     """Rows by layer: everything that can be is split at a small rank."""
-    bench = Workbench(model, {"data": shape})
+    bench = Accelerator(model, {"data": shape})
     able = [(spec, methods.get(methods.DEFAULT[spec.kind])) for spec in bench.layers if not spec.refusal]
     new = bench.accelerate(Plan(tuple(Row(spec.name, spec.kind, method.name, rank) for spec, method in able)))
     pairs = find_pairs(model, new, bench.layers)

@@ -2,16 +2,15 @@
 import numpy as np
 import pytest
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.core.layers import macs
+from accnn.graph.cut import count_macs
 from accnn.graph.specs import layer_specs
-from accnn.layers import macs
-from accnn.spelling import parse
-from accnn.timing import parent, planned
-from accnn.timing.beside import Beside
-from accnn.timing.clock import Sample
-from accnn.timing.cut import count_macs
-from accnn.timing.questions import NetworksJob
+from accnn.timing import client, planned
+from accnn.timing.clock import PairedSample, Sample
+from accnn.timing.job import NetworksJob
+from accnn.timing.keys import parse
 from networks import chain_model, outputs, random_input, random_model, residual_net, saved
 
 SHAPES = {"data": (3, 12, 12)}
@@ -60,7 +59,7 @@ def test_a_plan_for_another_network(plan, sentence):
 
 
 def beside(seconds, reference):
-    return Beside(Sample(tuple(seconds)), Sample(tuple(reference)))
+    return PairedSample(Sample(tuple(seconds)), Sample(tuple(reference)))
 
 
 STEADY = beside([0.2] * 4, [0.001] * 4)
@@ -122,7 +121,7 @@ def test_the_network_itself_is_not_the_first_that_runs(tmp_path, monkeypatch):
 
     monkeypatch.setattr(planned, "_pass", told)
     prefix = saved(chain_model(), tmp_path / "net")
-    found = planned.measure(NetworksJob(prefix, 1, (("data", (3, 12, 12)),), (PLAN, {"conv2": PLAN["conv2"]}),
+    found = planned.measure_plans(NetworksJob(prefix, 1, (("data", (3, 12, 12)),), (PLAN, {"conv2": PLAN["conv2"]}),
                                         rounds=1))
     own = len(chain_model().arg_params)
     assert order[2] == own and order[0] > own and order[1] > order[0]
@@ -134,19 +133,19 @@ def test_a_process_times_networks_that_do_not_exist(tmp_path):
     job = NetworksJob(prefix, 1, (("data", (3, 24, 24)),),
                       ({"conv2": PLAN["conv2"]}, {"conv3": "12,24,24|conv 12-256 3x3 p1x1|conv 256-16 3x3 p1x1 b"}),
                       threads=1, batch_size=2, rounds=4)
-    answer = parent.time_networks(job)
+    answer = client.time_networks(job)
     base, (same, slower) = answer["baseline"], answer["plans"]
     # Short passes begin with up to three times the rounds asked for, and go on for up to five times as many.
     assert 4 <= base["rounds"] == same["measured"]["rounds"] <= 4 * planned._MORE * planned._LONGEST
     assert slower["measured"]["median"] < 0.9 and slower["relative"] > base["relative"]
     assert base["relative"] == pytest.approx(base["median_ms"] / answer["reference_ms"], rel=0.5)
-    alone = parent.time_networks(NetworksJob(prefix, rounds=2))
+    alone = client.time_networks(NetworksJob(prefix, rounds=2))
     assert alone["plans"] == [] and alone["baseline"]["relative"] > 0
 
 
 def test_what_the_process_refuses_is_told(tmp_path):
     with pytest.raises(AccnnError, match="nowhere"):
-        parent.time_networks(NetworksJob(str(tmp_path / "nowhere")))
+        client.time_networks(NetworksJob(str(tmp_path / "nowhere")))
     prefix = saved(random_model(residual_net(), data=(3, 10, 10)), tmp_path / "net")
     with pytest.raises(AccnnError, match="no layer 'conv2'"):
-        parent.time_networks(NetworksJob(prefix, 1, (("data", (3, 10, 10)),), (PLAN,)))
+        client.time_networks(NetworksJob(prefix, 1, (("data", (3, 10, 10)),), (PLAN,)))

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from accnn.compat import mx
+from accnn.core.compat import mx
 from networks import random_model
 from trainers import CLASSES, SHAPE, arrays, batch, train, trainer
 

@@ -2,13 +2,13 @@
 import numpy as np
 import pytest
 
-from accnn.compat import mx
-from accnn.distributed import Job
-from accnn.fusion import unfused
+from accnn.core.compat import mx
+from accnn.runtime.distributed import Job
+from accnn.runtime.fusion import unfused
 from accnn.scoring.heads import class_head, settled
 from accnn.training import optimizer
 from accnn.training.objective import check_trainable
-from accnn.training.schedule import scheduler
+from accnn.training.optimizer import scheduler
 from accnn.training.trainer import Trainer
 from endings import ENDINGS, trained_by_hand
 from networks import outputs, random_model

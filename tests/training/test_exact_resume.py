@@ -6,10 +6,10 @@ import os
 import pytest
 
 from accnn import fine_tune
-from accnn.compat import mx
+from accnn.cli.training_options import OPTIMIZERS
+from accnn.core.compat import mx
 from accnn.data.stream import TrainingStream
 from accnn.training import resume
-from accnn.training.options import OPTIMIZERS
 from networks import random_model, residual_net, saved
 from pictures import items, packed
 from trainers import deep_model

@@ -2,12 +2,12 @@
 import numpy as np
 import pytest
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
-from accnn.plan import load_plan
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.planning.accelerator import Accelerator
+from accnn.planning.plan import load_plan
 from accnn.scoring.heads import class_head
 from accnn.training.classifier import with_classes
-from accnn.workbench import Workbench
 from networks import chain_model, outputs, random_input, random_model
 from trainers import SHAPE, arrays, same, small_model, small_net, train, trainer
 
@@ -53,7 +53,7 @@ def test_a_convolution_as_in_squeezenet():
 def test_the_second_half_of_a_split_layer(tmp_path):
     config = tmp_path / "config.json"
     config.write_text('{"conv_params": {}, "fc_params": {"fc2": 2}}')
-    model = Workbench(chain_model()).accelerate(load_plan(str(config)))
+    model = Accelerator(chain_model()).accelerate(load_plan(str(config)))
     assert {"fc2_red_weight", "fc2_rec_weight"} <= set(model.arg_params)
     check(model, (3, 12, 12), "fc2_rec")
 

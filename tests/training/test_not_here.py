@@ -4,8 +4,8 @@ import os
 import pytest
 
 from accnn import fine_tune, two_pass
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.training.trainer import Trainer
 from networks import chain_model, random_model, saved
 from pictures import items, packed

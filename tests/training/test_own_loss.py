@@ -4,11 +4,10 @@ import pytest
 from scipy.special import softmax
 
 from accnn import fine_tune
-from accnn.compat import mx
+from accnn.core.compat import mx
 from accnn.scoring.heads import class_head
-from accnn.training.objective import Distillation
+from accnn.training.objective import Distillation, Teacher
 from accnn.training.own_loss import OwnLoss, own_loss
-from accnn.training.teacher import Teacher
 from networks import random_model, saved
 from pictures import items, packed
 from reference import convolve

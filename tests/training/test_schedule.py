@@ -3,8 +3,8 @@ import math
 
 import pytest
 
-from accnn.compat import mx
-from accnn.training.schedule import scheduler
+from accnn.core.compat import mx
+from accnn.training.optimizer import scheduler
 
 RATE, UPDATES, FACTOR = 0.5, 40, 0.1
 

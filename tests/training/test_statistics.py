@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 
-from accnn.compat import mx
-from accnn.distributed import Job
+from accnn.core.compat import mx
+from accnn.runtime.distributed import Job
 from trainers import batch, deep_model, train, trainer
 
 DEEP, EPOCHS, STEPS, SIZE = (3, 32, 32), 3, 2, 16

@@ -2,12 +2,11 @@
 import numpy as np
 import pytest
 
-from accnn.compat import mx
-from accnn.distributed import Job
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.runtime.distributed import Job
 from accnn.scoring.heads import class_head
-from accnn.training.objective import Distillation, check_trainable
-from accnn.training.teacher import Teacher
+from accnn.training.objective import Distillation, Teacher, check_trainable
 from networks import chain_model, random_model, residual_net
 from reference import convolve
 from trainers import BATCH, CLASSES, SHAPE, arrays, batch, ended, same, small_model, small_net, train, trainer

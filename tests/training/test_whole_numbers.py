@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 from accnn import fine_tune, two_pass
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.cli.training_session import check_precision
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.training.frozen import frozen_parameters
-from accnn.training.session import check_precision
 from networks import chain_net, random_model, saved
 from pictures import items, packed
 

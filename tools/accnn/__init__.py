@@ -1,25 +1,31 @@
 """Make trained convolutional networks run faster, natively in Apache MXNet.
 
 >>> import accnn
->>> bench = accnn.Workbench(accnn.load_model("vgg16"))
->>> plan = bench.select_ranks(2.0)
->>> accnn.save_model(bench.accelerate(plan), "new-model")
+>>> accelerator = accnn.Accelerator(accnn.load_model("vgg16"))
+>>> plan = accelerator.select_ranks(2.0)
+>>> accnn.save_model(accelerator.accelerate(plan), "new-model")
 """
 from importlib import import_module
 
-__version__ = "2.0.0.dev0"
+from accnn.core import versions
+
+__version__ = versions.VERSION
 
 # Looked up at first use, so that --help and a mistyped option do not wait for MXNet to be imported.
 _HOMES = {
-    "AccnnError": "accnn.errors", "TargetError": "accnn.errors",
-    "LayerSpec": "accnn.layers", "SubConv": "accnn.layers", "SubDeconv": "accnn.layers", "SubFC": "accnn.layers",
+    "AccnnError": "accnn.core.errors", "TargetError": "accnn.core.errors",
+    "LayerSpec": "accnn.core.layers", "SubConv": "accnn.core.layers", "SubDeconv": "accnn.core.layers",
+          "SubFC": "accnn.core.layers",
     "Model": "accnn.graph.checkpoint", "load_model": "accnn.graph.checkpoint", "save_model": "accnn.graph.checkpoint",
-    "Request": "accnn.planning",
-    "Plan": "accnn.plan", "load_plan": "accnn.plan",
-    "Workbench": "accnn.workbench",
-    "ArrayImages": "accnn.responses.images", "Calibrated": "accnn.reconstruction.calibrated",
-    "Wish": "accnn.reconstruction.calibrated",
+    "Request": "accnn.planning.planner",
+    "Plan": "accnn.planning.plan", "load_plan": "accnn.planning.plan",
+    "Accelerator": "accnn.planning.accelerator",
+    "ArrayImages": "accnn.reconstruction.images", "Calibrated": "accnn.reconstruction.calibration",
+    "ReconstructionConfig": "accnn.reconstruction.calibration",
 }
+
+# Names of earlier releases that scripts of others may use.
+_FORMER = {"Workbench": "Accelerator", "Wish": "ReconstructionConfig"}
 
 __all__ = sorted(_HOMES) + ["accelerate", "select_ranks"]
 
@@ -35,7 +41,7 @@ def select_ranks(model, ratio, input_shapes=None, **options):
     input_shapes : dict of str to tuple of int, optional
         Without the batch.
     **options
-        The other attributes of :class:`accnn.planning.Request`.
+        The other attributes of :class:`accnn.planning.planner.Request`.
 
     Returns
     -------
@@ -43,9 +49,9 @@ def select_ranks(model, ratio, input_shapes=None, **options):
 
     Notes
     -----
-    To apply the plan as well, make one :class:`accnn.workbench.Workbench`: it remembers the decompositions.
+    To apply the plan as well, make one :class:`accnn.planning.accelerator.Accelerator`: it remembers decompositions.
     """
-    return import_module("accnn.workbench").Workbench(model, input_shapes).select_ranks(ratio, **options)
+    return import_module("accnn.planning.accelerator").Accelerator(model, input_shapes).select_ranks(ratio, **options)
 
 
 def accelerate(model, plan, input_shapes=None):
@@ -63,7 +69,7 @@ def accelerate(model, plan, input_shapes=None):
     -------
     Model
     """
-    return import_module("accnn.workbench").Workbench(model, input_shapes).accelerate(plan)
+    return import_module("accnn.planning.accelerator").Accelerator(model, input_shapes).accelerate(plan)
 
 
 def __dir__():
@@ -71,6 +77,7 @@ def __dir__():
 
 
 def __getattr__(name):
+    name = _FORMER.get(name, name)
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError("module 'accnn' has no attribute %r" % name)

@@ -7,7 +7,7 @@ if not __package__:
 
 import sys
 
-from accnn import one_layer
+from accnn.cli import one_layer
 
 
 def fc_decomposition(model, args):

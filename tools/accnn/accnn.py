@@ -16,7 +16,8 @@ import time
 from dataclasses import replace
 from importlib import import_module
 
-from accnn import calibration, cli, options
+from accnn.cli import calibration, options
+from accnn.cli import main as cli
 
 # Other scripts that the first argument can name.
 _WORDS = {"check": "accnn.check"}
@@ -52,34 +53,34 @@ def _main(argv):
     args = cli.parsed(parser(), argv)
     calibration.check(args)
     measuring = options.measuring(args)
-    from accnn import output
+    from accnn.cli import outputs
 
-    with contextlib.nullcontext() if args.dry_run else output.claimed("--save-model", args.save_model):
+    with contextlib.nullcontext() if args.dry_run else outputs.claimed("--save-model", args.save_model):
         return _accelerated(args, measuring, started)
 
 
 def _accelerated(args, measuring, started):
-    from accnn import output, speed
+    from accnn.cli import outputs, verify
     from accnn.graph.checkpoint import params_path, symbol_path
 
     ratio = getattr(args, "ratio", options.RATIO)
-    config = None if args.config is not None else output.config_path(args.save_model, ratio)
+    config = None if args.config is not None else outputs.config_path(args.save_model, ratio)
     if not args.dry_run:
-        output.check_checkpoint(args.model, args.save_model, args.force, config)
-    output.check_export(args, [config, symbol_path(args.save_model), params_path(args.save_model, 1)])
+        outputs.check_checkpoint(args.model, args.save_model, args.force, config)
+    outputs.check_export(args, [config, symbol_path(args.save_model), params_path(args.save_model, 1)])
     plan = options.given_plan(args)
     request = None if plan is not None else options.request(args, measuring)
     timed = not args.dry_run and not args.no_timing
-    with speed.clock(measuring) if timed else contextlib.nullcontext() as child:
+    with verify.clock(measuring) if timed else contextlib.nullcontext() as child:
         plan, result, how, source, input_shapes = _written(args, measuring, plan, request, config)
         gc.collect()  # a workbench and its candidates refer to each other
         result["measured"] = None
         try:
             if timed:
-                result["measured"] = speed.timed(how, source, args.save_model, input_shapes, child)
+                result["measured"] = verify.timed(how, source, args.save_model, input_shapes, child)
         finally:  # whatever became of the clock, the files are there
-            output.show(dict(result, seconds=time.monotonic() - started), args.json)
-    return (output.told_missed(plan) or speed.told_short(result["measured"], plan)) if request else 0
+            outputs.show(dict(result, seconds=time.monotonic() - started), args.json)
+    return (outputs.missed_exit_code(plan) or verify.verify_speedup(result["measured"], plan)) if request else 0
 
 
 def _written(args, measuring, plan, request, config):
@@ -87,17 +88,18 @@ def _written(args, measuring, plan, request, config):
 
     All else is gone from memory when the clock, in another process, needs it.
     """
-    from accnn import output, report
-    from accnn.planning import select_ranks
+    from accnn.cli import outputs
+    from accnn.planning.planner import select_ranks
+    from accnn.report import plan as report
 
-    bench = options.open_bench(args)
-    request = options.for_network(args, request, bench)
-    how = options.timing(args, measuring, request, bench)
-    with calibration.calibrated(args, bench, args.save_model):
-        plan = bench.check(plan) if plan is not None else select_ranks(bench, request)
-        result = (report.summary(bench, plan) if args.dry_run else
-                  output.accelerate_and_write(bench, plan, args.save_model, config))
-    return plan, result, how, replace(bench.model, arg_params={}, aux_params={}), bench.input_shapes
+    accelerator = options.open_accelerator(args)
+    request = options.for_network(args, request, accelerator)
+    how = options.timing(args, measuring, request, accelerator)
+    with calibration.calibrated(args, accelerator, args.save_model):
+        plan = accelerator.check(plan) if plan is not None else select_ranks(accelerator, request)
+        result = (report.summary(accelerator, plan) if args.dry_run else
+                  outputs.accelerate_and_write(accelerator, plan, args.save_model, config))
+    return plan, result, how, replace(accelerator.model, arg_params={}, aux_params={}), accelerator.input_shapes
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ import json
 import sys
 import time
 
-from accnn import cli, options
+from accnn.cli import main as cli
+from accnn.cli import options
+from accnn.core.progress import say
 
 
 def main(argv=None):
@@ -52,19 +54,20 @@ memory and ends when all outputs are there.
 def _main(argv):
     started = time.monotonic()
     args = cli.parsed(parser(), argv)
-    from accnn.timing import parent, table
+    from accnn.report import timing
+    from accnn.timing import client
     from accnn.timing.clock import NOISY
     from accnn.timing.job import Job
     from accnn.timing.machine import cores
 
     job = Job(args.model, args.baseline, args.load_epoch, args.baseline_epoch, args.gpus, tuple(args.input_shape),
               args.batch_size, args.threads or (cores(),), args.layers, args.repeats, args.warm_up, args.seed)
-    result = parent.measure(job)
-    for sentence in table.noise(result, NOISY):
-        cli.say(sentence)
+    result = client.measure(job)
+    for sentence in timing.noise(result, NOISY):
+        say(sentence)
     result.update(repeats=job.repeats, warm_up=job.warm_up, seed=job.seed, seconds=time.monotonic() - started)
     print(json.dumps(result, indent=2) if args.json else "\n".join(
-        table.lines(result) + ["%.1f seconds" % result["seconds"]]))
+        timing.lines(result) + ["%.1f seconds" % result["seconds"]]))
 
 
 def _numbers(text):

@@ -13,8 +13,9 @@ import argparse
 import json
 import sys
 
-from accnn import cli, options
-from accnn.errors import AccnnError
+from accnn.cli import main as cli
+from accnn.cli import options
+from accnn.core.errors import AccnnError
 
 
 def main(argv=None):
@@ -46,7 +47,7 @@ def _main(argv):
 
 
 def _table(findings):
-    from accnn.report import columns
+    from accnn.core.text import columns
 
     rows = [("severity", "where", "what")] + [(one.severity, one.where, one.what) for one in findings]
     return columns(rows, "<<<") if findings else []

@@ -11,7 +11,8 @@ if not __package__:
 import argparse
 import sys
 
-from accnn import cli, options, replacing
+from accnn.cli import main as cli
+from accnn.cli import options, replacing
 
 
 def main(argv=None):
@@ -21,8 +22,8 @@ def main(argv=None):
 
 def parser():
     """Return the argument parser."""
-    from accnn.data.options import add_preprocessing_options
-    from accnn.training import options as training
+    from accnn.cli import training_options as training
+    from accnn.cli.data_options import add_preprocessing_options
 
     arguments = argparse.ArgumentParser("accnn-fine-tune", description=__doc__,
                                         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -44,11 +45,11 @@ def parser():
 
 
 def _main(argv):
-    from accnn import distributed
+    from accnn.runtime import distributed
 
     distributed.serve_if_asked()
     args = cli.parsed(parser(), argv)
-    from accnn.training import command
+    from accnn.cli import fine_tune as command
 
     with distributed.open_job(args.kv_store, args.worker_timeout) as job:
         command.run(args, job)

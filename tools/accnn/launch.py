@@ -22,9 +22,11 @@ import signal
 import subprocess
 import sys
 
-from accnn import cli, tracked_job
-from accnn.errors import AccnnError
-from accnn.files import regular_file
+from accnn.cli import main as cli
+from accnn.cli import tracked_job
+from accnn.core.errors import AccnnError
+from accnn.core.files import regular_file
+from accnn.core.progress import say
 
 # The wheel's sge stops with an AttributeError whatever it is given, and its yarn lacks the Java part.
 LAUNCHERS = ("local", "ssh", "mpi")
@@ -168,7 +170,7 @@ def _supervised(command, environment):
     try:
         code = job.wait()
     except KeyboardInterrupt:
-        cli.say("interrupted: ending the job's processes")
+        say("interrupted: ending the job's processes")
         return cli.INTERRUPTED
     finally:
         _end(job)

@@ -23,7 +23,8 @@ import json
 import sys
 import time
 
-from accnn import cli, replacing
+from accnn.cli import main as cli
+from accnn.cli import replacing
 
 
 def main(argv=None):
@@ -33,7 +34,7 @@ def main(argv=None):
 
 def parser():
     """Return the argument parser."""
-    from accnn.packing.listing import EXTENSIONS
+    from accnn.data.folder import EXTENSIONS
 
     arguments = argparse.ArgumentParser("accnn-pack", description=__doc__,
                                         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -61,7 +62,8 @@ def parser():
 def _main(argv):
     started = time.monotonic()
     args = cli.parsed(parser(), argv)
-    from accnn.packing import command, report
+    from accnn.cli import pack as command
+    from accnn.data import pack as report
 
     found = command.run(args)
     found["seconds"] = time.monotonic() - started

@@ -9,7 +9,8 @@ import argparse
 import sys
 import time
 
-from accnn import calibration, cli, options, replacing
+from accnn.cli import calibration, options, replacing
+from accnn.cli import main as cli
 
 
 def get_ranksel(model, ratio, input_shapes=None):
@@ -22,7 +23,7 @@ def get_ranksel(model, ratio, input_shapes=None):
     ratio : float
         Complexity before / after, by the original's formula.
     input_shapes : dict of str to tuple of int, optional
-        Without the batch; default: see :class:`accnn.workbench.Workbench`.
+        Without the batch; default: see :class:`accnn.planning.accelerator.Accelerator`.
 
     Returns
     -------
@@ -34,9 +35,9 @@ def get_ranksel(model, ratio, input_shapes=None):
     TargetError
         The ratio cannot be reached.
     """
-    from accnn.workbench import Workbench
+    from accnn.planning.accelerator import Accelerator
 
-    return Workbench(model, input_shapes).original_ranks(ratio)
+    return Accelerator(model, input_shapes).original_ranks(ratio)
 
 
 def main(argv=None):
@@ -62,23 +63,23 @@ def parser():
 def _main(argv):
     started = time.monotonic()
     args = cli.parsed(parser(), argv)
-    from accnn import output
-    from accnn.planning import select_ranks
-    from accnn.report import summary
+    from accnn.cli import outputs
+    from accnn.planning.planner import select_ranks
+    from accnn.report.plan import summary
 
-    config = output.config_path("", getattr(args, "ratio", options.RATIO)) if args.output is None else args.output
-    output.check_output(args, config)
-    output.check_export(args, [config])
+    config = outputs.config_path("", getattr(args, "ratio", options.RATIO)) if args.output is None else args.output
+    outputs.check_output(args, config)
+    outputs.check_export(args, [config])
     request = options.request(args)
-    bench = options.open_bench(args)
-    request = options.for_network(args, request, bench)
-    with calibration.calibrated(args, bench, config):
-        plan = select_ranks(bench, request)
-    result = summary(bench, plan)
-    output.say_replaced([config])
+    accelerator = options.open_accelerator(args)
+    request = options.for_network(args, request, accelerator)
+    with calibration.calibrated(args, accelerator, config):
+        plan = select_ranks(accelerator, request)
+    result = summary(accelerator, plan)
+    outputs.say_replaced([config])
     plan.save(config)
-    output.show(dict(result, written={"config": config}, seconds=time.monotonic() - started), args.json)
-    return output.told_missed(plan)
+    outputs.show(dict(result, written={"config": config}, seconds=time.monotonic() - started), args.json)
+    return outputs.missed_exit_code(plan)
 
 
 if __name__ == "__main__":

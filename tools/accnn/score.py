@@ -9,7 +9,8 @@ if not __package__:
 import argparse
 import sys
 
-from accnn import cli, options, replacing
+from accnn.cli import main as cli
+from accnn.cli import options, replacing
 
 
 def main(argv=None):
@@ -19,7 +20,7 @@ def main(argv=None):
 
 def parser():
     """Return the argument parser."""
-    from accnn.data.options import add_preprocessing_options
+    from accnn.cli.data_options import add_preprocessing_options
 
     arguments = argparse.ArgumentParser("accnn-score", description=__doc__,
                                         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -46,11 +47,11 @@ def parser():
 
 
 def _main(argv):
-    from accnn import distributed
+    from accnn.runtime import distributed
 
     distributed.serve_if_asked()
     args = cli.parsed(parser(), argv)
-    from accnn.scoring import command
+    from accnn.cli import score as command
 
     with distributed.open_job(args.kv_store, args.worker_timeout) as job:
         command.run(args, job)

@@ -11,7 +11,8 @@ if not __package__:
 import argparse
 import sys
 
-from accnn import calibration, cli, options, replacing
+from accnn.cli import calibration, options, replacing
+from accnn.cli import main as cli
 
 
 def main(argv=None):
@@ -21,8 +22,8 @@ def main(argv=None):
 
 def parser():
     """Return the argument parser."""
-    from accnn.iterative import options as iterative
-    from accnn.training import options as training
+    from accnn.cli import training_options as training
+    from accnn.cli import two_pass_options as iterative
 
     arguments = argparse.ArgumentParser("accnn-two-pass", description=__doc__,
                                         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -48,8 +49,8 @@ def parser():
 
 def _main(argv):
     args = cli.parsed(parser(), argv)
-    from accnn import distributed
-    from accnn.iterative import command
+    from accnn.cli import two_pass as command
+    from accnn.runtime import distributed
 
     with distributed.open_job() as job:
         command.run(args, job)

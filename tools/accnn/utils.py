@@ -1,6 +1,6 @@
 """The helpers of the original accnn, under their old names, for scripts that import them.
 
-New code uses :func:`accnn.load_model`, :func:`accnn.save_model` and :class:`accnn.Workbench`.
+New code uses :func:`accnn.load_model`, :func:`accnn.save_model` and :class:`accnn.Accelerator`.
 """
 if not __package__:
     import _inplace  # noqa: F401
@@ -8,7 +8,7 @@ if not __package__:
 from collections import deque
 from types import SimpleNamespace
 
-from accnn import options
+from accnn.cli import options
 
 
 def load_model(args):
@@ -46,7 +46,7 @@ def topsort(nodes):
     AccnnError
         The nodes form a cycle.
     """
-    from accnn.errors import AccnnError
+    from accnn.core.errors import AccnnError
 
     readers, missing = [[] for _ in nodes], [len(node.get("inputs", ())) for node in nodes]
     for position, node in enumerate(nodes):

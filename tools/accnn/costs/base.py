@@ -1,7 +1,7 @@
 """The contract of a cost, and the registry that finds one by name."""
 from abc import ABC, abstractmethod
 
-from accnn.registry import Registry
+from accnn.core.registry import Registry
 
 
 class Cost(ABC):
@@ -27,7 +27,7 @@ class Cost(ABC):
     whole_network = False
     knows_all = True
 
-    def of(self, bench, request):
+    def of(self, accelerator, request):
         """Cost: this one as it is for one model; itself where shapes are all that counts."""
         return self
 
@@ -50,7 +50,7 @@ class Cost(ABC):
 
         Parameters
         ----------
-        sharing : accnn.planning.Sharing
+        sharing : accnn.planning.planner.BudgetAllocator
 
         Returns
         -------
@@ -67,7 +67,7 @@ class Cost(ABC):
     def chain(self, spec, chain):
         """Cost of one example through `chain` in the place of the layer; the shapes are all that counts."""
 
-    def rest(self, bench):
+    def rest(self, accelerator):
         """Cost of the operators that are no layers, which no plan changes; counted on both sides of a ratio."""
         return 0
 

@@ -1,6 +1,6 @@
 """Multiply-adds, counted at output positions; stride, padding and groups respected."""
+from accnn.core.layers import macs
 from accnn.costs.base import Cost, register
-from accnn.layers import macs
 
 
 @register

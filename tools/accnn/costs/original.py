@@ -1,9 +1,9 @@
 """The complexity formula of the original accnn, which ignores the stride and charges both halves kw."""
 from math import prod
 
+from accnn.core.errors import AccnnError
+from accnn.core.layers import FULLY_CONNECTED, SubDeconv, macs
 from accnn.costs.base import Cost, register
-from accnn.errors import AccnnError
-from accnn.layers import FULLY_CONNECTED, SubDeconv, macs
 
 
 @register

@@ -1,5 +1,5 @@
 """A look at some pictures of a file: MXNet enlarges those that are smaller than the input without a word."""
-from accnn.cli import say
+from accnn.core.progress import say
 from accnn.data.sizes import image_sizes
 
 _MOST = 25  # pictures that are looked at

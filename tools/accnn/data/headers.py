@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from accnn.cli import say
-from accnn.errors import AccnnError
-from accnn.files import room_told, temporary_folder
+from accnn.core.errors import AccnnError
+from accnn.core.files import room_told, temporary_folder
+from accnn.core.progress import say
 
 _BLOCK = 1 << 24
 _copies = contextlib.ExitStack()  # as long as the process: every pass of every epoch reads them

@@ -4,10 +4,53 @@ import os
 from dataclasses import dataclass, field
 from typing import Tuple
 
-from accnn.compat import mx
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.core.progress import say
 from accnn.data.records import part_range
-from accnn.errors import AccnnError
 from accnn.graph.ir import reason
+
+
+def image_input(model, given, images=None, labels=False):
+    """The single input of an image network; says on stderr where its size is assumed, or one of several.
+
+    Parameters
+    ----------
+    model : Model
+    given : dict
+        What ``--image-shape`` said, see :func:`accnn.cli.options.input_shapes`.
+    images : callable, optional
+        Returns the Records that will be fed to it, see :func:`accnn.data.choice.choose_shapes`.
+    labels : bool
+        Return the shapes of labels too that are given.
+
+    Returns
+    -------
+    dict of str to tuple of int
+        With one item, and the labels behind it.
+
+    Raises
+    ------
+    AccnnError
+        The network has several inputs, or one that is no image.
+    """
+    from accnn.data.choice import choose_shapes
+    from accnn.graph.inputs import input_names
+
+    names, _ = input_names(model, given)
+    if len(names) != 1:
+        raise AccnnError("%s has the inputs %s: images can be fed to networks with one input only"
+                         % (model.prefix, ", ".join(names) or "(none)"))
+    shapes, assumed = choose_shapes(model, given, images)
+    if len(shapes.get(names[0], ())) != 3:
+        raise AccnnError("the input %s of %s has the shape %s, which is no image: give --image-shape C,H,W"
+                         % (names[0], model.prefix, shapes.get(names[0], "(unknown)")))
+    if assumed:
+        say("nothing says the size of the input of %s: %s is assumed, give --image-shape"
+            % (model.prefix, ",".join(map(str, shapes[names[0]]))))
+    image = {names[0]: shapes.pop(names[0])}
+    return dict(image, **shapes) if labels else image
+
 
 CHANNELS = "rgb"
 _EXTREME = 1e30  # beyond this, or below its inverse, float32 gives no pixels

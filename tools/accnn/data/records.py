@@ -11,10 +11,10 @@ from typing import Optional
 
 import numpy as np
 
-from accnn.cli import Progress
+from accnn.core.errors import AccnnError
+from accnn.core.files import open_input, recover, room_told, temporary_folder
+from accnn.core.progress import Progress
 from accnn.data.headers import without_headers
-from accnn.errors import AccnnError
-from accnn.files import open_input, recover, room_told, temporary_folder
 
 _MAGIC = 0xCED7230A
 _LENGTH_BITS = 29

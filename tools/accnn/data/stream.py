@@ -4,10 +4,10 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from accnn.compat import mx
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.data.images import iterator, next_batch
 from accnn.data.records import part_range
-from accnn.errors import AccnnError
 
 MOST_SHARDS = 8
 _SEEDS = 2 ** 31 - 1

@@ -5,7 +5,7 @@ MXNet and its ancestors write ``(3, 3)``, ``(3,3)``, ``(3L, 3L)``, ``[3,3]``, ``
 import ast
 import re
 
-from accnn.errors import AccnnError
+from accnn.core.errors import AccnnError
 
 _LONG = re.compile(r"(?<=\d)L\b")
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}

@@ -3,7 +3,7 @@ from collections import deque, namedtuple
 from functools import partial
 from itertools import islice, product
 
-from accnn.errors import AccnnError
+from accnn.core.errors import AccnnError
 from accnn.graph import attrs
 from accnn.graph.checkpoint import Model
 from accnn.graph.ir import Graph, prune

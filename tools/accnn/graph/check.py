@@ -8,12 +8,12 @@ from typing import Dict, Tuple
 
 import numpy as np
 
-from accnn.errors import AccnnError
+from accnn.core.errors import AccnnError
+from accnn.core.text import some
 from accnn.graph import attrs
 from accnn.graph.findings import ERROR, NOTE, WARNING, Finding
 from accnn.graph.ir import Graph
 from accnn.graph.operators import roles
-from accnn.text import some
 
 _CHUNK = 1 << 20  # elements looked at together: reading a weight must not double the memory it takes
 

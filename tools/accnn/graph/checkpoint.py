@@ -8,9 +8,10 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Dict, Optional, Tuple
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
-from accnn.files import locked, recover, regular_file, written_together
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.core.files import locked, recover, regular_file, written_together
+from accnn.core.progress import say
 from accnn.graph.check import check_model, put_right
 from accnn.graph.document import as_text, document_findings, read_document
 from accnn.graph.findings import WARNING, Finding, refuse_errors
@@ -125,6 +126,21 @@ def load_model(prefix, epoch=None, inputs=()):
     model, findings = examine(prefix, epoch, inputs)
     refuse_errors(findings)
     return model
+
+
+def load_with_remarks(prefix, epoch=None, inputs=()):
+    """What :func:`load_model` returns; says on stderr what a person must know about it, and which epoch was taken."""
+    model = load_model(prefix, epoch, inputs)
+    if epoch is None and model.epoch != 1:
+        say("%s has no epoch 1: took epoch %d" % (prefix, model.epoch))
+    tell_remarks(model)
+    return model
+
+
+def tell_remarks(model):
+    """Say on stderr what a person must know about a checkpoint that was loaded."""
+    for remark in model.remarks:
+        say(str(remark))
 
 
 @_read_at_rest

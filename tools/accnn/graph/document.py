@@ -7,8 +7,8 @@ input, ends the process. Every form since 0.8 is known here: operator attributes
 import json
 import math
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.graph.attribute_rules import broken_rule
 from accnn.graph.findings import ERROR, Finding
 from accnn.graph.ir import Node

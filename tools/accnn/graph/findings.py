@@ -1,7 +1,7 @@
 """What a look at a checkpoint finds: errors, what a person must know, and what is worth knowing."""
 from dataclasses import dataclass
 
-from accnn.errors import AccnnError
+from accnn.core.errors import AccnnError
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 

@@ -4,7 +4,7 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 
-from accnn.errors import AccnnError
+from accnn.core.errors import AccnnError
 from accnn.graph import attrs
 from accnn.graph.passing import passes_on
 

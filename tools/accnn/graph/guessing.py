@@ -2,7 +2,7 @@
 from itertools import islice
 from math import prod
 
-from accnn.errors import AccnnError
+from accnn.core.errors import AccnnError
 from accnn.graph import attrs
 from accnn.graph.channels import shape_by_side
 from accnn.graph.passing import origin

@@ -1,5 +1,5 @@
 """MXNet's inference of shapes, also where an operator wants to be told the shape of a label before it answers."""
-from accnn.compat import mx
+from accnn.core.compat import mx
 
 GUESSES = ((), (1,))  # shapes of a label that is one number an image, without the batch
 

@@ -1,5 +1,5 @@
 """The inputs of a network, and their shapes when nobody says them."""
-from accnn.errors import AccnnError
+from accnn.core.errors import AccnnError
 from accnn.graph import attrs
 from accnn.graph.check import missing_parameters, told_missing
 from accnn.graph.guessing import guess

@@ -2,8 +2,8 @@
 from dataclasses import dataclass, field, replace
 from typing import Dict
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.graph.inference import GUESSES, infer_partial
 from accnn.graph.inputs import input_names
 from accnn.graph.ir import Graph, prune

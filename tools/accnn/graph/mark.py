@@ -8,7 +8,7 @@ import os
 import re
 import zlib
 
-from accnn import __version__
+from accnn.core.versions import VERSION
 
 _BLOCK = 1 << 20
 _END = re.compile(r'("attrs": \{"mxnet_version": \["int", \d+\])(?:, "accnn": \["str", "([^"]*)"\])?(\}\s*\}\s*)\Z')
@@ -52,4 +52,4 @@ def _mark(text, params_file):
         with open(params_file, "rb") as handle:
             for block in iter(lambda: handle.read(_BLOCK), b""):
                 params = zlib.crc32(block, params)
-    return "%s symbol %08x params %08x" % (__version__, zlib.crc32(text.encode("utf-8")), params)
+    return "%s symbol %08x params %08x" % (VERSION, zlib.crc32(text.encode("utf-8")), params)

@@ -2,7 +2,7 @@
 import ctypes
 from functools import lru_cache
 
-from accnn.compat import mx
+from accnn.core.compat import mx
 
 # Attributes of every operator that MXNet's parsers of attributes do not know; older versions wrote them bare, and also
 # for an input, as in weight_lr_mult.

@@ -3,7 +3,7 @@ import difflib
 import re
 from collections import Counter
 
-from accnn.errors import AccnnError
+from accnn.core.errors import AccnnError
 from accnn.graph.ir import Graph
 
 

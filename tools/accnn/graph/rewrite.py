@@ -4,11 +4,11 @@ from typing import Sequence, Tuple
 
 import numpy as np
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.core.layers import LayerSpec
 from accnn.graph.ir import Graph, Node, moved, prune
 from accnn.graph.passing import origin, repeated
-from accnn.layers import LayerSpec
 
 _KERNEL_HINTS = ("workspace", "cudnn_tune", "cudnn_off", "layout")
 _STALE = ("__shape__", "__init__")

@@ -2,7 +2,7 @@
 import re
 from math import prod
 
-from accnn.errors import AccnnError
+from accnn.core.errors import AccnnError
 from accnn.graph.inference import infer_partial
 from accnn.graph.ir import refusal
 

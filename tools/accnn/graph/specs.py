@@ -7,11 +7,11 @@ from typing import Callable, Optional
 
 import numpy as np
 
-from accnn.errors import AccnnError
+from accnn.core.errors import AccnnError
+from accnn.core.layers import LayerSpec, SubConv, SubDeconv, SubFC
 from accnn.graph import attrs, passing
 from accnn.graph.shapes import infer_shapes
 from accnn.graph.subgraphs import BLIND, subgraphs
-from accnn.layers import LayerSpec, SubConv, SubDeconv, SubFC
 
 
 def layer_specs(model, input_shapes):

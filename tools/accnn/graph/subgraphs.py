@@ -2,7 +2,7 @@
 import json
 from dataclasses import dataclass
 
-from accnn.compat import mx
+from accnn.core.compat import mx
 from accnn.graph import attrs
 from accnn.graph.ir import Graph
 from accnn.graph.shapes import Shapes, is_known

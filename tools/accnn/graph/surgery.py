@@ -1,6 +1,6 @@
 """Replacing a layer by a symbol the caller builds: the original's ``replace_conv_layer`` for any graph."""
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.ir import Graph, Node
 from accnn.graph.rewrite import splice, with_parameters

@@ -12,17 +12,17 @@ import time
 import numpy as np
 
 from accnn import methods
-from accnn.cli import Progress, say
+from accnn.core.progress import Progress, say
+from accnn.core.threads import one_blas_thread
 from accnn.graph.checkpoint import load_model
 from accnn.graph.fingerprint import fingerprint
 from accnn.graph.rewrite import new_names, replace_layers
 from accnn.iterative.restoring import fitness, with_restored
 from accnn.iterative.stages import RESTORE
 from accnn.iterative.state import stage_prefix
-from accnn.threads import one_blas_thread
+from accnn.planning.accelerator import Accelerator
 from accnn.training import resume
-from accnn.training.session import trainable_head
-from accnn.workbench import Workbench
+from accnn.training.objective import trainable_head
 
 
 class StageKeeper:
@@ -69,7 +69,7 @@ class Flow:
         The one that was given.
     session : Session
     calibrated : callable
-        ``calibrated(bench)`` is a context in which calibration images speak for a workbench, where there are any.
+        ``calibrated(accelerator)`` is a context in which calibration images speak for a workbench, where there are any.
     effort : Effort
     held : list of str
         Parameters of `model` that are never trained.
@@ -107,27 +107,27 @@ class Flow:
         say("group %d of %d, %s%s: %s" % (stage.group, self.stages[-1].group, stage.kind,
                                           " (epochs: %d)" % stage.epochs if stage.trains else "", names))
 
-    def _bench(self, model):
+    def _accelerator(self, model):
         # A new one for every stage: what it finds must not depend on which stages this process has made.
-        return Workbench(model, self._session.shapes, Progress, self._effort)
+        return Accelerator(model, self._session.shapes, Progress, self._effort)
 
     def _replaced(self, model, stage):
-        """(Workbench, Plan, list of Replacement) of the group, rebuilt where there are calibration images."""
-        bench, plan = self._bench(model), self.state.plan(stage.group)
-        with self._calibrated(bench):
-            return bench, plan, bench.replacements(plan)
+        """(Accelerator, Plan, list of Replacement) of the group, rebuilt where there are calibration images."""
+        accelerator, plan = self._accelerator(model), self.state.plan(stage.group)
+        with self._calibrated(accelerator):
+            return accelerator, plan, accelerator.replacements(plan)
 
     def _restore(self, model, stage, number):
-        bench, plan, made = self._replaced(model, stage)
-        return with_restored(model, made), {"fitness": _fitness(bench, plan)}
+        accelerator, plan, made = self._replaced(model, stage)
+        return with_restored(model, made), {"fitness": _fitness(accelerator, plan)}
 
     def _decompose(self, model, stage, number):
-        bench, plan, made = self._replaced(model, stage)
+        accelerator, plan, made = self._replaced(model, stage)
         parameters = {item.spec.name: {
             "old": [name for name in (item.spec.weight, item.spec.bias) if name],
             "new": [name for name in new_names(item.spec, item.chain) if name.endswith(("_weight", "_bias"))]}
             for item in made}
-        return replace_layers(model, made), {"fitness": _fitness(bench, plan), "parameters": parameters}
+        return replace_layers(model, made), {"fitness": _fitness(accelerator, plan), "parameters": parameters}
 
     def _train(self, model, stage, number):
         head = self._session.settled(model, trainable_head(model, self._session.shapes, self._output))
@@ -158,7 +158,7 @@ class Flow:
         return int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
 
 
-def _fitness(bench, plan):
+def _fitness(accelerator, plan):
     with one_blas_thread():
-        return {row.layer: fitness(bench.candidate(row.layer, methods.get(row.method)), row.rank)
+        return {row.layer: fitness(accelerator.candidate(row.layer, methods.get(row.method)), row.rank)
                 for row in plan.rows}

@@ -1,5 +1,5 @@
 """What a run did, for machines and as tables for people."""
-from accnn.report import before_after, columns, count
+from accnn.core.text import before_after, columns, count
 
 
 def summary(state, stages, images):

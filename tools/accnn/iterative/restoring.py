@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
-from accnn.reconstruction.fitting import flat_kernel, lifted
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.reconstruction.fitting import flat_kernel, to_spatial_first
 
 
 def restored_kernel(spec, chain, arrays):
@@ -36,7 +36,7 @@ def restored_kernel(spec, chain, arrays):
         lifts = []
         for part, (weight, _) in zip(chain, arrays):
             share = len(weight) // groups
-            lifts.append(lifted(weight[group * share:(group + 1) * share], part.groups // groups))
+            lifts.append(to_spatial_first(weight[group * share:(group + 1) * share], part.groups // groups))
         kernels.append(flat_kernel(lifts))
     return np.concatenate(kernels).reshape(spec.part.weight_shape).astype(np.float32)
 

@@ -6,10 +6,10 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import List, Optional
 
-from accnn.errors import AccnnError
-from accnn.files import open_input, recover, written_together
+from accnn.core.errors import AccnnError
+from accnn.core.files import open_input, recover, written_together
 from accnn.graph.checkpoint import params_path, save_model, symbol_path
-from accnn.plan import Plan, Row
+from accnn.planning.plan import Plan, Row
 
 _VERSION = 1
 _EPOCH = 0  # of the checkpoints between stages

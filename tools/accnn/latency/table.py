@@ -1,14 +1,162 @@
 """What is known of milliseconds, between runs in a file that people can read."""
 import copy
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Tuple
 
-from accnn.cli import say
-from accnn.errors import AccnnError
-from accnn.latency import sections
-from accnn.latency.documents import Damaged, KeptFile, positive, rounded
-from accnn.latency.sections import Setting
-from accnn.timing import told
+from accnn.core.errors import AccnnError
+from accnn.core.json_store import Damaged, KeptFile, OtherVersion, finite, positive, rounded
+from accnn.core.progress import say
+from accnn.timing import clock
 from accnn.timing.clock import uncertainty
+
+WHAT = "table of milliseconds"
+VERSION = 2  # to be changed when what is timed is
+# Ends of variables that do not change how fast MXNet is, and that importing accnn.core.compat, or scikit-learn, sets.
+_IDLE = ("_VERBOSE", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
+
+
+@dataclass(frozen=True, order=True)
+class Setting:
+    """All that milliseconds depend on beside the layers.
+
+    Attributes
+    ----------
+    cpu : str
+        The processor's name.
+    mxnet : str
+        MXNet's version.
+    settings : tuple of (str, str)
+        Environment variables that change what MXNet runs, sorted; how many threads it has is no part of them.
+    threads : int
+    batch_size : int
+    """
+
+    cpu: str
+    mxnet: str
+    settings: Tuple[Tuple[str, str], ...]
+    threads: int
+    batch_size: int
+
+    @classmethod
+    def here(cls, threads, batch_size):
+        """Return the Setting of this machine, this MXNet and this environment."""
+        from accnn.timing.machine import environment
+
+        found = environment()
+        settings = {name: value for name, value in found["settings"].items() if not name.endswith(_IDLE)}
+        return cls(found["cpu"], found["mxnet"], tuple(sorted(settings.items())), int(threads), int(batch_size))
+
+    @property
+    def machine(self):
+        """str: all but threads and batch, for sentences."""
+        said = ", ".join("%s=%s" % item for item in self.settings)
+        return "%s with mxnet %s%s" % (self.cpu, self.mxnet, said and " and " + said)
+
+    def __str__(self):
+        return "%s, %s" % (self.machine, clock.conditions(self.threads, self.batch_size))
+
+
+def empty():
+    """dict: the section of a setting of which nothing is known."""
+    return {"reference_ms": None, "chains": {}, "networks": {}}
+
+
+def merged(*several):
+    """dict: one section of several of the same setting. The first that has them counts, of chains a measured one."""
+    section = empty()
+    for other in reversed(several):
+        section["reference_ms"] = other["reference_ms"] or section["reference_ms"]
+        section["networks"] = _deep(section["networks"], other["networks"])
+        for key, found in other["chains"].items():
+            put(section, key, found)
+    return section
+
+
+def _deep(one, other):
+    """dict: of both, where what `other` has counts, and dicts are those of both in their turn."""
+    return {**one, **{name: _deep(one[name], value) if isinstance(value, dict) and isinstance(one.get(name), dict)
+                      else value for name, value in other.items()}}
+
+
+def put(section, key, found):
+    """Put an entry in place of the one before, unless MXNet refuses now what it once ran."""
+    if not ("refused" in found and "relative" in section["chains"].get(key, ())):
+        section["chains"][key] = found
+
+
+def document(sections):
+    """dict: as JSON, for people; `sections` is a dict of Setting to section."""
+    return {"version": VERSION, "measured": [
+        dict(sections[setting], cpu=setting.cpu, mxnet=setting.mxnet, settings=dict(setting.settings),
+             threads=setting.threads, batch_size=setting.batch_size) for setting in sorted(sections)]}
+
+
+def parse(written):
+    """dict of Setting to section: what :func:`document` wrote. KeyError, TypeError, ValueError ... on anything else."""
+    if written.get("version") != VERSION:
+        raise OtherVersion
+    sections = {}
+    for row in written["measured"]:
+        setting = Setting(_text(row["cpu"]), _text(row["mxnet"]),
+                          tuple(sorted((name, _text(value)) for name, value in row["settings"].items())),
+                          _counted(row["threads"]), _counted(row["batch_size"]))
+        section = _section(row)
+        sections[setting] = merged(section, sections[setting]) if setting in sections else section
+    return sections
+
+
+def _section(row):
+    chains = {key: checked_entry(found) for key, found in row["chains"].items()}
+    networks = {mark: checked_network(found) for mark, found in row["networks"].items()}
+    reference = row["reference_ms"]
+    if reference is not None or any("relative" in found for found in chains.values()):
+        positive(reference)  # without it nobody knows a millisecond
+    return {"reference_ms": reference, "chains": chains, "networks": networks}
+
+
+def checked_entry(found):
+    """dict: what is known of a chain; KeyError, TypeError or ValueError where it makes no sense."""
+    if "refused" in found:
+        return {"refused": _text(found["refused"])}
+    if not finite(found["spread"]) >= 0:
+        raise ValueError("the spread %r is negative" % found["spread"])
+    return {"relative": positive(found["relative"]), "spread": found["spread"], "rounds": _counted(found["rounds"])}
+
+
+def checked_network(found):
+    """dict: what is known of a whole network; TypeError or ValueError where it makes no sense."""
+    if not isinstance(found, dict):
+        raise TypeError
+    return _sound(found)
+
+
+def _sound(value):
+    """The value, all of whose numbers are finite, and positive where they are times."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if name == "relative" and item is not None:
+                positive(item)
+            _sound(item)
+    elif isinstance(value, list):
+        for item in value:
+            _sound(item)
+    elif not (value is None or isinstance(value, (str, bool))):
+        finite(value)
+    return value
+
+
+def _text(value):
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _counted(value):
+    if type(value) is not int or finite(value) < 1:
+        raise ValueError("%r is no count" % (value,))
+    return value
+
 
 __all__ = ["LatencyTable", "Setting"]
 _WARY = 0.1  # the largest standard error that is taken seriously
@@ -32,8 +180,8 @@ class LatencyTable:
     """
 
     def __init__(self, setting, path=None):
-        self.setting, self._file = setting, KeptFile(path, sections.WHAT, sections.parse)
-        self._section, self._changed = sections.empty(), sections.empty()
+        self.setting, self._file = setting, KeptFile(path, WHAT, parse)
+        self._section, self._changed = empty(), empty()
         try:
             known = self._file.read() or {}
         except Damaged as error:
@@ -62,7 +210,7 @@ class LatencyTable:
         relative = self._section["chains"].get(key, {}).get("relative")
         return None if relative is None else relative * self.reference_ms
 
-    def wary_ms(self, key):
+    def ms_plus_stderr(self, key):
         """float: milliseconds of a chain and their standard error on top, or None as :meth:`ms`.
 
         Of hundreds of chains some are timed too short by chance, and a plan that trusted them would be made of these.
@@ -94,16 +242,16 @@ class LatencyTable:
             These are no times; nothing is kept then that could not be read again.
         """
         if timed.relative is None:
-            entry = sections.entry({"refused": str(timed.refused)})
+            entry = checked_entry({"refused": str(timed.refused)})
         else:
             # Rounded already, so that a run that reads this from the file plans as this one does.
-            entry = sections.entry({"relative": rounded(timed.relative), "spread": rounded(timed.spread),
+            entry = checked_entry({"relative": rounded(timed.relative), "spread": rounded(timed.spread),
                                     "rounds": int(timed.rounds)})
             if self.reference_ms is None:
                 reference = positive(rounded(timed.reference_ms))
                 self._section["reference_ms"] = self._changed["reference_ms"] = reference
         for section in (self._section, self._changed):
-            sections.put(section, timed.key, entry)
+            put(section, timed.key, entry)
 
     def network(self, mark):
         """dict: what :meth:`set_network` was given, or None."""
@@ -117,7 +265,7 @@ class LatencyTable:
         ValueError
             A number is not finite, or a ``relative`` not positive.
         """
-        found = sections.network(rounded(dict(found)))
+        found = checked_network(rounded(dict(found)))
         for section in (self._section, self._changed):
             section["networks"][str(mark)] = found
 
@@ -126,8 +274,8 @@ class LatencyTable:
 
         Where it cannot be written that is said, once, and is no error: what was measured still serves this run.
         """
-        if self._changed != sections.empty() and self._file.save(self._into_cache):
-            self._changed = sections.empty()
+        if self._changed != empty() and self._file.save(self._into_cache):
+            self._changed = empty()
 
     def export(self, path, keys=None, networks=None):
         """Write what is known into a file for other machines or people.
@@ -145,11 +293,11 @@ class LatencyTable:
                      networks=_only(self._section["networks"], None if networks is None else map(str, networks)))
 
         def combine(known):
-            mine = sections.merged(given, (known or {}).get(self.setting, sections.empty()))
-            return sections.document({**(known or {}), self.setting: mine})
+            mine = merged(given, (known or {}).get(self.setting, empty()))
+            return document({**(known or {}), self.setting: mine})
 
         try:
-            KeptFile(path, sections.WHAT, sections.parse).update(combine)
+            KeptFile(path, WHAT, parse).update(combine)
         except Damaged as error:
             raise AccnnError("%s: remove it, or name another file" % error) from error
 
@@ -163,7 +311,7 @@ class LatencyTable:
             There is no such file, it is no table, or does not hold exactly one machine with these threads and batch.
         """
         try:
-            known = KeptFile(path, sections.WHAT, sections.parse).read()
+            known = KeptFile(path, WHAT, parse).read()
         except Damaged as error:
             raise AccnnError("%s: name a file that was written as one" % error) from error
         if known is None:
@@ -172,7 +320,7 @@ class LatencyTable:
         if len(fitting) != 1:
             raise AccnnError("%s holds times of %s machine with %s and batch %d: name a table of one machine, "
                              "or ask for what this one holds, %s"
-                             % (path, "more than one" if fitting else "no", told.counted_threads(threads), batch_size,
+                             % (path, "more than one" if fitting else "no", clock.counted_threads(threads), batch_size,
                                 "; ".join(map(str, sorted(known))) or "which is nothing"))
         table = cls(fitting[0])
         table._section = known[fitting[0]]
@@ -181,10 +329,10 @@ class LatencyTable:
     def _into_cache(self, known):
         known = known or {}
         # What was loaded counts last: it is in the file, unless somebody removed that meanwhile.
-        mine = sections.merged(self._changed, known.get(self.setting, sections.empty()), self._section)
+        mine = merged(self._changed, known.get(self.setting, empty()), self._section)
         # The first reference stays, so that the milliseconds of a table do not change from run to run.
         mine["reference_ms"] = known.get(self.setting, mine)["reference_ms"] or mine["reference_ms"]
-        return sections.document({**known, self.setting: mine})
+        return document({**known, self.setting: mine})
 
 
 def check_target(path):
@@ -195,7 +343,7 @@ def check_target(path):
     AccnnError
     """
     try:
-        KeptFile(path, sections.WHAT, sections.parse).read()
+        KeptFile(path, WHAT, parse).read()
     except Damaged as error:
         raise AccnnError("%s: remove it, or name another file" % error) from error
 

@@ -5,9 +5,9 @@ from math import sqrt
 
 import numpy as np
 
-from accnn.errors import AccnnError
-from accnn.layers import SubDeconv
-from accnn.registry import Registry
+from accnn.core.errors import AccnnError
+from accnn.core.layers import SubDeconv
+from accnn.core.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Method(ABC):
         larger error.
     transposed : bool
         Whether it serves transposed convolutions too: their kernels are in the order of a convolution's, and what
-        :meth:`accnn.layers.SubConv.along` makes of the layer is transposed as well.
+        :meth:`accnn.core.layers.SubConv.along` makes of the layer is transposed as well.
     estimates_ranks : bool
         Whether its decompositions have an ``estimated_rank``.
     """

@@ -1,8 +1,8 @@
 """Several small Tucker-2 blocks side by side: 1x1, grouped kh x kw, 1x1 (Wang and Cheng, 2016)."""
 import numpy as np
 
-from accnn.errors import AccnnError
-from accnn.layers import SubConv
+from accnn.core.errors import AccnnError
+from accnn.core.layers import SubConv
 from accnn.methods import joint
 from accnn.methods.base import Decomposition, Effort, Method, register
 from accnn.methods.hooi import places_first, squared_norm

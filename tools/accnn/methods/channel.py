@@ -1,7 +1,7 @@
 """Fewer filters, then a 1x1 convolution that mixes them back: the channel decomposition (Zhang et al., 2016)."""
 import numpy as np
 
-from accnn.layers import SubConv
+from accnn.core.layers import SubConv
 from accnn.methods.base import Decomposition, Method, register
 from accnn.methods.evbmf import estimated_rank
 from accnn.methods.svd import BalancedSVD, common_values

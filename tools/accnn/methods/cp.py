@@ -4,8 +4,8 @@ from math import prod
 
 import numpy as np
 
-from accnn.errors import AccnnError
-from accnn.layers import SubConv
+from accnn.core.errors import AccnnError
+from accnn.core.layers import SubConv
 from accnn.methods.als import Slices, Tensor, fit
 from accnn.methods.base import Decomposition, Effort, Method, register
 

@@ -1,5 +1,5 @@
 """A fully connected layer as two thinner ones, by SVD."""
-from accnn.layers import SubFC
+from accnn.core.layers import SubFC
 from accnn.methods.base import Decomposition, Method, register
 from accnn.methods.evbmf import estimated_rank
 from accnn.methods.svd import BalancedSVD

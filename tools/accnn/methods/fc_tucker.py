@@ -1,7 +1,7 @@
 """A fully connected layer that reads feature maps, as a convolution with a kernel as large as these."""
 from dataclasses import replace
 
-from accnn.layers import LayerSpec, SubConv, SubFC
+from accnn.core.layers import LayerSpec, SubConv, SubFC
 from accnn.methods.base import Decomposition, Effort, Method, register
 from accnn.methods.btd import BlockTerm
 from accnn.methods.many_outputs import ManyOutputs

@@ -1,7 +1,7 @@
 """Vertical, horizontal, then 1x1: the spatial and the channel decomposition in one chain (Zhang et al., 2016)."""
 import numpy as np
 
-from accnn.layers import SubConv, macs, walk
+from accnn.core.layers import SubConv, macs, walk
 from accnn.methods.base import Decomposition, Method, register
 from accnn.methods.svd import BalancedSVD
 

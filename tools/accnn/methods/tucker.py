@@ -3,7 +3,7 @@ from abc import abstractmethod
 
 import numpy as np
 
-from accnn.layers import SubConv
+from accnn.core.layers import SubConv
 from accnn.methods.base import Decomposition, Effort, Method, register
 from accnn.methods.evbmf import estimated_rank
 from accnn.methods.hooi import hooi, outputs_basis, places_first, squared_norm, unfolded_spectrum

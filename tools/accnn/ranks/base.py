@@ -4,11 +4,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
-from accnn.cli import Silence
+from accnn.core.layers import macs
+from accnn.core.progress import Silence
+from accnn.core.registry import Registry
 from accnn.costs import Cost
-from accnn.layers import macs
 from accnn.methods import Effort
-from accnn.registry import Registry
 
 MARGIN = 0.02  # of a speed-up
 _HASTY = 3e-4  # of fitness an iteration
@@ -26,7 +26,7 @@ class Candidate:
     effort : Effort, optional
         How hard an iterative method tries.
     energies : callable, optional
-        Returns what earlier runs learnt of energies, an :class:`accnn.latency.energies.Energies`, or None.
+        Returns what earlier runs learnt of energies, an :class:`accnn.ranks.energy_cache.Energies`, or None.
     """
 
     def __init__(self, spec, method, read_weight, effort=None, energies=None):
@@ -140,7 +140,7 @@ class Problem:
     initial : mapping of str to rank
         Ranks that people want a search to start at, for some of the layers.
     progress : callable
-        See :class:`accnn.workbench.Workbench`.
+        See :class:`accnn.planning.accelerator.Accelerator`.
     """
 
     candidates: List[Candidate]

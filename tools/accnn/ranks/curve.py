@@ -1,7 +1,7 @@
 """A loss that is known at some ranks of a layer, and told at any."""
 import numpy as np
 
-from accnn.layers import macs
+from accnn.core.layers import macs
 
 _POINTS = 10        # ranks of a layer that are measured
 _CHEAPEST = 0.04    # of the layer's MACs: the first of them

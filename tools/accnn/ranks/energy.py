@@ -3,8 +3,8 @@ import contextlib
 
 import numpy as np
 
+from accnn.core.threads import one_blas_thread, side_by_side
 from accnn.ranks.curve import Curve, measured_ranks
-from accnn.threads import one_blas_thread, side_by_side
 
 _POINTS = 6  # ranks at which methods without singular values are tried
 _LEAST = 1e-12  # of which a logarithm is taken
@@ -22,7 +22,7 @@ def log_energies(candidates, ranks, progress):
     ranks : list of list
         The ranks of every candidate that are asked for.
     progress : callable
-        See :class:`accnn.workbench.Workbench`.
+        See :class:`accnn.planning.accelerator.Accelerator`.
 
     Returns
     -------

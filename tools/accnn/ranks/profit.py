@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from accnn.errors import AccnnError
+from accnn.core.errors import AccnnError
+from accnn.core.threads import one_blas_thread
 from accnn.ranks.base import RankRule, Selection, Unreachable, get, register
-from accnn.threads import one_blas_thread
 
-_Rung = namedtuple("_Rung", "size rank cost")  # size: the paper's R
+_RankOption = namedtuple("_RankOption", "size rank cost")  # size: the paper's R
 _DOWN, _UP = -1, 1
 _LEAST_FITNESS = 1e-9  # of which a logarithm is taken
 
@@ -59,7 +59,7 @@ class Profit(RankRule):
             A method does not tell its fitness.
         """
         firsts = [candidates[0] for candidates in problem.layers().values()]
-        ladders = [_Ladder(candidate, problem) for candidate in firsts]
+        ladders = [_RankList(candidate, problem) for candidate in firsts]
         climbed = [ladder for ladder in ladders if ladder.rungs]
         starts = _starts(climbed, replace(problem, candidates=firsts))
         alone = sum(ladder.whole for ladder in ladders if not ladder.rungs)
@@ -71,7 +71,7 @@ class Profit(RankRule):
         return Selection(picks, walk.cost(), walk.objective(), 0.0, remark)
 
 
-class _Ladder:
+class _RankList:
     """The ranks of one layer, ascending in rank and in cost.
 
     Attributes
@@ -79,7 +79,7 @@ class _Ladder:
     candidate : Candidate
     whole : float
         N, the cost of the layer itself.
-    rungs : list of _Rung
+    rungs : list of _RankOption
         Empty where no rank makes the layer cheaper.
     """
 
@@ -90,7 +90,7 @@ class _Ladder:
         for size in range(len(ranks), 0, -1):
             cost = self._cost(ranks[size - 1])
             if cost < least:
-                self.rungs.append(_Rung(size, ranks[size - 1], cost))
+                self.rungs.append(_RankOption(size, ranks[size - 1], cost))
                 least = cost
         self.rungs.reverse()
 

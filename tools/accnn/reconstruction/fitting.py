@@ -50,7 +50,7 @@ class Target:
         Parameters
         ----------
         lift : ndarray
-            The part, see :func:`lifted`.
+            The part, see :func:`to_spatial_first`.
         groups : int
         window : tuple of int
             The kernel (kh, kw) of the whole chain.
@@ -75,7 +75,7 @@ class ChainFit:
     Parameters
     ----------
     lifts : list of ndarray
-        The kernels of the parts, see :func:`lifted`. Of every spatial axis one part at most is longer than 1.
+        The kernels of the parts, see :func:`to_spatial_first`. Of every spatial axis one part at most is longer than 1.
     target : Target
     groups : sequence of int, optional
         How many blocks on its diagonal every part has; the last one has 1. Default: 1 each.
@@ -103,7 +103,7 @@ class ChainFit:
         """Put the best last part for the others: exact, a linear regression on what that part reads."""
         features = seen_by_last(self.lifts)
         gram, cross = features @ self.target.gram @ features.T, self.target.cross @ features.T
-        self.lifts[-1] = unrolled(solve_positive(gram, cross.T).T, self.lifts[-1].shape)
+        self.lifts[-1] = from_matrix(solve_positive(gram, cross.T).T, self.lifts[-1].shape)
 
     def sweep(self):
         """Improve every part once, from the first to the last.
@@ -136,8 +136,8 @@ class ChainFit:
         seen = self._seen_at(offsets)
         goal = sum(side @ part for side, part in zip(weighed, seen.cross))
         first = self.lifts[0]
-        found = solve_part(couplings, seen, goal, rolled(first), first.shape[0] * first.shape[1], self._groups[0])
-        self.lifts[0] = unrolled(found, first.shape)
+        found = solve_part(couplings, seen, goal, as_matrix(first), first.shape[0] * first.shape[1], self._groups[0])
+        self.lifts[0] = from_matrix(found, first.shape)
 
     def _behind_first(self):
         """The kernel of all parts but the first; from the last one, which has the fewest rows, and group by group."""
@@ -161,7 +161,7 @@ class ChainFit:
         return self._seen
 
 
-def lifted(weight, groups=1):
+def to_spatial_first(weight, groups=1):
     """The kernel of a part with its spatial axes in front, so that parts in sequence multiply as matrices.
 
     Parameters
@@ -185,8 +185,8 @@ def lifted(weight, groups=1):
     return np.ascontiguousarray(weight.transpose(2, 3, 0, 1))
 
 
-def lowered(lift, groups=1):
-    """The inverse of :func:`lifted`: ndarray of shape (out, in/groups, kh, kw)."""
+def from_spatial_first(lift, groups=1):
+    """The inverse of :func:`to_spatial_first`: ndarray of shape (out, in/groups, kh, kw)."""
     weight = lift.transpose(2, 3, 0, 1)
     if groups > 1:
         out, within = weight.shape[0] // groups, weight.shape[1] // groups
@@ -196,7 +196,7 @@ def lowered(lift, groups=1):
 
 
 def _times_blocks(whole, lift, groups):
-    """``np.matmul(whole, lift)`` for a lifted kernel of so many blocks on its diagonal, which all are of one shape."""
+    """``np.matmul(whole, lift)`` for a kernel of so many blocks of one shape on its diagonal, spatial axes first."""
     outputs, inputs = lift.shape[2] // groups, lift.shape[3] // groups
     number = np.arange(groups)
     blocks = lift.reshape(lift.shape[:2] + (groups, outputs, groups, inputs))[:, :, number, :, number]
@@ -224,7 +224,7 @@ def _read_through(rows, lift, groups, window):
     """
     (own_h, own_w, outputs, inputs), (height, width) = lift.shape, window
     left = height // own_h, width // own_w  # taps of what is behind
-    weight = lowered(lift, groups).reshape(groups, outputs // groups, -1)  # rows (in/groups, own_h, own_w)
+    weight = from_spatial_first(lift, groups).reshape(groups, outputs // groups, -1)  # rows (in/groups, own_h, own_w)
     # One of (own_h, left_h) is 1, so that their product is the axis itself.
     split = rows.reshape(len(rows), groups, inputs // groups, own_h, left[0], own_w, left[1])
     split = split.transpose(1, 2, 3, 5, 0, 4, 6).reshape(groups, weight.shape[2], -1)
@@ -233,7 +233,7 @@ def _read_through(rows, lift, groups, window):
 
 
 def product(lifts):
-    """The kernel of parts in sequence, lifted."""
+    """The kernel of parts in sequence, to_spatial_first."""
     whole = lifts[0]
     for lift in lifts[1:]:
         whole = np.matmul(lift, whole)
@@ -242,7 +242,7 @@ def product(lifts):
 
 def flat_kernel(lifts):
     """ndarray of shape (N, D): the kernel of parts in sequence, in the order of ``weight.reshape(N, -1)``."""
-    return lowered(product(lifts)).reshape(lifts[-1].shape[2], -1)
+    return from_spatial_first(product(lifts)).reshape(lifts[-1].shape[2], -1)
 
 
 def balanced(lifts):
@@ -278,11 +278,12 @@ def seen_by_last(lifts):
     Returns
     -------
     ndarray of shape (m, D)
-        m = taps of the last part x its inputs, in the order of :func:`rolled`.
+        m = taps of the last part x its inputs, in the order of :func:`as_matrix`.
     """
     last = lifts[-1]
     if len(lifts) == 1:
-        order = np.arange(lowered(last)[0].size).reshape((last.shape[3],) + last.shape[:2]).transpose(1, 2, 0)
+        order = np.arange(from_spatial_first(last)[0].size).reshape((last.shape[3],) + last.shape[:2]).transpose(1, 2,
+                                                                                                                 0)
         return np.eye(order.size)[order.ravel()]
     kernel = np.broadcast_shapes(*(lift.shape[:2] for lift in lifts))
     before = product(lifts[:-1])
@@ -293,11 +294,11 @@ def seen_by_last(lifts):
     return found.reshape(last.shape[0] * last.shape[1] * last.shape[3], -1)
 
 
-def rolled(lift):
+def as_matrix(lift):
     """ndarray of shape (out, m): the kernel of a part as a matrix that multiplies what it reads, (kh, kw, in)."""
     return lift.transpose(2, 0, 1, 3).reshape(lift.shape[2], -1)
 
 
-def unrolled(rows, shape):
-    """The inverse of :func:`rolled`, for a lifted kernel of `shape`."""
+def from_matrix(rows, shape):
+    """The inverse of :func:`as_matrix`, for a kernel of `shape`, spatial axes first."""
     return rows.reshape((shape[2],) + shape[:2] + (shape[3],)).transpose(1, 2, 0, 3)

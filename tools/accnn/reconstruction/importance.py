@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import softmax
 
-from accnn.cli import Silence
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.core.layers import macs
+from accnn.core.progress import Silence
 from accnn.graph.ir import Graph, Node, moved, refusal
 from accnn.graph.labels import unlabelled
 from accnn.graph.losses import at_inference
 from accnn.graph.shapes import batch_for
-from accnn.layers import macs
 from accnn.reconstruction.divergence import CLASS_SCORES, compared_as
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
 
@@ -41,7 +41,7 @@ def importances(model, images, input_shapes, layers, seed=0, progress=None):
     layers : list of LayerSpec
     seed : int
     progress : callable, optional
-        See :class:`accnn.workbench.Workbench`.
+        See :class:`accnn.planning.accelerator.Accelerator`.
 
     Returns
     -------

@@ -3,12 +3,55 @@ from dataclasses import dataclass, replace
 from typing import Optional
 
 import numpy as np
+from scipy import linalg
 
-from accnn.reconstruction import reduced_rank
-from accnn.reconstruction.behind import Behind
-from accnn.reconstruction.fitting import ChainFit, Target, flat_kernel, rolled, seen_by_last, unrolled
+from accnn.reconstruction.activations import Behind
+from accnn.reconstruction.fitting import ChainFit, Target, as_matrix, flat_kernel, from_matrix, seen_by_last
+from accnn.reconstruction.nonlinear import activated_error, relaxed
 from accnn.reconstruction.quadratic import solve_positive
-from accnn.reconstruction.relaxed import activated_error, relaxed
+
+
+def projection(regression, gram, rank, importance):
+    """Split the best map of a given rank into the two factors of ``channel``.
+
+    Solves eq. (8), ``min ||Z - M Y||`` under ``rank(M) <= d'``: with M^ the regression without the constraint and U the
+    first d' left singular vectors of M^ in the metric of Y (its generalised SVD), M = U U^T M^.
+
+    Parameters
+    ----------
+    regression : ndarray of shape (N, m)
+        M^, the coefficients without the constraint.
+    gram : ndarray of shape (m, m)
+        Y Y^T, or the covariance.
+    rank : int
+        d'.
+    importance : ndarray of shape (N,)
+        Weight of every output's squared error, positive.
+
+    Returns
+    -------
+    out : ndarray of shape (N, d')
+        P.
+    back : ndarray of shape (d', m)
+        Q^T: M = P Q^T.
+    """
+    roots = np.sqrt(importance)
+    answers = roots[:, None] * regression
+    values, vectors = linalg.eigh(answers @ gram @ answers.T, check_finite=False)
+    basis = vectors[:, ::-1][:, :rank]
+    # Half of the size on either side, so that fine-tuning finds gradients of the same scale.
+    size = np.sqrt(np.sqrt(np.maximum(values[::-1][:rank], 0)))
+    size = np.where(size > 1e-6 * (size[:1].max(initial=0) or 1), size, 1.0)
+    back = (basis.T @ answers) / size[:, None]
+    if back.shape[0] < rank:  # more dimensions than outputs, which only a person asks for
+        raise ValueError("rank %d of %d outputs" % (rank, len(regression)))
+    return basis * size / roots[:, None], back
+
+
+def regressed(cross, gram):
+    """M^ = Z Y^T (Y Y^T)^-1 of shape (N, m)."""
+    return solve_positive(gram, cross.T).T
+
 
 _RIDGES = 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0  # shares of the mean variance
 _DIGITS = 1e-9  # of a mean's square: what variance is no more than rounding
@@ -27,7 +70,7 @@ class Task:
         The layer's own.
     bias : ndarray of shape (N,)
     lifts : list of ndarray
-        The parts of the chain at the start, see :func:`accnn.reconstruction.fitting.lifted`.
+        The parts of the chain at the start, see :func:`accnn.reconstruction.fitting.to_spatial_first`.
     behind : Behind
     wide : list of ndarray, optional
         The parts before their responses are reduced, for methods that do this: the last has all N outputs.
@@ -76,7 +119,7 @@ def fit_linear(task, evidence):
     Parameters
     ----------
     task : Task
-    evidence : Evidence
+    evidence : CalibrationSplit
 
     Returns
     -------
@@ -87,12 +130,12 @@ def fit_linear(task, evidence):
     """
     features = seen_by_last(task.lifts)
     if not evidence.enough:  # the factors that need no images can be judged by any
-        rows = rolled(task.lifts[-1])
+        rows = as_matrix(task.lifts[-1])
         start = Fit(task.lifts, task.bias, _error(task, evidence.moments(features)[0], rows, task.bias))
         return start, start
     if evidence.width > _WIDEST_PATCH:
         train, held = evidence.moments(features)
-        pull = np.eye(len(features)), rolled(task.lifts[-1])
+        pull = np.eye(len(features)), as_matrix(task.lifts[-1])
         return _last(task, train, held, pull, np.trace(train.xx) / len(features))
     train, held = evidence.moments()
     pull = features @ features.T, task.kernel @ features.T
@@ -114,7 +157,7 @@ def _last(task, train, held, pull, variance):
     `train` and `held` are moments of what the last part reads; a ridge adds its share of `variance`, times `pull`, to
     the matrix and the right side.
     """
-    rows = rolled(task.lifts[-1])
+    rows = as_matrix(task.lifts[-1])
     start = best = Fit(task.lifts, task.bias, _error(task, held, rows, task.bias))
     if not variance > 0:  # it reads the same everywhere: nothing to learn from
         return start, best
@@ -125,13 +168,13 @@ def _last(task, train, held, pull, variance):
         bias = train.bias(solution)
         error = _error(task, held, solution, bias)
         if error < best.error:
-            best = Fit(task.lifts[:-1] + [unrolled(solution, task.lifts[-1].shape)], bias, error, ridge)
+            best = Fit(task.lifts[:-1] + [from_matrix(solution, task.lifts[-1].shape)], bias, error, ridge)
     return start, best
 
 
 def _rebiased(task, train, held):
     """The factors that need no images, with the best bias for them."""
-    rows = rolled(task.lifts[-1])
+    rows = as_matrix(task.lifts[-1])
     bias = train.bias(rows)
     return Fit(task.lifts, bias, _error(task, held, rows, bias))
 
@@ -151,7 +194,7 @@ def fit_nonlinear(task, start, linear, evidence):
     task : Task
     start, linear : Fit
         What :func:`fit_linear` returned.
-    evidence : Evidence
+    evidence : CalibrationSplit
 
     Returns
     -------
@@ -171,7 +214,7 @@ def fit_nonlinear(task, start, linear, evidence):
 
 def _activated(evidence, fit, responses, behind):
     seen = evidence.features(seen_by_last(fit.lifts))[evidence.held]
-    return activated_error(seen, responses[evidence.held], rolled(fit.lifts[-1]), fit.bias, behind)
+    return activated_error(seen, responses[evidence.held], as_matrix(fit.lifts[-1]), fit.bias, behind)
 
 
 class _Last:
@@ -181,10 +224,10 @@ class _Last:
 
     def __init__(self, task, linear):
         self._linear = linear
-        self.matrix, self.start = seen_by_last(linear.lifts), rolled(linear.lifts[-1])
+        self.matrix, self.start = seen_by_last(linear.lifts), as_matrix(linear.lifts[-1])
 
     def lifts(self, slope):
-        return self._linear.lifts[:-1] + [unrolled(slope, self._linear.lifts[-1].shape)]
+        return self._linear.lifts[:-1] + [from_matrix(slope, self._linear.lifts[-1].shape)]
 
 
 class _Reduced:
@@ -222,7 +265,7 @@ def _reduced(task, target):
     """The parts by reduced rank regression on what the wide chain answers (Zhang et al., eq. 7 and 8)."""
     wide = flat_kernel(task.wide)
     gram = wide @ target.gram @ wide.T
-    return _narrowed(task, reduced_rank.regressed(target.cross @ wide.T, gram), gram)
+    return _narrowed(task, regressed(target.cross @ wide.T, gram), gram)
 
 
 def _narrowed(task, regression, gram):
@@ -231,7 +274,7 @@ def _narrowed(task, regression, gram):
 
 
 def _projection(task, regression, gram):
-    return reduced_rank.projection(regression, gram, task.lifts[-1].shape[3], task.behind.importance)
+    return projection(regression, gram, task.lifts[-1].shape[3], task.behind.importance)
 
 
 def _better(best, other):

@@ -40,7 +40,7 @@ def solve_part(couplings, seen, goal, start, taps=1, groups=1):
     seen : Seen
         S_po are its grams.
     goal, start : ndarray of shape (out, m)
-        In the order of :func:`accnn.reconstruction.fitting.rolled`.
+        In the order of :func:`accnn.reconstruction.fitting.as_matrix`.
     taps, groups : int
         At every one of so many taps X is 0 outside of so many blocks on its diagonal.
 

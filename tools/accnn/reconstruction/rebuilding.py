@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import linalg
 
-from accnn.errors import AccnnError
+from accnn.core.errors import AccnnError
 from accnn.graph.following import Following
 from accnn.graph.rewrite import Replacement
 from accnn.reconstruction import DATA_FREE, LINEAR, NONLINEAR
-from accnn.reconstruction.behind import Behind
-from accnn.reconstruction.fitting import balanced, lifted, lowered
+from accnn.reconstruction.activations import Behind
+from accnn.reconstruction.fitting import balanced, from_spatial_first, to_spatial_first
 from accnn.reconstruction.layer import Task, fit_linear, fit_nonlinear
 
 
@@ -47,7 +47,7 @@ def rebuild(candidate, rank, bias, behind, evidence, solver=LINEAR):
     bias : ndarray of shape (N,) or None
         The layer's own.
     behind : Behind
-    evidence : list of Evidence
+    evidence : list of CalibrationSplit
         For every group: what the layer reads in the network that is being built, and answered in the original.
     solver : {'linear', 'nonlinear'}
 
@@ -123,7 +123,7 @@ def _tasks(part, weight, bias, chain, arrays, wide, behind, groups):
 
         def lift(array, within, group=group):
             share = len(array) // groups
-            return lifted(array[group * share:(group + 1) * share], within)
+            return to_spatial_first(array[group * share:(group + 1) * share], within)
 
         yield Task(weight[rows].reshape(outputs, -1).astype(np.float64), bias[rows].astype(np.float64),
                    [lift(array, within) for (array, _), within in zip(arrays, inner)], behind.part(rows),
@@ -135,7 +135,7 @@ def _arrays(chain, arrays, fits, groups):
     """The fitted parts as arrays."""
     new, fitted = [], [balanced(fit.lifts) for fit in fits]
     for place, (one, (weight, bias)) in enumerate(zip(chain, arrays)):
-        weight = np.concatenate([lowered(lifts[place], one.groups // groups) for lifts in fitted])
+        weight = np.concatenate([from_spatial_first(lifts[place], one.groups // groups) for lifts in fitted])
         weight = weight.reshape(one.weight_shape)
         new.append((weight.astype(np.float32), bias))
     return new[:-1] + [(new[-1][0], np.concatenate([fit.bias for fit in fits]).astype(np.float32))]

@@ -4,17 +4,17 @@ import os
 
 import numpy as np
 
-from accnn.cli import say
-from accnn.compat import mx
-from accnn.errors import AccnnError
-from accnn.files import open_input, recover, written_whole
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.core.files import open_input, recover, written_whole
+from accnn.core.progress import say
 from accnn.graph.cut import START, between, depending_on, rest
 from accnn.graph.ir import Graph, prune
 from accnn.graph.rewrite import replace_layers
 from accnn.graph.shapes import infer_shapes
-from accnn.predictor import Predictor, compute_errors_told
 from accnn.ranks.curve import Curve
 from accnn.reconstruction.divergence import Divergence
+from accnn.runtime.predictor import Predictor, compute_errors_told
 
 _MOST_IMAGES = 1000
 _MOST_BYTES = 300e6  # of the images that outputs are compared on

@@ -1,8 +1,8 @@
 """How far the outputs of two networks are apart: for networks without classes, such as detectors."""
 import numpy as np
 
-from accnn.cli import say
-from accnn.errors import AccnnError
+from accnn.core.errors import AccnnError
+from accnn.core.progress import say
 from accnn.graph.ir import Graph
 from accnn.graph.labels import labels_read
 from accnn.graph.outputs import distinct, find_outputs

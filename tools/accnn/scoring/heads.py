@@ -3,8 +3,8 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Optional, Tuple
 
-from accnn.cli import say
-from accnn.errors import AccnnError
+from accnn.core.errors import AccnnError
+from accnn.core.progress import say
 from accnn.graph import attrs
 from accnn.graph.cut import leading_to
 from accnn.graph.ir import Graph

@@ -3,7 +3,7 @@ import itertools
 import time
 
 from accnn.data.images import read_images
-from accnn.predictor import compute_errors_told
+from accnn.runtime.predictor import compute_errors_told
 
 _MOST_SECONDS, _LEAST_SECONDS, _SHARE = 5.0, 0.5, 0.25
 _WARM_UP = 2

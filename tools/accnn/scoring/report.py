@@ -1,8 +1,8 @@
 """What scoring found, as a dict for machines and as a table for people."""
 import numpy as np
 
-from accnn.report import columns
-from accnn.scoring.paired import drop_interval
+from accnn.core.text import columns
+from accnn.scoring.tally import drop_interval
 
 
 def model_report(prefix, epoch, tally):

@@ -1,4 +1,4 @@
-"""The process that measures: reads a job from stdin, answers with lines of JSON on stdout. Started by ``parent.py``.
+"""The process that measures: reads a job from stdin, answers with lines of JSON on stdout. Started by ``client.py``.
 
 MXNet reads the number of threads once, when it is imported, so that each number needs a process of its own.
 """
@@ -13,9 +13,8 @@ import json
 import threading
 from dataclasses import asdict
 
-from accnn.errors import AccnnError
-from accnn.timing.job import Job
-from accnn.timing.questions import NetworksJob, SurveyJob, from_text
+from accnn.core.errors import AccnnError
+from accnn.timing.job import Job, NetworksJob, SurveyJob, question_from_text
 
 
 def main():
@@ -23,7 +22,7 @@ def main():
     answers = _answers()
     with contextlib.suppress(Exception):  # what is wrong comes back, and is told, when it is imported for the job
         import accnn.timing.networks  # noqa: F401  (while the parent may still be at work on what is to be timed)
-    job = from_text(_line(0))
+    job = question_from_text(_line(0))
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     for answer in _told(job):
         answers.write(json.dumps(answer) + "\n")
@@ -49,16 +48,16 @@ def _compare(job):
 
 
 def _survey(job):
-    from accnn.timing.survey import survey
+    from accnn.timing.chains import survey
 
     for timed in survey(job):
         yield {"timed": [asdict(item) for item in timed]}
 
 
 def _plan(job):
-    from accnn.timing.planned import measure
+    from accnn.timing.planned import measure_plans
 
-    yield measure(job)
+    yield measure_plans(job)
 
 
 _WORK = {Job: _compare, SurveyJob: _survey, NetworksJob: _plan}  # MXNet is imported only where an error of that is told

@@ -2,9 +2,9 @@
 import json
 import os
 
-from accnn.compat import mx
-from accnn.fusion import right_fusion
-from accnn.predictor import Predictor
+from accnn.core.compat import mx
+from accnn.runtime.fusion import right_fusion
+from accnn.runtime.predictor import Predictor
 
 _BACKEND = "MKLDNN"
 _READING_ONCE = {"_sg_mkldnn_conv", "_sg_mkldnn_fully_connected"}
@@ -80,7 +80,7 @@ def parameters(model, symbol, context):
     ----------
     model : Model
     symbol : mx.sym.Symbol
-        To be bound as things are set now: see :func:`accnn.fusion.right_fusion`.
+        To be bound as things are set now: see :func:`accnn.runtime.fusion.right_fusion`.
     context : mx.Context
     """
     once = read_once(symbol) if context.device_type == "cpu" else ()

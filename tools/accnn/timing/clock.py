@@ -3,7 +3,42 @@ import math
 import statistics
 import time
 from dataclasses import dataclass
+from math import ceil, isinf
 from typing import Tuple
+
+# What became of a layer of the baseline in the new network.
+REPLACED, UNCHANGED, NOT_COMPARED = "replaced", "unchanged", "not compared"
+
+
+def counted_threads(number):
+    """str: so many threads."""
+    return "%d thread%s" % (number, "" if number == 1 else "s")
+
+
+def conditions(threads, batch_size):
+    """str: so many threads, and so many images in a pass."""
+    return "%s, batch %d" % (counted_threads(threads), batch_size)
+
+
+def described_seconds(sample, every_round=False):
+    """dict: median, quartiles and number of rounds of a Sample of seconds, in milliseconds."""
+    described = {"median_ms": 1e3 * sample.median, "quartiles_ms": [1e3 * value for value in sample.quartiles],
+                 "spread": sample.spread, "rounds": len(sample.values)}
+    if every_round:
+        described["ms"] = [1e3 * value for value in sample.values]
+    return described
+
+
+def described_ratio(sample):
+    """dict: median and quartiles of a Sample of ratios, and the ``uncertainty`` of the median; None for few rounds."""
+    return {"median": sample.median, "quartiles": list(sample.quartiles), "spread": sample.spread,
+            "rounds": len(sample.values), "uncertainty": None if isinf(sample.uncertainty) else sample.uncertainty}
+
+
+def known_to(uncertainty):
+    """str: as in '1.3%', never less than it is; empty where nothing is known of it."""
+    return "" if uncertainty is None or isinf(uncertainty) else "%.1f%%" % (ceil(1000 * uncertainty - 1e-6) / 10)
+
 
 NOISY = 0.2  # interquartile range over median from which a sample is measured longer, and then called noisy
 _FEW = 3  # values, of which fewer say nothing of how they spread
@@ -142,3 +177,115 @@ def ratios(before, after):
         Its median is less disturbed by a machine that changes its speed than the ratio of the medians.
     """
     return Sample(tuple(a / b for a, b in zip(before.values, after.values) if b > 0))
+
+
+_PASSES = 2  # of the reference, whenever it is its turn
+
+
+@dataclass(frozen=True)
+class PairedSample:
+    """What one callable took.
+
+    Attributes
+    ----------
+    seconds : Sample
+    reference : Sample
+        Seconds of the reference in the same rounds.
+    """
+
+    seconds: Sample
+    reference: Sample
+
+    @property
+    def relative(self):
+        """Sample: seconds over those of the reference, round by round."""
+        return Sample(tuple(a / b for a, b in zip(self.seconds.values, self.reference.values)))
+
+
+def beside(calls, reference, rounds, longest, unsure, every=1, warm_up=2, mirrored=False, untimed=0,
+           before=None, clock=time.perf_counter, tell=None):
+    """Time callables in turns, A B C A B C, with a reference in between.
+
+    Parameters
+    ----------
+    calls : sequence of callable
+        Each returns when its work is done.
+    reference : callable
+    rounds, longest : int
+        Of each callable, at least and at most.
+    unsure : callable
+        ``unsure(results) -> iterable of int``, from `rounds` on, where `results` has a PairedSample for every
+        callable: which of them take another round.
+    every : int
+        Callables between two passes of the reference, of which a round takes the median.
+    warm_up : int
+        Untimed rounds before.
+    mirrored : bool
+        Every other round runs backwards, A B C C B A: none has always the same before it, which counts where they are
+        to be compared with each other.
+    untimed : int
+        Passes of each callable before its timed one, for those that are short and repeated when they are at work.
+    before : sequence of callable, optional
+        For each callable what happens just before its timed pass, and is not timed.
+    clock : callable
+        Seconds.
+    tell : callable, optional
+        ``tell(done, total)`` after each round.
+
+    Returns
+    -------
+    list of PairedSample
+    """
+    for _ in range(warm_up):
+        for once in calls:
+            once()
+    taken = [([], []) for _ in calls]
+    before = before or [_nothing] * len(calls)
+    going_on, done = list(range(len(calls))), 0
+    while going_on and done < longest:
+        order = going_on[::-1] if mirrored and done % 2 else going_on
+        seconds, reference_seconds = _round([(before[place], calls[place]) for place in order], reference, every,
+                                            untimed, clock)
+        done += 1
+        for place, value in zip(order, seconds):
+            taken[place][0].append(value)
+            taken[place][1].append(reference_seconds)
+        if done >= rounds:
+            going_on = list(unsure(_results(taken)))
+        if tell:
+            tell(done, max(rounds, done + bool(going_on)))
+    return _results(taken)
+
+
+def _results(taken):
+    return [PairedSample(Sample(tuple(seconds)), Sample(tuple(reference))) for seconds, reference in taken]
+
+
+def _round(calls, reference, every, untimed, clock):
+    """Return seconds of every callable, and of the reference: the median of all its passes in this round."""
+    seconds, references = [], []
+    for place, (before, once) in enumerate(calls):
+        if place % every == 0:
+            references += _steady(reference, clock)
+        for _ in range(untimed):
+            once()
+        before()
+        seconds.append(_seconds(once, clock))
+    references += _steady(reference, clock)
+    return seconds, Sample(tuple(references)).median
+
+
+def _steady(reference, clock):
+    """list of float: seconds of passes of the reference that do not depend on what was in the caches before."""
+    reference()
+    return [_seconds(reference, clock) for _ in range(_PASSES)]
+
+
+def _nothing():
+    pass
+
+
+def _seconds(once, clock):
+    start = clock()
+    once()
+    return clock() - start

@@ -4,15 +4,14 @@ from typing import Optional, Tuple
 
 import numpy as np
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.graph.cut import Cut, cut, source
 from accnn.graph.ir import Graph
 from accnn.graph.shapes import is_known
 from accnn.timing import passes
 from accnn.timing.bound import bound
-from accnn.timing.clock import alternate, ratios
-from accnn.timing.cut import Cut, cut, source
-from accnn.timing.told import NOT_COMPARED, REPLACED, UNCHANGED, described_ratio, described_seconds
+from accnn.timing.clock import NOT_COMPARED, REPLACED, UNCHANGED, alternate, described_ratio, described_seconds, ratios
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,22 @@
 """Whole networks loaded, compared and timed in this process, with the threads it has."""
-from argparse import Namespace
-
 import numpy as np
 
-from accnn import options
-from accnn.cli import Progress, say
-from accnn.errors import AccnnError
+from accnn.core.errors import AccnnError, said_of
+from accnn.core.progress import Progress, say
+from accnn.data.choice import choose_shapes
+from accnn.graph.checkpoint import load_with_remarks
+from accnn.graph.cut import count_macs
 from accnn.graph.inputs import input_names
 from accnn.graph.shapes import chosen_batch, infer_arguments, infer_shapes, native_batch
 from accnn.graph.specs import layer_specs
-from accnn.predictor import contexts
-from accnn.sizes import choose_shapes
+from accnn.runtime.devices import check_gpus
+from accnn.runtime.predictor import contexts
 from accnn.timing import layers, passes
 from accnn.timing.bound import bound
-from accnn.timing.clock import Enough, alternate, ratios
-from accnn.timing.cut import count_macs
+from accnn.timing.clock import Enough, alternate, counted_threads, described_ratio, described_seconds, ratios
 from accnn.timing.job import shapes_given
 from accnn.timing.machine import environment
 from accnn.timing.stored import StoredModel, released
-from accnn.timing.told import counted_threads, described_ratio, described_seconds
 
 _KNOWN = Enough(0.015, least=0.5, most=4.0)  # a ratio that need be known to some percent; seconds of timed passes
 _LAYER_KNOWN = Enough(0.03, most=0.04, fewest=2)
@@ -56,13 +54,12 @@ def measure(job):
 
 def open_models(job):
     """dict of str to StoredModel: 'baseline', where there is one, and 'model'."""
+    check_gpus(job.gpus)
     models = {}
     if job.baseline is not None:
-        with options.said_of("--baseline", "--baseline-epoch"):
-            models["baseline"] = StoredModel(options.open_model(Namespace(
-                model=job.baseline, load_epoch=job.baseline_epoch, gpus=job.gpus)))
-    models["model"] = StoredModel(options.open_model(Namespace(
-        model=job.model, load_epoch=job.load_epoch, gpus=job.gpus)))
+        with said_of("--baseline", "--baseline-epoch"):
+            models["baseline"] = StoredModel(load_with_remarks(job.baseline, job.baseline_epoch))
+    models["model"] = StoredModel(load_with_remarks(job.model, job.load_epoch))
     return models
 
 

@@ -4,12 +4,12 @@ from math import prod
 
 import numpy as np
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
-from accnn.fusion import right_fusion
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.graph.cut import DATA
 from accnn.graph.ir import refusal
+from accnn.runtime.fusion import right_fusion
 from accnn.timing.bound import parameters
-from accnn.timing.cut import DATA
 
 _BLOCK = 1048573  # a prime number, so that no two examples or channels begin alike
 

@@ -5,21 +5,17 @@ from math import ceil
 
 import numpy as np
 
-from accnn.errors import AccnnError
+from accnn.core.errors import AccnnError
 from accnn.graph.rewrite import Replacement, replace_layers
 from accnn.graph.specs import kernel, layer_specs
-from accnn.spelling import parse
 from accnn.timing import passes
-from accnn.timing.beside import beside
 from accnn.timing.bound import BoundNetwork
-from accnn.timing.chains import random_numbers
-from accnn.timing.clock import ratios
-from accnn.timing.job import Job
+from accnn.timing.chains import chain_call, random_numbers
+from accnn.timing.clock import beside, described_ratio, described_seconds, ratios
+from accnn.timing.job import REFERENCE, Job
+from accnn.timing.keys import parse
 from accnn.timing.networks import all_shapes, open_models, teller
-from accnn.timing.questions import REFERENCE
 from accnn.timing.stored import released
-from accnn.timing.survey import chain_call
-from accnn.timing.told import described_ratio, described_seconds
 
 _KNOWN, _LATER = 0.007, 0.02  # uncertainty of every speed-up that ends the rounds, at first and after a while
 _WELL, _ABOUT = 0.015, 0.05  # the same of what need be known roughly
@@ -32,7 +28,7 @@ _LONGEST = 5  # so many times the rounds that were asked for, at most
 _PATIENCE = 12.0  # seconds of passes, which are that while
 
 
-def measure(job):
+def measure_plans(job):
     """Time a network and its planned successors, with the threads this process has.
 
     Parameters
@@ -42,7 +38,7 @@ def measure(job):
     Returns
     -------
     dict
-        See :func:`accnn.timing.parent.time_networks`.
+        See :func:`accnn.timing.client.time_networks`.
 
     Raises
     ------

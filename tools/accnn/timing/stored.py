@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from accnn.compat import mx
+from accnn.core.compat import mx
 from accnn.graph.checkpoint import params_path
 from accnn.graph.params_file import places
 

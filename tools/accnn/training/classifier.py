@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.graph import attrs
 from accnn.graph.cut import depending_on, leading_to
 from accnn.graph.ir import Graph, prune

@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from accnn.errors import AccnnError
+from accnn.core.errors import AccnnError
 from accnn.graph import attrs
 from accnn.graph.ir import Graph
 

@@ -1,14 +1,71 @@
 """What fine-tuning minimises: cross-entropy with the labels, and with the answers of a teacher."""
 from dataclasses import dataclass, replace
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.graph.fingerprint import fingerprint
 from accnn.graph.ir import Graph
 from accnn.graph.losses import at_inference
+from accnn.runtime.predictor import Predictor
 from accnn.scoring import forms
 from accnn.scoring.forms import PROBABILITY, SCORE
-from accnn.scoring.heads import Head
+from accnn.scoring.heads import Head, class_head
+from accnn.training import objective
 from accnn.training.own_loss import own_loss
+
+
+def trainable_head(model, shapes, output=None):
+    """Return the output of a model that is to be trained.
+
+    Parameters
+    ----------
+    model : Model
+    shapes : dict of str to tuple of int
+        Of its input.
+    output : str, optional
+        What ``--output`` said.
+
+    Returns
+    -------
+    Head
+
+    Raises
+    ------
+    AccnnError
+        The output does not score classes, or not by cross-entropy.
+    """
+    head = class_head(model, shapes, output)
+    objective.check_trainable(model, head, shapes)
+    return head
+
+
+class Teacher:
+    """A trained network and how much it says.
+
+    Parameters
+    ----------
+    model : Model
+    head : Head
+    input_shapes : dict of str to tuple of int
+    batch_size : int
+    contexts : list of mx.Context
+    distillation : Distillation
+
+    Attributes
+    ----------
+    fingerprint : int
+        See :func:`accnn.graph.fingerprint.fingerprint`.
+    """
+
+    def __init__(self, model, head, input_shapes, batch_size, contexts, distillation):
+        self.distillation, self.fingerprint = distillation, fingerprint(model)
+        self._predictor = Predictor(model, input_shapes, batch_size, contexts,
+                                    teacher_symbol(model, head, distillation.temperature))
+
+    def answers(self, images):
+        """mx.nd.NDArray of shape (batch, classes): probabilities at the temperature."""
+        return self._predictor.forward(images)[0]
+
 
 LABEL, TEACHER = "fine_tune_label", "fine_tune_teacher"
 _LEAST = 1e-30  # of a probability, for its logarithm

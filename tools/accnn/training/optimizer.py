@@ -1,5 +1,34 @@
 """The optimizer's state as plain arrays: MXNet's own way to save it is a pickle."""
-from accnn.compat import mx
+from accnn.core.compat import mx
+
+
+def scheduler(kind, rate, updates, step_updates=(), factor=0.1, warmup_updates=0, warmup="linear"):
+    """Return an ``mx.lr_scheduler``.
+
+    Parameters
+    ----------
+    kind : {'constant', 'step', 'cosine', 'poly'}
+        'cosine' and 'poly' (to the power of 2) end at zero.
+    rate : float
+        After the warm-up.
+    updates : int
+        Of the whole run.
+    step_updates : sequence of int
+        After these 'step' multiplies the rate by `factor`.
+    factor : float
+    warmup_updates : int
+        Of which `warmup` raises the rate from zero ('linear') or holds it at zero ('constant').
+    warmup : {'linear', 'constant'}
+    """
+    schedulers = mx.lr_scheduler
+    common = {"base_lr": rate, "warmup_steps": warmup_updates, "warmup_mode": warmup}
+    if kind in ("cosine", "poly"):
+        made = schedulers.CosineScheduler if kind == "cosine" else schedulers.PolyScheduler
+        return made(max(updates, warmup_updates + 1), **common)
+    # MXNet has no constant one with a warm-up: this steps after the end.
+    steps = sorted(set(step_updates)) if kind == "step" else [updates + 1]
+    return schedulers.MultiFactorScheduler(steps, factor, **common)
+
 
 _WITH_MOMENTUM = ("sgd", "nag", "signum")
 
@@ -10,7 +39,7 @@ def parameters(name, schedule, momentum, weight_decay):
     Parameters
     ----------
     name : str
-        One of :data:`accnn.training.options.OPTIMIZERS`.
+        One of :data:`accnn.cli.training_options.OPTIMIZERS`.
     schedule : mx.lr_scheduler.LRScheduler
     momentum : float
         For the optimizers that have one.

@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 
-from accnn.compat import mx
-from accnn.errors import AccnnError
-from accnn.files import recover, regular_file, written_whole
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.core.files import recover, regular_file, written_whole
 from accnn.graph.checkpoint import read_arrays, write_arrays
 
 _NOTE = "note"

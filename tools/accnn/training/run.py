@@ -8,15 +8,15 @@ from typing import Callable, List, Optional
 
 import numpy as np
 
-from accnn.cli import Progress
-from accnn.compat import mx
-from accnn.errors import AccnnError, TargetError
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError, TargetError
+from accnn.core.progress import Progress
 from accnn.graph.ir import reason
-from accnn.predictor import compute_errors_told
+from accnn.runtime.predictor import compute_errors_told
 from accnn.scoring.tally import Tally
 from accnn.training import resume
-from accnn.training.diary import Entry
-from accnn.training.keeping import Keeper
+from accnn.training.checkpoints import CheckpointManager
+from accnn.training.history import Entry
 from accnn.training.objective import training_head
 
 _NOTHING = (0, 0, 0.0)  # images, how many of them right, loss
@@ -33,7 +33,7 @@ class Run:
     ----------
     trainer : Trainer
     stream : TrainingStream
-    keeper : Keeper
+    keeper : CheckpointManager
     job : Job
     epochs : int
     classes : int
@@ -50,7 +50,7 @@ class Run:
 
     trainer: object
     stream: object
-    keeper: Keeper
+    keeper: CheckpointManager
     job: object
     epochs: int
     classes: int

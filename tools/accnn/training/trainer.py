@@ -4,11 +4,23 @@ from dataclasses import replace
 
 import numpy as np
 
-from accnn.compat import mx
-from accnn.predictor import bind_errors_told, compute_errors_told
+from accnn.core.compat import mx
+from accnn.graph.ir import Graph
+from accnn.runtime.predictor import bind_errors_told, compute_errors_told
 from accnn.training import objective, optimizer
-from accnn.training.dropout import with_dropout
 from accnn.training.frozen import held_statistics, hold_statistics
+
+
+def with_dropout(model, probability):
+    """Return the model with another probability in all its Dropout layers.
+
+    A network that was trained with much dropout is soon repaired with little: half of the units missing drowns the
+    small errors of a decomposition.
+    """
+    nodes = tuple(replace(node, attrs=dict(node.attrs, p=str(float(probability)))) if node.op == "Dropout" else node
+                  for node in model.graph.nodes)
+    return replace(model, graph=Graph(nodes, model.graph.heads))
+
 
 Answer = namedtuple("Answer", "probabilities labels")
 Answer.__doc__ = "What the network said to one batch before its update; arrays that MXNet may still be computing."

@@ -1,0 +1,71 @@
+"""Packages import one way only, in the order of development.md; the source is read, nothing of it imported."""
+import ast
+import os
+
+import pytest
+
+PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tools", "accnn")
+# From the ground up: a package imports only from those that stand before it.
+ORDER = ("core", "graph", "methods", "costs", "runtime", "data", "ranks", "scoring", "timing", "reconstruction",
+         "training", "latency", "planning", "iterative", "report", "cli")
+
+
+def modules():
+    """dict of str to ast.Module: every module below the package by its dotted name, such as 'graph.ir'."""
+    found = {}
+    for folder, _, files in os.walk(PACKAGE):
+        for name in files:
+            if name.endswith(".py"):
+                path = os.path.join(folder, name)
+                dotted = os.path.relpath(path, PACKAGE)[:-len(".py")].replace(os.sep, ".")
+                with open(path, encoding="utf-8") as handle:
+                    found[dotted] = ast.parse(handle.read(), path)
+    return found
+
+
+MODULES = modules()
+
+
+def imports(tree):
+    """Yield (module, line) of the modules of accnn that a module imports, wherever the import stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "accnn":
+            base = node.module.split(".")[1:]
+            for alias in node.names:
+                yield _module(base, alias.name), node.lineno
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "accnn":
+                    yield _module(alias.name.split(".")[1:], ""), node.lineno
+
+
+def _module(base, name):
+    for dotted in (base + [name], base + [name, "__init__"], base, base + ["__init__"]):
+        if ".".join(dotted) in MODULES:
+            return ".".join(dotted)
+    raise AssertionError("no module %s of accnn" % ".".join(base + [name]))
+
+
+def package(module):
+    """str: the package of a module; '' for scripts and others beside the packages."""
+    return module.partition(".")[0] if "." in module else ""
+
+
+def test_the_order_names_every_package():
+    assert sorted(ORDER) == sorted({package(module) for module in MODULES} - {""})
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_a_package_imports_only_from_those_before_it(name):
+    allowed = set(ORDER[:ORDER.index(name) + 1])
+    wrong = ["%s:%d imports %s" % (module, line, target) for module, tree in MODULES.items() if package(module) == name
+             for target, line in imports(tree) if package(target) not in allowed]
+    assert wrong == []
+
+
+def test_no_circle_of_modules():
+    edges = {module: {target for target, _ in imports(tree) if target != module} for module, tree in MODULES.items()}
+    while edges:  # what imports nothing that is left cannot be in a circle
+        free = {module for module, targets in edges.items() if not targets}
+        assert free, "these modules import each other in a circle: %s" % sorted(edges)
+        edges = {module: targets - free for module, targets in edges.items() if module not in free}

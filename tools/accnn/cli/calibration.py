@@ -1,0 +1,89 @@
+"""Calibration images on the command line: the options of every script that lets real images speak."""
+import argparse
+import contextlib
+import os
+
+from accnn.core.errors import AccnnError
+from accnn.core.progress import Progress
+
+_BATCH_SIZE = 64
+
+
+def add_calibration_options(parser):
+    """Options that say which images calibrate, and what they are used for."""
+    from accnn.cli.data_options import add_preprocessing_options
+    from accnn.cli.types import positive
+    from accnn.reconstruction import METRICS, NETWORK, SOLVERS
+
+    group = parser.add_argument_group("calibration", "with real images, which need no right labels")
+    group.add_argument("--data-calib", metavar="REC", help="RecordIO file of images such as the network is meant for")
+    group.add_argument("--data-calib-idx", metavar="IDX", help="its index (default: the .idx beside it)")
+    group.add_argument("--calib-images", type=positive, default=3000, metavar="N",
+                       help="how many of them, drawn at random (default: %(default)s)")
+    group.add_argument("--calib-positions", type=positive, default=10, metavar="N",
+                       help="places of every image at which a layer's responses are sampled (default: %(default)s)")
+    group.add_argument("--reconstruct", choices=("none",) + SOLVERS, default=argparse.SUPPRESS,
+                       help="fit the factors to the true responses: linear = least squares; nonlinear = behind the "
+                            "activation as well; none = the images choose ranks only (default: linear with "
+                            "--data-calib)")
+    group.add_argument("--symmetric", action="store_true",
+                       help="fit to what layers read in the original network, not in the accelerated one (the paper's "
+                            "ablation)")
+    group.add_argument("--metric", choices=METRICS, default=NETWORK,
+                       help="what an error of a response weighs: network = what it does to the network's outputs, by "
+                            "their gradients; responses = its square, as in the paper (default: %(default)s)")
+    group.add_argument("--sensitivity-table", metavar="FILE",
+                       help="where --rank-selection sensitivity or latency keeps what it measured, for other ratios, "
+                            "methods and costs (default: NAME-sensitivity.json beside what is written)")
+    add_preprocessing_options(group, None, "images in one pass: of calibration (default: %d), and of what is timed, "
+                                           "where anything is (default: 1)" % _BATCH_SIZE)
+
+
+def check(args):
+    """Refuse, before any work, wishes that need images when there are none."""
+    if args.data_calib is None and (getattr(args, "reconstruct", "none") != "none" or args.symmetric):
+        raise AccnnError("--reconstruct and --symmetric stand on real images: give --data-calib FILE.rec")
+
+
+@contextlib.contextmanager
+def calibrated(args, accelerator, written):
+    """Let the images that the options name speak for the model of a workbench, as long as the block lasts.
+
+    `written` is a path of the script's own results; the table of sensitivities is kept beside it.
+    """
+    check(args)
+    if args.data_calib is None:
+        yield
+        return
+    if getattr(args, "seed", 0) < 0:
+        raise AccnnError("--seed %d: images are drawn by a number that is not negative" % args.seed)
+    read_only = getattr(args, "dry_run", False)  # a dry run may use what others measured, and writes nothing
+    table = _table(args, written, read_only)
+    from accnn.cli.data_options import preprocessing
+    from accnn.data.enlarged import tell_enlarged
+    from accnn.data.images import image_input
+    from accnn.data.records import open_records
+    from accnn.graph.shapes import chosen_batch
+    from accnn.reconstruction.calibration import Calibrated, ReconstructionConfig
+    from accnn.reconstruction.images import record_images
+
+    (name, shape), = image_input(accelerator.model, accelerator.input_shapes).items()
+    records, how = open_records(args.data_calib, args.data_calib_idx), preprocessing(args, shape)
+    tell_enlarged(records, how)
+    solver, seed = getattr(args, "reconstruct", "linear"), getattr(args, "seed", 0)
+    wish = ReconstructionConfig(None if solver == "none" else solver, args.symmetric, args.metric,
+                                args.calib_positions, seed)
+    batch_size = chosen_batch(accelerator.model, {name: shape}, args.batch_size, _BATCH_SIZE)
+    with record_images(records, how, name, args.calib_images, seed, batch_size) as images:
+        accelerator.responses = Calibrated(accelerator, images, wish, Progress, table, read_only)
+        yield
+
+
+def _table(args, written, read_only):
+    if args.sensitivity_table is not None:
+        if not read_only:
+            from accnn.cli.outputs import check_config
+
+            check_config("--sensitivity-table", args.model, args.sensitivity_table)  # before anything is measured
+        return args.sensitivity_table
+    return os.path.join(os.path.dirname(written), os.path.basename(args.model) + "-sensitivity.json")

@@ -1,0 +1,157 @@
+"""What every script shares: how a run ends, and how progress is told."""
+import contextlib
+import math
+import os
+import re
+import signal
+import sys
+import time
+
+from accnn.core.errors import AccnnError
+from accnn.core.leftovers import sweep_temporary_folders
+from accnn.core.progress import _forget, _tell, say
+from accnn.core.versions import check_python
+
+INTERRUPTED = 130
+_LONGEST_COMPLAINT = 800
+_UNWINDING = 1.0
+_AGAIN = 0.05  # seconds until an interrupt that Python dropped is raised again
+_NEGATIVE = re.compile(r"-\.?\d[-+.,\de]*$")
+_LIBRARIES = ("mxnet", "numpy", "scipy", "threadpoolctl", "cv2", "sklearn")
+
+
+def run(body, *arguments):
+    """Call ``body(*arguments)`` and turn its end into an exit code.
+
+    Returns
+    -------
+    int
+        What `body` returned (None counts as 0); 2 for bad input, 1 for a target not met,
+        130 when interrupted, even where that came too late. An :class:`AccnnError` becomes one sentence on stderr.
+    """
+    _mend_streams()
+    interrupted = []
+    try:
+        check_python()
+        sweep_temporary_folders()
+        with _interrupts(interrupted):
+            code = body(*arguments) or 0
+            sys.stdout.flush()
+        return _told_too_late() if interrupted and code != INTERRUPTED else code
+    except Exception as error:  # noqa: BLE001  (what is not foreseen is raised again)
+        # NumPy and MXNet turn an interrupt that falls into their import into errors of their own.
+        return _told_interrupted() if interrupted else _ended(error)
+    except KeyboardInterrupt:
+        return _told_interrupted()
+    except SystemExit as end:  # argparse ends --help with 0 and a wrong option with 2, a kvstore server with None
+        _tell("")  # what argparse said and could not be written would change the exit code in the end
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 2
+
+
+def _told_interrupted():
+    say("interrupted: nothing half-written was left behind")
+    return INTERRUPTED
+
+
+def _told_too_late():
+    """For an interrupt that something swallowed: who wanted the work to stop must not take its end for success."""
+    say("interrupted, but the work came to its end before it could be stopped: all its files are written")
+    return INTERRUPTED
+
+
+def _ended(error):
+    """Exit code for a foreseen error, told in one sentence; anything else is a bug and goes on as it came."""
+    if isinstance(error, AccnnError):
+        _complain(str(error))
+        return error.exit_code
+    if isinstance(error, BrokenPipeError):
+        # The reader of our stdout (head, less) is gone; that is its right, not an error.
+        _forget(sys.stdout)
+        return 0
+    if isinstance(error, OSError):
+        _complain("%s%s" % (error.filename + ": " if error.filename else "", error.strerror or error))
+        _forget(sys.stdout)
+        return AccnnError.exit_code
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in _LIBRARIES:
+        _complain("%s is missing: pip install accnn's folder, the one with setup.py" % error.name)
+        return AccnnError.exit_code
+    raise error
+
+
+def _complain(sentence):
+    """One line, whatever names it quotes."""
+    line = " ".join(sentence.split())
+    say("error: " + (line if len(line) <= _LONGEST_COMPLAINT else line[:_LONGEST_COMPLAINT] + " ..."))
+
+
+
+
+def _mend_streams():
+    """Give a program that was started without stdout or stderr ones that nobody reads."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no reason to stop
+
+
+@contextlib.contextmanager
+def _interrupts(seen):
+    """Let SIGINT and SIGTERM raise KeyboardInterrupt, so that temporary files go.
+
+    Another one within `_UNWINDING` seconds does nothing, so that cleaning up is not interrupted in its turn. Later ones
+    count again. Python drops an exception that falls into an object's ``__del__`` or a callback: such a one is raised
+    again a moment later, when that is over.
+
+    Parameters
+    ----------
+    seen : list of float
+        Receives the time of each that counted, minus infinity for one that was dropped.
+    """
+
+    def interrupt(_number, _frame):
+        now = time.monotonic()
+        if not seen or now - seen[-1] > _UNWINDING:
+            seen.append(now)
+            raise KeyboardInterrupt
+
+    def dropped(unraisable):
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            tell_dropped(unraisable)
+            return
+        # By a signal, since only that ends a wait for a process or a file; raised here it would be dropped once more.
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+        seen.append(-math.inf)
+
+    handlers = {signal.SIGINT: interrupt, signal.SIGTERM: interrupt,
+                signal.SIGALRM: lambda _number, _frame: signal.raise_signal(signal.SIGINT)}
+    try:
+        previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    except ValueError:  # only the main thread may set handlers; elsewhere the caller's stay
+        yield
+        return
+    tell_dropped, sys.unraisablehook = sys.unraisablehook, dropped
+    try:
+        yield
+    finally:
+        sys.unraisablehook = tell_dropped
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def parsed(parser, argv=None):
+    """Namespace: as ``parser.parse_args(argv)``, but for values such as -5,1,1, which argparse takes for options."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    for place in range(len(words) - 1, 0, -1):
+        if _NEGATIVE.match(words[place]) and words[place - 1].startswith("--") and "=" not in words[place - 1]:
+            words[place - 1:place + 1] = ["=".join(words[place - 1:place + 1])]
+    return parser.parse_args(words)
+
+
+
+
+
+
+
+

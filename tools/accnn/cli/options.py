@@ -1,0 +1,300 @@
+"""Command-line options that mean the same in every script, and reading what they say."""
+from dataclasses import fields
+from math import prod
+
+from accnn.cli.replacing import add_force_option
+from accnn.cli.types import positive, rank
+from accnn.core.errors import AccnnError
+from accnn.core.progress import say
+from accnn.runtime.devices import check_gpus
+
+RATIO = 2.0  # where none is asked for
+
+
+def add_checkpoint_options(parser, purpose, name="--model"):
+    """Options that name a checkpoint; `name` is what the script calls it beside ``-m``."""
+    parser.add_argument("-m", name, dest="model", required=True, metavar="PREFIX",
+                        help=purpose + ": the path before '-symbol.json'")
+    parser.add_argument("--load-epoch", type=_epoch, default=None, metavar="N",
+                        help="its epoch (default: 1, or the newest where there is no 1)")
+
+
+def add_model_options(parser, purpose="checkpoint to speed up", name="--model"):
+    """Options that say which checkpoint is read, where and for which input."""
+    add_checkpoint_options(parser, purpose, name)
+    parser.add_argument("-g", "--gpus", default=None, metavar="IDS",
+                        help="GPUs, as '0,1' (default: CPU; decompositions run on the CPU in any case)")
+    parser.add_argument("--input-shape", "--image-shape", type=_input_shape, action="append", default=[],
+                        metavar="[NAME:]C,H,W",
+                        help="shape of an input without the batch, once for every input; NAME: is a label of one "
+                             "number an image (default: read from the checkpoint where a fully connected layer pins "
+                             "it, else 3,224,224)")
+
+
+def add_output_options(parser):
+    """Options that say what is written and how results are told."""
+    parser.add_argument("--save-model", default="new-model", metavar="PREFIX",
+                        help="checkpoint to write, as epoch 1 (default: %(default)s)")
+    add_force_option(parser)
+    parser.add_argument("--json", action="store_true", help="print results as JSON")
+
+
+def add_job_options(parser):
+    """Options of a job that may have several workers."""
+    from accnn.runtime import distributed
+
+    parser.add_argument("--kv-store", choices=distributed.STORES, default="local",
+                        help="dist_sync: one of several workers started by launch.py (default: %(default)s)")
+    parser.add_argument("--worker-timeout", type=float, default=None, metavar="SECONDS",
+                        help="a worker that waits longer for the others ends the job (default: five times its longest "
+                             "step, at least 60)")
+
+
+def add_planning_options(parser):
+    """Options that say which layers are split, by which method, at which ranks: the attributes of a Request.
+
+    They have no defaults here, so that :func:`planning` can tell which were given.
+    """
+    import argparse
+
+    from accnn import costs, methods, ranks
+    from accnn.planning.request import choosing_rules
+
+    def add(name, **how):
+        parser.add_argument(name, default=argparse.SUPPRESS, **how)
+
+    add("--ratio", type=float, help="theoretical speed-up, cost before / after, over all convolutions; with --fc over "
+                                    "all fully connected layers too; with --cost latency the measured one of the whole "
+                                    "network (default: %g)" % RATIO)
+    add("--rank-selection", choices=ranks.names(),
+        help="rank rule: %s (default: the first of %s that can weigh the method; with --cost latency: latency)"
+             % (_told(ranks), ", ".join(ranks.DEFAULTS)))
+    add("--cost", choices=costs.names(),
+        help="what the ratio is counted in: %s (default: the rank rule's own)" % _told(costs))
+    add("--method", type=_methods, metavar="NAME[,NAME]",
+        help="decomposition, one for convolutions, one for fully connected layers, or both; several of each, or 'all', "
+             "where --rank-selection chooses among methods (%s): %s (default: %s; of the rank rule latency %s)"
+             % (", ".join(choosing_rules()), _told(methods), ",".join(methods.DEFAULT.values()),
+                ",".join(ranks.get("latency").methods)))
+    add("--layers", action="append", metavar="PATTERN",
+        help="plan these layers only, a name or a shell pattern such as 'conv3_*'; may be repeated")
+    add("--exclude", action="append", metavar="PATTERN", help="leave these layers alone; may be repeated")
+    add("--fixed", type=_pin, action="append", metavar="NAME=RANK",
+        help="split this layer at this rank, whatever the rule, as in conv1=32, or conv1=16,32 where a method has "
+             "several ranks; may be repeated")
+    add("--fc", action="store_true", help="plan fully connected layers too")
+    add("--align", type=int, metavar="N",
+        help="choose ranks that are multiples of N: 16 runs best on AVX-512, 8 on AVX2 (default: any; with --cost "
+             "latency what runs best here)")
+    add("--margin", type=float, metavar="S",
+        help="how far above --ratio --rank-selection profit may end (default: %g)" % ranks.MARGIN)
+    add("--initial-ranks", metavar="FILE",
+        help="ranks that --rank-selection profit starts at, a plan or config as for --config (default: the same "
+             "speed-up for every layer)")
+    add("--seed", type=int, help="for methods that draw random numbers, and for drawing images (default: 0)")
+
+
+def add_measuring_options(parser):
+    """Options that say how milliseconds are measured: the attributes of a TimingConfig."""
+    from accnn.latency.config import TimingConfig, cache_folder
+
+    add = parser.add_argument_group("measuring", "for --cost latency, and what is timed in the end").add_argument
+    add("--threads", type=positive, default=None, metavar="N", help="threads MXNet computes in (default: all cores)")
+    add("--repeats", type=positive, default=TimingConfig.repeats, metavar="N",
+        help="timed rounds of a whole network; more while the times are noisy, fewer where they take long "
+             "(default: %(default)s)")
+    add("--best-effort", action="store_true",
+        help="where nothing is as fast as asked for, write the fastest; the exit code is 1 all the same")
+    add("--cache", metavar="FOLDER", default=cache_folder(),
+        help="where latencies and energies are kept for later runs; '' keeps nothing (default: %(default)s)")
+    add("--import-latencies", metavar="FILE",
+        help="plan with the times of this file, of this machine or another, on which --export-latencies wrote it")
+    add("--export-latencies", metavar="FILE", help="write the times that the plan was made with")
+
+
+def measuring(args):
+    """TimingConfig: what :func:`add_measuring_options` and ``--batch-size`` said."""
+    from accnn.latency.config import TimingConfig
+
+    dry, exported = getattr(args, "dry_run", False), args.export_latencies
+    if dry and exported is not None:
+        say("--dry-run writes nothing: ignoring --export-latencies %s" % exported)
+        exported = None
+    return TimingConfig(1 if args.batch_size is None else args.batch_size, args.threads, args.repeats,
+                        args.cache or None,
+                        args.import_latencies, exported, args.gpus, not dry, args.best_effort)
+
+
+def timing(args, measuring, request, accelerator):
+    """TimingConfig: how to time what was written; one image at a time where ``--batch-size`` is that of calibration."""
+    from accnn import costs
+
+    by_the_clock = request is not None and not costs.get(request.cost).knows_all
+    asked = args.batch_size if by_the_clock or args.data_calib is None else None
+    return _at_its_batch(measuring, asked, accelerator)
+
+
+def for_network(args, request, accelerator):
+    """Request: one that is measured at the batch that ``--batch-size`` says, or else at one that the network takes.
+
+    Raises
+    ------
+    AccnnError
+        The network does not take what was said.
+    """
+    from dataclasses import replace
+
+    from accnn import costs
+
+    if request is None or costs.get(request.cost).knows_all:
+        return request
+    return replace(request, measuring=_at_its_batch(request.measuring, args.batch_size, accelerator))
+
+
+def _at_its_batch(measuring, asked, accelerator):
+    from dataclasses import replace
+
+    from accnn.graph.shapes import chosen_batch
+
+    return replace(measuring, batch_size=chosen_batch(accelerator.model, accelerator.input_shapes, asked, 1))
+
+
+def add_effort_options(parser):
+    """Options that say how hard iterative methods try: the attributes of an Effort; its seed is ``--seed``."""
+    from accnn.methods import Effort
+
+    parser.add_argument("--restarts", type=positive, default=Effort.restarts, metavar="N",
+                        help="starts of an iterative method, the best counts (default: %(default)s)")
+    parser.add_argument("--iterations", type=positive, default=Effort.iterations, metavar="N",
+                        help="most iterations of each (default: %(default)s)")
+
+
+def effort(args):
+    """Effort: what :func:`add_effort_options` and ``--seed`` said."""
+    from accnn.methods import Effort
+
+    return Effort(getattr(args, "seed", 0), args.restarts, args.iterations)
+
+
+def planning(args):
+    """dict: the attributes of a Request that were given on the command line."""
+    from accnn.planning.request import Request
+
+    return {field.name: getattr(args, field.name) for field in fields(Request) if hasattr(args, field.name)}
+
+
+def request(args, how=None):
+    """Request: what is asked of a plan, twice as fast where nothing else is said; `how` is a TimingConfig."""
+    from accnn import costs
+    from accnn.planning.request import Request
+
+    asked = Request(**dict({"ratio": RATIO}, **planning(args)), measuring=how or measuring(args))
+    if costs.get(asked.cost).knows_all:
+        _tell_unused(args, "the cost %s measures nothing" % asked.cost)
+    return asked
+
+
+def _tell_unused(args, why):
+    """Say which options for a cost that measures are given in vain."""
+    unused = ["--" + name.replace("_", "-") for name in ("import_latencies", "export_latencies", "best_effort")
+              if getattr(args, name, None)]
+    if unused:
+        say("%s: ignoring %s" % (why, ", ".join(unused)))
+
+
+def given_plan(args):
+    """Plan: that of ``--config``, or None; says on stderr which options of planning it makes useless."""
+    if args.config is None:
+        return None
+    from accnn.planning.plan import load_plan
+
+    unused = ["--" + name.replace("_", "-") for name in planning(args) if name != "seed"]
+    if unused:
+        say("the ranks come from --config: ignoring %s" % ", ".join(unused))
+    _tell_unused(args, "the ranks come from --config")
+    return load_plan(args.config)
+
+
+def open_accelerator(args):
+    """Return a Accelerator for the checkpoint and input shapes the options describe; say on stderr what was assumed."""
+    from accnn.cli.data_options import images_of
+    from accnn.core.progress import Progress
+    from accnn.data.choice import choose_shapes
+    from accnn.planning.accelerator import Accelerator
+
+    model = open_model(args)
+    shapes, assumed = choose_shapes(model, input_shapes(args), images_of(args, "data_val", "data_train", "data_calib"))
+    accelerator = Accelerator(model, shapes, Progress, effort(args))
+    for name in assumed:
+        say("nothing says the size of the input %r: %s is assumed; MACs and ranks depend on it, give --input-shape"
+            % (name, ",".join(map(str, accelerator.input_shapes[name]))))
+    return accelerator
+
+
+
+
+def open_model(args):
+    """Load the checkpoint that :func:`add_model_options` describes; say on stderr what was not asked for."""
+    from accnn.graph.checkpoint import load_with_remarks
+
+    check_gpus(args.gpus)
+    # Who gives the shape of a weight says that it is an input.
+    return load_with_remarks(args.model, args.load_epoch, dict(getattr(args, "input_shape", ())))
+
+
+def input_shapes(args):
+    """dict: what ``--input-shape`` said; the name None stands for the only input."""
+    shapes = dict(args.input_shape)
+    if len(shapes) < len(args.input_shape):
+        raise AccnnError("--input-shape names an input twice")
+    return shapes
+
+
+
+
+
+
+def _methods(text):
+    """Names of methods, joined by commas."""
+    import argparse
+
+    from accnn import methods
+
+    for name in text.split(","):
+        if name.strip() not in methods.names() and text.strip() != "all":
+            raise argparse.ArgumentTypeError("invalid choice: %r (choose from %s; or 'all', alone)" % (
+                name.strip(), ", ".join(methods.names())))
+    return text
+
+
+def _told(room):
+    return "; ".join("%s = %s" % (name, room.get(name).summary) for name in room.names())
+
+
+
+
+def _epoch(text):
+    number = int(text)
+    if not 0 <= number <= 9999:
+        raise ValueError
+    return number
+
+
+def _input_shape(text):
+    name, _, sizes = text.rpartition(":")
+    shape = tuple(int(size) for size in sizes.strip("()").split(",") if size.strip())
+    if not (shape or name) or min(shape, default=1) < 1 or prod(shape) >= 1 << 31:
+        raise ValueError
+    return name or None, shape
+
+
+def _pin(text):
+    name, _, given = text.rpartition("=")
+    if not name:
+        raise ValueError
+    return name, rank(given)
+
+
+# What argparse calls them:
+_epoch.__name__, _input_shape.__name__, _pin.__name__ = "epoch", "shape", "NAME=RANK"
+positive.__name__ = "positive number"

@@ -1,0 +1,229 @@
+"""What scripts write and print: refusals before any work, then checkpoint and config together, then the table."""
+import json
+import os
+import re
+
+from accnn.cli.replacing import check_epochs, check_replaced, is_plan, is_special
+from accnn.core.errors import AccnnError
+from accnn.core.files import locked
+from accnn.core.progress import say
+
+
+def check_folder(option, target):
+    """Refuse a path to be written, given as `option`, whose folder is missing or read-only, or that is a folder."""
+    folder = os.path.dirname(os.path.abspath(target))
+    if os.path.isdir(target) or not os.path.basename(target):
+        raise AccnnError("%s %s names a folder: add the beginning of a file name, as in %s"
+                         % (option, target, os.path.join(target, "new-model")))
+    if not os.path.isdir(folder):
+        raise AccnnError("%s %s: there is no folder %s, make it first" % (option, target, folder))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise AccnnError("%s %s: the folder %s cannot be written to, choose another" % (option, target, folder))
+
+
+def claimed(option, prefix):
+    """Context in which no other process writes what begins with `prefix`, given as `option`.
+
+    Raises
+    ------
+    AccnnError
+        Another process does, or nothing can be written there: see :func:`check_folder`.
+    """
+    check_prefix(option, prefix)
+    return locked(prefix)
+
+
+def check_prefix(option, target, endings=r"-symbol\.json|-\d{4,}\.params"):
+    """Refuse the name of a file that will be written where its beginning is asked for; see :func:`check_folder`."""
+    check_folder(option, target)
+    name = re.fullmatch(r"(.*[^/])(%s)" % endings, target)
+    if name:
+        raise AccnnError("%s %s is the name of a file, and would get another ending: give its beginning, %s %s"
+                         % (option, target, option, name.group(1)))
+
+
+def check_checkpoint(source, target, force, config=None):
+    """Refuse ``--save-model`` where it would replace what was not made here unasked, or cannot be written.
+
+    The parameters are those of :func:`check_source`.
+
+    Raises
+    ------
+    AccnnError
+    """
+    from accnn.graph.checkpoint import params_path, symbol_path
+    from accnn.graph.mark import is_marked
+
+    check_source(source, target, force, config)
+    files = [symbol_path(target), params_path(target, 1)]
+    check_replaced("--save-model", target, files, force, lambda _: is_marked(*files))
+    check_replaced("--save-model", target, [config] if config else [], force, is_plan)
+    check_epochs("--save-model", target, 1, force)
+
+
+def check_source(source, target, force, config=None):
+    """Refuse ``--save-model`` where it would overwrite the model that is read unasked, or cannot be written.
+
+    Parameters
+    ----------
+    source, target : str
+        Prefixes.
+    force : bool
+    config : str, optional
+        A file that is written too.
+
+    Raises
+    ------
+    AccnnError
+    """
+    from accnn.graph.checkpoint import epochs, params_path, symbol_path
+
+    check_prefix("--save-model", target)
+    written = [symbol_path(target), params_path(target, 1)]
+    for path in written + ([config] if config else []):
+        if os.path.isdir(path):
+            raise AccnnError("--save-model %s: %s is a folder, choose another prefix" % (target, path))
+        if is_special(path):
+            raise AccnnError("--save-model %s: %s is no regular file, choose another prefix" % (target, path))
+    read = {source, symbol_path(source)} | {params_path(source, epoch) for epoch in epochs(source)}
+    if not force and set(map(os.path.realpath, read)) & set(map(os.path.realpath, [target] + written)):
+        raise AccnnError("--save-model %s is the model that is read: choose another prefix, or say --force" % target)
+
+
+def check_config(option, source, target):
+    """Refuse a config that would overwrite a file of the checkpoint `source`, of any epoch, or cannot be written."""
+    from accnn.graph.checkpoint import epochs, params_path, symbol_path
+
+    check_folder(option, target)
+    if is_special(target):
+        raise AccnnError("%s %s is no regular file: choose another name" % (option, target))
+    files = [symbol_path(source)] + [params_path(source, epoch) for epoch in epochs(source)]
+    if _is_among(files, target) or _is_epoch_of(source, target):
+        raise AccnnError("%s %s is a file of the model that is read: choose another name" % (option, target))
+
+
+def check_output(args, target):
+    """Refuse ``--output`` where it cannot be written, is what other options let the script read or keep, or no plan."""
+    check_config("--output", args.model, target)
+    _check_kept("--output", target, _tables(args) + _others(args))
+    check_replaced("--output", target, [target], args.force, is_plan)
+
+
+def check_export(args, written):
+    """Refuse ``--export-latencies`` where it cannot be written, or is what else is read or written.
+
+    Parameters
+    ----------
+    args : Namespace
+    written : sequence of (str or None)
+        Paths of other results.
+    """
+    target = args.export_latencies
+    if target is None:
+        return
+    from accnn.latency.table import check_target
+
+    check_config("--export-latencies", args.model, target)
+    if _is_among(written, target):
+        raise AccnnError("--export-latencies %s is written with something else: choose another name" % target)
+    _check_kept("--export-latencies", target, _others(args))  # a table takes in what is exported, and loses nothing
+    check_target(target)
+
+
+def _tables(args):
+    """list of (str, str or None): options, and the tables of milliseconds that they name."""
+    from accnn.latency.model import TABLE
+
+    return [("--cache", args.cache and os.path.join(args.cache, TABLE)), ("--import-latencies", args.import_latencies)]
+
+
+def _others(args):
+    """list of (str, str or None): options, and what else they let a script read or keep."""
+    from accnn.ranks.energy_cache import FILE
+
+    index = args.data_calib_idx or args.data_calib and os.path.splitext(args.data_calib)[0] + ".idx"
+    return [("--cache", args.cache and os.path.join(args.cache, FILE)), ("--sensitivity-table", args.sensitivity_table),
+            ("--data-calib", args.data_calib), ("--data-calib-idx", index)]
+
+
+def _check_kept(option, target, named):
+    for other, path in named:
+        if _is_among([path], target):
+            raise AccnnError("%s %s is a file of %s: choose another name" % (option, target, other))
+
+
+def _is_among(paths, path):
+    """bool: whether a file is one of several, by whatever name; None stands for none."""
+    return os.path.realpath(path) in [os.path.realpath(one) for one in paths if one]
+
+
+def _is_epoch_of(prefix, path):
+    """bool: whether a file has the name of an epoch of a checkpoint, saved or yet to be."""
+    folder, name = os.path.split(os.path.realpath(path))
+    return folder == os.path.realpath(os.path.dirname(prefix)) and bool(
+        re.fullmatch(re.escape(os.path.basename(prefix)) + r"-\d{4,}\.params", name))
+
+
+def config_path(prefix, ratio):
+    """Where ranks chosen for `ratio` are written: beside the saved model, under the original's name."""
+    exact = "%.1f" % ratio
+    return os.path.join(os.path.dirname(prefix), "config-rksel-%s.json" % (exact if float(exact) == ratio else ratio))
+
+
+def accelerate_and_write(accelerator, plan, prefix, config=None):
+    """Apply `plan` and write the checkpoint, and the plan to `config`: all files, or none.
+
+    Parameters
+    ----------
+    accelerator : Accelerator
+        Of a model that was loaded from files.
+    plan : Plan
+    prefix : str
+    config : str, optional
+
+    Returns
+    -------
+    dict
+        :func:`accnn.report.plan.summary` with ``written`` (paths) and ``file_bytes``.
+    """
+    from accnn.core.text import before_after
+    from accnn.graph.checkpoint import params_path, save_model, symbol_path
+    from accnn.report.plan import summary
+
+    before = os.path.getsize(params_path(accelerator.model.prefix, accelerator.model.epoch))
+    faster = accelerator.accelerate(plan)
+    written = {"symbol": symbol_path(prefix), "params": params_path(prefix, 1)}
+    say_replaced(list(written.values()) + ([config] if config else []))
+    save_model(faster, prefix, 1, {config: plan.text()} if config else None, marked=True)
+    if config:
+        written["config"] = config
+    return dict(summary(accelerator, plan), written=written,
+                file_bytes=before_after(before, os.path.getsize(written["params"])))
+
+
+def say_replaced(paths):
+    """Say on stderr which files of an earlier run are about to be replaced."""
+    there = [path for path in paths if os.path.exists(path)]
+    if there:
+        say("replacing %s" % ", ".join(there))
+
+
+def missed_exit_code(plan):
+    """int: the exit code, 1 for a plan that is the best there is and not what was asked for, which is said."""
+    missed = plan.made_by.get("latency", {}).get("missed")
+    if missed:
+        say("the best there is, not what was asked for: %s" % missed)
+    return 1 if missed else 0
+
+
+def show(report, as_json):
+    """Print a report on stdout, as JSON or as the table with what was written."""
+    from accnn.report.plan import table
+
+    if as_json:
+        print(json.dumps(report, indent=2))
+        return
+    print("\n".join(table(report)))
+    for kind, path in report.get("written", {}).items():
+        print("%-8s %s" % (kind, path))
+    print("%.1f seconds" % report["seconds"])

@@ -1,0 +1,138 @@
+"""The steps of two_pass.py: checks, a plan, the flow, the report."""
+import json
+import os
+import time
+import zlib
+from functools import partial
+
+from accnn import costs
+from accnn.cli import calibration, options, outputs
+from accnn.cli.replacing import check_epochs, check_replaced
+from accnn.cli.training_session import Session, check_precision, told_records
+from accnn.cli.two_pass_options import check
+from accnn.cli.two_pass_plan import check_anything_left, choose_ranks, counted_groups, new_state
+from accnn.core.errors import AccnnError
+from accnn.core.progress import say
+from accnn.data.images import image_input
+from accnn.data.records import open_records
+from accnn.graph.checkpoint import params_path, symbol_path
+from accnn.graph.fingerprint import fingerprint
+from accnn.iterative.flow import Flow
+from accnn.iterative.report import summary, table
+from accnn.iterative.stages import stages_of
+from accnn.iterative.state import load_state, result_files, stage_prefix, state_path
+from accnn.planning.planner import Request
+from accnn.training import objective
+from accnn.training.checkpoints import check_names
+from accnn.training.frozen import frozen_parameters
+from accnn.training.objective import trainable_head
+from accnn.training.resume import check_settings, resume_path
+
+
+def run(args, job):
+    """Do what the options of two_pass.py say.
+
+    Raises
+    ------
+    AccnnError
+    """
+    started = time.monotonic()
+    check(args)
+    calibration.check(args)
+    with outputs.claimed("--save-model", args.save_model):
+        _run(args, job, started)
+
+
+def _run(args, job, started):
+    config = options.given_plan(args)
+    request = None if config else Request(**dict({"ratio": options.RATIO}, **options.planning(args)))
+    if request and not costs.get(request.cost).knows_all:
+        raise AccnnError("--cost %s: two passes measure nothing; make the plan with accnn-ranks, and give it as "
+                         "--config" % request.cost)
+    _check_prefix(args)
+    begun = load_state(args.save_model) if args.resume and os.path.lexists(state_path(args.save_model)) else None
+    accelerator = options.open_accelerator(args)
+    check_precision(accelerator.model)
+    shapes = image_input(accelerator.model, accelerator.input_shapes)
+    head = trainable_head(accelerator.model, shapes, args.output)
+    session = Session(args, job, accelerator.model, shapes, head)
+    head = session.settled(accelerator.model, head)
+    used = set(objective.class_scores(accelerator.model, head).list_arguments()) & set(accelerator.model.arg_params)
+    held = frozen_parameters(accelerator.model, args.freeze, used)
+    settings = _settings(args, accelerator.model, session, config, request)
+    if begun:
+        check_settings(state_path(args.save_model), begun.settings, settings)
+    state = begun or new_state(args, accelerator, settings, choose_ranks(args, accelerator, config, request))
+    stages = stages_of(counted_groups(args, state), args.optimise_epochs, args.fine_tune_epochs, args.one_pass)
+    if not begun:
+        if not args.unfreeze and stages[-1].epochs:
+            check_anything_left(accelerator, state, used - set(held))
+        session.rehearse(accelerator.model, head, held)
+        state.given = session.score(accelerator.model, head)
+        state.begin()
+    flow = Flow(state, stages, accelerator.model, session, partial(calibration.calibrated, args,
+                                                                   written=args.save_model),
+                options.effort(args), held, args.unfreeze, head.name, args.seed)
+    del accelerator  # and its decompositions
+    _go(flow)
+    _report(args, state, stages, session, started)
+
+
+def _go(flow):
+    try:
+        flow.go()
+    except KeyboardInterrupt:
+        say("the same command with --resume goes on from there")
+        raise
+
+
+def _check_prefix(args):
+    """Refuse to lose anything."""
+    prefix = args.save_model
+    outputs.check_source(args.model, prefix, force=False)
+    written = {os.path.realpath(path) for path in [symbol_path(prefix)] + result_files(prefix)}
+    for option, source in (("--model", args.model), ("--teacher", args.teacher)):
+        if source and os.path.realpath(symbol_path(source)) in written:
+            raise AccnnError("--save-model %s would overwrite %s %s: choose another prefix" % (prefix, option, source))
+    check_names("--save-model", prefix, [state_path(prefix), symbol_path(prefix), params_path(prefix, 1)],
+                resume_path(stage_prefix(prefix, 1)))
+    there, begun = result_files(prefix), os.path.lexists(state_path(prefix))
+    if args.resume and not begun:
+        if there:
+            raise AccnnError("there is no %s to resume, but %s is there: say --force to replace it, or choose another "
+                             "--save-model" % (state_path(prefix), there[0]))
+        say("there is no %s: starting from the beginning" % state_path(prefix))
+    check_replaced("--save-model", prefix, there, args.resume or args.force,
+                   instead="say --resume to go on with that run, " if begun else "")
+    if not args.resume:
+        check_epochs("--save-model", prefix, 1, args.force)
+    if args.force:
+        outputs.say_replaced(there)
+
+
+def _settings(args, model, session, config, request):
+    """dict: what a resumed run must have in common with the one it goes on with, by option."""
+    said = {"model": "of fingerprint %08x" % fingerprint(model)}
+    said.update(session.settings())
+    said["config"] = config and "of fingerprint %08x" % zlib.crc32(repr(config.rows).encode())
+    said.update((name.replace("_", "-"), value) for name, value in (request.as_json() if request else {}).items())
+    names = ["groups", "order", "optimise_epochs", "fine_tune_epochs", "one_pass", "unfreeze", "restarts", "iterations"]
+    if args.data_calib:
+        names += ["calib_images", "calib_positions", "symmetric", "metric"]
+        said["reconstruct"] = getattr(args, "reconstruct", None)
+    said["data-calib"] = args.data_calib and told_records(open_records(args.data_calib, args.data_calib_idx))
+    said.update((name.replace("_", "-"), getattr(args, name)) for name in names)
+    return json.loads(json.dumps(said))  # as it comes back from the file
+
+
+def _report(args, state, stages, session, started):
+    files = {"symbol": symbol_path(state.prefix), "params": params_path(state.prefix, 1),
+             "state": state_path(state.prefix)}
+    report = dict(summary(state, stages, session.images), written=files, seconds=time.monotonic() - started)
+    if args.json:
+        print(json.dumps(report, indent=2))
+        return
+    print("\n".join(table(report)))
+    for kind, path in files.items():
+        print("%-8s %s" % (kind, path))
+    print("%.1f seconds" % report["seconds"])

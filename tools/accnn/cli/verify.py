@@ -1,0 +1,102 @@
+"""The speed-up that the clock says, of a checkpoint that was just written."""
+import os
+
+from accnn.core.errors import AccnnError
+from accnn.core.progress import say
+from accnn.latency.search import TOLERANCE
+
+
+def clock(measuring):
+    """Context of a process for :func:`timed`, which takes a second to start: meanwhile there is other work to do.
+
+    Parameters
+    ----------
+    measuring : TimingConfig
+    """
+    from accnn.timing import client
+
+    return client.started(_threads(measuring))
+
+
+def _threads(measuring):
+    from accnn.timing.machine import cores
+
+    return measuring.threads or cores()
+
+
+def timed(measuring, source, prefix, input_shapes, child=None):
+    """Time a new checkpoint against the one it was made from, as a whole and layer by layer.
+
+    Parameters
+    ----------
+    measuring : TimingConfig
+    source : Model
+        As it was loaded.
+    prefix : str
+        Of the new checkpoint, of which epoch 1 is timed.
+    input_shapes : dict of str to tuple of int
+    child : Popen, optional
+        Of :func:`clock`.
+
+    Returns
+    -------
+    dict or None
+        See :func:`accnn.timing.client.measure`; None where it cannot be timed, which is said.
+    """
+    from accnn.report import timing
+    from accnn.timing import client
+    from accnn.timing.clock import NOISY
+    from accnn.timing.job import Job
+    from accnn.timing.machine import give_back
+
+    if os.path.realpath(prefix) == os.path.realpath(source.prefix):
+        say("what was written took the place of what it was made from: there is nothing to time it against")
+        return None
+    give_back()
+    try:
+        result = client.measure(Job(prefix, source.prefix, 1, source.epoch, measuring.gpus,
+                                    tuple(input_shapes.items()), (measuring.batch_size,),
+                                    (_threads(measuring),), layers=True, repeats=measuring.repeats, warm_up=2,
+                                    quick=True), child)
+    except AccnnError as error:  # the checkpoint is there, and good for whatever cannot be timed here
+        say("what was written could not be timed: %s" % error)
+        return None
+    for sentence in timing.noise(result, NOISY):
+        say(sentence)
+    return result
+
+
+def verify_speedup(result, plan):
+    """int: the exit code, 1 where a plan by this machine's clock is slower in the end than was asked for.
+
+    What is slower is said, also of a plan by times that were read from a file: the request was for another machine.
+
+    Parameters
+    ----------
+    result : dict or None
+        Of :func:`timed`.
+    plan : Plan
+    """
+    planned = plan.made_by.get("latency")
+    if not result or not planned or planned["missed"] or not (planned["measured"] or planned["foreign"]):
+        return 0
+    asked, found = plan.made_by["ratio"], result["runs"][0]["measured"]
+    if found["quartiles"][1] >= asked * (1 - TOLERANCE):
+        return 0
+    why = ("the machine is not what it was when the plan was measured; time it again with benchmark.py, or plan again"
+           if planned["measured"] else "the plan was made for %s, time it there with benchmark.py" % planned["machine"])
+    say("what was written measures %.2fx here, half of the rounds within %.2f to %.2f, and not the %gx asked for: %s"
+        % ((found["median"],) + tuple(found["quartiles"]) + (asked, why)))
+    return 1 if planned["measured"] else 0
+
+
+
+
+
+
+
+
+
+
+
+

@@ -1,0 +1,1 @@
+"""What every package needs: errors, files, text, progress, registries, versions."""

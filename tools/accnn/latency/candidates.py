@@ -1,0 +1,155 @@
+"""Which ranks of a candidate are put on the clock, and what is believed of those in between. Knows no clock."""
+import numpy as np
+
+from accnn.core.layers import macs
+from accnn.timing.keys import chain_key
+
+GRAINS = (32, 16, 8, 4, 2, 1)  # multiples that kernels may like
+_PROBED = (32, 16, 8, 4)
+_SHARES = (0.12, 0.2, 0.3, 0.45)  # of the layer's MACs: where multiples are compared
+_AS_FAST = 0.85  # of the best rate: multiples that reach it are fine enough
+_FEWEST = 4  # ranks of a family; where a grain leaves fewer, a finer one is taken
+_DEAREST = 0.8  # of the layer's MACs: what saves less is not looked at
+_STEP = 1.08  # the least ratio of MACs between ranks that are looked at
+_ALL = 16  # families up to this are measured rank by rank
+_SOUND = 0.06  # relative error of an interpolated time, up to which interpolation is believed
+
+
+def probes(candidate):
+    """dict of int to list of rank: for every grain some ranks that are multiples of it, and not of twice as much."""
+    spec = candidate.spec
+    whole = macs((spec.part,), spec.in_shape)
+    found = {}
+    for grain in _PROBED:
+        coarser = set(candidate.ranks(2 * grain)) if grain < _PROBED[0] else ()
+        own = [rank for rank in candidate.ranks(grain) if rank not in coarser]
+        if own:
+            shares = np.array([candidate.macs(rank) for rank in own]) / whole
+            found[grain] = list(dict.fromkeys(own[int(np.argmin(np.abs(shares - share)))] for share in _SHARES))
+    return found
+
+
+def preferred_multiple(candidate, probed, ms):
+    """int: the finest of the probed grains at which chains run about as many MACs in a millisecond as at the best.
+
+    Parameters
+    ----------
+    candidate : Candidate
+    probed : dict
+        See :func:`probes`.
+    ms : callable
+        ``ms(rank)``: milliseconds, or None where that is not known.
+    """
+    rates = {}
+    for grain, ranks in probed.items():
+        known = [(candidate.macs(rank), ms(rank)) for rank in ranks]
+        rates[grain] = np.median([cost / time for cost, time in known if time] or [0])
+    best = max(rates.values(), default=0)
+    return min((grain for grain, rate in rates.items() if rate >= _AS_FAST * best), default=1)
+
+
+def candidate_ranks(candidate, grain, least=1):
+    """list of rank: multiples of `grain`, or of a finer one where these are few, in ascending order of MACs.
+
+    `least`: of which they are multiples in any case.
+
+    Those that save next to nothing are left out, and of those that cost about the same the roundest is kept: it is
+    the one that kernels like most.
+    """
+    for finer in [grain] + [one for one in GRAINS if one < grain and one % least == 0]:
+        ranks = _cheaper(candidate, finer)
+        if len(ranks) >= _FEWEST:
+            break
+    if len(ranks) <= _ALL:
+        return ranks
+    round_to = [set(candidate.ranks(finer * times)) for times in (4, 2)]
+    costs = [candidate.macs(rank) for rank in ranks]
+    kept, place = [ranks[0]], 0
+    while True:
+        dearer = [i for i in range(place + 1, len(ranks)) if costs[i] >= _STEP * costs[place]]
+        if not dearer:
+            return kept
+        near = [i for i in dearer if costs[i] < _STEP * costs[dearer[0]]]
+        place = next((i for wanted in round_to for i in near if ranks[i] in wanted), dearer[0])
+        kept.append(ranks[place])
+
+
+def known(candidate, place, ms, least=1):
+    """list of rank: all multiples of `least` whose milliseconds ``ms(key)`` knows, in ascending order of MACs."""
+    grains = [least] + [grain for grain in GRAINS if grain % least == 0]
+    ranks = dict.fromkeys(rank for grain in grains for rank in candidate.ranks(grain))
+    return sorted((rank for rank in ranks if ms(chain_key(place, candidate, rank)) is not None), key=candidate.macs)
+
+
+def _cheaper(candidate, grain):
+    spec = candidate.spec
+    whole = macs((spec.part,), spec.in_shape)
+    priced = {rank: candidate.macs(rank) for rank in candidate.ranks(grain)}
+    return sorted((rank for rank, cost in priced.items() if cost <= _DEAREST * whole), key=priced.get)
+
+
+class RankGrid:
+    """The ranks of one candidate, and how long their chains take.
+
+    First a few ranks are measured, and one between each two of them. Where all of these lie on the lines between their
+    neighbours, so do the rest; where one does not, kernels are choosy and every rank is measured.
+
+    Parameters
+    ----------
+    candidate : Candidate
+    place : Place
+    grain, least : int
+        See :func:`candidate_ranks`.
+    """
+
+    def __init__(self, candidate, place, grain, least=1):
+        self.candidate = candidate
+        ranks = candidate_ranks(candidate, grain, least)
+        self._keys = {rank: chain_key(place, candidate, rank) for rank in ranks}
+        self._macs = {rank: candidate.macs(rank) for rank in ranks}
+        self._coarse, self._between = _skeleton(ranks)
+
+    def first(self):
+        """list of str: keys of the chains to be measured in any case."""
+        return [self._keys[rank] for rank in sorted(self._coarse + self._between, key=self._macs.get)]
+
+    def then(self, ms):
+        """list of str: keys to be measured besides, once the first are known to ``ms(key)``."""
+        return [] if self._smooth(ms) else list(self._keys.values())
+
+    def times(self, ms, refused=()):
+        """dict of str to float: milliseconds by key, measured or interpolated; without the keys that are `refused`."""
+        known = {rank: ms(key) for rank, key in self._keys.items()}
+        found = {rank: time for rank, time in known.items() if time is not None}
+        if len(found) > 1 and self._smooth(ms):
+            for rank in [rank for rank, key in self._keys.items() if known[rank] is None and key not in refused]:
+                found[rank] = self._line(rank, found)
+        return {self._keys[rank]: time for rank, time in found.items()}
+
+    def ranks(self, times):
+        """list of rank: those whose chains are in `times`, in ascending order of MACs."""
+        return [rank for rank, key in self._keys.items() if key in times]
+
+    def _smooth(self, ms):
+        """True where the ranks in between lie on the lines."""
+        coarse = {rank: ms(self._keys[rank]) for rank in self._coarse}
+        if None in coarse.values():
+            return False
+        for rank in self._between:
+            time = ms(self._keys[rank])
+            if time is None or abs(self._line(rank, coarse) - time) > _SOUND * time:
+                return False
+        return bool(self._between)
+
+    def _line(self, rank, known):
+        order = sorted(known, key=self._macs.get)
+        return float(np.interp(self._macs[rank], [self._macs[one] for one in order], [known[one] for one in order]))
+
+
+def _skeleton(ranks):
+    """Return ranks that lines are drawn between, and one between each two of them."""
+    if len(ranks) <= _ALL:
+        return list(ranks), []
+    places = sorted({int(round(place)) for place in np.linspace(0, len(ranks) - 1, _ALL // 2)})
+    between = [(a + b) // 2 for a, b in zip(places, places[1:]) if b - a > 1]
+    return [ranks[place] for place in places], [ranks[place] for place in between]

@@ -1,0 +1,247 @@
+"""What calibration images say about the layers of a model, and the chains that are fitted to it."""
+import contextlib
+from dataclasses import dataclass
+from functools import partial
+
+from scipy import linalg
+
+from accnn.core.files import temporary_folder
+from accnn.core.progress import Silence, say
+from accnn.core.threads import one_blas_thread
+from accnn.graph.fingerprint import fingerprint
+from accnn.graph.following import following
+from accnn.graph.precision import in_full_precision
+from accnn.graph.rewrite import Replacement
+from accnn.ranks.curve import measured_ranks
+from accnn.reconstruction import DATA_FREE, LINEAR, NETWORK
+from accnn.reconstruction.activations import Behind
+from accnn.reconstruction.importance import importances
+from accnn.reconstruction.moments import Accumulator
+from accnn.reconstruction.pipeline import PrefixRunner, levels
+from accnn.reconstruction.rebuilding import rebuild
+from accnn.reconstruction.samples import evidence_of
+from accnn.reconstruction.sampling import INPUT, RESPONSE, Tap, sample
+from accnn.reconstruction.sensitivity import Comparison, Sensitivity
+
+_DISK = 2e9  # bytes that samples for the table of sensitivities may take at a time
+
+
+@dataclass(frozen=True)
+class ReconstructionConfig:
+    """How chains are to be rebuilt.
+
+    Attributes
+    ----------
+    solver : {'linear', 'nonlinear'} or None
+        None: images choose ranks, chains stay as they are without them.
+    symmetric : bool
+        Fit to what layers read in the original network, not in the accelerated one.
+    metric : {'network', 'responses'}
+        Whether an error of a response counts as much as it moves the network's outputs, or as its square, as in the
+        paper.
+    positions : int
+        Places sampled of every image.
+    seed : int
+    """
+
+    solver: object = LINEAR
+    symmetric: bool = False
+    metric: str = NETWORK
+    positions: int = 10
+    seed: int = 0
+
+
+class Calibrated:
+    """A workbench's model seen through calibration images.
+
+    Parameters
+    ----------
+    accelerator : Accelerator
+    images : ArrayImages or RecordImages
+    wish : ReconstructionConfig
+    progress : callable, optional
+        See :class:`accnn.planning.accelerator.Accelerator`.
+    table : str, optional
+        File of the sensitivities, see :class:`accnn.reconstruction.sensitivity.Sensitivity`.
+    read_only : bool
+        Leave that file as it is.
+
+    Attributes
+    ----------
+    outcomes : dict of str to Outcome
+        Of the layers that were rebuilt last.
+    """
+
+    def __init__(self, accelerator, images, wish, progress=None, table=None, read_only=False):
+        self.images, self.wish, self.outcomes = images, wish, {}
+        self._accelerator, self._progress = accelerator, progress or Silence
+        # Which MXNet can differentiate, and whose responses can be read.
+        self._model = in_full_precision(accelerator.model)
+        self._energies, self._importances = {}, {}
+        self._table_path, self._read_only, self._sensitivities = table, read_only, None
+
+    def energies(self, spec):
+        """Eigenvalues of the covariance of a layer's responses, largest first: ndarray of shape (N,)."""
+        if spec.name not in self._energies:
+            wanted = [one for one in self._accelerator.layers if one.op == spec.op and not one.refusal]
+            with temporary_folder() as folder:
+                samples = self._sample(self._model, [Tap(one, RESPONSE) for one in wanted], folder)
+                self._energies.update((one.name, _eigenvalues(found)) for one, found in zip(wanted, samples))
+        return self._energies[spec.name]
+
+    def curves(self, candidates):
+        """What every layer's chain costs the network, by rank: measured where the table does not know it yet.
+
+        Parameters
+        ----------
+        candidates : list of Candidate
+
+        Returns
+        -------
+        dict of (str, str) to Curve
+            By names of layer and method; those without a rank that makes the layer cheaper are absent.
+        """
+        table = self._table()
+        missing = [one for one in table.missing(candidates) if measured_ranks(one)]
+        try:
+            self._measure(table, missing)
+        finally:  # also when interrupted: the next run goes on from there
+            table.save()
+        unknown = {(one.name, one.method.name) for one in table.missing(candidates)}
+        return {(one.name, one.method.name): table.curve(one) for one in candidates
+                if (one.name, one.method.name) not in unknown}
+
+    def _table(self):
+        if self._sensitivities is None:
+            self._sensitivities = self._read_table()
+        return self._sensitivities
+
+    def _read_table(self):
+        return Sensitivity(self._table_path, {
+            "network": fingerprint(self._accelerator.model), "images": self.images.fingerprint(),
+            "positions": self.wish.positions, "solver": self.wish.solver or DATA_FREE, "metric": self.wish.metric,
+            "seed": self.wish.seed}, self._read_only)
+
+    def _measure(self, table, candidates):
+        if not candidates:
+            return
+        accelerator = self._accelerator
+        compare = Comparison(self._model, self.images, accelerator.input_shapes)
+        ranks = {one: measured_ranks(one) for one in candidates}
+        total, done = sum(map(len, ranks.values())), 0
+        progress = self._progress("measuring what splitting costs", total)
+        with one_blas_thread(), contextlib.closing(progress):
+            for candidate, evidence in self._evidence_of(candidates):
+                points, hasty = [], candidate.hasty()
+                for rank in ranks[candidate]:
+                    progress(done, candidate.name)
+                    points.append((rank, compare.of_replaced(self._alone(hasty, rank, evidence))))
+                    done += 1
+                table.add(candidate, points)
+                hasty.forget()
+
+    def _alone(self, candidate, rank, evidence):
+        """The replacement of one layer in the original network."""
+        if not self.wish.solver:
+            return Replacement(candidate.spec, candidate.chain(rank),
+                               candidate.arrays(rank, self._accelerator.bias(candidate.spec)))
+        return self._fitted(candidate, rank, evidence)[0]
+
+    def _evidence_of(self, candidates):
+        """Yield (candidate, list of CalibrationSplit): some layers at a time, as many as fit on the disk."""
+        for some in _portions({one.name: one.spec for one in candidates}, self.images.count * self.wish.positions):
+            with temporary_folder() as folder:
+                taps = [Tap(spec, kind) for spec in some for kind in (INPUT, RESPONSE)]
+                samples = self._sample(self._model, taps, folder) if self.wish.solver else [None] * len(taps)
+                for spec, inputs, responses in zip(some, samples[::2], samples[1::2]):
+                    evidence = inputs and self._evidence(spec, inputs, responses)
+                    for candidate in candidates:
+                        if candidate.name == spec.name:
+                            yield candidate, evidence
+
+    def replacements(self, picks):
+        """Fit chains to the true responses, layer by layer in topological order.
+
+        Parameters
+        ----------
+        picks : list of (Candidate, rank)
+
+        Returns
+        -------
+        list of Replacement
+        """
+        model, picks = self._model, {candidate.name: (candidate, rank) for candidate, rank in picks}
+        self.outcomes, done = {}, {}
+        with temporary_folder() as folder:
+            taps = [Tap(candidate.spec, RESPONSE) for candidate, _ in picks.values()]
+            truths = dict(zip(picks, self._sample(model, taps, folder)))
+            relay = PrefixRunner(model, self.images, self._accelerator.input_shapes, partial(self._sampled, folder))
+            for level in levels(model.graph, picks):
+                # Earlier layers are chains by now: what this one reads is what it will read.
+                inputs = relay.inputs([picks[name][0].spec for name in level], {} if self.wish.symmetric else done,
+                                      [name for name in picks if name not in done])
+                for name, samples in zip(level, inputs):
+                    done[name] = self._rebuilt(*picks[name], samples, truths.pop(name))
+        self._warn()
+        return [done[name] for name in picks]
+
+    def _rebuilt(self, candidate, rank, inputs, responses):
+        replacement, self.outcomes[candidate.name] = self._fitted(
+            candidate, rank, self._evidence(candidate.spec, inputs, responses))
+        inputs.remove()
+        responses.remove()
+        return replacement
+
+    def _evidence(self, spec, inputs, responses):
+        return evidence_of(inputs, responses, self.images.count, self._importance(spec))
+
+    def _importance(self, spec):
+        if self.wish.metric != NETWORK or spec.repeats != 1:
+            return None
+        if spec.name not in self._importances:
+            wanted = [one for one in self._accelerator.layers
+                      if one.op == spec.op and not one.refusal and one.repeats == 1]
+            self._importances.update(importances(self._model, self.images, self._accelerator.input_shapes, wanted,
+                                                 self.wish.seed, self._progress))
+        return self._importances[spec.name]
+
+    def _fitted(self, candidate, rank, evidence):
+        spec = candidate.spec
+        behind = Behind.of(following(self._model, spec.name), spec.part.outputs)
+        return rebuild(candidate, rank, self._accelerator.bias(spec), behind, evidence, self.wish.solver)
+
+    def _sample(self, model, taps, folder):
+        return self._sampled(folder, model, self.images, self._accelerator.input_shapes, taps)
+
+    def _sampled(self, folder, model, images, input_shapes, taps, kept=()):
+        return sample(model, images, input_shapes, taps, self.wish.positions, self.wish.seed, folder, self._progress,
+                      kept)
+
+    def _warn(self):
+        few = {name: outcome for name, outcome in self.outcomes.items() if outcome.samples < outcome.unknowns}
+        if few:
+            name, outcome = max(few.items(), key=lambda item: item[1].unknowns - item[1].samples)
+            say("%d layers were fitted to fewer places than they have unknowns, such as %s to %d for %d: there the "
+                "solution stays close to the one without images; more --calib-images would help"
+                % (len(few), name, outcome.samples, outcome.unknowns))
+
+
+def _portions(specs, rows):
+    """Yield lists of layers whose samples together take up to `_DISK` bytes."""
+    some, size = [], 0
+    for spec in specs.values():
+        groups, width = spec.part.patch_shape
+        own = 4 * rows * (groups * width + spec.part.outputs)
+        if some and size + own > _DISK:
+            yield some
+            some, size = [], 0
+        some, size = some + [spec], size + own
+    if some:
+        yield some
+
+
+def _eigenvalues(samples):
+    sums = Accumulator(samples.shape[0], 0)
+    for block in samples.blocks():
+        sums.add(block, block[:, :0])
+    return linalg.eigvalsh(sums.moments().xx)[::-1]

@@ -1,0 +1,104 @@
+"""The samples of one layer as the solvers see them: some to fit to, some held aside to judge by."""
+import numpy as np
+from scipy import linalg
+
+from accnn.reconstruction.moments import Accumulator
+
+_HELD = 8  # every so manyth image is held aside, or every so manyth sample where there are few images
+_LEAST = 8  # held aside: on fewer, the luckiest of all solutions looks like the best
+_BLOCK = 4096
+
+
+def evidence_of(inputs, responses, images, importance=None):
+    """list of CalibrationSplit: for every group of a layer; see :class:`CalibrationSplit`.
+
+    `importance`, an ndarray of shape (outputs, outputs), is the metric of errors in the responses of all groups.
+    """
+    groups = inputs.shape[0]
+    found = []
+    for group in range(groups):
+        rows = slice(group * responses.shape[0] // groups, (group + 1) * responses.shape[0] // groups)
+        root = None if importance is None else linalg.cholesky(importance[rows, rows])
+        found.append(CalibrationSplit(inputs, responses, images, group, groups, root))
+    return found
+
+
+class CalibrationSplit:
+    """What one group of a layer reads and should answer.
+
+    Parameters
+    ----------
+    inputs, responses : Samples
+        Rows of shapes (groups, D) and (groups * N,), image by image.
+    images : int
+    group, groups : int
+        Which of the layer's groups.
+    root : ndarray of shape (N, N), optional
+        R of the metric R^T R in which errors count: moments are those of ``R @ response``.
+    """
+
+    def __init__(self, inputs, responses, images, group=0, groups=1, root=None):
+        self.root = root
+        self._inputs, self._responses = inputs, responses
+        self._group = group
+        outputs = responses.shape[0] // groups
+        self._rows = slice(group * outputs, (group + 1) * outputs)
+        each = max(inputs.rows // max(images, 1), 1)
+        number = np.arange(inputs.rows) // each if images >= 2 * _HELD else np.arange(inputs.rows)
+        self._moments = None
+        self.held = number % _HELD == _HELD - 1
+
+    @property
+    def width(self):
+        """int: D, the values of a patch."""
+        return self._inputs.shape[1]
+
+    @property
+    def fitted(self):
+        """int: how many samples are not held aside."""
+        return int((~self.held).sum())
+
+    @property
+    def enough(self):
+        """bool: whether so many are held aside that what is better on them can be called better."""
+        return int(self.held.sum()) >= _LEAST
+
+    def moments(self, matrix=None):
+        """Return the Moments of the samples to fit to, and of those held aside.
+
+        Parameters
+        ----------
+        matrix : ndarray of shape (m, D), optional
+            Take ``matrix @ patch`` for the patch. Without it the result is kept, for other ranks of the layer.
+        """
+        if matrix is not None:
+            return self._summed(matrix)
+        if self._moments is None:
+            self._moments = self._summed(None)
+        return self._moments
+
+    def _summed(self, matrix):
+        width = self.width if matrix is None else len(matrix)
+        sums = [Accumulator(width, self._rows.stop - self._rows.start) for _ in range(2)]
+        for first, patches, responses in self._blocks():
+            seen = patches if matrix is None else patches @ matrix.T.astype(np.float32)
+            held = self.held[first:first + len(seen)]
+            if self.root is not None:
+                responses = responses @ self.root.T.astype(np.float32)
+            sums[0].add(seen[~held], responses[~held])
+            sums[1].add(seen[held], responses[held])
+        return sums[0].moments(), sums[1].moments()
+
+    def features(self, matrix):
+        """``matrix @ patch`` for all samples, ndarray of float32 of shape (n, m)."""
+        return np.concatenate([patches @ matrix.T.astype(np.float32) for _, patches, _ in self._blocks()])
+
+    def responses(self):
+        """The true responses of all samples, ndarray of float32 of shape (n, N)."""
+        return np.ascontiguousarray(self._responses.array()[:, self._rows])
+
+    def _blocks(self):
+        first = 0
+        for patches, responses in zip(self._inputs.blocks(_BLOCK), self._responses.blocks(_BLOCK)):
+            yield first, np.ascontiguousarray(patches[:, self._group]), responses[:, self._rows]
+            first += len(patches)

@@ -1,0 +1,265 @@
+"""What a plan does to a model, as a dict for machines and as a table for people."""
+import itertools
+from dataclasses import replace
+
+import numpy as np
+
+from accnn import costs, methods
+from accnn.core.layers import CONVOLUTION
+from accnn.core.text import _times, before_after, columns, count, milliseconds
+from accnn.core.threads import one_blas_thread
+from accnn.planning.plan import NOT_IN_PLAN, of_this_run
+from accnn.reconstruction import DATA_FREE
+from accnn.timing.clock import conditions, known_to
+
+_SHORT = 0.15  # of the theoretical speed-up: what falls short by more is worth a word
+
+
+def by_layer(report):
+    """dict of str to (float, float): milliseconds of layers, before and after, as measured now or when planning.
+
+    Parameters
+    ----------
+    report : dict
+        Of :func:`accnn.report.plan.summary`, with ``measured`` where :func:`timed` was called.
+    """
+    if report.get("measured"):
+        rows = report["measured"]["runs"][0]["layers"]["rows"]
+        return {row["layer"]: (row["before"]["median_ms"], row["after"]["median_ms"])
+                for row in rows if "before" in row}
+    planned = _planned(report)
+    return {name: (one["before_ms"], one["after_ms"]) for name, one in planned["layers"].items()} if planned else {}
+
+
+def totals(report):
+    """list of tuple of str: rows of milliseconds for the whole network, as the report's other totals are."""
+    rows, planned = [], _planned(report)
+    if report.get("measured"):
+        run = report["measured"]["runs"][0]
+        before, after = run["baseline"], run["model"]
+        rows.append(("ms, whole network", milliseconds(before["median_ms"]), "->", milliseconds(after["median_ms"]),
+                     "%.2fx" % run["measured"]["median"], "measured; " + _how_sure(run, run["measured"])))
+    elif planned and planned["measured"]:
+        found = planned["measured"]
+        rows.append(("ms, whole network", milliseconds(planned["before_ms"]), "->",
+                     milliseconds(planned["measured_ms"]), "%.2fx" % found["median"],
+                     "measured with random weights; " + _how_sure(planned, found)))
+    if planned and (planned["measured"] or planned["foreign"]):
+        note = ("%+.1f%% off" % (100 * planned["prediction_error"]) if planned["measured"] else
+                "for " + planned["machine"])
+        rows.append(("ms, predicted", milliseconds(planned["before_ms"]), "->", milliseconds(planned["predicted_ms"]),
+                     "%.2fx" % planned["predicted"],
+                     "%s; the chains alone add up to %.2fx" % (note, planned["before_ms"] / planned["alone_ms"])))
+    return rows
+
+
+def _how_sure(run, ratio):
+    """str: what a ratio was measured with, how its rounds spread, and how well their median is known."""
+    known = known_to(ratio.get("uncertainty"))  # plans that were written by earlier versions have none
+    return "%s, quartiles %.2f %.2f%s" % ((conditions(run["threads"], run["batch_size"]),) + tuple(ratio["quartiles"]) +
+                                          (", known to " + known if known else "",))
+
+
+def _planned(report):
+    """dict or None: how the plan was measured, unless that was another run, whose plan is read from a file."""
+    return report["made_by"].get("latency") if of_this_run(report["made_by"]) else None
+
+
+def hints(report):
+    """list of str: a word where the clock says much less than theory.
+
+    Parameters
+    ----------
+    report : dict
+        Of :func:`accnn.report.plan.summary`, with ``measured`` where :func:`timed` was called.
+    """
+    if not report.get("measured"):
+        return []
+    theoretical = report["measured"]["theoretical"]["ratio"]
+    found = report["measured"]["runs"][0]["measured"]["median"]
+    if theoretical is None or found >= (1 - _SHORT) * theoretical:
+        return []
+    made_by, sentence = report["made_by"], (
+        "the clock says %.2fx where theory says %.2fx, %.0f%% less: ranks that fit no kernel, or layers that wait for "
+        "memory" % (found, theoretical, 100 * (1 - found / theoretical)))
+    if made_by.get("latency"):
+        return [sentence]
+    remedies = ["--align 16"] * (made_by.get("align", 1) == 1)
+    if report["weight_types"] == ["float32"]:  # the only one in which chains are timed
+        remedies.append("--cost latency, which plans by the clock")
+    return [sentence + ("; try " + " or ".join(remedies) if remedies else "")]
+
+
+def summary(accelerator, plan):
+    """Count what a plan saves.
+
+    Parameters
+    ----------
+    accelerator : Accelerator
+    plan : Plan
+        Checked here, see :meth:`accnn.planning.accelerator.Accelerator.check`.
+
+    Returns
+    -------
+    dict
+        ``layers``: a dict per row. ``convolutions`` and ``network``: MACs before and after and their ratio
+        (*theoretical* speed-up), over all convolutions and over these and the fully connected layers. ``parameters``:
+        numbers stored. ``weight_types``: of the layers that the graph allows to be split, as in ``["float32"]``.
+        ``calibration``: which images, and how they were used; None without. ``made_by``: of the plan.
+    """
+    checked = accelerator.check(plan)
+    chosen = [(accelerator.candidate(row.layer, methods.get(row.method)), row.rank) for row in checked.chosen()]
+    accelerator.decompose([candidate for candidate,
+                           rank in chosen if candidate.known_energy(rank) is None])  # for energies
+    with one_blas_thread():  # methods without singular values compute energies
+        layers = [_layer(accelerator, spec, row) for spec, row in zip(accelerator.layers, checked.rows)]
+    convolutions = [layer for spec, layer in zip(accelerator.layers, layers) if spec.kind == CONVOLUTION]
+    model = accelerator.model
+    stored = sum(array.size for array in list(model.arg_params.values()) + list(model.aux_params.values()))
+    saved = sum(layer["parameters_before"] - layer["parameters_after"] for layer in layers)
+    return {
+        "input_shapes": {name: list(shape) for name, shape in accelerator.input_shapes.items()},
+        "layers": layers,
+        "convolutions": _total(convolutions),
+        "network": _total(layers),
+        "parameters": before_after(stored, stored - saved),
+        "weight_types": sorted({np.dtype(accelerator.model.arg_params[spec.weight].dtype).name
+                                for spec in accelerator.layers if not spec.refusal}),
+        "calibration": accelerator.responses and _calibration(accelerator.responses),
+        "made_by": plan.made_by,
+    }
+
+
+def _calibration(responses):
+    images, wish = responses.images, responses.wish
+    return {"file": images.source, "images": images.count, "positions": wish.positions, "symmetric": wish.symmetric,
+            "metric": wish.metric, "solver": wish.solver, "seed": wish.seed}
+
+
+def _layer(accelerator, spec, row):
+    macs = costs.get("macs")
+    before = macs.layer(spec) if spec.part else None
+    stored = _parameters([spec.part]) if spec.part else 0
+    layer = {"layer": row.layer, "op": spec.op, "method": row.method, "rank": row.rank, "reason": row.reason,
+             "macs_before": before, "macs_after": before, "energy": None, "reconstruction": None, "remark": None,
+             "parameters_before": stored, "parameters_after": stored}
+    if row.method:
+        candidate = accelerator.candidate(row.layer, methods.get(row.method))
+        outcome = accelerator.responses and accelerator.responses.outcomes.get(row.layer)
+        chain = _biased(candidate.chain(row.rank), outcome)
+        layer.update(macs_after=macs.chain(spec, chain), parameters_after=_parameters(chain))
+        layer["energy"] = candidate.energy(row.rank)
+        layer["remark"] = candidate.remark(row.rank)
+        layer["reconstruction"] = outcome and {name: getattr(outcome, name) for name in (
+            "before", "after", "solver", "samples")}
+    return layer
+
+
+def _biased(chain, outcome):
+    """The chain as it was written: a last part that was fitted has a bias also where the layer has none."""
+    fitted = outcome and outcome.solver != DATA_FREE
+    return tuple(chain[:-1]) + (replace(chain[-1], bias=True),) if fitted else chain
+
+
+def _parameters(chain):
+    return costs.get("params").chain(None, chain)
+
+
+def _total(layers):
+    known = [layer for layer in layers if layer["macs_before"] is not None]
+    total = before_after(sum(layer["macs_before"] for layer in known), sum(layer["macs_after"] for layer in known))
+    return dict(total, uncounted=len(layers) - len(known))
+
+
+
+
+def table(report):
+    """The report as lines of text; wide enough for its longest layer name."""
+    unnamed = [layer for layer in report["layers"] if layer["reason"] == NOT_IN_PLAN]
+    clock = by_layer(report)
+    rows = [("layer", "method", "rank", "MACs before", "after", "ratio", "ms before", "after", "ratio", "energy",
+             "error", "")]
+    rows += [_cells(layer, clock.get(layer["layer"])) for layer in report["layers"] if layer["reason"] != NOT_IN_PLAN]
+    shown = [bool(column < 6 or any(row[column] for row in rows[1:])) for column in range(len(rows[0]))]
+    rows, alignment = [tuple(itertools.compress(row, shown)) for row in rows], "".join(
+        itertools.compress("<<>>>>>>>>><", shown))
+    lines = columns(rows, alignment)
+    lines.insert(1, "-" * len(lines[0]))
+    if unnamed:
+        lines.append("and %d other layers, unchanged" % len(unnamed))
+    return lines + [""] + _totals(report)
+
+
+
+
+def _cells(layer, clock):
+    """A row; `clock` has the milliseconds before and after, or is None."""
+    before, after = layer["macs_before"], layer["macs_after"]
+    times = _times_of(clock, layer["method"])
+    if not layer["method"]:
+        return ((layer["layer"], "-", "-", count(before), count(after), "") + times +
+                ("", "", "left alone: " + layer["reason"]))
+    energy = "" if layer["energy"] is None else "%.2f%%" % (100 * layer["energy"])
+    rank = layer["rank"] if isinstance(layer["rank"], int) else ",".join(map(str, layer["rank"]))
+    return ((layer["layer"], layer["method"], str(rank), count(before), count(after), "%.2fx" % (before / after)) +
+            times + (energy, _error(layer["reconstruction"]), _remark(layer)))
+
+
+def _times_of(clock, changed):
+    """Cells for milliseconds, and their ratio where the layer is no more what it was."""
+    if clock is None:
+        return "", "", ""
+    return milliseconds(clock[0]), milliseconds(clock[1]), _times(clock[0] / clock[1]) if changed else ""
+
+
+def _error(reconstruction):
+    """How far a layer's responses are from the true ones, before and after its reconstruction."""
+    return reconstruction and "%s -> %s" % tuple(_share(reconstruction[when]) for when in ("before", "after")) or ""
+
+
+def _share(error):
+    return "%.1f%%" % (100 * error) if error < 10 else "over 1000%"
+
+
+def _remark(layer):
+    remarks = ["costs no less than the layer"] if layer["macs_after"] >= layer["macs_before"] else []
+    if layer["reconstruction"] and layer["reconstruction"]["solver"] == DATA_FREE:
+        remarks.append("data-free factors kept: images gave nothing better")
+    return "; ".join(remarks + [layer["remark"]] if layer["remark"] else remarks)
+
+
+def _totals(report):
+    rows = [(title, count(part["before"]), "->", count(part["after"]), _times(part["ratio"]), note)
+            for title, part, note in (
+                ("MACs, all convolutions", report["convolutions"], "theoretical"),
+                ("MACs, whole network", report["network"], "theoretical; convolutions and fully connected layers"),
+                ("parameters", report["parameters"], "with BatchNorm statistics"))]
+    files = report.get("file_bytes")
+    if files:
+        rows.append((".params file, bytes", count(files["before"]), "->", count(files["after"]), _times(files["ratio"]),
+                     ""))
+    rows[2:2] = totals(report)
+    lines = columns(rows, "<>>>><")
+    lines += ["input %s  %s" % (name, ",".join(map(str, shape))) for name, shape in report["input_shapes"].items()]
+    made_by = report["made_by"]
+    if "reached" in made_by and of_this_run(made_by):
+        lines.append("asked for %gx by %s, reached %.2fx by the cost %r%s" % (
+            made_by["ratio"], made_by["rank_selection"], made_by["reached"], made_by["cost"],
+            "" if made_by["align"] == 1 else ", ranks in multiples of %d" % made_by["align"]))
+    lines += hints(report)
+    lines += _reconstructed(report)
+    if report["network"]["uncounted"]:
+        lines.append("layers of unknown shape, which are not counted: %d" % report["network"]["uncounted"])
+    return lines
+
+
+def _reconstructed(report):
+    """The line on calibration images, where chains were fitted to some."""
+    found = [layer["reconstruction"] for layer in report["layers"] if layer["reconstruction"]]
+    how = report["calibration"]
+    if not found:
+        return []
+    return ["reconstructed %d layers, %s, %s, errors in the metric of the %s, from %d images x %d places%s" % (
+        sum(one["solver"] != DATA_FREE for one in found), how["solver"],
+        "symmetric" if how["symmetric"] else "asymmetric", how["metric"], how["images"], how["positions"],
+        " of " + how["file"] if how["file"] else "")]

@@ -1,1 +1,0 @@
-"""What layers of a network read and answer, at places drawn at random from real images, for solvers to fit."""

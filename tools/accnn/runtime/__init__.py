@@ -1,0 +1,1 @@
+"""Running networks: devices, fusion by oneDNN, bound models, several workers."""

@@ -1,0 +1,189 @@
+"""A process for each number of threads, asked, heard and ended; this side never imports MXNet."""
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+from accnn.core.errors import AccnnError
+from accnn.core.files import interrupts_wait
+from accnn.core.progress import say
+from accnn.timing import keys
+from accnn.timing.job import SurveyJob, Timed
+from accnn.timing.machine import cores
+
+_CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def measure(job, child=None):
+    """Do a job, each number of threads in a process of its own, one after the other.
+
+    Parameters
+    ----------
+    job : Job
+    child : Popen, optional
+        Of :func:`started`, with the first number of threads.
+
+    Returns
+    -------
+    dict
+        See :func:`accnn.timing.networks.measure`; ``runs`` holds those of all numbers of threads.
+
+    Raises
+    ------
+    AccnnError
+        What the process refused, or how it ended.
+    """
+    if max(job.threads) > cores():
+        say("%d threads are wanted, but this machine has %d cores for this process: they will wait for each other"
+            % (max(job.threads), cores()))
+    first = _ask(replace(job, threads=job.threads[:1]), child)
+    settled = _settled(job, first)
+    others = [_ask(replace(settled, threads=(number,))) for number in job.threads[1:]]
+    return dict(first, runs=[run for result in [first] + others for run in result["runs"]])
+
+
+def environment_for(threads):
+    """dict: this process's environment, with the number of threads MXNet is to use."""
+    return dict(os.environ, **{name: str(threads) for name in _THREADS})
+
+
+def _settled(job, answer):
+    """The job with the epochs and shapes that the first process found, so that the next need not say them again."""
+    networks = answer["networks"]
+    return replace(job, load_epoch=networks["model"]["epoch"],
+                   baseline_epoch=networks["baseline"]["epoch"] if "baseline" in networks else None,
+                   input_shapes=tuple(answer["input_shapes"].items()))
+
+
+def survey(questions, threads, batch_size, rounds=5, seed=0):
+    """Time chains in isolation, each beside a reference that always is the same.
+
+    Parameters
+    ----------
+    questions : sequence of str
+        Keys of :mod:`accnn.timing.keys`. Neighbours are timed in turns: those of different places make caches as cold
+        as they are in a network.
+    threads, batch_size, rounds : int
+        Rounds of each; up to three times as many where the times are noisy.
+    seed : int
+        Of weights and inputs.
+
+    Yields
+    ------
+    list of Timed
+        In the order of `questions`, a group as soon as it is finished. Closing the generator ends the process.
+
+    Raises
+    ------
+    AccnnError
+        How the process ended.
+    ValueError
+        A question is no key.
+    """
+    job = SurveyJob(tuple(questions), threads, batch_size, rounds, seed)
+    for text in job.questions:
+        keys.parse(text)
+    if job.questions:
+        for answer in _answers(job, threads):
+            yield [Timed(**item) for item in answer["timed"]]
+
+
+def time_networks(job):
+    """Time a network, and what plans would make of it, in turns.
+
+    Parameters
+    ----------
+    job : NetworksJob
+
+    Returns
+    -------
+    dict
+        ``reference_ms``; ``baseline``, and for each of the ``plans``: ``median_ms``, ``quartiles_ms``, ``spread`` and
+        ``rounds`` of its milliseconds, ``relative``, the median over rounds of its time over that of the reference,
+        and the ``uncertainty`` of that. Plans have also ``measured``: ``median``, ``quartiles``, ``spread``,
+        ``rounds`` and ``uncertainty`` of the baseline's time over theirs, round by round.
+
+    Raises
+    ------
+    AccnnError
+        What the process refused, or how it ended.
+    """
+    return _only(_answers(job, job.threads))
+
+
+def _ask(job, child=None):
+    """Start a process, unless there is one, hand it `job`, and return its one answer."""
+    return _only(_answers(job, job.threads[0], child))
+
+
+def _only(answers):
+    found = list(answers)
+    if len(found) != 1:
+        raise AccnnError("the measuring process gave %d answers instead of one" % len(found))
+    return found[0]
+
+
+@contextlib.contextmanager
+def started(threads):
+    """Context of a process that imports what it needs and waits to be asked; no end of this process leaves it behind.
+
+    Parameters
+    ----------
+    threads : int
+        That it is to compute in.
+    """
+    with contextlib.ExitStack() as ending:
+        with interrupts_wait():  # Python drops one that falls into what it does around a fork
+            child = ending.enter_context(_process(threads))
+            ending.callback(child.kill)
+        yield child
+
+
+def _answers(job, threads, child=None):
+    """Hand `job` to a process, started here unless there is one, and yield its answers."""
+    with contextlib.nullcontext(child) if child else started(threads) as child:
+        with contextlib.suppress(BrokenPipeError):
+            _write(child.stdin, (job.text() + "\n").encode("utf-8"))
+        rest = b""
+        for more in iter(lambda: child.stdout.read(1 << 16), b""):
+            *lines, rest = (rest + more).split(b"\n")
+            yield from map(_heard, lines)
+        code = child.wait()
+        if code or rest:
+            _heard(rest, code)
+
+
+def _process(threads):
+    return subprocess.Popen([sys.executable, _CHILD], env=environment_for(threads), stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE, bufsize=0, preexec_fn=_leave_interrupts)
+
+
+def _write(stream, data):
+    while data:
+        data = data[stream.write(data):]
+
+
+def _leave_interrupts():
+    # Ctrl-C at a terminal reaches both: the child leaves it to this process to tell, and to end it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _heard(text, code=0):
+    """One answer, or how the process ended instead of giving it."""
+    if code == -signal.SIGKILL:
+        raise AccnnError("the measuring process was killed, as the system does when memory runs out: try a smaller "
+                         "--batch-size")
+    if code < 0:
+        raise AccnnError("the measuring process was ended by the signal %s" % signal.Signals(-code).name)
+    try:
+        answer = json.loads(text.decode("utf-8"))
+    except ValueError:
+        raise AccnnError("the measuring process ended without an answer (exit code %d)" % code) from None
+    if "error" in answer:
+        raise AccnnError(answer["error"])
+    return answer

@@ -1,0 +1,84 @@
+"""What an epoch brought, as a row of the log, and the table at the end."""
+import csv
+import io
+from dataclasses import asdict, dataclass, fields
+from typing import Optional
+
+from accnn.core.text import columns
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One epoch.
+
+    Attributes
+    ----------
+    epoch : int
+        0 is before the first update.
+    lr : float or None
+        Learning rate of its last update.
+    train_loss, train_top1 : float or None
+        Cross-entropy in nats and share right, with augmentation, each batch before its update.
+    val_images : int or None
+    val_right, val_right_top5 : int or None
+    val_loss : float or None
+    images_per_second : float or None
+        Of training, the teacher included.
+    seconds : float
+        Validation included.
+    """
+
+    epoch: int
+    lr: Optional[float] = None
+    train_loss: Optional[float] = None
+    train_top1: Optional[float] = None
+    val_images: Optional[int] = None
+    val_right: Optional[int] = None
+    val_right_top5: Optional[int] = None
+    val_loss: Optional[float] = None
+    images_per_second: Optional[float] = None
+    seconds: float = 0.0
+
+    def val_top1(self):
+        """Share of validation images that are right; None without any."""
+        return None if self.val_images is None else self.val_right / self.val_images
+
+    def as_dict(self):
+        """dict of the fields."""
+        return asdict(self)
+
+
+def csv_text(entries):
+    """The log as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Entry)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(entry.as_dict() for entry in entries)
+    return text.getvalue()
+
+
+def best(entries):
+    """The entry with the most validation images right, of equals the one with the least loss; None without any."""
+    scored = [entry for entry in entries if entry.val_right is not None]
+    return max(scored, key=lambda entry: (entry.val_right, -entry.val_loss), default=None)
+
+
+def table(entries):
+    """The log as lines of text."""
+    rows = [("epoch", "lr", "loss", "top-1", "val loss", "val top-1", "val top-5", "", "images/s", "seconds")]
+    for entry in entries:
+        right = "" if entry.val_right is None else "%d of %d right" % (entry.val_right, entry.val_images)
+        top5 = None if entry.val_right_top5 is None else entry.val_right_top5 / entry.val_images
+        rows.append((str(entry.epoch), _said("%.3g", entry.lr), _said("%.4f", entry.train_loss),
+                     _percent(entry.train_top1), _said("%.4f", entry.val_loss), _percent(entry.val_top1()),
+                     _percent(top5), right, _said("%.0f", entry.images_per_second), "%.1f" % entry.seconds))
+    lines = columns(rows, ">>>>>>><>>")
+    return lines[:1] + ["-" * max(map(len, lines))] + lines[1:]
+
+
+def _said(form, value):
+    return "" if value is None else form % value
+
+
+def _percent(share):
+    return _said("%.2f%%", None if share is None else 100 * share)
