@@ -205,6 +205,24 @@ def test_every_benchmark_has_its_command():
         assert set(re.findall(r"--[a-z][\w-]+", line)) <= set(re.findall(r"--[a-z][\w-]+", opening))
 
 
+def test_the_packages_listed_are_those_there_are():
+    listed = re.findall(r"^\| `(\w+)/` \|", TEXTS["tools/accnn/docs/development.md"], re.M)
+    there = [os.path.basename(os.path.dirname(path)) for path in glob.glob(os.path.join(TOOLS, "*", "__init__.py"))]
+    assert sorted(listed) == sorted(there)
+
+
+def test_every_file_and_function_of_the_package_that_is_named_exists():
+    text = TEXTS["tools/accnn/docs/development.md"]
+    for path in re.findall(r"`((?!tests|model_zoo)\w+/\w+\.py)`", text):
+        assert os.path.exists(os.path.join(TOOLS, path)), path
+    packages = "|".join(re.findall(r"^\| `(\w+)/` \|", text, re.M))
+    names = re.findall(r"`((?:accnn|%s)\.(?!py\b)\w+(?:\.\w+)*)\b[`(]" % packages, text)
+    assert len(names) > 10
+    for name in names:
+        module, _, member = name.rpartition(".")
+        assert hasattr(importlib.import_module("accnn." + module), member), name
+
+
 # --- what runs ------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("path,code", [(path, code) for path in DOCUMENTS for code in blocks(TEXTS[path], "python")])
