@@ -9,7 +9,7 @@ from accnn.core.compat import mx
 CLASSES = 5
 
 
-def _record(label, number):
+def header(label, number):
     """The bytes before a picture; `label` may be a list. ``mx.recordio.pack`` fails on lists from NumPy 2.3 on."""
     if np.isscalar(label):
         return struct.pack("<IfQQ", 0, label, number, 0)
@@ -37,7 +37,7 @@ def packed(prefix, pictures=None, index=True):
     else:
         writer = mx.recordio.MXRecordIO(rec, "w")
     for number, (label, content) in enumerate(pictures):
-        record = _record(label, number) + content
+        record = header(label, number) + content
         writer.write_idx(number, record) if index else writer.write(record)
     writer.close()
     return rec

@@ -32,7 +32,7 @@ def faces(prefix, order, aligned=False):
     parts = {"0": first, "i": images, "p": last, "a": images[:4], "b": images[4:]}
     writer = mx.recordio.MXIndexedRecordIO(prefix + ".idx", prefix + ".rec", "w")
     for number, head, content in [record for letter in order for record in parts[letter]]:
-        writer.write_idx(number, mx.recordio.pack(head, content))
+        writer.write_idx(number, head + content)
     writer.close()
     return prefix + ".rec"
 
