@@ -77,7 +77,7 @@ def _sweep(folder, begins):
             _remove_abandoned(path, ours.group("owner"))
         elif name.endswith(locks.LOCK_END):
             _remove_abandoned(path)
-        elif old and old.group("name").startswith(begins):
+        elif old and begins and old.group("name").startswith(begins):
             _remove_old(path)
 
 
