@@ -104,7 +104,8 @@ def test_same_bytes_as_im2rec(classes, bare_environment, tmp_path, options):
     theirs = str(tmp_path / "theirs" / "out")
     if not hasattr(np.ndarray, "tostring") and "--pass-through" not in options:
         pytest.skip("im2rec of mxnet 1.9.1 encodes no image with NumPy 2.3 or later: it calls ndarray.tostring")
-    im2rec = [sys.executable, "-c", "import sys; sys.path.insert(0, %r); import accnn.core.compat, runpy; "
+    im2rec = [sys.executable, "-c", "import sys; sys.path.insert(0, %r); import runpy; from accnn.core import compat; "
+              "compat.import_mxnet(); "
               "runpy.run_module('mxnet.tools.im2rec', run_name='__main__')" % TOOLS, theirs, str(classes)]
     subprocess.run(im2rec + ["--list", "--recursive", "--no-shuffle"], env=bare_environment, check=True, timeout=60)
     subprocess.run(im2rec + options, env=bare_environment, check=True, timeout=60)
