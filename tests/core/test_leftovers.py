@@ -10,7 +10,7 @@ import time
 import pytest
 
 from accnn.cli import main
-from accnn.core import journal, locks
+from accnn.core import journal, leftovers, locks
 from accnn.core.errors import AccnnError
 from accnn.core.files import recover, temporary_folder, written_together
 
@@ -46,7 +46,7 @@ with temporary_folder() as folder:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch, tmp_path_factory):
-    monkeypatch.setenv("PYTHONPATH", os.path.dirname(os.path.dirname(locks.__file__)))
+    monkeypatch.setenv("PYTHONPATH", os.path.dirname(os.path.dirname(os.path.dirname(locks.__file__))))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("temporary")))
 
 
@@ -207,3 +207,18 @@ def test_temporary_folders_of_killed_runs_go_with_the_next(tmp_path):
         assert main.run(lambda: 0) == 0
         assert sorted(os.listdir(os.path.dirname(folder))) == sorted([os.path.basename(own), "accnn-pictures"])
     assert os.listdir(os.path.dirname(folder)) == ["accnn-pictures"]
+
+
+def test_an_interrupt_while_a_temporary_folder_is_made_leaves_none(tmp_path, monkeypatch):
+    made = leftovers.new_folder
+
+    def interrupted():
+        found = made()
+        signal.raise_signal(signal.SIGINT)
+        return found
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(leftovers, "new_folder", interrupted)
+    with pytest.raises(KeyboardInterrupt), temporary_folder():
+        pytest.fail("the block must not be reached")
+    assert os.listdir(tmp_path) == []

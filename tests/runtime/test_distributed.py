@@ -23,7 +23,7 @@ TOOLS = os.path.dirname(os.path.dirname(fine_tune.__file__))
 SUMS = """
 import os, sys
 import numpy as np
-from accnn import distributed
+from accnn.runtime import distributed
 distributed.serve_if_asked()
 with distributed.open_job("dist_sync", 30) as job:
     big = np.array([[2 ** 53 + 1, 3, 0], [2 ** 40 + job.rank, 4095, 4096]], np.int64)
