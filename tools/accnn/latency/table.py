@@ -12,7 +12,7 @@ from accnn.timing.clock import uncertainty
 
 WHAT = "table of milliseconds"
 VERSION = 2  # to be changed when what is timed is
-# Ends of variables that do not change how fast MXNet is, and that importing accnn.core.compat, or scikit-learn, sets.
+# Ends of variables that do not change how fast MXNet is, and that accnn.core.compat, or scikit-learn, sets.
 _IDLE = ("_VERBOSE", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
 
 
