@@ -13,6 +13,9 @@ ROOT = os.path.dirname(HERE)
 for folder in (HERE, os.path.join(ROOT, "tools")):
     sys.path.insert(0, folder)
 
+from accnn.core.compat import import_mxnet
+
+import_mxnet()  # tests import parts of it themselves, which needs NumPy as compat leaves it
 
 # A shell that starts a job in the background lets it ignore Ctrl-C, which tests raise and expect to be seen.
 signal.signal(signal.SIGINT, signal.default_int_handler)
