@@ -11,6 +11,8 @@ from accnn.cli import main
 from accnn.core.errors import AccnnError, TargetError
 from accnn.core.progress import Progress, say
 
+TOOLS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(main.__file__))))
+
 
 def _raise(error):
     raise error
@@ -165,7 +167,7 @@ def test_remarks_that_cannot_be_written_cost_nothing(monkeypatch, terminal):
     ("lambda: argparse.ArgumentParser().parse_args(['--nonsense'])", 2)])
 def test_what_stderr_did_not_take_does_not_change_the_exit_code(body, code):
     """As it does where Python finds something left to write when it ends."""
-    program = "import argparse, sys; sys.path[:0] = %r; from accnn import cli; sys.exit(cli.run(%s))" % (
-        [os.path.dirname(os.path.dirname(os.path.abspath(main.__file__)))], body)
+    program = "import argparse, sys; from accnn.cli import main as cli; sys.exit(cli.run(%s))" % body
     with open("/dev/full", "w") as full:
-        assert subprocess.run([sys.executable, "-c", program], stderr=full).returncode == code
+        run = subprocess.run([sys.executable, "-c", program], stderr=full, env=dict(os.environ, PYTHONPATH=TOOLS))
+    assert run.returncode == code

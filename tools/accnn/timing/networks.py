@@ -165,7 +165,7 @@ def teller(title):
     progress = Progress(title + ", rounds", 0)
 
     def tell(done, total):
-        progress.total = total
+        progress.bar.total = total
         progress(done)
         if done == total:
             progress.close()
