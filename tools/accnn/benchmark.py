@@ -14,6 +14,7 @@ import time
 from accnn.cli import main as cli
 from accnn.cli import options
 from accnn.core.progress import say
+from accnn.core.text import seconds
 
 
 def main(argv=None):
@@ -67,7 +68,7 @@ def _main(argv):
         say(sentence)
     result.update(repeats=job.repeats, warm_up=job.warm_up, seed=job.seed, seconds=time.monotonic() - started)
     print(json.dumps(result, indent=2) if args.json else "\n".join(
-        timing.lines(result) + ["%.1f seconds" % result["seconds"]]))
+        timing.lines(result) + [seconds(result["seconds"])]))
 
 
 def _numbers(text):

@@ -25,6 +25,7 @@ import time
 
 from accnn.cli import main as cli
 from accnn.cli import replacing
+from accnn.core.text import seconds
 
 
 def main(argv=None):
@@ -68,7 +69,7 @@ def _main(argv):
     found = command.run(args)
     found["seconds"] = time.monotonic() - started
     print(json.dumps(found, indent=2) if args.json else "\n".join(
-        report.table(found) + ["%.1f seconds" % found["seconds"]]))
+        report.table(found) + [seconds(found["seconds"])]))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from accnn.cli.replacing import add_force_option
 from accnn.cli.types import positive, rank
 from accnn.core.errors import AccnnError
 from accnn.core.progress import say
+from accnn.core.text import sizes
 from accnn.runtime.devices import check_gpus
 
 RATIO = 2.0  # where none is asked for
@@ -227,7 +228,7 @@ def open_accelerator(args):
     accelerator = Accelerator(model, shapes, Progress, effort(args))
     for name in assumed:
         say("nothing says the size of the input %r: %s is assumed; MACs and ranks depend on it, give --input-shape"
-            % (name, ",".join(map(str, accelerator.input_shapes[name]))))
+            % (name, sizes(accelerator.input_shapes[name])))
     return accelerator
 
 

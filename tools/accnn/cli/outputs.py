@@ -7,6 +7,7 @@ from accnn.cli.replacing import check_epochs, check_replaced, is_plan, is_specia
 from accnn.core.errors import AccnnError
 from accnn.core.files import locked
 from accnn.core.progress import say
+from accnn.core.text import before_after, seconds
 
 
 def check_folder(option, target):
@@ -186,7 +187,6 @@ def accelerate_and_write(accelerator, plan, prefix, config=None):
     dict
         :func:`accnn.report.plan.summary` with ``written`` (paths) and ``file_bytes``.
     """
-    from accnn.core.text import before_after
     from accnn.graph.checkpoint import params_path, save_model, symbol_path
     from accnn.report.plan import summary
 
@@ -226,4 +226,4 @@ def show(report, as_json):
     print("\n".join(table(report)))
     for kind, path in report.get("written", {}).items():
         print("%-8s %s" % (kind, path))
-    print("%.1f seconds" % report["seconds"])
+    print(seconds(report["seconds"]))

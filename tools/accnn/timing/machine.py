@@ -6,6 +6,7 @@ import platform
 from math import prod
 
 from accnn.core.layers import walk
+from accnn.core.text import gigabytes
 from accnn.timing.keys import parse
 
 
@@ -30,7 +31,7 @@ def refuse_size(size):
     MemoryError
     """
     if size > machine_bytes():
-        raise MemoryError("%.1f GB are needed, and the machine has %.1f GB" % (size / 1e9, machine_bytes() / 1e9))
+        raise MemoryError("%s are needed, and the machine has %s" % (gigabytes(size), gigabytes(machine_bytes())))
 
 
 def give_back():
