@@ -24,4 +24,5 @@ def test_entries(said, wanted):
 def test_tables():
     rows = [("name", "ms", ""), ("a", "12.5", "slow"), ("longer", "1", "")]
     assert text.columns(rows, "<><") == ["name      ms", "a       12.5  slow", "longer     1"]
+    assert text.ruled(rows, "<><", header=True)[1] == "-" * 12
     assert text.ruled(rows, "<><") == ["name      ms", "-" * 18, "a       12.5  slow", "longer     1"]

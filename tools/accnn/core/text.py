@@ -93,7 +93,7 @@ def columns(rows, alignment):
     return ["  ".join(map("{:{}{}}".format, row, alignment, widths)).rstrip() for row in rows]
 
 
-def ruled(rows, alignment):
-    """As :func:`columns`, with a rule below the first row."""
+def ruled(rows, alignment, header=False):
+    """As :func:`columns`, with a rule below the first row, as long as the longest line or (`header`) as that row."""
     lines = columns(rows, alignment)
-    return lines[:1] + ["-" * max(map(len, lines))] + lines[1:]
+    return lines[:1] + ["-" * max(map(len, lines[:1] if header else lines))] + lines[1:]

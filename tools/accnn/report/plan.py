@@ -6,7 +6,7 @@ import numpy as np
 
 from accnn import costs, methods
 from accnn.core.layers import CONVOLUTION
-from accnn.core.text import before_after, columns, count, milliseconds, percent, sizes, times
+from accnn.core.text import before_after, columns, count, milliseconds, percent, ruled, sizes, times
 from accnn.core.threads import one_blas_thread
 from accnn.planning.plan import NOT_IN_PLAN, of_this_run
 from accnn.reconstruction import DATA_FREE
@@ -183,8 +183,7 @@ def table(report):
     shown = [bool(column < 6 or any(row[column] for row in rows[1:])) for column in range(len(rows[0]))]
     rows, alignment = [tuple(itertools.compress(row, shown)) for row in rows], "".join(
         itertools.compress("<<>>>>>>>>><", shown))
-    lines = columns(rows, alignment)
-    lines.insert(1, "-" * len(lines[0]))
+    lines = ruled(rows, alignment, header=True)
     if unnamed:
         lines.append("and %d other layers, unchanged" % len(unnamed))
     return lines + [""] + _totals(report)
