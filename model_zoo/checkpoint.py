@@ -1,6 +1,6 @@
 """Where get_model.py may write: the refusals that come before a long download."""
-from accnn.cli.outputs import check_prefix
-from accnn.cli.replacing import check_epochs, check_replaced
+from accnn.cli.outputs import check_epochs, check_prefix
+from accnn.cli.replacing import check_replaced
 from accnn.core.files import recover
 from accnn.graph.checkpoint import params_path, symbol_path
 

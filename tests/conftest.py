@@ -1,5 +1,6 @@
 """Shared by all tests: the package of this checkout comes first, whatever else is installed; no test sees a cache."""
 import contextlib
+import gc
 import itertools
 import os
 import signal
@@ -12,11 +13,19 @@ ROOT = os.path.dirname(HERE)
 for folder in (HERE, os.path.join(ROOT, "tools")):
     sys.path.insert(0, folder)
 
+from accnn.core.compat import import_mxnet
+
+import_mxnet()  # tests import parts of it themselves, which needs NumPy as compat leaves it
 
 # A shell that starts a job in the background lets it ignore Ctrl-C, which tests raise and expect to be seen.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _numbers = itertools.count()
+
+
+def pytest_collection_finish():
+    """Every script collects garbage at its end: modules and tests that stay anyway are not looked through each time."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +41,13 @@ def no_clock(request, monkeypatch):
     if request.node.get_closest_marker("timed") is None:
         monkeypatch.setattr("accnn.cli.verify.clock", contextlib.nullcontext)
         monkeypatch.setattr("accnn.cli.verify.timed", lambda *_: None)
+
+
+@pytest.fixture(autouse=True)
+def brief_rates(monkeypatch):
+    """Images per second are told of a moment: nothing here depends on how well they are known."""
+    monkeypatch.setattr("accnn.scoring.passes._LEAST_SECONDS", 0.01)
+    monkeypatch.setattr("accnn.scoring.passes._MOST_SECONDS", 0.05)
 
 
 @pytest.fixture

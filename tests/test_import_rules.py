@@ -1,6 +1,8 @@
-"""Packages import one way only, in the order of development.md; the source is read, nothing of it imported."""
+"""Packages import one way only, in the order of development.md, at the top of their modules, and MXNet last."""
 import ast
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -8,6 +10,7 @@ PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # From the ground up: a package imports only from those that stand before it.
 ORDER = ("core", "graph", "methods", "costs", "runtime", "data", "ranks", "scoring", "timing", "reconstruction",
          "training", "latency", "planning", "iterative", "report", "cli")
+MOST_INSIDE_FUNCTIONS = 15
 
 
 def modules():
@@ -69,3 +72,41 @@ def test_no_circle_of_modules():
         free = {module for module, targets in edges.items() if not targets}
         assert free, "these modules import each other in a circle: %s" % sorted(edges)
         edges = {module: targets - free for module, targets in edges.items() if module not in free}
+
+
+def inside_functions(tree):
+    """set of int: lines on which functions of a module import something."""
+    functions = (node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
+    return {node.lineno for function in functions for node in ast.walk(function)
+            if isinstance(node, (ast.Import, ast.ImportFrom))}
+
+
+def test_few_imports_stand_inside_functions_and_each_says_why():
+    found = [(module, line) for module, tree in MODULES.items() for line in inside_functions(tree)]
+    assert 0 < len(found) <= MOST_INSIDE_FUNCTIONS
+    for module, line in found:
+        with open(os.path.join(PACKAGE, *module.split(".")) + ".py", encoding="utf-8") as handle:
+            above, itself = handle.read().splitlines()[line - 2:line]
+        assert "#" in itself or above.lstrip().startswith("#"), "%s:%d imports, and does not say why" % (module, line)
+
+
+WITHOUT_MXNET = """
+import importlib, sys
+for name in {modules}:
+    module = importlib.import_module("accnn." + name)
+    if name in {scripts}:
+        module.parser().format_help()
+    if "mxnet" in sys.modules:
+        sys.exit(name + " imports MXNet before it is needed")
+"""
+
+
+def test_nothing_imports_mxnet_before_it_is_needed():
+    """So that --help, a mistyped option and a wrong path do not wait for it."""
+    names = sorted(name for name in MODULES if not name.endswith(("__init__", "__main__", "_inplace")))
+    scripts = [name for name in names if package(name) == "" and name != "utils"]
+    assert len(scripts) == 11
+    program = WITHOUT_MXNET.format(modules=scripts + names, scripts=scripts)
+    environment = dict(os.environ, PYTHONPATH=os.path.dirname(PACKAGE))
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

@@ -18,7 +18,7 @@ if not __package__:  # started as a script
 from accnn import score
 from accnn.cli import main as cli
 from accnn.cli import outputs
-from accnn.cli.replacing import add_force_option, check_epochs, check_replaced
+from accnn.cli.replacing import add_force_option, check_replaced
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.core.files import temporary_folder, written_together
@@ -130,7 +130,7 @@ def _trained(options):
     prefix = options.model_prefix
     outputs.check_prefix("--model-prefix", prefix)
     check_replaced("--model-prefix", prefix, [symbol_path(prefix), params_path(prefix, 1)], options.force)
-    check_epochs("--model-prefix", prefix, 1, options.force)
+    outputs.check_epochs("--model-prefix", prefix, 1, options.force)
     with temporary_folder() as folder:
         recs = pack_digits.pack(folder)
         save(train(recs["train"], options.num_epochs, options.seed), options.model_prefix)

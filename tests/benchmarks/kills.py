@@ -164,11 +164,11 @@ def main(argv=None):
 
 def _import_all():
     """What costs time, once: children are forked from this process, which computes nothing itself."""
-    from accnn import accnn, fine_tune, pack, score, two_pass  # noqa: F401
-    from accnn.cli import fine_tune as training  # noqa: F401
-    from accnn.cli import pack as command  # noqa: F401
-    from accnn.cli import two_pass as iterative  # noqa: F401
+    from accnn.cli import accnn, fine_tune, pack, score, two_pass  # noqa: F401
+    from accnn.core.compat import import_mxnet
     from model_zoo import get_model  # noqa: F401
+
+    import_mxnet()
 
 
 def _examined(scripts, work, kills):

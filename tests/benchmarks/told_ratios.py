@@ -1,9 +1,15 @@
-"""PYTHONPATH=tools:tests:tests/graph python tests/benchmarks/told_ratios.py
+"""python tests/benchmarks/told_ratios.py
 
 What plans tell of their ratio over all convolutions, and what a count of all operators that convolve says, from MXNet's
 inferred shapes: the networks and the count of tests/graph/test_convolving.py. Each is asked for 2x, or for as much as
 it can be.
 """
+import os
+import sys
+
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [os.path.join(os.path.dirname(TESTS), "tools"), TESTS, os.path.join(TESTS, "graph")]
+
 from test_convolving import NETWORKS, count, opened
 
 from accnn.core.errors import AccnnError

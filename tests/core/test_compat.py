@@ -48,10 +48,52 @@ def test_functions_that_numpy_renamed_compute_what_they_did(monkeypatch):
     assert np.msort(values).tolist() == [[2.0, 1.0], [3.25, 4.0]]
 
 
-@pytest.mark.parametrize("script", ["accnn.py", "acc_conv.py", "acc_fc.py", "rank_selection.py"])
-def test_a_missing_library_is_one_sentence(tmp_path, script):
-    (tmp_path / "numpy.py").write_text("raise ModuleNotFoundError('gone', name='numpy')")
-    path = os.path.join(os.path.dirname(accnn.__file__), script)
-    done = subprocess.run([sys.executable, path, "-m", "x"], capture_output=True, text=True,
-                          env=dict(os.environ, PYTHONPATH=str(tmp_path)))
-    assert done.returncode == 2 and "error: numpy is missing" in done.stderr and "Traceback" not in done.stderr
+def test_mxnet_is_there_whole_once_an_attribute_was_read():
+    import mxnet
+
+    assert mx.nd is mxnet.nd and vars(mx)["gluon"] is mxnet.gluon and not hasattr(mx, "no_such_thing")
+    assert set(dir(mx)) == set(dir(mxnet))
+
+
+# ---- what a script says where a library is missing, or is being imported
+
+SCRIPTS = {"accnn": "-m x", "acc_conv": "-m x --layer y --K 3", "acc_fc": "-m x --layer y --K 3", "check": "-m x",
+           "rank_selection": "-m x", "score": "-m x --data-val y", "benchmark": "-m x", "pack": "x y",
+           "fine_tune": "--pretrained-model x --model-prefix y --data-train z",
+           "two_pass": "-m x --save-model y --data-train z"}
+
+
+def ended(folder, script, library, code, **more):
+    """(int, str): how a script ends, and what it says, where `code` is what a library consists of."""
+    (folder / (library + ".py")).write_text(code)
+    path = os.path.join(os.path.dirname(accnn.__file__), script + ".py")
+    done = subprocess.run([sys.executable, path] + SCRIPTS[script].split(), capture_output=True, text=True,
+                          env=dict(os.environ, PYTHONPATH=str(folder), **more), timeout=60)
+    assert "Traceback" not in done.stderr and os.listdir(folder / "here") == []
+    return done.returncode, done.stderr
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS))
+def test_a_missing_library_is_one_sentence(folder, script):
+    code, said = ended(folder, script, "numpy", "raise ModuleNotFoundError('gone', name='numpy')")
+    assert code == 2 and said == "error: numpy is missing: pip install accnn's folder, the one with setup.py\n"
+
+
+@pytest.mark.parametrize("error, remedy", [
+    ("ModuleNotFoundError('gone', name='mxnet')", "error: mxnet cannot be imported (gone): pip install mxnet==1.9.1"),
+    ("OSError('no libgomp.so.1')", "error: mxnet's library cannot be loaded (no libgomp.so.1): install")])
+def test_a_missing_mxnet_is_one_sentence(folder, error, remedy):
+    code, said = ended(folder, "score", "mxnet", "raise " + error, DMLC_ROLE="server")  # which needs it at once
+    assert code == 2 and said.startswith(remedy) and said.count("\n") == 1
+
+
+def test_an_interrupt_while_libraries_are_imported_is_told(folder):
+    code, said = ended(folder, "accnn", "scipy", "import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    assert code == 130 and said == "interrupted: nothing half-written was left behind\n"

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from accnn.cli import main
-from accnn.core import journal, locks
+from accnn.core import journal, leftovers, locks
 from accnn.core.errors import AccnnError
 from accnn.core.files import recover, temporary_folder, written_together
 
@@ -46,7 +46,7 @@ with temporary_folder() as folder:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch, tmp_path_factory):
-    monkeypatch.setenv("PYTHONPATH", os.path.dirname(os.path.dirname(locks.__file__)))
+    monkeypatch.setenv("PYTHONPATH", os.path.dirname(os.path.dirname(os.path.dirname(locks.__file__))))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("temporary")))
 
 
@@ -57,7 +57,7 @@ def saving(folder, rename, how="kill", names=("a", "b"), removed=""):
 
 
 def killed(folder, rename, **how):
-    assert saving(folder, rename, **how).wait(30) == -signal.SIGKILL
+    assert saving(folder, rename, **how).wait(120) == -signal.SIGKILL
 
 
 def old(folder, names="ab"):
@@ -104,7 +104,7 @@ def test_a_living_process_is_waited_for(tmp_path, monkeypatch):
     child.stdin.flush()
     recover(str(tmp_path / "a"))
     assert {name: contents(tmp_path).get(name) for name in "ab"} == {"a": "new", "b": "new"}
-    assert child.wait(30) == 0 and len(os.listdir(tmp_path)) == 2
+    assert child.wait(120) == 0 and len(os.listdir(tmp_path)) == 2
 
 
 def test_temporary_files_of_a_living_process_stay(tmp_path):
@@ -198,7 +198,7 @@ def test_a_folder_that_is_read_only(tmp_path, monkeypatch):
 
 def test_temporary_folders_of_killed_runs_go_with_the_next(tmp_path):
     ended = subprocess.run([sys.executable, "-c", _FOLDER % "SIGKILL"], stdout=subprocess.PIPE, text=True,
-                           env=dict(os.environ, TMPDIR=tempfile.gettempdir()), timeout=60)
+                           env=dict(os.environ, TMPDIR=tempfile.gettempdir()), timeout=120)
     folder = ended.stdout.strip()
     assert ended.returncode == -signal.SIGKILL and os.listdir(folder) == ["some.rec"]
     mine = os.path.join(os.path.dirname(folder), "accnn-pictures")
@@ -207,3 +207,18 @@ def test_temporary_folders_of_killed_runs_go_with_the_next(tmp_path):
         assert main.run(lambda: 0) == 0
         assert sorted(os.listdir(os.path.dirname(folder))) == sorted([os.path.basename(own), "accnn-pictures"])
     assert os.listdir(os.path.dirname(folder)) == ["accnn-pictures"]
+
+
+def test_an_interrupt_while_a_temporary_folder_is_made_leaves_none(tmp_path, monkeypatch):
+    made = leftovers.new_folder
+
+    def interrupted():
+        found = made()
+        signal.raise_signal(signal.SIGINT)
+        return found
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(leftovers, "new_folder", interrupted)
+    with pytest.raises(KeyboardInterrupt), temporary_folder():
+        pytest.fail("the block must not be reached")
+    assert os.listdir(tmp_path) == []

@@ -1,5 +1,6 @@
 """One process at a time writes a prefix; what says so ends with the process."""
 import os
+import signal
 import subprocess
 import sys
 
@@ -19,7 +20,7 @@ with locked(sys.argv[1]):
 # Without a lock some of the additions to a counter would be lost.
 _COUNT = """
 import sys
-from accnn import locks
+from accnn.core import locks
 if sys.argv[2] == "without":
     locks.fcntl = None
 for _ in range(60):
@@ -32,7 +33,7 @@ for _ in range(60):
 
 @pytest.fixture
 def environment(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", os.path.dirname(os.path.dirname(locks.__file__)))
+    monkeypatch.setenv("PYTHONPATH", os.path.dirname(os.path.dirname(os.path.dirname(locks.__file__))))
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_one_that_is_waited_for_is_told_once(tmp_path, other):
         other.stdin.flush()
 
     with locked(str(tmp_path / "out"), waiting):
-        assert told == [True] and other.wait(10) == 0
+        assert told == [True] and other.wait(60) == 0
 
 
 def test_the_same_process_may_take_it_again(tmp_path, monkeypatch):
@@ -104,6 +105,19 @@ def test_without_file_locks_the_name_of_the_holder_counts(tmp_path, other, monke
     other.wait()
     with locked(str(tmp_path / "out")):
         pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_interrupt_while_the_lock_is_taken_gives_it_back(tmp_path, monkeypatch):
+    take = locks._take
+
+    def interrupted(*arguments):
+        take(*arguments)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(locks, "_take", interrupted)
+    with pytest.raises(KeyboardInterrupt), locked(str(tmp_path / "net")):
+        pytest.fail("the block must not be reached")
     assert os.listdir(tmp_path) == []
 
 

@@ -6,7 +6,8 @@ import shutil
 import pytest
 
 from accnn import acc_conv, acc_fc, accnn, rank_selection
-from accnn.cli.replacing import check_epochs, check_replaced, is_counts, is_plan
+from accnn.cli.outputs import check_epochs
+from accnn.cli.replacing import check_replaced, is_counts, is_plan
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.graph.checkpoint import load_model, params_path, save_model, symbol_path

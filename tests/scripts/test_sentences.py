@@ -7,7 +7,6 @@ import tempfile
 import pytest
 
 from accnn import acc_conv, accnn, fine_tune, pack, rank_selection, score, two_pass
-from accnn.cli import main
 from accnn.core.errors import AccnnError
 from accnn.data.enlarged import tell_enlarged
 from accnn.data.images import Preprocessing
@@ -98,13 +97,13 @@ def test_a_config_may_begin_with_a_byte_order_mark(words, tmp_path, text):
     (["--rgb-mean", "-5,1,1"], (-5, 1, 1)), (["--rgb-mean=-5,1,1"], (-5, 1, 1)), (["--rgb-mean", "-1e2"], (-100,)),
     (["--rgb-mean", "-.5", "--resize", "3"], (-0.5,)), (["--rgb-mean", "5,-1,1"], (5, -1, 1))])
 def test_negative_numbers_are_values(arguments, values):
-    args = main.parsed(score.parser(), ["-m", "net", "--data-val", "x.rec"] + arguments)
+    args = score.parser().parse_args(["-m", "net", "--data-val", "x.rec"] + arguments)
     assert args.rgb_mean == values and args.model == "net"
 
 
 def test_an_option_is_no_number(capsys):
     with pytest.raises(SystemExit):
-        main.parsed(score.parser(), ["-m", "net", "--data-val", "x.rec", "--rgb-mean", "-g", "0"])
+        score.parser().parse_args(["-m", "net", "--data-val", "x.rec", "--rgb-mean", "-g", "0"])
     assert "argument --rgb-mean: expected one argument" in capsys.readouterr().err
 
 

@@ -11,7 +11,7 @@ from accnn.core import versions
 
 __version__ = versions.VERSION
 
-# Looked up at first use, so that --help and a mistyped option do not wait for MXNet to be imported.
+# Looked up at first use: a script that is started imports this package first, and must be able to tell what is missing.
 _HOMES = {
     "AccnnError": "accnn.core.errors", "TargetError": "accnn.core.errors",
     "LayerSpec": "accnn.core.layers", "SubConv": "accnn.core.layers", "SubDeconv": "accnn.core.layers",

@@ -7,7 +7,11 @@ if not __package__:
 
 import sys
 
-from accnn.cli import one_layer
+from accnn.cli.main import Script
+
+script = Script("accnn.cli.one_layer", __doc__, name="acc-conv", op="Convolution",
+                rank_help="filters between the two halves (per group); for 3d two numbers, as in 16,32")
+main, parser = script.main, script.parser
 
 
 def conv_vh_decomposition(model, args):
@@ -23,13 +27,7 @@ def conv_vh_decomposition(model, args):
     -------
     Model
     """
-    return one_layer.split(model, args.layer, "vh", args.K)
-
-
-def main(argv=None):
-    """Run the command line; return the exit code."""
-    return one_layer.main("acc-conv", __doc__, "Convolution",
-                          "filters between the two halves (per group); for 3d two numbers, as in 16,32", argv)
+    return script.steps.split(model, args.layer, "vh", args.K)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,11 @@ if not __package__:
 
 import sys
 
-from accnn.cli import one_layer
+from accnn.cli.main import Script
+
+script = Script("accnn.cli.one_layer", __doc__, name="acc-fc", op="FullyConnected",
+                rank_help="units between the two halves")
+main, parser = script.main, script.parser
 
 
 def fc_decomposition(model, args):
@@ -23,12 +27,7 @@ def fc_decomposition(model, args):
     -------
     Model
     """
-    return one_layer.split(model, args.layer, "fc-svd", args.K)
-
-
-def main(argv=None):
-    """Run the command line; return the exit code."""
-    return one_layer.main("acc-fc", __doc__, "FullyConnected", "units between the two halves", argv)
+    return script.steps.split(model, args.layer, "fc-svd", args.K)
 
 
 if __name__ == "__main__":

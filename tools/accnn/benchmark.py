@@ -6,77 +6,12 @@
 if not __package__:
     import _inplace  # noqa: F401
 
-import argparse
-import json
 import sys
-import time
 
-from accnn.cli import main as cli
-from accnn.cli import options
-from accnn.core.progress import say
-from accnn.core.text import seconds
+from accnn.cli.main import Script
 
-
-def main(argv=None):
-    """Run the command line; return the exit code."""
-    return cli.run(_main, argv)
-
-
-def parser():
-    """Return the argument parser."""
-    arguments = argparse.ArgumentParser("accnn-benchmark", description=__doc__, epilog=_EPILOG,
-                                        formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_model_options(arguments, "checkpoint to time")
-    arguments.add_argument("--baseline", metavar="PREFIX", help="checkpoint it is compared with, pass by pass in turns")
-    arguments.add_argument("--baseline-epoch", type=int, metavar="N", help="its epoch (default: 1, or the newest)")
-    arguments.add_argument("--batch-size", type=_numbers, default=(), metavar="N,...",
-                           help="images in one pass, one or several (default: 1, or what the network is made for)")
-    arguments.add_argument("--threads", type=_numbers, default=None, metavar="N,...",
-                           help="threads MXNet computes in, one or several (default: all cores)")
-    arguments.add_argument("--layers", action="store_true",
-                           help="also every layer that was replaced, in isolation, beside the chain in its place")
-    arguments.add_argument("--repeats", type=int, default=20, metavar="N",
-                           help="timed rounds; up to four times as many while the times are noisy (default: 20)")
-    arguments.add_argument("--warm-up", type=int, default=3, metavar="N", help="untimed rounds before (default: 3)")
-    arguments.add_argument("--seed", type=int, default=0, help="of the random input (default: 0)")
-    arguments.add_argument("--json", action="store_true", help="print results as JSON")
-    return arguments
-
-
-_EPILOG = """\
-A round runs the baseline once and the model once. 'measured' is the median over rounds of baseline ms / model ms;
-quartiles are those of the rounds, 'known to' is the standard error of the median. A pass begins with the input in
-memory and ends when all outputs are there.
---layers runs each layer and its chain alone, on the input that the baseline's pass gives it, as it lies in memory
-(on random numbers where it is no map).
-'outside the layers' is the whole network less their sum: below zero where the machine slowed down in between."""
-
-
-def _main(argv):
-    started = time.monotonic()
-    args = cli.parsed(parser(), argv)
-    from accnn.report import timing
-    from accnn.timing import client
-    from accnn.timing.clock import NOISY
-    from accnn.timing.job import Job
-    from accnn.timing.machine import cores
-
-    job = Job(args.model, args.baseline, args.load_epoch, args.baseline_epoch, args.gpus, tuple(args.input_shape),
-              args.batch_size, args.threads or (cores(),), args.layers, args.repeats, args.warm_up, args.seed)
-    result = client.measure(job)
-    for sentence in timing.noise(result, NOISY):
-        say(sentence)
-    result.update(repeats=job.repeats, warm_up=job.warm_up, seed=job.seed, seconds=time.monotonic() - started)
-    print(json.dumps(result, indent=2) if args.json else "\n".join(
-        timing.lines(result) + [seconds(result["seconds"])]))
-
-
-def _numbers(text):
-    return tuple(int(number) for number in text.split(","))
-
-
-_numbers.__name__ = "list of numbers"  # what argparse calls it in its complaints
-
+script = Script("accnn.cli.benchmark", __doc__)
+main, parser = script.main, script.parser
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,6 +9,8 @@ from collections import deque
 from types import SimpleNamespace
 
 from accnn.cli import options
+from accnn.core.errors import AccnnError
+from accnn.graph.surgery import replace_layer
 
 
 def load_model(args):
@@ -46,8 +48,6 @@ def topsort(nodes):
     AccnnError
         The nodes form a cycle.
     """
-    from accnn.core.errors import AccnnError
-
     readers, missing = [[] for _ in nodes], [len(node.get("inputs", ())) for node in nodes]
     for position, node in enumerate(nodes):
         for entry in node.get("inputs", ()):
@@ -95,8 +95,6 @@ def replace_conv_layer(layer_name, old_model, sym_handle, arg_handle):
     AccnnError
         There is no such layer.
     """
-    from accnn.graph.surgery import replace_layer
-
     return replace_layer(old_model, layer_name, sym_handle, arg_handle)
 
 

@@ -3,18 +3,24 @@ import argparse
 import contextlib
 import os
 
+from accnn.cli.data_options import add_preprocessing_options, preprocessing
+from accnn.cli.outputs import check_config
+from accnn.cli.types import positive
 from accnn.core.errors import AccnnError
 from accnn.core.progress import Progress
+from accnn.data.enlarged import tell_enlarged
+from accnn.data.images import image_input
+from accnn.data.records import open_records
+from accnn.graph.shapes import chosen_batch
+from accnn.reconstruction import METRICS, NETWORK, SOLVERS
+from accnn.reconstruction.calibration import Calibrated, ReconstructionConfig
+from accnn.reconstruction.images import record_images
 
 _BATCH_SIZE = 64
 
 
 def add_calibration_options(parser):
     """Options that say which images calibrate, and what they are used for."""
-    from accnn.cli.data_options import add_preprocessing_options
-    from accnn.cli.types import positive
-    from accnn.reconstruction import METRICS, NETWORK, SOLVERS
-
     group = parser.add_argument_group("calibration", "with real images, which need no right labels")
     group.add_argument("--data-calib", metavar="REC", help="RecordIO file of images such as the network is meant for")
     group.add_argument("--data-calib-idx", metavar="IDX", help="its index (default: the .idx beside it)")
@@ -59,14 +65,6 @@ def calibrated(args, accelerator, written):
         raise AccnnError("--seed %d: images are drawn by a number that is not negative" % args.seed)
     read_only = getattr(args, "dry_run", False)  # a dry run may use what others measured, and writes nothing
     table = _table(args, written, read_only)
-    from accnn.cli.data_options import preprocessing
-    from accnn.data.enlarged import tell_enlarged
-    from accnn.data.images import image_input
-    from accnn.data.records import open_records
-    from accnn.graph.shapes import chosen_batch
-    from accnn.reconstruction.calibration import Calibrated, ReconstructionConfig
-    from accnn.reconstruction.images import record_images
-
     (name, shape), = image_input(accelerator.model, accelerator.input_shapes).items()
     records, how = open_records(args.data_calib, args.data_calib_idx), preprocessing(args, shape)
     tell_enlarged(records, how)
@@ -82,8 +80,6 @@ def calibrated(args, accelerator, written):
 def _table(args, written, read_only):
     if args.sensitivity_table is not None:
         if not read_only:
-            from accnn.cli.outputs import check_config
-
             check_config("--sensitivity-table", args.model, args.sensitivity_table)  # before anything is measured
         return args.sensitivity_table
     return os.path.join(os.path.dirname(written), os.path.basename(args.model) + "-sensitivity.json")

@@ -1,5 +1,7 @@
 """Command-line options that say which images are read and how, under the names of MXNet's classic scripts."""
 from accnn.cli.types import positive
+from accnn.data.images import Preprocessing
+from accnn.data.records import open_records
 
 _LARGEST_SIDE = 10000  # a picture of that height and width takes 300 MB
 
@@ -28,8 +30,6 @@ def images_of(args, *files):
     *files : str
         Names of attributes, such as 'data_val', beside each of which there is one such as 'data_val_idx'.
     """
-    from accnn.data.records import open_records
-
     there = [name for name in files if getattr(args, name, None)]
     if not there or args.resize:
         return None
@@ -38,8 +38,6 @@ def images_of(args, *files):
 
 def preprocessing(args, shape):
     """Preprocessing that the options of :func:`add_preprocessing_options` describe, for images of `shape`."""
-    from accnn.data.images import Preprocessing
-
     return Preprocessing(shape, args.rgb_mean, args.rgb_std, args.resize, args.data_nthreads)
 
 

@@ -1,18 +1,20 @@
-"""The steps of fine_tune.py: checks, a run, the report."""
+"""fine_tune.py: its options, checks, a run, the report."""
 import contextlib
 import json
 import os
 
 from accnn.cli import options, outputs
-from accnn.cli.data_options import images_of
-from accnn.cli.replacing import check_replaced
-from accnn.cli.training_options import check
+from accnn.cli import training_options as training
+from accnn.cli.data_options import add_preprocessing_options, images_of
+from accnn.cli.replacing import add_force_option, check_replaced
 from accnn.cli.training_session import Session, check_precision
+from accnn.cli.types import Parser
 from accnn.core.errors import AccnnError
 from accnn.core.progress import say
 from accnn.data.images import image_input
 from accnn.graph.checkpoint import params_path, symbol_path
 from accnn.graph.fingerprint import fingerprint
+from accnn.runtime import distributed
 from accnn.scoring.heads import class_head
 from accnn.training import history, objective, resume
 from accnn.training.checkpoints import CheckpointManager, check_names
@@ -21,16 +23,37 @@ from accnn.training.frozen import frozen_parameters
 from accnn.training.objective import trainable_head
 
 
-def run(args, job):
-    """Do what the options of fine_tune.py say, as one worker of `job`.
+def parser(description):
+    """Parser: the options."""
+    arguments = Parser("accnn-fine-tune", description)
+    options.add_model_options(arguments, "checkpoint to start from", "--pretrained-model")
+    add = arguments.add_argument
+    add("--model-prefix", required=True, metavar="PREFIX",
+        help="checkpoint to write: every epoch, the best as PREFIX-best, PREFIX-log.csv, PREFIX-resume.params")
+    training.add_data_options(arguments)
+    add("--resume", action="store_true", help="go on exactly where an earlier run of --model-prefix stopped")
+    add_force_option(arguments)
+    add("--save-period", type=int, default=1, metavar="N", help="keep every Nth epoch, and the last (default: 1)")
+    add_preprocessing_options(arguments, batch_size=None, batch_help="default: 128, or what the network is made for")
+    training.add_training_options(arguments)
+    training.add_teacher_options(arguments)
+    training.add_augmentation_options(arguments)
+    options.add_job_options(arguments)
+    add("--json", action="store_true", help="print results as JSON")
+    return arguments
+
+
+def run(args):
+    """Do what the options say, as a job of one process or as one worker of several.
 
     Raises
     ------
     AccnnError
     """
-    check(args)
-    with outputs.claimed("--model-prefix", args.model_prefix) if job.leads else contextlib.nullcontext():
-        _run(args, job)
+    with distributed.open_job(args.kv_store, args.worker_timeout) as job:
+        training.check(args)
+        with outputs.claimed("--model-prefix", args.model_prefix) if job.leads else contextlib.nullcontext():
+            _run(args, job)
 
 
 def _run(args, job):

@@ -1,8 +1,8 @@
-"""What every script shares: how a run ends, and how progress is told."""
+"""What every script shares: its options and steps found, and how a run ends."""
 import contextlib
+import importlib
 import math
 import os
-import re
 import signal
 import sys
 import time
@@ -16,8 +16,56 @@ INTERRUPTED = 130
 _LONGEST_COMPLAINT = 800
 _UNWINDING = 1.0
 _AGAIN = 0.05  # seconds until an interrupt that Python dropped is raised again
-_NEGATIVE = re.compile(r"-\.?\d[-+.,\de]*$")
 _LIBRARIES = ("mxnet", "numpy", "scipy", "threadpoolctl", "tqdm", "requests", "cv2", "sklearn")
+
+
+class Script:
+    """A script, of which this module only knows where its options and steps are.
+
+    They are imported when the script runs: a library that is missing is told in one sentence then, and an interrupt
+    during the imports as at any other time.
+
+    Parameters
+    ----------
+    module : str
+        A module of ``cli/``. Its ``parser(description, **more)`` returns an ArgumentParser; its ``run(args)`` does what
+        the options say and returns the exit code, None for 0. ``args.started`` is the ``time.monotonic()`` at which the
+        script began.
+    description : str
+        For ``--help``: the script's docstring.
+    **more
+        What else the parser is told.
+    """
+
+    def __init__(self, module, description, **more):
+        self._module, self._description, self._more = module, description, more
+
+    @property
+    def steps(self):
+        """module: imported by now."""
+        return importlib.import_module(self._module)
+
+    def parser(self):
+        """Return the argument parser."""
+        return self.steps.parser(self._description, **self._more)
+
+    def main(self, argv=None):
+        """Run the command line; return the exit code."""
+        return run(self._run, argv)
+
+    def _run(self, argv):
+        started = time.monotonic()
+        args = self.parser().parse_args(argv)
+        args.started = started
+        return self.steps.run(args)
+
+
+class JobScript(Script):
+    """A script that a launcher may start as one of several workers; it starts it as their servers and scheduler too."""
+
+    def _run(self, argv):
+        importlib.import_module("accnn.runtime.distributed").serve_if_asked()
+        return super()._run(argv)
 
 
 def run(body, *arguments):
@@ -84,8 +132,6 @@ def _complain(sentence):
     say("error: " + (line if len(line) <= _LONGEST_COMPLAINT else line[:_LONGEST_COMPLAINT] + " ..."))
 
 
-
-
 def _mend_streams():
     """Give a program that was started without stdout or stderr ones that nobody reads."""
     for name in ("stdout", "stderr"):
@@ -138,20 +184,3 @@ def _interrupts(seen):
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def parsed(parser, argv=None):
-    """Namespace: as ``parser.parse_args(argv)``, but for values such as -5,1,1, which argparse takes for options."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    for place in range(len(words) - 1, 0, -1):
-        if _NEGATIVE.match(words[place]) and words[place - 1].startswith("--") and "=" not in words[place - 1]:
-            words[place - 1:place + 1] = ["=".join(words[place - 1:place + 1])]
-    return parser.parse_args(words)
-
-
-
-
-
-
-
-

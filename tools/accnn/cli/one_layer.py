@@ -1,10 +1,27 @@
-"""Splitting a single layer: what ``acc_conv.py`` and ``acc_fc.py`` share."""
-import argparse
+"""Splitting a single layer: the options and steps of ``acc_conv.py`` and ``acc_fc.py``."""
 import time
 
-from accnn.cli import calibration, options
-from accnn.cli import main as cli
-from accnn.cli.types import rank
+from accnn import methods
+from accnn.cli import calibration, options, outputs
+from accnn.cli.types import Parser, rank
+from accnn.planning.accelerator import Accelerator
+from accnn.planning.plan import Plan, Row
+
+
+def parser(description, name, op, rank_help):
+    """Parser: the options of the script `name`, which splits one layer with operator `op`."""
+    arguments = Parser(name, description)
+    options.add_model_options(arguments)
+    options.add_output_options(arguments)
+    arguments.add_argument("--layer", required=True, metavar="NAME", help="name of the layer")
+    arguments.add_argument("--K", type=rank, required=True, help="rank: " + rank_help)
+    arguments.add_argument("--method", choices=methods.names(op), default=methods.DEFAULT[op],
+                           help="decomposition (default: %(default)s)")
+    options.add_effort_options(arguments)
+    calibration.add_calibration_options(arguments)
+    arguments.add_argument("--seed", type=int, default=0,
+                           help="for methods that draw random numbers, and for drawing images (default: %(default)s)")
+    return arguments
 
 
 def split(model, layer, method, rank, input_shapes=None):
@@ -27,57 +44,29 @@ def split(model, layer, method, rank, input_shapes=None):
     AccnnError
         The layer is unknown, of another kind or not to be split, or `rank` does not fit it.
     """
-    from accnn.planning.accelerator import Accelerator
-
     return Accelerator(model, input_shapes).accelerate(_plan(layer, method, rank))
 
 
-def main(name, description, op, rank_help, argv=None):
-    """Run the command line of a script that splits one layer with operator `op`; return the exit code."""
-    return cli.run(_main, name, description, op, rank_help, argv)
+def run(args):
+    """Do what the options say.
 
-
-def _main(name, description, op, rank_help, argv):
-    started = time.monotonic()
-    args = cli.parsed(_parser(name, description, op, rank_help), argv)
+    Raises
+    ------
+    AccnnError
+    """
     calibration.check(args)
-    from accnn.cli import outputs
-
     with outputs.claimed("--save-model", args.save_model):
-        _write(args, started)
+        _write(args)
 
 
-def _write(args, started):
-    from accnn.cli import outputs
-
+def _write(args):
     outputs.check_checkpoint(args.model, args.save_model, args.force)
     accelerator = options.open_accelerator(args)
     plan = accelerator.check(_plan(args.layer, args.method, args.K))
     with calibration.calibrated(args, accelerator, args.save_model):
         result = outputs.accelerate_and_write(accelerator, plan, args.save_model)
-    outputs.show(dict(result, seconds=time.monotonic() - started), args.json)
-
-
-def _parser(name, description, op, rank_help):
-    from accnn import methods
-
-    arguments = argparse.ArgumentParser(name, description=description,
-                                        formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_model_options(arguments)
-    options.add_output_options(arguments)
-    arguments.add_argument("--layer", required=True, metavar="NAME", help="name of the layer")
-    arguments.add_argument("--K", type=rank, required=True, help="rank: " + rank_help)
-    arguments.add_argument("--method", choices=methods.names(op), default=methods.DEFAULT[op],
-                           help="decomposition (default: %(default)s)")
-    options.add_effort_options(arguments)
-    calibration.add_calibration_options(arguments)
-    arguments.add_argument("--seed", type=int, default=0,
-                           help="for methods that draw random numbers, and for drawing images (default: %(default)s)")
-    return arguments
+    outputs.show(dict(result, seconds=time.monotonic() - args.started), args.json)
 
 
 def _plan(layer, method, rank):
-    from accnn import methods
-    from accnn.planning.plan import Plan, Row
-
     return Plan((Row(layer, methods.get(method).op, method, rank),))

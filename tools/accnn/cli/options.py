@@ -1,12 +1,24 @@
 """Command-line options that mean the same in every script, and reading what they say."""
-from dataclasses import fields
+import argparse
+from dataclasses import fields, replace
 from math import prod
 
+from accnn import costs, methods, ranks
+from accnn.cli.data_options import images_of
 from accnn.cli.replacing import add_force_option
 from accnn.cli.types import positive, rank
 from accnn.core.errors import AccnnError
-from accnn.core.progress import say
+from accnn.core.progress import Progress, say
 from accnn.core.text import sizes
+from accnn.data.choice import choose_shapes
+from accnn.graph.checkpoint import load_with_remarks
+from accnn.graph.shapes import chosen_batch
+from accnn.latency.config import TimingConfig, cache_folder
+from accnn.methods import Effort
+from accnn.planning.accelerator import Accelerator
+from accnn.planning.plan import load_plan
+from accnn.planning.request import Request, choosing_rules
+from accnn.runtime import distributed
 from accnn.runtime.devices import check_gpus
 
 RATIO = 2.0  # where none is asked for
@@ -42,8 +54,6 @@ def add_output_options(parser):
 
 def add_job_options(parser):
     """Options of a job that may have several workers."""
-    from accnn.runtime import distributed
-
     parser.add_argument("--kv-store", choices=distributed.STORES, default="local",
                         help="dist_sync: one of several workers started by launch.py (default: %(default)s)")
     parser.add_argument("--worker-timeout", type=float, default=None, metavar="SECONDS",
@@ -56,11 +66,6 @@ def add_planning_options(parser):
 
     They have no defaults here, so that :func:`planning` can tell which were given.
     """
-    import argparse
-
-    from accnn import costs, methods, ranks
-    from accnn.planning.request import choosing_rules
-
     def add(name, **how):
         parser.add_argument(name, default=argparse.SUPPRESS, **how)
 
@@ -97,8 +102,6 @@ def add_planning_options(parser):
 
 def add_measuring_options(parser):
     """Options that say how milliseconds are measured: the attributes of a TimingConfig."""
-    from accnn.latency.config import TimingConfig, cache_folder
-
     add = parser.add_argument_group("measuring", "for --cost latency, and what is timed in the end").add_argument
     add("--threads", type=positive, default=None, metavar="N", help="threads MXNet computes in (default: all cores)")
     add("--repeats", type=positive, default=TimingConfig.repeats, metavar="N",
@@ -115,8 +118,6 @@ def add_measuring_options(parser):
 
 def measuring(args):
     """TimingConfig: what :func:`add_measuring_options` and ``--batch-size`` said."""
-    from accnn.latency.config import TimingConfig
-
     dry, exported = getattr(args, "dry_run", False), args.export_latencies
     if dry and exported is not None:
         say("--dry-run writes nothing: ignoring --export-latencies %s" % exported)
@@ -128,8 +129,6 @@ def measuring(args):
 
 def timing(args, measuring, request, accelerator):
     """TimingConfig: how to time what was written; one image at a time where ``--batch-size`` is that of calibration."""
-    from accnn import costs
-
     by_the_clock = request is not None and not costs.get(request.cost).knows_all
     asked = args.batch_size if by_the_clock or args.data_calib is None else None
     return _at_its_batch(measuring, asked, accelerator)
@@ -143,27 +142,17 @@ def for_network(args, request, accelerator):
     AccnnError
         The network does not take what was said.
     """
-    from dataclasses import replace
-
-    from accnn import costs
-
     if request is None or costs.get(request.cost).knows_all:
         return request
     return replace(request, measuring=_at_its_batch(request.measuring, args.batch_size, accelerator))
 
 
 def _at_its_batch(measuring, asked, accelerator):
-    from dataclasses import replace
-
-    from accnn.graph.shapes import chosen_batch
-
     return replace(measuring, batch_size=chosen_batch(accelerator.model, accelerator.input_shapes, asked, 1))
 
 
 def add_effort_options(parser):
     """Options that say how hard iterative methods try: the attributes of an Effort; its seed is ``--seed``."""
-    from accnn.methods import Effort
-
     parser.add_argument("--restarts", type=positive, default=Effort.restarts, metavar="N",
                         help="starts of an iterative method, the best counts (default: %(default)s)")
     parser.add_argument("--iterations", type=positive, default=Effort.iterations, metavar="N",
@@ -172,23 +161,16 @@ def add_effort_options(parser):
 
 def effort(args):
     """Effort: what :func:`add_effort_options` and ``--seed`` said."""
-    from accnn.methods import Effort
-
     return Effort(getattr(args, "seed", 0), args.restarts, args.iterations)
 
 
 def planning(args):
     """dict: the attributes of a Request that were given on the command line."""
-    from accnn.planning.request import Request
-
     return {field.name: getattr(args, field.name) for field in fields(Request) if hasattr(args, field.name)}
 
 
 def request(args, how=None):
     """Request: what is asked of a plan, twice as fast where nothing else is said; `how` is a TimingConfig."""
-    from accnn import costs
-    from accnn.planning.request import Request
-
     asked = Request(**dict({"ratio": RATIO}, **planning(args)), measuring=how or measuring(args))
     if costs.get(asked.cost).knows_all:
         _tell_unused(args, "the cost %s measures nothing" % asked.cost)
@@ -207,8 +189,6 @@ def given_plan(args):
     """Plan: that of ``--config``, or None; says on stderr which options of planning it makes useless."""
     if args.config is None:
         return None
-    from accnn.planning.plan import load_plan
-
     unused = ["--" + name.replace("_", "-") for name in planning(args) if name != "seed"]
     if unused:
         say("the ranks come from --config: ignoring %s" % ", ".join(unused))
@@ -218,11 +198,6 @@ def given_plan(args):
 
 def open_accelerator(args):
     """Return a Accelerator for the checkpoint and input shapes the options describe; say on stderr what was assumed."""
-    from accnn.cli.data_options import images_of
-    from accnn.core.progress import Progress
-    from accnn.data.choice import choose_shapes
-    from accnn.planning.accelerator import Accelerator
-
     model = open_model(args)
     shapes, assumed = choose_shapes(model, input_shapes(args), images_of(args, "data_val", "data_train", "data_calib"))
     accelerator = Accelerator(model, shapes, Progress, effort(args))
@@ -236,8 +211,6 @@ def open_accelerator(args):
 
 def open_model(args):
     """Load the checkpoint that :func:`add_model_options` describes; say on stderr what was not asked for."""
-    from accnn.graph.checkpoint import load_with_remarks
-
     check_gpus(args.gpus)
     # Who gives the shape of a weight says that it is an input.
     return load_with_remarks(args.model, args.load_epoch, dict(getattr(args, "input_shape", ())))
@@ -257,10 +230,6 @@ def input_shapes(args):
 
 def _methods(text):
     """Names of methods, joined by commas."""
-    import argparse
-
-    from accnn import methods
-
     for name in text.split(","):
         if name.strip() not in methods.names() and text.strip() != "all":
             raise argparse.ArgumentTypeError("invalid choice: %r (choose from %s; or 'all', alone)" % (

@@ -3,11 +3,17 @@ import json
 import os
 import re
 
-from accnn.cli.replacing import check_epochs, check_replaced, is_plan, is_special
+from accnn.cli.replacing import check_replaced, is_plan, is_special
 from accnn.core.errors import AccnnError
 from accnn.core.files import locked
 from accnn.core.progress import say
 from accnn.core.text import before_after, seconds
+from accnn.graph.checkpoint import epochs, params_path, save_model, symbol_path
+from accnn.graph.mark import is_marked
+from accnn.latency.model import TABLE
+from accnn.latency.table import check_target
+from accnn.ranks.energy_cache import FILE
+from accnn.report.plan import summary, table
 
 
 def check_folder(option, target):
@@ -52,9 +58,6 @@ def check_checkpoint(source, target, force, config=None):
     ------
     AccnnError
     """
-    from accnn.graph.checkpoint import params_path, symbol_path
-    from accnn.graph.mark import is_marked
-
     check_source(source, target, force, config)
     files = [symbol_path(target), params_path(target, 1)]
     check_replaced("--save-model", target, files, force, lambda _: is_marked(*files))
@@ -77,8 +80,6 @@ def check_source(source, target, force, config=None):
     ------
     AccnnError
     """
-    from accnn.graph.checkpoint import epochs, params_path, symbol_path
-
     check_prefix("--save-model", target)
     written = [symbol_path(target), params_path(target, 1)]
     for path in written + ([config] if config else []):
@@ -91,10 +92,36 @@ def check_source(source, target, force, config=None):
         raise AccnnError("--save-model %s is the model that is read: choose another prefix, or say --force" % target)
 
 
+def check_epochs(option, prefix, epoch, force, ours=()):
+    """Refuse a checkpoint whose new symbol would stand beside parameters of another; with `force`, say what stays.
+
+    Parameters
+    ----------
+    option, prefix : str
+    epoch : int
+        What is written.
+    force : bool
+    ours : container of str
+        Files of other epochs that are removed, or belong to the new symbol.
+
+    Raises
+    ------
+    AccnnError
+    """
+    others = [path for path in (params_path(prefix, other) for other in epochs(prefix) if other != epoch)
+              if path not in ours]
+    if not others:
+        return
+    if not force:
+        raise AccnnError("%s is there already, and would stand beside the symbol of another network: choose another "
+                         "%s, or say --force to leave it there" % (others[0], option))
+    named = ", ".join(others[:3]) + (" and %d more" % (len(others) - 3) if len(others) > 3 else "")
+    say("%s: left beside the new symbol, to which it does not belong: remove it" % named if len(others) == 1 else
+        "%s: left beside the new symbol, to which they do not belong: remove them" % named)
+
+
 def check_config(option, source, target):
     """Refuse a config that would overwrite a file of the checkpoint `source`, of any epoch, or cannot be written."""
-    from accnn.graph.checkpoint import epochs, params_path, symbol_path
-
     check_folder(option, target)
     if is_special(target):
         raise AccnnError("%s %s is no regular file: choose another name" % (option, target))
@@ -122,8 +149,6 @@ def check_export(args, written):
     target = args.export_latencies
     if target is None:
         return
-    from accnn.latency.table import check_target
-
     check_config("--export-latencies", args.model, target)
     if _is_among(written, target):
         raise AccnnError("--export-latencies %s is written with something else: choose another name" % target)
@@ -133,15 +158,11 @@ def check_export(args, written):
 
 def _tables(args):
     """list of (str, str or None): options, and the tables of milliseconds that they name."""
-    from accnn.latency.model import TABLE
-
     return [("--cache", args.cache and os.path.join(args.cache, TABLE)), ("--import-latencies", args.import_latencies)]
 
 
 def _others(args):
     """list of (str, str or None): options, and what else they let a script read or keep."""
-    from accnn.ranks.energy_cache import FILE
-
     index = args.data_calib_idx or args.data_calib and os.path.splitext(args.data_calib)[0] + ".idx"
     return [("--cache", args.cache and os.path.join(args.cache, FILE)), ("--sensitivity-table", args.sensitivity_table),
             ("--data-calib", args.data_calib), ("--data-calib-idx", index)]
@@ -187,9 +208,6 @@ def accelerate_and_write(accelerator, plan, prefix, config=None):
     dict
         :func:`accnn.report.plan.summary` with ``written`` (paths) and ``file_bytes``.
     """
-    from accnn.graph.checkpoint import params_path, save_model, symbol_path
-    from accnn.report.plan import summary
-
     before = os.path.getsize(params_path(accelerator.model.prefix, accelerator.model.epoch))
     faster = accelerator.accelerate(plan)
     written = {"symbol": symbol_path(prefix), "params": params_path(prefix, 1)}
@@ -218,8 +236,6 @@ def missed_exit_code(plan):
 
 def show(report, as_json):
     """Print a report on stdout, as JSON or as the table with what was written."""
-    from accnn.report.plan import table
-
     if as_json:
         print(json.dumps(report, indent=2))
         return

@@ -3,7 +3,6 @@ import json
 import os
 
 from accnn.core.errors import AccnnError
-from accnn.core.progress import say
 
 FORCE = "replace files that are there, whoever made them; without it only results of the same script are"
 
@@ -41,36 +40,6 @@ def check_replaced(option, target, paths, force, is_ours=None, instead=""):
             raise AccnnError("%s is there already%s: %s--force to replace it, or choose another %s"
                              % (path, ", and is no result of this script" if is_ours else "", instead or "say ",
                                 option))
-
-
-def check_epochs(option, prefix, epoch, force, ours=()):
-    """Refuse a checkpoint whose new symbol would stand beside parameters of another; with `force`, say what stays.
-
-    Parameters
-    ----------
-    option, prefix : str
-    epoch : int
-        What is written.
-    force : bool
-    ours : container of str
-        Files of other epochs that are removed, or belong to the new symbol.
-
-    Raises
-    ------
-    AccnnError
-    """
-    from accnn.graph.checkpoint import epochs, params_path
-
-    others = [path for path in (params_path(prefix, other) for other in epochs(prefix) if other != epoch)
-              if path not in ours]
-    if not others:
-        return
-    if not force:
-        raise AccnnError("%s is there already, and would stand beside the symbol of another network: choose another "
-                         "%s, or say --force to leave it there" % (others[0], option))
-    named = ", ".join(others[:3]) + (" and %d more" % (len(others) - 3) if len(others) > 3 else "")
-    say("%s: left beside the new symbol, to which it does not belong: remove it" % named if len(others) == 1 else
-        "%s: left beside the new symbol, to which they do not belong: remove them" % named)
 
 
 def is_special(path):

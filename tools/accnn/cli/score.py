@@ -1,4 +1,4 @@
-"""The steps of score.py: checks, one pass, the report."""
+"""score.py: its options, checks, one pass, the report."""
 import json
 import os
 import time
@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 from accnn.cli import options
 from accnn.cli import outputs as output
-from accnn.cli.data_options import preprocessing
-from accnn.cli.replacing import check_replaced, is_counts
+from accnn.cli.data_options import add_preprocessing_options, preprocessing
+from accnn.cli.replacing import add_force_option, check_replaced, is_counts
+from accnn.cli.types import Parser
 from accnn.core.errors import AccnnError, said_of
 from accnn.core.files import check_writable, written_whole
 from accnn.core.progress import Progress
@@ -16,6 +17,7 @@ from accnn.data.images import image_input, read_images
 from accnn.data.records import open_records, part_range
 from accnn.graph.checkpoint import load_model, tell_remarks
 from accnn.graph.shapes import chosen_batch
+from accnn.runtime import distributed
 from accnn.runtime.predictor import Predictor, contexts
 from accnn.scoring import report
 from accnn.scoring.fidelity import FidelityTally, check_same_outputs, compared_symbol
@@ -37,13 +39,43 @@ class Subject:
     predictor: Predictor
 
 
-def run(args, job):
-    """Do what the options of score.py say, as one worker of `job`.
+def parser(description):
+    """Parser: the options."""
+    arguments = Parser("accnn-score", description)
+    options.add_model_options(arguments, "checkpoint to score")
+    arguments.add_argument("--baseline", metavar="PREFIX", help="a second checkpoint, scored on the same images")
+    arguments.add_argument("--baseline-epoch", type=int, metavar="N", help="its epoch")
+    arguments.add_argument("--data-val", required=True, metavar="REC", help="RecordIO file of labelled images")
+    arguments.add_argument("--data-val-idx", metavar="IDX", help="its index (default: the .idx beside it, if any)")
+    add_preprocessing_options(arguments, batch_size=None, batch_help="default: 64, or what the network is made for")
+    arguments.add_argument("--max-num-examples", type=int, metavar="N", help="stop after the first N records")
+    arguments.add_argument("--top-k", type=_ranks, metavar="K,K", help="default: 1,5, or 1 for fewer than 6 classes")
+    arguments.add_argument("--output", metavar="NAME",
+                           help="the output that scores classes, where there are several; NAME:0 is the first of name")
+    arguments.add_argument("--fidelity", action="store_true",
+                           help="compare all outputs, or the one of --output, with those of --baseline, labels unread: "
+                                "for detectors")
+    arguments.add_argument("--per-class", action="store_true", help="accuracy of every class")
+    arguments.add_argument("--confusion", metavar="FILE",
+                           help="write how often each class (row) was answered as each (column), as CSV")
+    options.add_job_options(arguments)
+    add_force_option(arguments)
+    arguments.add_argument("--json", action="store_true", help="print results as JSON")
+    return arguments
+
+
+def run(args):
+    """Do what the options say, as a job of one process or as one worker of several.
 
     Raises
     ------
     AccnnError
     """
+    with distributed.open_job(args.kv_store, args.worker_timeout) as job:
+        _run(args, job)
+
+
+def _run(args, job):
     _check(args)
     records = open_records(args.data_val, args.data_val_idx)
     found, confusion = _scored(args, job, records)
@@ -221,3 +253,13 @@ def _speeds(args, records, how, subjects, images, seconds):
 def _write_confusion(path, confusion):
     with written_whole(path) as temporary, open(temporary, "w") as handle:
         handle.writelines(",".join(map(str, row)) + "\n" for row in confusion.tolist())
+
+
+def _ranks(text):
+    ranks = tuple(sorted({int(k) for k in text.split(",")}))
+    if ranks[0] < 1:
+        raise ValueError
+    return ranks
+
+
+_ranks.__name__ = "list of numbers"

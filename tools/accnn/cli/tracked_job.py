@@ -151,7 +151,7 @@ def _end_group(job):
 
 def _wheel_main(launcher, arguments):
     wheel = runpy.run_path(wheel_launcher(), run_name="mxnet.tools.launch")
-    from dmlc_tracker import tracker
+    from dmlc_tracker import tracker  # found only by now: the wheel puts its folder on the path
 
     if launcher == "local":
         tracker.get_host_ip = lambda hostIP=None: LOOPBACK

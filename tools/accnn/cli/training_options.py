@@ -1,5 +1,6 @@
 """Command-line options of fine_tune.py, under the names of MXNet's classic scripts."""
 from accnn.core.errors import AccnnError
+from accnn.data.stream import Augmentation
 
 # Optimizers whose memory is arrays and a count of updates, so that a resumed run is the same run.
 OPTIMIZERS = ("sgd", "nag", "adam", "rmsprop", "adagrad", "adadelta", "signum")
@@ -82,8 +83,6 @@ def add_augmentation_options(parser):
 
 def augmentation(args):
     """Augmentation that the options describe."""
-    from accnn.data.stream import Augmentation
-
     return Augmentation(
         rand_crop=args.random_crop, rand_mirror=args.random_mirror, pad=args.pad_size, fill_value=args.fill_value,
         random_h=args.max_random_h, random_s=args.max_random_s, random_l=args.max_random_l,

@@ -1,4 +1,4 @@
-"""The steps of two_pass.py: checks, a plan, the flow, the report."""
+"""two_pass.py: its options, checks, a plan, the flow, the report."""
 import json
 import os
 import time
@@ -7,10 +7,12 @@ from functools import partial
 
 from accnn import costs
 from accnn.cli import calibration, options, outputs
-from accnn.cli.replacing import check_epochs, check_replaced
+from accnn.cli import training_options as training
+from accnn.cli import two_pass_options as iterative
+from accnn.cli.replacing import add_force_option, check_replaced
 from accnn.cli.training_session import Session, check_precision, told_records
-from accnn.cli.two_pass_options import check
 from accnn.cli.two_pass_plan import check_anything_left, choose_ranks, counted_groups, new_state
+from accnn.cli.types import Parser
 from accnn.core.errors import AccnnError
 from accnn.core.progress import say
 from accnn.core.text import seconds
@@ -23,6 +25,7 @@ from accnn.iterative.report import summary, table
 from accnn.iterative.stages import stages_of
 from accnn.iterative.state import load_state, result_files, stage_prefix, state_path
 from accnn.planning.planner import Request
+from accnn.runtime import distributed
 from accnn.training import objective
 from accnn.training.checkpoints import check_names
 from accnn.training.frozen import frozen_parameters
@@ -30,21 +33,44 @@ from accnn.training.objective import trainable_head
 from accnn.training.resume import check_settings, resume_path
 
 
-def run(args, job):
-    """Do what the options of two_pass.py say.
+def parser(description):
+    """Parser: the options."""
+    arguments = Parser("accnn-two-pass", description)
+    options.add_model_options(arguments)
+    add = arguments.add_argument
+    add("--save-model", required=True, metavar="PREFIX",
+        help="checkpoint to write, as epoch 1; --resume goes by PREFIX-two-pass.json and a checkpoint beside it")
+    training.add_data_options(arguments)
+    add("--resume", action="store_true", help="go on after the last finished stage of an earlier run")
+    add_force_option(arguments)
+    iterative.add_flow_options(arguments)
+    options.add_planning_options(arguments)
+    options.add_effort_options(arguments)
+    add("--config", metavar="FILE", help="ranks to use instead of choosing them: a plan, or a config of the original")
+    calibration.add_calibration_options(arguments)
+    training.add_rule_options(arguments.add_argument_group("training", "of every stage; a schedule begins with each"))
+    training.add_teacher_options(arguments)
+    training.add_augmentation_options(arguments)
+    add("--json", action="store_true", help="print results as JSON")
+    iterative.set_defaults(arguments)
+    return arguments
+
+
+def run(args):
+    """Do what the options say.
 
     Raises
     ------
     AccnnError
     """
-    started = time.monotonic()
-    check(args)
-    calibration.check(args)
-    with outputs.claimed("--save-model", args.save_model):
-        _run(args, job, started)
+    with distributed.open_job() as job:
+        iterative.check(args)
+        calibration.check(args)
+        with outputs.claimed("--save-model", args.save_model):
+            _run(args, job)
 
 
-def _run(args, job, started):
+def _run(args, job):
     config = options.given_plan(args)
     request = None if config else Request(**dict({"ratio": options.RATIO}, **options.planning(args)))
     if request and not costs.get(request.cost).knows_all:
@@ -76,7 +102,7 @@ def _run(args, job, started):
                 options.effort(args), held, args.unfreeze, head.name, args.seed)
     del accelerator  # and its decompositions
     _go(flow)
-    _report(args, state, stages, session, started)
+    _report(args, state, stages, session)
 
 
 def _go(flow):
@@ -106,7 +132,7 @@ def _check_prefix(args):
     check_replaced("--save-model", prefix, there, args.resume or args.force,
                    instead="say --resume to go on with that run, " if begun else "")
     if not args.resume:
-        check_epochs("--save-model", prefix, 1, args.force)
+        outputs.check_epochs("--save-model", prefix, 1, args.force)
     if args.force:
         outputs.say_replaced(there)
 
@@ -126,10 +152,10 @@ def _settings(args, model, session, config, request):
     return json.loads(json.dumps(said))  # as it comes back from the file
 
 
-def _report(args, state, stages, session, started):
+def _report(args, state, stages, session):
     files = {"symbol": symbol_path(state.prefix), "params": params_path(state.prefix, 1),
              "state": state_path(state.prefix)}
-    report = dict(summary(state, stages, session.images), written=files, seconds=time.monotonic() - started)
+    report = dict(summary(state, stages, session.images), written=files, seconds=time.monotonic() - args.started)
     if args.json:
         print(json.dumps(report, indent=2))
         return

@@ -1,4 +1,23 @@
 """What argparse makes of the words on a command line."""
+import argparse
+import re
+import sys
+
+_NEGATIVE = re.compile(r"-\.?\d[-+.,\de]*$")
+
+
+class Parser(argparse.ArgumentParser):
+    """Shows its description as it stands, and reads values such as -5,1,1, which argparse takes for options."""
+
+    def __init__(self, name, description, **more):
+        super().__init__(name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter, **more)
+
+    def parse_args(self, args=None, namespace=None):  # noqa: D102  (as in ArgumentParser)
+        words = list(sys.argv[1:] if args is None else args)
+        for place in range(len(words) - 1, 0, -1):
+            if _NEGATIVE.match(words[place]) and words[place - 1].startswith("--") and "=" not in words[place - 1]:
+                words[place - 1:place + 1] = ["=".join(words[place - 1:place + 1])]
+        return super().parse_args(words, namespace)
 
 
 def rank(text):

@@ -5,6 +5,11 @@ from accnn.core.errors import AccnnError
 from accnn.core.progress import say
 from accnn.core.text import times
 from accnn.latency.search import TOLERANCE
+from accnn.report import timing
+from accnn.timing import client
+from accnn.timing.clock import NOISY
+from accnn.timing.job import Job
+from accnn.timing.machine import cores, give_back
 
 
 def clock(measuring):
@@ -14,14 +19,10 @@ def clock(measuring):
     ----------
     measuring : TimingConfig
     """
-    from accnn.timing import client
-
     return client.started(_threads(measuring))
 
 
 def _threads(measuring):
-    from accnn.timing.machine import cores
-
     return measuring.threads or cores()
 
 
@@ -44,12 +45,6 @@ def timed(measuring, source, prefix, input_shapes, child=None):
     dict or None
         See :func:`accnn.timing.client.measure`; None where it cannot be timed, which is said.
     """
-    from accnn.report import timing
-    from accnn.timing import client
-    from accnn.timing.clock import NOISY
-    from accnn.timing.job import Job
-    from accnn.timing.machine import give_back
-
     if os.path.realpath(prefix) == os.path.realpath(source.prefix):
         say("what was written took the place of what it was made from: there is nothing to time it against")
         return None

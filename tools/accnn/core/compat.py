@@ -1,10 +1,13 @@
-"""The one door to MXNet: checks the versions and mends NumPy before ``import mxnet`` runs.
+"""The one import of MXNet: checks the versions and mends NumPy before ``import mxnet`` runs.
 
-Every module of the package says ``from accnn.core.compat import mx``, never ``import mxnet``.
+Every module of the package says ``from accnn.core.compat import mx``, never ``import mxnet``. MXNet itself, which takes
+more than a second, is imported when the first attribute of ``mx`` is read: ``--help`` and a mistyped option, which need
+none of it, do not wait. So nothing that runs while a module of the package is imported may read one.
 """
 import importlib
 import os
 import sys
+import types
 
 import numpy as np
 
@@ -53,7 +56,18 @@ def _mend_distutils():
                              % sys.version_info[:2]) from error
 
 
-def _import_mxnet():
+def import_mxnet():
+    """Import MXNet now, unless it is there; in a process that a launcher made a server this does not return.
+
+    Returns
+    -------
+    module
+
+    Raises
+    ------
+    AccnnError
+        It is missing, does not go with this Python or NumPy, or its library cannot be loaded.
+    """
     check_python()
     check_numpy(np.__version__)
     mend_numpy()
@@ -61,7 +75,7 @@ def _import_mxnet():
     # Without this the executor logs 'Subgraph backend MKLDNN is activated' at every bind.
     os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
     try:
-        import mxnet
+        import mxnet  # here, since NumPy must be mended first, and only when it is needed
     except ImportError as error:
         raise AccnnError("mxnet cannot be imported (%s): pip install mxnet==1.9.1%s" % (
             error, " --no-deps" if sys.version_info >= (3, 13) else "")) from error
@@ -71,4 +85,16 @@ def _import_mxnet():
     return mxnet
 
 
-mx = _import_mxnet()
+class _LazyModule(types.ModuleType):
+    """MXNet, imported when the first attribute is read; from then on with all of MXNet's own."""
+
+    def __getattr__(self, name):
+        mxnet = import_mxnet()
+        self.__dict__.update(mxnet.__dict__)
+        return getattr(mxnet, name)
+
+    def __dir__(self):
+        return dir(import_mxnet())
+
+
+mx = _LazyModule("mxnet")

@@ -41,14 +41,17 @@ def recover(path):
 @contextlib.contextmanager
 def temporary_folder():
     """Yield a folder among the temporary ones of the system, removed in the end, or by the next run."""
-    with interrupts_wait():
-        folder, handle = new_folder()
-    try:
+    with contextlib.ExitStack() as ending:
+        with interrupts_wait():  # one that waited is raised at the end of this block
+            folder, handle = new_folder()
+            ending.callback(_remove_folder, folder, handle)
         yield folder
-    finally:
-        with interrupts_wait():
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(handle)
+
+
+def _remove_folder(folder, handle):
+    with interrupts_wait():
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
 
 
 def sweep_temporary_folders():
@@ -77,7 +80,7 @@ def _sweep(folder, begins):
             _remove_abandoned(path, ours.group("owner"))
         elif name.endswith(locks.LOCK_END):
             _remove_abandoned(path)
-        elif old and old.group("name").startswith(begins):
+        elif old and begins and old.group("name").startswith(begins):
             _remove_old(path)
 
 

@@ -131,14 +131,11 @@ def locked(path, waiting=None):
         The folder cannot be written to.
     """
     lock = os.path.realpath(lock_path(path))
-    while not _taken(lock, path, waiting):
-        waiting = waiting and _nothing
-        time.sleep(_BETWEEN)
-    try:
+    with contextlib.ExitStack() as ending:
+        while not _taken(lock, path, waiting, ending):
+            waiting = waiting and _nothing
+            time.sleep(_BETWEEN)
         yield
-    finally:
-        with interrupts_wait():
-            _give_back(lock)
 
 
 def lock_path(path):
@@ -158,10 +155,11 @@ def _nothing():
     """Say that it is waited for no more than once."""
 
 
-def _taken(lock, path, waiting):
+def _taken(lock, path, waiting, ending):
     try:
-        with interrupts_wait():
+        with interrupts_wait():  # one that waited is raised at the end of this block
             _take(lock, path)
+            ending.callback(_give_back, lock)
     except Busy:
         if waiting is None:
             raise
@@ -182,7 +180,7 @@ def _take(lock, path):
 
 
 def _give_back(lock):
-    with _guard:
+    with interrupts_wait(), _guard:
         _held[lock][0] -= 1
         if _held[lock][0]:
             return

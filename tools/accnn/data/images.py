@@ -8,7 +8,9 @@ from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.core.progress import say
 from accnn.core.text import sizes
+from accnn.data.choice import choose_shapes
 from accnn.data.records import part_range
+from accnn.graph.inputs import input_names
 from accnn.graph.ir import reason
 
 
@@ -35,9 +37,6 @@ def image_input(model, given, images=None, labels=False):
     AccnnError
         The network has several inputs, or one that is no image.
     """
-    from accnn.data.choice import choose_shapes
-    from accnn.graph.inputs import input_names
-
     names, _ = input_names(model, given)
     if len(names) != 1:
         raise AccnnError("%s has the inputs %s: images can be fed to networks with one input only"

@@ -16,7 +16,6 @@ from accnn.graph.operators import HIDDEN, PARAMETERS, takes
 
 # Operators whose attributes are addresses in the memory of the process that made them.
 _BOUND_TO_A_PROCESS = {"_Native", "_NDArray", "_CachedOp", "_CustomFunction"}
-_DTYPES = set(mx.nd.ndarray._DTYPE_MX_TO_NP)
 _LARGEST = (1 << 31) - 1
 _MOST_OUTPUTS = 1 << 16  # of one operator
 _DEEPEST = 16  # subgraphs inside subgraphs
@@ -207,7 +206,7 @@ def _readable(key, value):
     """Whether Module can read what an attribute says of a variable: its type by number, factors for the training."""
     try:
         if key == "__dtype__":
-            return int(value) in _DTYPES
+            return int(value) in mx.nd.ndarray._DTYPE_MX_TO_NP
         return not key.rstrip("_").endswith(("lr_mult", "wd_mult")) or math.isfinite(float(value))
     except ValueError:
         return False

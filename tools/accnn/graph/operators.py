@@ -48,7 +48,8 @@ def _takes(op, attrs):
     handle = ctypes.c_void_p()
     try:
         mx.base.check_call(mx.base._LIB.NNGetOpHandle(mx.base.c_str(op), ctypes.byref(handle)))
-        symbol = _creator(handle.value, (), {}, [key for key, _ in attrs], [value for _, value in attrs], _NAME, False)
+        symbol = mx.symbol.register._symbol_creator(
+            handle.value, (), {}, [key for key, _ in attrs], [value for _, value in attrs], _NAME, False)
     except mx.base.MXNetError:
         return None
     return tuple(name[len(_NAME) + 1:] for name in symbol.list_inputs())
@@ -56,6 +57,3 @@ def _takes(op, attrs):
 
 def _hidden(key):
     return key.startswith("__") or key.endswith(HIDDEN) or key.startswith(HIDDEN)
-
-
-_creator = mx.symbol.register._symbol_creator

@@ -7,12 +7,12 @@ from typing import Tuple
 from accnn.core.errors import AccnnError
 from accnn.core.json_store import Damaged, KeptFile, OtherVersion, finite, positive, rounded
 from accnn.core.progress import say
-from accnn.timing import clock
+from accnn.timing import clock, machine
 from accnn.timing.clock import uncertainty
 
 WHAT = "table of milliseconds"
 VERSION = 2  # to be changed when what is timed is
-# Ends of variables that do not change how fast MXNet is, and that importing accnn.core.compat, or scikit-learn, sets.
+# Ends of variables that do not change how fast MXNet is, and that accnn.core.compat, or scikit-learn, sets.
 _IDLE = ("_VERBOSE", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
 
 
@@ -41,9 +41,7 @@ class Setting:
     @classmethod
     def here(cls, threads, batch_size):
         """Return the Setting of this machine, this MXNet and this environment."""
-        from accnn.timing.machine import environment
-
-        found = environment()
+        found = machine.environment()
         settings = {name: value for name, value in found["settings"].items() if not name.endswith(_IDLE)}
         return cls(found["cpu"], found["mxnet"], tuple(sorted(settings.items())), int(threads), int(batch_size))
 

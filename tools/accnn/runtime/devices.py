@@ -1,4 +1,5 @@
 """The devices that a network is computed on."""
+from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 
 
@@ -6,8 +7,6 @@ def check_gpus(gpus):
     """Refuse devices, as in '0,1', that are not there; None is the CPU."""
     if gpus is None:
         return
-    from accnn.core.compat import mx
-
     try:
         wanted = [int(number) for number in gpus.split(",")]
     except ValueError:

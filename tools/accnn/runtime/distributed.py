@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 
+from accnn.core.compat import import_mxnet, mx
 from accnn.core.errors import AccnnError
 from accnn.core.progress import say
 
@@ -21,8 +22,7 @@ _PATIENCE = 5.0               # steps; the others of a job wait as long as its s
 def serve_if_asked():
     """In a process that the launcher made a server or the scheduler: be that, and end with it."""
     if os.environ.get("DMLC_ROLE") in ("server", "scheduler"):
-        from accnn.core import compat  # noqa: F401  (importing MXNet does not return in this role)
-
+        import_mxnet()  # does not return in this role
         raise SystemExit(0)
 
 
@@ -108,8 +108,6 @@ class DistributedJob(Job):
     """A worker among several, started by a launcher; see :func:`open_job`."""
 
     def __init__(self, store, timeout=None):
-        from accnn.core.compat import mx
-
         self._watch = _Watch(timeout)
         super().__init__(mx.kv.create(store))
         self.rank, self.workers = self.store.rank, self.store.num_workers
@@ -132,8 +130,6 @@ class DistributedJob(Job):
 
     def leave(self):
         """Go without waiting for the others, as they may wait for this one."""
-        from accnn.core.compat import mx
-
         self._watch.stop()
         mx.base._LIB.MXKVStoreSetBarrierBeforeExit(self.store.handle, ctypes.c_int(0))
 
@@ -143,8 +139,6 @@ class DistributedJob(Job):
         self._watch.stop()
 
     def _sum(self, array):
-        from accnn.core.compat import mx
-
         key = "sum of " + "x".join(map(str, array.shape))
         mine = mx.nd.array(array.astype(np.float32))
         if key not in self._known:

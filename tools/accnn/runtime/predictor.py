@@ -63,14 +63,16 @@ class Predictor:
             _refuse_lacking(model, there.intersection(inputs).difference(input_shapes))
             self.inputs = sorted((name for name in input_shapes if name in there), key=labels.__contains__)
             self._fed = [name for name in self.inputs if name not in labels]
-            self._module = self._new_module(self._symbol, self.inputs, list(bound.shapes), context=context or mx.cpu())
+            self._module = self._new_module(self._symbol, self.inputs, list(bound.shapes), context or mx.cpu())
             with right_fusion(self._symbol):
                 self._module.bind(*self._described(self.batch_size, bound), for_training=False)
             self._module.set_params(model.arg_params, model.aux_params, allow_extra=True)
         self.output_shapes = dict(zip(distinct(self._symbol.list_outputs()),
                                       (shape for _, shape in self._module.output_shapes)))
 
-    _new_module = staticmethod(mx.mod.Module)  # what else has these methods of it can stand in its place
+    def _new_module(self, symbol, inputs, labels, context):
+        """A Module, in whose place a subclass may put what else has these methods of it."""
+        return mx.mod.Module(symbol, inputs, labels, context=context)
 
     def forward(self, *arrays):
         """Start a forward pass and return its outputs.

@@ -13,15 +13,19 @@ import json
 import threading
 from dataclasses import asdict
 
+from accnn.core.compat import import_mxnet
 from accnn.core.errors import AccnnError
+from accnn.timing.chains import survey
 from accnn.timing.job import Job, NetworksJob, SurveyJob, question_from_text
+from accnn.timing.networks import measure
+from accnn.timing.planned import measure_plans
 
 
 def main():
     """Measure, answer, and end; a refusal is an answer too."""
     answers = _answers()
-    with contextlib.suppress(Exception):  # what is wrong comes back, and is told, when it is imported for the job
-        import accnn.timing.networks  # noqa: F401  (while the parent may still be at work on what is to be timed)
+    with contextlib.suppress(Exception):  # what is wrong comes back, and is told, when the job needs it
+        import_mxnet()  # while the parent may still be at work on what is to be timed
     job = question_from_text(_line(0))
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     for answer in _told(job):
@@ -42,25 +46,19 @@ def _told(job):
 
 
 def _compare(job):
-    from accnn.timing.networks import measure
-
     yield measure(job)
 
 
 def _survey(job):
-    from accnn.timing.chains import survey
-
     for timed in survey(job):
         yield {"timed": [asdict(item) for item in timed]}
 
 
 def _plan(job):
-    from accnn.timing.planned import measure_plans
-
     yield measure_plans(job)
 
 
-_WORK = {Job: _compare, SurveyJob: _survey, NetworksJob: _plan}  # MXNet is imported only where an error of that is told
+_WORK = {Job: _compare, SurveyJob: _survey, NetworksJob: _plan}
 
 
 def _answers():

@@ -5,6 +5,9 @@ import os
 import platform
 from math import prod
 
+import numpy as np
+
+from accnn.core.compat import mx
 from accnn.core.layers import walk
 from accnn.core.text import gigabytes
 from accnn.timing.keys import parse
@@ -60,12 +63,8 @@ def cpu_model():
 
 def environment():
     """dict: processor, versions, and the settings that change what MXNet runs."""
-    import numpy
-
-    from accnn.core.compat import mx
-
     return {"cpu": cpu_model(), "cores": cores(), "system": platform.platform(),
-            "python": platform.python_version(), "mxnet": mx.__version__, "numpy": numpy.__version__,
+            "python": platform.python_version(), "mxnet": mx.__version__, "numpy": np.__version__,
             "gpus": mx.context.num_gpus(),
             "settings": {name: value for name, value in sorted(os.environ.items())
                          if name.startswith(_TELLING) and not name.endswith("_NUM_THREADS")},  # a run's own matter

@@ -1,0 +1,76 @@
+"""accnn.py: its options, a plan, the checkpoint, its timing."""
+import contextlib
+import gc
+import time
+from dataclasses import replace
+
+from accnn.cli import calibration, options, outputs, verify
+from accnn.cli.types import Parser
+from accnn.graph.checkpoint import params_path, symbol_path
+from accnn.planning.planner import select_ranks
+from accnn.report import plan as report
+
+
+def parser(description):
+    """Parser: the options."""
+    arguments = Parser("accnn", description)
+    options.add_model_options(arguments)
+    options.add_output_options(arguments)
+    options.add_planning_options(arguments)
+    options.add_effort_options(arguments)
+    options.add_measuring_options(arguments)
+    calibration.add_calibration_options(arguments)
+    arguments.add_argument("--config", metavar="FILE",
+                           help="ranks to use instead of choosing them: a plan, or a config of the original")
+    arguments.add_argument("--dry-run", action="store_true", help="print the table, write nothing")
+    arguments.add_argument("--no-timing", action="store_true", help="do not time what was written")
+    return arguments
+
+
+def run(args):
+    """int: the exit code, 1 where the result is not what was asked for.
+
+    Raises
+    ------
+    AccnnError
+    """
+    calibration.check(args)
+    measuring = options.measuring(args)
+    with contextlib.nullcontext() if args.dry_run else outputs.claimed("--save-model", args.save_model):
+        return _accelerated(args, measuring)
+
+
+def _accelerated(args, measuring):
+    ratio = getattr(args, "ratio", options.RATIO)
+    config = None if args.config is not None else outputs.config_path(args.save_model, ratio)
+    if not args.dry_run:
+        outputs.check_checkpoint(args.model, args.save_model, args.force, config)
+    outputs.check_export(args, [config, symbol_path(args.save_model), params_path(args.save_model, 1)])
+    plan = options.given_plan(args)
+    request = None if plan is not None else options.request(args, measuring)
+    timed = not args.dry_run and not args.no_timing
+    with verify.clock(measuring) if timed else contextlib.nullcontext() as child:
+        plan, result, how, source, input_shapes = _written(args, measuring, plan, request, config)
+        gc.collect()  # a workbench and its candidates refer to each other
+        result["measured"] = None
+        try:
+            if timed:
+                result["measured"] = verify.timed(how, source, args.save_model, input_shapes, child)
+        finally:  # whatever became of the clock, the files are there
+            outputs.show(dict(result, seconds=time.monotonic() - args.started), args.json)
+    return (outputs.missed_exit_code(plan) or verify.verify_speedup(result["measured"], plan)) if request else 0
+
+
+def _written(args, measuring, plan, request, config):
+    """Plan, decompose and write; return the plan, the report, how to time it, and the source without its parameters.
+
+    All else is gone from memory when the clock, in another process, needs it.
+    """
+    accelerator = options.open_accelerator(args)
+    request = options.for_network(args, request, accelerator)
+    how = options.timing(args, measuring, request, accelerator)
+    with calibration.calibrated(args, accelerator, args.save_model):
+        plan = accelerator.check(plan) if plan is not None else select_ranks(accelerator, request)
+        result = (report.summary(accelerator, plan) if args.dry_run else
+                  outputs.accelerate_and_write(accelerator, plan, args.save_model, config))
+    return plan, result, how, replace(accelerator.model, arg_params={}, aux_params={}), accelerator.input_shapes
