@@ -5,7 +5,7 @@ import pytest
 from accnn import methods
 from accnn.core.layers import LayerSpec, SubConv, SubFC, macs
 from accnn.latency import candidates
-from accnn.latency.candidates import RankGrid, candidate_ranks, known, preferred_multiple, probes
+from accnn.latency.candidates import RankGrid, candidate_ranks, known_ranks, preferred_multiple, probes
 from accnn.ranks import Candidate
 from accnn.timing.keys import Place, chain_key
 from clockwork import Clockwork
@@ -57,7 +57,7 @@ def measured(family, clock):
     """Table: after all that the family asks for."""
     table = Table(clock)
     table.measure(family.first())
-    table.measure([key for key in family.then(table.ms) if key not in table.known])
+    table.measure([key for key in family.refine(table.ms) if key not in table.known])
     return table
 
 
@@ -143,8 +143,8 @@ def test_what_people_want_multiples_of_is_never_made_finer(method, least):
         assert all(fits(candidate, rank, least) for rank in ranks)
         assert ranks or spec is SMALL
         place, clock = place_of(candidate), Clockwork()
-        assert all(fits(candidate, rank, least) for rank in known(candidate, place, clock.ms_of, least))
-        assert set(ranks) <= set(known(candidate, place, clock.ms_of, least))
+        assert all(fits(candidate, rank, least) for rank in known_ranks(candidate, place, clock.ms_of, least))
+        assert set(ranks) <= set(known_ranks(candidate, place, clock.ms_of, least))
         family = RankGrid(candidate, place, least, least)
         assert family.ranks(dict.fromkeys(family.first())) == [rank for rank in ranks if chain_key(
             place, candidate, rank) in family.first()]
@@ -154,7 +154,7 @@ def test_a_layer_that_nothing_makes_cheaper_has_no_ranks():
     candidate = candidate_of(ONE, "channel")
     assert candidate_ranks(candidate, 16) == [] and probes(candidate) == {}
     family = RankGrid(candidate, place_of(candidate), 16)
-    assert family.first() == family.then({}.get) == family.ranks({}) == [] and family.times({}.get) == {}
+    assert family.first() == family.refine({}.get) == family.ranks({}) == [] and family.times({}.get) == {}
 
 
 def test_of_ranks_of_about_the_same_size_the_roundest_is_offered():
@@ -182,7 +182,7 @@ def test_times_that_lie_on_lines_are_interpolated(spec, method):
     ranks = candidate_ranks(candidate, 4)
     table = measured(family, clock.ms_of)
     times = family.times(table.ms)
-    assert family.then(table.ms) == [] and len(family.first()) == len(set(family.first())) < 16 < len(times)
+    assert family.refine(table.ms) == [] and len(family.first()) == len(set(family.first())) < 16 < len(times)
     assert family.ranks(times) == ranks
     for rank in ranks:
         key = chain_key(place_of(candidate), candidate, rank)
@@ -258,7 +258,7 @@ def test_of_another_machines_table_only_what_it_knows_is_offered():
     place = place_of(candidate)
     some = {chain_key(place, candidate, rank): clock.ms((candidate.chain(rank)), WIDE.in_shape)
             for rank in (48, 7, 250, 24)}
-    assert known(candidate, place, some.get) == [7, 24, 48, 250] and known(candidate, place, {}.get) == []
-    assert known(candidate, place, some.get, 8) == [24, 48]
+    assert known_ranks(candidate, place, some.get) == [7, 24, 48, 250] and known_ranks(candidate, place, {}.get) == []
+    assert known_ranks(candidate, place, some.get, 8) == [24, 48]
     family = RankGrid(candidate, place, 4)
     assert family.times(some.get).keys() <= some.keys() and family.times({}.get) == {} and family.ranks({}) == []

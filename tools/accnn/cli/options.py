@@ -129,7 +129,7 @@ def timing(args, measuring, request, accelerator):
     """TimingConfig: how to time what was written; one image at a time where ``--batch-size`` is that of calibration."""
     from accnn import costs
 
-    by_the_clock = request is not None and not costs.get(request.cost).knows_all
+    by_the_clock = request is not None and not costs.get(request.cost).is_analytic
     asked = args.batch_size if by_the_clock or args.data_calib is None else None
     return _at_its_batch(measuring, asked, accelerator)
 
@@ -146,7 +146,7 @@ def for_network(args, request, accelerator):
 
     from accnn import costs
 
-    if request is None or costs.get(request.cost).knows_all:
+    if request is None or costs.get(request.cost).is_analytic:
         return request
     return replace(request, measuring=_at_its_batch(request.measuring, args.batch_size, accelerator))
 
@@ -189,7 +189,7 @@ def request(args, how=None):
     from accnn.planning.request import Request
 
     asked = Request(**dict({"ratio": RATIO}, **planning(args)), measuring=how or measuring(args))
-    if costs.get(asked.cost).knows_all:
+    if costs.get(asked.cost).is_analytic:
         _tell_unused(args, "the cost %s measures nothing" % asked.cost)
     return asked
 

@@ -132,7 +132,7 @@ def check_export(args, written):
 
 def _tables(args):
     """list of (str, str or None): options, and the tables of milliseconds that they name."""
-    from accnn.latency.model import TABLE
+    from accnn.latency.table import TABLE
 
     return [("--cache", args.cache and os.path.join(args.cache, TABLE)), ("--import-latencies", args.import_latencies)]
 

@@ -46,7 +46,7 @@ def run(args, job):
 def _run(args, job, started):
     config = options.given_plan(args)
     request = None if config else Request(**dict({"ratio": options.RATIO}, **options.planning(args)))
-    if request and not costs.get(request.cost).knows_all:
+    if request and not costs.get(request.cost).is_analytic:
         raise AccnnError("--cost %s: two passes measure nothing; make the plan with accnn-ranks, and give it as "
                          "--config" % request.cost)
     _check_prefix(args)

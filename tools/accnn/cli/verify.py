@@ -3,7 +3,7 @@ import os
 
 from accnn.core.errors import AccnnError
 from accnn.core.progress import say
-from accnn.latency.search import TOLERANCE
+from accnn.planning.search import TOLERANCE
 
 
 def clock(measuring):

@@ -74,7 +74,7 @@ def candidate_ranks(candidate, grain, least=1):
         kept.append(ranks[place])
 
 
-def known(candidate, place, ms, least=1):
+def known_ranks(candidate, place, ms, least=1):
     """list of rank: all multiples of `least` whose milliseconds ``ms(key)`` knows, in ascending order of MACs."""
     grains = [least] + [grain for grain in GRAINS if grain % least == 0]
     ranks = dict.fromkeys(rank for grain in grains for rank in candidate.ranks(grain))
@@ -113,7 +113,7 @@ class RankGrid:
         """list of str: keys of the chains to be measured in any case."""
         return [self._keys[rank] for rank in sorted(self._coarse + self._between, key=self._macs.get)]
 
-    def then(self, ms):
+    def refine(self, ms):
         """list of str: keys to be measured besides, once the first are known to ``ms(key)``."""
         return [] if self._smooth(ms) else list(self._keys.values())
 

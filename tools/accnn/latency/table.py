@@ -1,5 +1,6 @@
-"""What is known of milliseconds, between runs in a file that people can read."""
+"""The latency table: times of chains and networks, cached between runs in a JSON file that people can read."""
 import copy
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Tuple
@@ -7,9 +8,10 @@ from typing import Tuple
 from accnn.core.errors import AccnnError
 from accnn.core.json_store import Damaged, KeptFile, OtherVersion, finite, positive, rounded
 from accnn.core.progress import say
-from accnn.timing import clock
+from accnn.timing import clock, machine
 from accnn.timing.clock import uncertainty
 
+TABLE = "latencies.json"  # in the folder of the cache
 WHAT = "table of milliseconds"
 VERSION = 2  # to be changed when what is timed is
 # Ends of variables that do not change how fast MXNet is, and that importing accnn.core.compat, or scikit-learn, sets.
@@ -41,9 +43,7 @@ class Setting:
     @classmethod
     def here(cls, threads, batch_size):
         """Return the Setting of this machine, this MXNet and this environment."""
-        from accnn.timing.machine import environment
-
-        found = environment()
+        found = machine.environment()
         settings = {name: value for name, value in found["settings"].items() if not name.endswith(_IDLE)}
         return cls(found["cpu"], found["mxnet"], tuple(sorted(settings.items())), int(threads), int(batch_size))
 
@@ -333,6 +333,24 @@ class LatencyTable:
         # The first reference stays, so that the milliseconds of a table do not change from run to run.
         mine["reference_ms"] = known.get(self.setting, mine)["reference_ms"] or mine["reference_ms"]
         return document({**known, self.setting: mine})
+
+
+def open_table(config):
+    """LatencyTable: the one that a TimingConfig names, of this machine or imported from another.
+
+    Raises
+    ------
+    AccnnError
+        See :meth:`LatencyTable.imported`.
+    """
+    numbers = config.threads or machine.cores(), config.batch_size
+    if config.imported is not None:
+        table = LatencyTable.imported(config.imported, *numbers)
+        if table.foreign:
+            say("planning for %s: nothing is measured here" % table.setting)
+        return table
+    path = None if config.cache is None else os.path.join(config.cache, TABLE)
+    return LatencyTable(Setting.here(*numbers), path)
 
 
 def check_target(path):
