@@ -52,7 +52,7 @@ def choosy(monkeypatch):
     return Choosy(grain=4, launch=0.005, rest=0.1, uncertainty=1e-4).patched(monkeypatch)
 
 
-def test_methods_have_their_factors_and_plans_keep_what_they_promise(choosy, tmp_path):
+def test_methods_have_their_factors_and_plans_measure_what_was_predicted(choosy, tmp_path):
     plan = planned(2, cache=tmp_path)
     found = plan.made_by["latency"]
     factors = found["inside"]
@@ -71,7 +71,7 @@ def test_factors_change_the_choice(choosy):
     assert energies[0.6] > energies[1.5]
 
 
-def test_what_trials_told_is_remembered_for_all_ratios(choosy, tmp_path):
+def test_factors_are_cached_for_all_ratios(choosy, tmp_path):
     first = planned(2, cache=tmp_path)
     for ratio in 2, 3, 1.5:
         choosy.plans.clear()
@@ -83,7 +83,7 @@ def test_what_trials_told_is_remembered_for_all_ratios(choosy, tmp_path):
     assert len(choosy.plans) > 3
 
 
-def test_what_trials_told_goes_with_a_table_to_another_machine(choosy, tmp_path, monkeypatch):
+def test_factors_go_with_an_exported_table_to_another_machine(choosy, tmp_path, monkeypatch):
     from accnn.timing import machine
 
     there = planned(2, exported=tmp_path / "there.json")
@@ -106,7 +106,7 @@ def test_what_trials_told_goes_with_a_table_to_another_machine(choosy, tmp_path,
     lambda kept: dict(kept, methods={"vh": "fast"}), lambda kept: dict(kept, methods=dict(kept["methods"], vh=1e6)),
     lambda kept: dict(kept, rest=True), lambda kept: dict(kept, typical=None), lambda kept: dict(kept, methods={}),
     lambda kept: {name: kept[name] for name in ("rest", "methods")}])
-def test_what_people_edited_is_measured_anew(choosy, tmp_path, change):
+def test_factors_that_people_edited_are_measured_anew(choosy, tmp_path, change):
     first = planned(2, cache=tmp_path).made_by["latency"]["inside"]
     path = tmp_path / "latencies.json"
     written = json.loads(path.read_text())
@@ -129,7 +129,7 @@ def test_what_is_kept_in_another_form_is_nothing(choosy, tmp_path, kind):
     assert 2 <= planned(2, cache=tmp_path).made_by["reached"] <= 2.06
 
 
-def test_where_trials_cannot_be_timed_what_is_usual_counts(choosy, monkeypatch, capsys, tmp_path):
+def test_where_trials_cannot_be_timed_factors_are_the_prior(choosy, monkeypatch, capsys, tmp_path):
     from accnn.core.errors import AccnnError
 
     kept, jobs = choosy.time_networks, []
@@ -170,7 +170,7 @@ def test_rest_and_factors_are_told_apart_by_two_speed_ups_of_one_method():
     assert found.of("vh") == found.methods["vh"] and found.of("another") == found.typical
 
 
-def test_trials_are_believed_as_much_as_they_are_known():
+def test_trials_weigh_by_their_uncertainty():
     def cp(off):
         return in_network.fit([trial("cp", 0.3, off=off), trial("cp", 0.1, off=off)] * 9, SHARE, ["cp"]).methods["cp"]
 
@@ -240,7 +240,7 @@ def test_where_layers_are_a_small_share_or_more_than_the_network_noise_makes_not
     assert found.methods["vh"] == pytest.approx(min(1, 1 / share), rel=0.15)
 
 
-def test_no_plan_seems_to_take_no_time(choosy, monkeypatch):
+def test_no_plan_is_predicted_to_take_no_time(choosy, monkeypatch):
     monkeypatch.setattr(in_network, "fit", lambda _, share, methods: in_network.InNetworkFactors(-0.1, 0.4,
                                                                                            dict.fromkeys(methods, 0.4)))
     choosy.rate = 1e9  # starting is all there is

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Tuple
 
 from accnn.core.errors import AccnnError
-from accnn.core.json_store import Damaged, KeptFile, OtherVersion, finite, positive, rounded
+from accnn.core.json_store import Damaged, JsonStore, OtherVersion, finite, positive, rounded
 from accnn.core.progress import say
 from accnn.timing import clock, machine
 from accnn.timing.clock import uncertainty
@@ -180,14 +180,14 @@ class LatencyTable:
     """
 
     def __init__(self, setting, path=None):
-        self.setting, self._file = setting, KeptFile(path, WHAT, parse)
+        self.setting, self._file = setting, JsonStore(path, WHAT, parse)
         self._section, self._changed = empty(), empty()
         try:
             known = self._file.read() or {}
         except Damaged as error:
             raise AccnnError("%s: remove it, or name another folder with --cache" % error) from error
         except AccnnError as error:
-            self._file.tell("%s: measuring anew, and keeping nothing" % error)
+            self._file.warn_once("%s: measuring anew, and keeping nothing" % error)
             known = {}
         if setting in known:
             self._section = known[setting]
@@ -297,7 +297,7 @@ class LatencyTable:
             return document({**(known or {}), self.setting: mine})
 
         try:
-            KeptFile(path, WHAT, parse).update(combine)
+            JsonStore(path, WHAT, parse).update(combine)
         except Damaged as error:
             raise AccnnError("%s: remove it, or name another file" % error) from error
 
@@ -311,7 +311,7 @@ class LatencyTable:
             There is no such file, it is no table, or does not hold exactly one machine with these threads and batch.
         """
         try:
-            known = KeptFile(path, WHAT, parse).read()
+            known = JsonStore(path, WHAT, parse).read()
         except Damaged as error:
             raise AccnnError("%s: name a file that was written as one" % error) from error
         if known is None:
@@ -361,7 +361,7 @@ def check_target(path):
     AccnnError
     """
     try:
-        KeptFile(path, WHAT, parse).read()
+        JsonStore(path, WHAT, parse).read()
     except Damaged as error:
         raise AccnnError("%s: remove it, or name another file" % error) from error
 
