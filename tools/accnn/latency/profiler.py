@@ -166,8 +166,8 @@ class LatencyProfiler:
                    for spec in self.accelerator.layers if spec.part is not None and spec.name in self.places)
         return fitting_memory(plans, held)
 
-    def tell_noise(self, keys, whole_ms):
-        """Say how many of some chains could not be measured well, of those that are worth a word."""
+    def report_noise(self, keys, whole_ms):
+        """Say how many of some chains could not be measured well, of those that take a share of the network's time."""
         keys = {key for key in keys if self.table.ms(key) is not None}
         found = [(self.table.entry(key)["spread"], key) for key in keys if self._spreads(key, whole_ms)]
         if found:

@@ -92,7 +92,7 @@ class _Survey:
             self._read_grids(align)
         model = self._counted(self._factors(ratio))
         if self._profiler.can_measure:
-            self._profiler.tell_noise(self._alone, model.whole_ms)
+            self._profiler.report_noise(self._alone, model.whole_ms)
         return self._with_initial(model, initial)
 
     def _time_layers(self):

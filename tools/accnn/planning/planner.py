@@ -113,7 +113,7 @@ def _why_kept(accelerator, spec, request, cost):
     """Why a rank rule left a layer alone that it could have split."""
     candidates = [accelerator.candidate(spec.name, method) for method in request.methods_for(spec)
                   if not accelerator.refusal(spec, method)]
-    # By MACs the smallest rank is the cheapest; by the clock any may be.
+    # By MACs the smallest rank is the cheapest; by latency any may be.
     most = 1 if cost.is_analytic else None
     if any(cost.chain(spec, candidate.chain(rank)) < cost.layer(spec)
            for candidate in candidates for rank in cost.ranks(candidate, request.align)[:most]):

@@ -155,7 +155,7 @@ class _PlanSearch:
                 break
 
     def best(self, asked):
-        """The slowest Attempt that is fast enough, within what the clock can tell; None where none is."""
+        """The slowest Attempt that is fast enough, within the tolerance; None where none is."""
         enough = [one for one in self.attempts if one.ratio >= asked]
         if enough and min(one.ratio for one in enough) <= asked * (1 + TOLERANCE):
             return min(enough, key=lambda one: one.ratio)
