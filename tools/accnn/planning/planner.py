@@ -50,8 +50,10 @@ def select_ranks(accelerator, request):
         accelerator.decompose(candidates)
     allocator = BudgetAllocator(accelerator, candidates, request, cost, rule.select, pinned)
     try:
-        selection, found = (allocator.solve(), {}) if profiler is None else search(
-            allocator, cost, profiler, profiler.network_cache(request.survey_key()))
+        if profiler is None:
+            selection, found = allocator.solve(), {}
+        else:
+            selection, found = search(allocator, cost, profiler, profiler.network_cache(request.survey_key()))
     finally:
         if request.measuring.keep:
             accelerator.keep()
@@ -64,7 +66,7 @@ def select_ranks(accelerator, request):
 
 
 def _check_rule(accelerator, rule, cost):
-    """Refuse a rank rule that lacks images, or a cost that is known of all ranks."""
+    """Refuse a rank rule without the images, or without the costs of all ranks, that it needs."""
     if rule.needs_images and accelerator.responses is None:
         raise AccnnError("the rank rule %s weighs what the layers answer to real images: give --data-calib, or choose "
                          "another --rank-selection" % rule.name)
