@@ -5,7 +5,7 @@ from accnn.core.layers import macs as macs_of
 from accnn.core.layers import walk
 from accnn.graph.checkpoint import load_model
 from accnn.graph.specs import layer_specs
-from accnn.latency.context import InNetworkFactors
+from accnn.latency.in_network import InNetworkFactors
 from accnn.timing import client, keys
 from accnn.timing.job import Timed
 

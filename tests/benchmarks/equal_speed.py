@@ -29,7 +29,7 @@ from accnn.core.progress import Progress, say
 from accnn.core.text import columns
 from accnn.data.images import image_input
 from accnn.data.records import open_records
-from accnn.latency.survey import LatencyProfiler
+from accnn.latency.profiler import LatencyProfiler
 from accnn.latency.table import LatencyTable, Setting
 from accnn.planning.planner import select_ranks
 from accnn.planning.request import Request, matches
@@ -89,7 +89,7 @@ class Study:
 
     def __init__(self, bench, how, scoring, compare, seed):
         self._accelerator, self._how, self._scoring, self._compare, self._seed = bench, how, scoring, compare, seed
-        self._surveyor = LatencyProfiler(bench, how, LatencyTable(Setting.here(how.threads or cores(), how.batch_size)))
+        self._profiler = LatencyProfiler(bench, how, LatencyTable(Setting.here(how.threads or cores(), how.batch_size)))
         self._places = places_of(bench.model.graph, bench.layers)
 
     def found(self, contender, ratio):
@@ -146,7 +146,7 @@ class Study:
         keys = [{row.layer: chain_key(self._places[row.layer],
                                       self._accelerator.candidate(row.layer, methods.get(row.method)), row.rank)
                  for row in plan.chosen()} for plan in plans]
-        return [one["measured"]["median"] for one in self._surveyor.networks(keys)["plans"]]
+        return [one["measured"]["median"] for one in self._profiler.time_networks(keys)["plans"]]
 
 
 def table(results, ratios, original, images):

@@ -1,11 +1,11 @@
-"""Which ranks are put on the clock: on machines that like multiples of something, and on others."""
+"""Rank grids, on machines on which multiples of something are faster, and on others."""
 import numpy as np
 import pytest
 
 from accnn import methods
 from accnn.core.layers import LayerSpec, SubConv, SubFC, macs
 from accnn.latency import candidates
-from accnn.latency.candidates import RankGrid, candidate_ranks, known, preferred_multiple, probes
+from accnn.latency.candidates import RankGrid, candidate_ranks, known_ranks, preferred_multiple, probes
 from accnn.ranks import Candidate
 from accnn.timing.keys import Place, chain_key
 from clockwork import Clockwork
@@ -53,18 +53,18 @@ class Table:
         return self.known.get(key)
 
 
-def measured(family, clock):
-    """Table: after all that the family asks for."""
+def measured(grid, clock):
+    """Table: after all that the grid asks for."""
     table = Table(clock)
-    table.measure(family.first())
-    table.measure([key for key in family.then(table.ms) if key not in table.known])
+    table.measure(grid.first())
+    table.measure([key for key in grid.refine(table.ms) if key not in table.known])
     return table
 
 
 # ---- which multiples kernels like
 
 @pytest.mark.parametrize("spec, method", ALL)
-def test_probes_are_multiples_of_one_grain_each(spec, method):
+def test_probes_are_of_one_multiple_each(spec, method):
     candidate = candidate_of(spec, method)
     found = probes(candidate)
     assert set(found) <= {4, 8, 16, 32} and 4 in found and (spec is SMALL or len(found) == 4)
@@ -74,7 +74,7 @@ def test_probes_are_multiples_of_one_grain_each(spec, method):
 
 
 @pytest.mark.parametrize("method", ["vh", "channel"])
-def test_probes_of_all_grains_are_of_about_the_same_size(method):
+def test_probes_of_all_multiples_are_of_about_the_same_size(method):
     candidate = candidate_of(WIDE, method)
     for grain, ranks in probes(candidate).items():
         for wanted in (0.12, 0.2, 0.3, 0.45):
@@ -83,13 +83,13 @@ def test_probes_of_all_grains_are_of_about_the_same_size(method):
 
 @pytest.mark.parametrize("grain", [32, 16, 8, 4])
 @pytest.mark.parametrize("spec, method", [one for one in ALL if one[0] is not SMALL])
-def test_the_grain_of_a_machine_is_found(spec, method, grain):
+def test_the_preferred_multiple_of_a_machine_is_found(spec, method, grain):
     candidate, clock = candidate_of(spec, method), Clockwork(grain=grain)
     assert preferred_multiple(candidate, probes(candidate), lambda rank: clock.ms(candidate.chain(rank),
                                                                                   spec.in_shape)) == grain
 
 
-def test_a_machine_that_likes_all_ranks_alike_or_nearly_has_a_fine_grain():
+def test_a_machine_whose_speed_hardly_depends_on_ranks_has_a_small_preferred_multiple():
     candidate = candidate_of(WIDE, "vh")
     for slow, grain in (1.0, 4), (1.1, 4), (1.3, 16):
         clock = Clockwork(grain=16, slow=slow)
@@ -97,7 +97,7 @@ def test_a_machine_that_likes_all_ranks_alike_or_nearly_has_a_fine_grain():
             candidate.chain(rank), WIDE.in_shape)) == grain
 
 
-def test_what_is_not_known_of_a_grain_does_not_count():
+def test_a_multiple_of_which_no_time_is_known_is_not_preferred():
     candidate, clock = candidate_of(WIDE, "vh"), Clockwork(grain=8)
     some = probes(candidate)
 
@@ -112,7 +112,7 @@ def test_what_is_not_known_of_a_grain_does_not_count():
 
 @pytest.mark.parametrize("grain", [1, 4, 16, 32])
 @pytest.mark.parametrize("spec, method", ALL)
-def test_ranks_are_offered_by_macs_and_save_something(spec, method, grain):
+def test_candidate_ranks_ascend_by_macs_and_save_something(spec, method, grain):
     candidate = candidate_of(spec, method)
     ranks = candidate_ranks(candidate, grain)
     shares = [share(candidate, rank) for rank in ranks]
@@ -143,18 +143,18 @@ def test_what_people_want_multiples_of_is_never_made_finer(method, least):
         assert all(fits(candidate, rank, least) for rank in ranks)
         assert ranks or spec is SMALL
         place, clock = place_of(candidate), Clockwork()
-        assert all(fits(candidate, rank, least) for rank in known(candidate, place, clock.ms_of, least))
-        assert set(ranks) <= set(known(candidate, place, clock.ms_of, least))
-        family = RankGrid(candidate, place, least, least)
-        assert family.ranks(dict.fromkeys(family.first())) == [rank for rank in ranks if chain_key(
-            place, candidate, rank) in family.first()]
+        assert all(fits(candidate, rank, least) for rank in known_ranks(candidate, place, clock.ms_of, least))
+        assert set(ranks) <= set(known_ranks(candidate, place, clock.ms_of, least))
+        grid = RankGrid(candidate, place, least, least)
+        assert grid.ranks(dict.fromkeys(grid.first())) == [rank for rank in ranks if chain_key(
+            place, candidate, rank) in grid.first()]
 
 
 def test_a_layer_that_nothing_makes_cheaper_has_no_ranks():
     candidate = candidate_of(ONE, "channel")
     assert candidate_ranks(candidate, 16) == [] and probes(candidate) == {}
-    family = RankGrid(candidate, place_of(candidate), 16)
-    assert family.first() == family.then({}.get) == family.ranks({}) == [] and family.times({}.get) == {}
+    grid = RankGrid(candidate, place_of(candidate), 16)
+    assert grid.first() == grid.refine({}.get) == grid.ranks({}) == [] and grid.times({}.get) == {}
 
 
 def test_of_ranks_of_about_the_same_size_the_roundest_is_offered():
@@ -173,22 +173,22 @@ def test_of_ranks_of_about_the_same_size_the_roundest_is_offered():
     assert sum(rank % 16 == 0 for rank in ranks) > len(ranks) / 2
 
 
-# ---- what is measured of a family
+# ---- what is measured of a grid
 
 @pytest.mark.parametrize("spec, method", [(WIDE, "vh"), (WIDE, "channel"), (FULL, "fc-svd")])
-def test_times_that_lie_on_lines_are_interpolated(spec, method):
+def test_linear_times_are_interpolated(spec, method):
     candidate, clock = candidate_of(spec, method), Clockwork(grain=4)
-    family = RankGrid(candidate, place_of(candidate), 4)
+    grid = RankGrid(candidate, place_of(candidate), 4)
     ranks = candidate_ranks(candidate, 4)
-    table = measured(family, clock.ms_of)
-    times = family.times(table.ms)
-    assert family.then(table.ms) == [] and len(family.first()) == len(set(family.first())) < 16 < len(times)
-    assert family.ranks(times) == ranks
+    table = measured(grid, clock.ms_of)
+    times = grid.times(table.ms)
+    assert grid.refine(table.ms) == [] and len(grid.first()) == len(set(grid.first())) < 16 < len(times)
+    assert grid.ranks(times) == ranks
     for rank in ranks:
         key = chain_key(place_of(candidate), candidate, rank)
         assert times[key] == pytest.approx(clock.ms_of(key), rel=1e-9)
     shares = [macs(candidate.chain(rank), spec.in_shape) for rank in ranks
-              if chain_key(place_of(candidate), candidate, rank) in family.first()]
+              if chain_key(place_of(candidate), candidate, rank) in grid.first()]
     assert shares[0] == macs(candidate.chain(ranks[0]), spec.in_shape)
     assert shares[-1] == macs(candidate.chain(ranks[-1]), spec.in_shape)  # nothing is extrapolated
 
@@ -196,13 +196,13 @@ def test_times_that_lie_on_lines_are_interpolated(spec, method):
 def test_what_was_measured_is_not_smoothed():
     """Times a little off the line stay what the clock said."""
     candidate, clock = candidate_of(WIDE, "vh"), Clockwork(grain=4)
-    family = RankGrid(candidate, place_of(candidate), 4)
+    grid = RankGrid(candidate, place_of(candidate), 4)
 
     def nearly(key):
         return clock.ms_of(key) * (1 + 0.01 * (sum(map(ord, key)) % 3 - 1))
 
-    table = measured(family, nearly)
-    times = family.times(table.ms)
+    table = measured(grid, nearly)
+    times = grid.times(table.ms)
     assert len(times) == len(candidate_ranks(candidate, 4)) > len(table.known)
     assert all(times[key] == nearly(key) for key in table.known)
     assert all(abs(times[key] / clock.ms_of(key) - 1) < 0.025 for key in times)
@@ -214,43 +214,43 @@ def choosy(key):
 
 
 @pytest.mark.parametrize("spec, method", [(WIDE, "vh"), (WIDE, "channel")])
-def test_choosy_kernels_are_measured_rank_by_rank(spec, method):
+def test_grids_that_are_not_linear_are_measured_rank_by_rank(spec, method):
     candidate = candidate_of(spec, method)
-    family = RankGrid(candidate, place_of(candidate), 4)
-    table = measured(family, choosy)
+    grid = RankGrid(candidate, place_of(candidate), 4)
+    table = measured(grid, choosy)
     keys = [chain_key(place_of(candidate), candidate, rank) for rank in candidate_ranks(candidate, 4)]
     assert set(table.known) == set(keys) and len(keys) > 16
-    assert family.times(table.ms) == {key: choosy(key) for key in keys}
+    assert grid.times(table.ms) == {key: choosy(key) for key in keys}
 
 
-def test_small_families_are_measured_whole_at_once():
+def test_small_grids_are_measured_whole_at_once():
     candidate = candidate_of(WIDE, "channel")
-    family = RankGrid(candidate, place_of(candidate), 32)
-    assert family.ranks(family.first()) == candidate_ranks(candidate, 32) == [
+    grid = RankGrid(candidate, place_of(candidate), 32)
+    assert grid.ranks(grid.first()) == candidate_ranks(candidate, 32) == [
         rank for rank in candidate.ranks(32) if share(candidate, rank) <= candidates._DEAREST]
-    table = measured(family, choosy)
-    assert family.times(table.ms) == {key: choosy(key) for key in family.first()} == table.known
+    table = measured(grid, choosy)
+    assert grid.times(table.ms) == {key: choosy(key) for key in grid.first()} == table.known
 
 
 def test_a_rank_that_is_refused_is_not_offered_and_those_beside_it_are_measured():
     candidate, clock = candidate_of(WIDE, "vh"), Clockwork(grain=4)
-    family = RankGrid(candidate, place_of(candidate), 4)
+    grid = RankGrid(candidate, place_of(candidate), 4)
     keys = [chain_key(place_of(candidate), candidate, rank) for rank in candidate_ranks(candidate, 4)]
-    for refused in family.first()[:3]:
-        table = measured(family, lambda key, refused=refused: None if key == refused else clock.ms_of(key))
-        times = family.times(table.ms)
-        assert set(times) == set(keys) - {refused} and len(family.ranks(times)) == len(keys) - 1
+    for refused in grid.first()[:3]:
+        table = measured(grid, lambda key, refused=refused: None if key == refused else clock.ms_of(key))
+        times = grid.times(table.ms)
+        assert set(times) == set(keys) - {refused} and len(grid.ranks(times)) == len(keys) - 1
         assert all(times[key] == clock.ms_of(key) for key in times)
 
 
 def test_what_was_refused_is_not_interpolated():
-    """As where a probe was refused that is not among the ranks that are measured of a family."""
+    """As where a probe was refused that is not among the ranks that are measured of a grid."""
     candidate, clock = candidate_of(WIDE, "vh"), Clockwork(grain=4)
-    family = RankGrid(candidate, place_of(candidate), 4)
-    table = measured(family, clock.ms_of)
-    times = family.times(table.ms)
+    grid = RankGrid(candidate, place_of(candidate), 4)
+    table = measured(grid, clock.ms_of)
+    times = grid.times(table.ms)
     (refused, *_) = [key for key in times if key not in table.known]
-    assert set(family.times(table.ms, {refused: "no memory"})) == set(times) - {refused}
+    assert set(grid.times(table.ms, {refused: "no memory"})) == set(times) - {refused}
 
 
 def test_of_another_machines_table_only_what_it_knows_is_offered():
@@ -258,7 +258,7 @@ def test_of_another_machines_table_only_what_it_knows_is_offered():
     place = place_of(candidate)
     some = {chain_key(place, candidate, rank): clock.ms((candidate.chain(rank)), WIDE.in_shape)
             for rank in (48, 7, 250, 24)}
-    assert known(candidate, place, some.get) == [7, 24, 48, 250] and known(candidate, place, {}.get) == []
-    assert known(candidate, place, some.get, 8) == [24, 48]
-    family = RankGrid(candidate, place, 4)
-    assert family.times(some.get).keys() <= some.keys() and family.times({}.get) == {} and family.ranks({}) == []
+    assert known_ranks(candidate, place, some.get) == [7, 24, 48, 250] and known_ranks(candidate, place, {}.get) == []
+    assert known_ranks(candidate, place, some.get, 8) == [24, 48]
+    grid = RankGrid(candidate, place, 4)
+    assert grid.times(some.get).keys() <= some.keys() and grid.times({}.get) == {} and grid.ranks({}) == []

@@ -214,7 +214,7 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path):
 
 def test_a_run_that_is_stopped_while_it_writes_holds_nobody_up_for_ever(tmp_path, monkeypatch):
     monkeypatch.setattr(json_store, "_PATIENCE", 0.2)
-    with json_store._alone(str(tmp_path)):
+    with json_store._locked(str(tmp_path)):
         begun = time.monotonic()
         filled(tmp_path / "table.json")
     assert time.monotonic() - begun >= 0.2 and known(tmp_path / "table.json").ms(CHAIN) == 3.0

@@ -9,7 +9,8 @@ from accnn.cli import verify
 from accnn.core.errors import AccnnError
 from accnn.core.text import milliseconds
 from accnn.graph.checkpoint import load_model
-from accnn.latency import search
+from accnn.latency import survey
+from accnn.planning import search
 from accnn.planning.accelerator import Accelerator
 from accnn.planning.plan import Plan, load_plan
 from accnn.report import plan as report
@@ -58,7 +59,8 @@ NEW = ["config-rksel-2.0.json", "new-0001.params", "new-symbol.json"]
 @pytest.mark.timed
 def test_a_plan_by_the_clock(tmp_path, capsys, monkeypatch):
     """From the survey to the line of the table; how fast it is depends on what else this machine does."""
-    monkeypatch.setattr(search, "refuse_noise", lambda *_: None)
+    for module in search, survey:
+        monkeypatch.setattr(module, "refuse_noise", lambda *_: None)
     for module in search, verify:
         monkeypatch.setattr(module, "TOLERANCE", 0.2)
     net = saved(chain_model(widths=(16, 64, 64), side=24), tmp_path / "net")

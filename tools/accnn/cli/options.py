@@ -129,7 +129,7 @@ def measuring(args):
 
 def timing(args, measuring, request, accelerator):
     """TimingConfig: how to time what was written; one image at a time where ``--batch-size`` is that of calibration."""
-    by_the_clock = request is not None and not costs.get(request.cost).knows_all
+    by_the_clock = request is not None and not costs.get(request.cost).is_analytic
     asked = args.batch_size if by_the_clock or args.data_calib is None else None
     return _at_its_batch(measuring, asked, accelerator)
 
@@ -142,7 +142,7 @@ def for_network(args, request, accelerator):
     AccnnError
         The network does not take what was said.
     """
-    if request is None or costs.get(request.cost).knows_all:
+    if request is None or costs.get(request.cost).is_analytic:
         return request
     return replace(request, measuring=_at_its_batch(request.measuring, args.batch_size, accelerator))
 
@@ -172,7 +172,7 @@ def planning(args):
 def request(args, how=None):
     """Request: what is asked of a plan, twice as fast where nothing else is said; `how` is a TimingConfig."""
     asked = Request(**dict({"ratio": RATIO}, **planning(args)), measuring=how or measuring(args))
-    if costs.get(asked.cost).knows_all:
+    if costs.get(asked.cost).is_analytic:
         _tell_unused(args, "the cost %s measures nothing" % asked.cost)
     return asked
 

@@ -73,7 +73,7 @@ def run(args):
 def _run(args, job):
     config = options.given_plan(args)
     request = None if config else Request(**dict({"ratio": options.RATIO}, **options.planning(args)))
-    if request and not costs.get(request.cost).knows_all:
+    if request and not costs.get(request.cost).is_analytic:
         raise AccnnError("--cost %s: two passes measure nothing; make the plan with accnn-ranks, and give it as "
                          "--config" % request.cost)
     _check_prefix(args)

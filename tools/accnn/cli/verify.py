@@ -4,7 +4,7 @@ import os
 from accnn.core.errors import AccnnError
 from accnn.core.progress import say
 from accnn.core.text import times
-from accnn.latency.search import TOLERANCE
+from accnn.planning.search import TOLERANCE
 from accnn.report import timing
 from accnn.timing import client
 from accnn.timing.clock import NOISY

@@ -28,7 +28,7 @@ class OtherVersion(Exception):
     """A file was written by a version that measured otherwise."""
 
 
-class KeptFile:
+class JsonStore:
     """A JSON object in a file, which need not be there.
 
     Parameters
@@ -93,7 +93,7 @@ class KeptFile:
             os.makedirs(folder, exist_ok=True)
         except OSError as error:
             raise AccnnError("%s cannot be written: %s" % (self.path, error.strerror or error)) from error
-        with _alone(folder):
+        with _locked(folder):
             try:
                 before = self.read()
             except Damaged:
@@ -120,11 +120,11 @@ class KeptFile:
         try:
             self.update(combine, replace)
         except (AccnnError, Damaged) as error:
-            self.tell("%s: what this run finds out is not kept for the next one" % error)
+            self.warn_once("%s: what this run finds out is not kept for the next one" % error)
             return False
         return True
 
-    def tell(self, sentence):
+    def warn_once(self, sentence):
         """Say a sentence on what is wrong with the file, unless one was said before."""
         if not self._told:
             say(sentence)
@@ -167,7 +167,7 @@ def _refused(constant):
 
 
 @contextlib.contextmanager
-def _alone(folder):
+def _locked(folder):
     """Keep other runs out of a folder, as far as its file system can, and for as long as they have patience."""
     handle = None
     with contextlib.suppress(OSError):

@@ -1,1 +1,1 @@
-"""Milliseconds as a cost: what was measured, kept between runs."""
+"""Milliseconds as a cost: chains timed, a latency cache between runs, a latency model for the planner to ask."""

@@ -1,4 +1,4 @@
-"""How milliseconds are to be measured, and where they are kept."""
+"""How latency is measured, and where the latency cache lies."""
 import os
 from dataclasses import dataclass
 from typing import Optional
@@ -7,14 +7,14 @@ from accnn.core.errors import AccnnError
 
 
 def cache_folder():
-    """str: where programs of this person keep what they can make again."""
+    """str: the default folder of the latency cache and of the cache of energies."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return os.path.join(home, "accnn")
 
 
 @dataclass(frozen=True)
 class TimingConfig:
-    """What people wish of a clock.
+    """How milliseconds are measured, cached, imported and exported.
 
     Attributes
     ----------

@@ -1,231 +1,246 @@
-"""Asking the measuring process, and keeping what it answers."""
-import contextlib
-import os
-from dataclasses import dataclass, replace
+"""Surveying one network: layers, chains and trial networks are timed, and a latency model made of the times."""
+from dataclasses import replace
 
-from accnn.core.files import temporary_folder
+import numpy as np
+
+from accnn.core.errors import AccnnError
 from accnn.core.progress import say
-from accnn.core.text import percent
-from accnn.timing import client
-from accnn.timing.job import NetworksJob
-from accnn.timing.keys import key as chain_key
-from accnn.timing.keys import parse
+from accnn.core.text import some
+from accnn.latency import in_network
+from accnn.latency.candidates import RankGrid, known_ranks, preferred_multiple, probes
+from accnn.latency.model import LatencyModel, share
+from accnn.latency.profiler import refuse_noise
+from accnn.timing.keys import chain_key, layer_key
+from accnn.timing.machine import bytes_of, refuse_size
 
-_BRISK = 15.0  # milliseconds of a layer's pass with which its chains are timed well
-_SLOW = 30.0  # from which on it is worth while to take fewer images
-
-
-def portion(ms, batch_size):
-    """int: images with which the chains of a layer are timed that takes `ms` milliseconds for the whole batch."""
-    return max(1, int(batch_size * _BRISK / ms)) if ms >= _SLOW else batch_size
+_LAYER_ROUNDS = 10  # of the layers themselves: all that is saved is counted from them
+_ABOUT = 0.06  # uncertainty of the untouched network beside the reference: trials say what chains take, over it
+_WORK_MS = 5.0  # of a layer, from which its kernels tell which multiples they like; larger ones only take longer
 
 
-@dataclass
-class Portion:
-    """How the chains at one place are timed.
+def survey(profiler, candidates, pinned, request_key, ratio, align=1, initial=()):
+    """Time what a plan may be made of: the layers, chains at the ranks that kernels like, the network, some trials.
 
-    Attributes
-    ----------
-    layer : str
-        Key of the layer itself.
-    relative : float
-        Its time with the whole batch, over that of the reference.
-    images, batch_size : int
-        Of a pass of its chains, and of the whole batch.
-    factor : float or None
-        What a chain's time with so many images is to be multiplied by; None until :meth:`learn`.
-    """
-
-    layer: str
-    relative: float
-    images: int
-    batch_size: int
-    factor: float = None
-
-    def question(self, text):
-        """str: the key of a chain at this place, with the images of a part as rows of one example."""
-        place, chain = parse(text)
-        return chain_key(replace(place, repeats=place.repeats * self.images), chain)
-
-    def learn(self, timed):
-        """Take what the layer itself takes with the part, a Timed; one that is refused says that batches are alike."""
-        self.factor = self.batch_size / self.images if timed.relative is None else self.relative / timed.relative
-
-    def whole(self, timed, text):
-        """Timed: of the whole batch, for one of :meth:`question`; `text` is the key that was asked for."""
-        return replace(timed, key=text, relative=None if timed.relative is None else self.factor * timed.relative)
-
-
-_ROUNDS = 5
-_WIDE = 0.35  # interquartile range over median
-_SHARE = 0.005  # of the whole network's time: what spreads by less does no harm
-_DOUBTFUL = 0.6, 0.2  # spread, and milliseconds, above which a later run measures again
-
-
-class LatencyProfiler:
-    """Fills a table with what planning wants to know of one model.
+    What the latency table knows is not timed again, and on a table of another machine nothing is timed.
 
     Parameters
     ----------
-    accelerator : Accelerator
-    measuring : TimingConfig
-    table : LatencyTable
+    profiler : LatencyProfiler
+        Of the model.
+    candidates : list of Candidate
+    pinned : dict of str to (Candidate, rank)
+        Layers at fixed ranks.
+    request_key : str
+        See :class:`accnn.latency.network_cache.NetworkCache`.
+    ratio : float
+        The speed-up that trial networks are to have.
+    align : int
+        Ranks are multiples of this.
+    initial : sequence of (Candidate, rank)
+        Chains of which the rank rule wants to know besides.
 
-    Attributes
-    ----------
-    table : LatencyTable
-    refused : dict of str to str
-        Chains that MXNet refuses to run, and what it says. Not kept: another time there may be more memory.
+    Returns
+    -------
+    LatencyModel
+
+    Raises
+    ------
+    AccnnError
+        A layer is not float32, or cannot be timed; an imported table lacks it; the machine is too noisy.
     """
+    return _Survey(profiler, candidates, pinned, request_key).model(ratio, align, initial)
 
-    def __init__(self, accelerator, measuring, table):
-        self._accelerator, self._measuring, self.table = accelerator, measuring, table
-        self.refused, self._asked, self._portions = {}, set(), {}
 
-    @property
-    def here(self):
-        """bool: whether what the table holds can be measured on this machine."""
-        return not self.table.foreign
+def refuse_kinds(model, specs):
+    """Refuse layers in another precision than that of the chains that are timed."""
+    for spec in specs:
+        kind = spec.precision or np.dtype(model.arg_params[spec.weight].dtype).name
+        if kind != "float32":
+            raise AccnnError("--cost latency times chains in float32, but the weight of the layer %r is %s: cast the "
+                             "checkpoint, or count in another --cost" % (spec.name, kind))
 
-    def survey(self, keys, title, rounds=_ROUNDS):
-        """Measure the chains that the table does not know yet; what is measured is kept even when interrupted."""
-        unknown = [key for key in dict.fromkeys(keys) if self.here and self._is_unknown(key)]
-        if not unknown:
-            return
-        self._asked.update(unknown)
-        progress, done = self._accelerator.progress(title, len(unknown)), 0
+
+def refuse_batch(layers, batch_size):
+    """Refuse a batch of which a layer alone does not fit; `layers` is a dict of names to keys."""
+    for name, key in layers.items():
         try:
-            with contextlib.closing(progress), contextlib.closing(self._answers(unknown, rounds)) as groups:
-                for group in groups:
-                    self._keep(group)
-                    done += len(group)
-                    progress(min(done, len(unknown)))
-        finally:
-            self.save()
-
-    def use_partial_batch(self, layers):
-        """Let chains in the place of slow layers be timed with a part of the batch: see :mod:`portions`.
-
-        Parameters
-        ----------
-        layers : list of str
-            Keys of layers that were measured.
-        """
-        batch_size, fastest = self.table.setting.batch_size, {}
-        for key in sorted(layers, key=self.table.ms):  # several may read the same, and chains of none be too short
-            fastest.setdefault(_place(key), key)
-        for place, key in fastest.items():
-            images = portion(self.table.ms(key), batch_size)
-            if images < batch_size:
-                self._portions[place] = Portion(key, self.table.entry(key)["relative"], images, batch_size)
-
-    def _answers(self, keys, rounds):
-        """Yield lists of Timed: of the whole batch, some timed with a part of it."""
-        whole = [key for key in keys if _place(key) not in self._portions]
-        if whole:
-            with contextlib.closing(self._groups(whole, self.table.setting.batch_size, rounds)) as groups:
-                yield from groups
-        if len(whole) < len(keys):
-            yield from self._parts([key for key in keys if _place(key) in self._portions], rounds)
-
-    def _parts(self, keys, rounds):
-        """Yield lists of Timed: of the whole batch, by chains timed with a part of it."""
-        portions = [self._portions[_place(key)] for key in keys]
-        # The layers themselves come first of their places.
-        texts = {one.question(text): (one, text) for one, text in
-                 [*zip(portions, keys)] + [(one, one.layer) for one in portions if one.factor is None]}
-        with contextlib.closing(self._groups(list(texts), 1, rounds)) as groups:
-            waiting = []
-            for group in groups:
-                for timed in group:
-                    one, text = texts[timed.key]
-                    if text == one.layer:
-                        one.learn(timed)
-                    else:
-                        waiting.append((one, timed, text))
-                known, waiting = _split(waiting)
-                yield [one.whole(timed, text) for one, timed, text in known]
-
-    def _groups(self, questions, batch_size, rounds):
-        return client.survey(_mixed(questions), self.table.setting.threads, batch_size, rounds)
-
-    def save(self):
-        """Write the table, where it is to be kept."""
-        if self._measuring.keep:
-            self.table.save()
-
-    def networks(self, plans, roughly=False):
-        """Time the whole network and what plans make of it.
-
-        Parameters
-        ----------
-        plans : list of dict of str to str
-        roughly : bool
-            See :class:`accnn.timing.job.NetworksJob`.
-
-        Returns
-        -------
-        dict
-            See :func:`accnn.timing.client.time_networks`.
-        """
-        accelerator, setting = self._accelerator, self.table.setting
-        with contextlib.ExitStack() as stack:
-            prefix, epoch = accelerator.model.prefix, accelerator.model.epoch
-            if epoch is None:  # it was made in this process, and the measuring one reads files
-                folder = stack.enter_context(temporary_folder())
-                prefix, epoch = os.path.join(folder, "model"), 1
-                accelerator.model.save(prefix, epoch)
-            return client.time_networks(NetworksJob(prefix, epoch, tuple(accelerator.input_shapes.items()),
-                                                    tuple(plans),
-                                                    setting.threads, setting.batch_size, self._measuring.repeats,
-                                                    roughly))
-
-    def tell_noise(self, keys, whole_ms):
-        """Say how many of some chains could not be measured well, of those that are worth a word."""
-        keys = {key for key in keys if self.table.ms(key) is not None}
-        found = [(self.table.entry(key)["spread"], key) for key in keys if self._spreads(key, whole_ms)]
-        if found:
-            say("noisy: %d of %d chains; the worst, %s, has an interquartile range of %s of its median; the whole "
-                "network is measured in the end" % (len(found), len(keys), max(found)[1], percent(max(found)[0], 0)))
-
-    def _is_unknown(self, key):
-        if key in self.refused or key in self._asked:
-            return False
-        entry = self.table.entry(key)
-        return entry is None or entry["relative"] is None or (
-            entry["spread"] > _DOUBTFUL[0] and self.table.ms(key) > _DOUBTFUL[1])
-
-    def _keep(self, group):
-        for timed in group:
-            if timed.relative is None:
-                self.refused[timed.key] = timed.refused
-            else:
-                self.table.add(timed)
-
-    def _spreads(self, key, whole_ms):
-        spread = self.table.entry(key)["spread"]
-        return spread > _WIDE and spread * self.table.ms(key) > _SHARE * whole_ms
+            refuse_size(bytes_of(key, batch_size))
+        except MemoryError as error:
+            raise AccnnError("--batch-size %d is too large to time the layer %r: %s"
+                             % (batch_size, name, error)) from error
 
 
-def _place(key):
-    return key.split("|")[0]
+class _Survey:
+    """The steps of :func:`survey`, and the times they find."""
 
+    def __init__(self, profiler, candidates, pinned, request_key):
+        self._profiler, self._table, self._places = profiler, profiler.table, profiler.places
+        self._candidates, self._pinned = candidates, pinned
+        self._cache = profiler.network_cache(request_key)
+        self._planned = {one.name: one.spec for one in candidates + [candidate for candidate, _ in pinned.values()]}
+        self._layers = {name: layer_key(self._places[name], spec) for name, spec in self._planned.items()}
+        self._grids, self._probed = {}, ()
+        # By key: milliseconds alone, and those of chains with their standard error on top.
+        self._alone, self._plus_stderr = {}, {}
 
-def _split(waiting):
-    """Return those whose place has been told from a part to the whole batch, and those that have to wait for that."""
-    known = [item for item in waiting if item[0].factor is not None]
-    return known, [item for item in waiting if item[0].factor is None]
+    def model(self, ratio, align, initial):
+        """LatencyModel: what all steps found."""
+        self._time_layers()
+        if self._profiler.can_measure:
+            self._time_grids(align)
+        else:
+            self._read_grids(align)
+        model = self._counted(self._factors(ratio))
+        if self._profiler.can_measure:
+            self._profiler.report_noise(self._alone, model.whole_ms)
+        return self._with_initial(model, initial)
 
+    def _time_layers(self):
+        """Time the layers, and the chains of those whose rank is fixed."""
+        refuse_kinds(self._profiler.accelerator.model, self._planned.values())
+        if self._profiler.can_measure:
+            refuse_batch(self._layers, self._profiler.config.batch_size)
+        layers = list(self._layers.values())
+        fixed = [self._key(candidate, rank) for candidate, rank in self._pinned.values()]
+        self._profiler.time_chains(layers + fixed, "timing layers", _LAYER_ROUNDS)
+        self._refuse_unknown(layers, "leave the layer out with --exclude")
+        self._refuse_unknown(fixed, "give the layer another --fixed rank")
+        self._alone.update((key, self._table.ms(key)) for key in layers + fixed)
+        self._plus_stderr.update((key, self._table.ms_plus_stderr(key)) for key in fixed)
+        self._profiler.use_partial_batch(layers)
 
-def _mixed(keys):
-    """Keys in an order in which neighbours stand at different places, as in a network."""
-    places = {}
-    for key in keys:
-        places.setdefault(_place(key), []).append(key)
-    mixed = []
-    while places:
-        for place in list(places):
-            mixed.append(places[place].pop())
-            if not places[place]:
-                del places[place]
-    return mixed
+    def _time_grids(self, align):
+        """Time a rank grid of every candidate."""
+        multiples = self._preferred_multiples(align)
+        grids = [RankGrid(one, self._places[one.name], multiples[one.method.name], align) for one in self._candidates]
+        self._profiler.time_chains([key for grid in grids for key in grid.first()], "timing chains")
+        self._profiler.time_chains([key for grid in grids for key in grid.refine(self._table.ms)],
+                                   "timing more chains")
+        for grid in grids:
+            times = grid.times(self._table.ms, self._profiler.refused)
+            self._alone.update(times)
+            # Errors may hide a line on which times lie: what was interpolated then has no standard error of its own.
+            self._plus_stderr.update({**times, **grid.times(self._table.ms_plus_stderr, self._profiler.refused)})
+            self._grids[grid.candidate] = grid.ranks(times)
+
+    def _read_grids(self, align):
+        """Take the chains that another machine measured, whatever it was asked there."""
+        for one in self._candidates:
+            ranks = self._grids[one] = known_ranks(one, self._places[one.name], self._table.ms, align)
+            for rank in ranks:
+                key = self._key(one, rank)
+                self._alone[key], self._plus_stderr[key] = self._table.ms(key), self._table.ms_plus_stderr(key)
+        lacking = ["%s by %s" % (one.name, one.method.name) for one in self._candidates if not self._grids[one]]
+        if lacking:
+            say("%s knows no chain of %s" % (self._profiler.config.imported, some(lacking)))
+
+    def _preferred_multiples(self, align):
+        """dict of str to int: for every method the multiples that kernels like, found at one layer that has work."""
+        methods = {}
+        for candidate in sorted(self._candidates, key=lambda one: self._layer_ms(one.name)):
+            smaller = methods.get(candidate.method.name)
+            if smaller is None or self._layer_ms(smaller.name) < _WORK_MS:
+                methods[candidate.method.name] = candidate
+        if align > 1:
+            return dict.fromkeys(methods, align)
+        probed = {name: probes(one) for name, one in methods.items()}
+        keys = {name: {rank: self._key(methods[name], rank) for ranks in found.values() for rank in ranks}
+                for name, found in probed.items()}
+        self._probed = tuple(key for some_keys in keys.values() for key in some_keys.values())
+        self._profiler.time_chains(self._probed, "finding ranks kernels like")
+        return {name: preferred_multiple(one, probed[name], lambda rank, name=name: self._table.ms(keys[name][rank]))
+                for name, one in methods.items()}
+
+    def _factors(self, ratio):
+        """InNetworkFactors: those of the cache, else of trial networks, else what is usual."""
+        methods = sorted({one.method.name for one in self._candidates})
+        known = self._cache.factors()
+        if self._profiler.can_measure and (known is None or set(methods) - set(known.methods)):
+            known = self._factors_of_trials(methods, ratio)
+        return known or in_network.fit([], self._share(), methods)
+
+    def _factors_of_trials(self, methods, ratio):
+        """InNetworkFactors: what trial networks tell, kept where all of them could be timed."""
+        plans = in_network.trial_plans(self._candidates, self._grids.get, self._chain_ms,
+                                       lambda one: self._layer_ms(one.name), ratio)
+        timed = []
+        for some_plans in self._profiler.fitting_memory(plans):
+            keys = [{name: self._key(*pick) for name, pick in plan.items()} for plan in some_plans]
+            try:
+                answer = self._profiler.time_networks(keys, roughly=True)
+            except AccnnError as error:  # as where the memory does not hold them: trials help, and are no must
+                say("what chains take inside the network is only estimated: %s" % error)
+                continue
+            self._keep_network(answer["baseline"])
+            timed += zip(some_plans, answer["plans"])
+        found = in_network.fit([self._trial(plan, one["measured"]) for plan, one in timed], self._share(), methods)
+        if len(timed) < len(plans):
+            return found
+        self._cache.keep_factors(found)
+        self._profiler.save()
+        return self._cache.factors()  # rounded, so that a run that reads them from the cache plans as this one does
+
+    def _trial(self, plan, measured):
+        chains, whole_ms = {}, self._whole_ms()
+        for one, rank in plan.values():
+            chains[one.method.name] = chains.get(one.method.name, 0) + self._chain_ms(one, rank) / whole_ms
+        left = sum(self._layer_ms(name) for name in self._planned if name not in plan) / whole_ms
+        return in_network.Trial(left, chains, 1 / measured["median"], measured["uncertainty"])
+
+    def _counted(self, factors):
+        """LatencyModel: of what was found, where chains and layers count as much as they take in the network."""
+        pairs = [(one, rank) for one in self._candidates for rank in self._grids[one]] + list(self._pinned.values())
+        counted, cheapest = {}, {name: self._layer_ms(name) for name in self._planned}
+        for one, rank in pairs:
+            key = self._key(one, rank)
+            counted[key] = factors.of(one.method.name) * self._plus_stderr[key]
+            cheapest[one.name] = min(cheapest[one.name], counted[key])
+        whole_ms, least = self._whole_ms(), sum(cheapest.values())
+        if factors.rest * whole_ms < -least / 2:  # no plan may seem to take no time
+            factors = replace(factors, rest=-least / 2 / whole_ms)
+        layers = factors.layers(self._share())
+        counted.update((key, layers * self._alone[key]) for key in self._layers.values())
+        return LatencyModel(whole_ms, self._planned, self._places, factors, self._alone, counted, self._grids,
+                            self._probed)
+
+    def _with_initial(self, model, initial):
+        """LatencyModel: with the chains of which the rank rule wants to know besides."""
+        keys = [key for key in (self._key(*pick) for pick in initial) if key not in model.counted]
+        self._profiler.time_chains(keys, "timing a chain")
+        self._refuse_unknown(keys, "leave the layer out with --exclude")
+        more = {key: model.factors.typical * self._table.ms_plus_stderr(key) for key in keys}
+        return replace(model, counted={**model.counted, **more})
+
+    def _whole_ms(self):
+        """float: milliseconds of the untouched network, timed where the cache does not know them."""
+        if self._cache.ms is None:
+            if not self._profiler.can_measure:
+                raise AccnnError("%s knows nothing of the network %s: measure it there, with --export-latencies"
+                                 % (self._profiler.config.imported, self._profiler.accelerator.model.prefix))
+            self._keep_network(self._profiler.time_networks([])["baseline"])
+        return self._cache.ms
+
+    def _keep_network(self, found):
+        """Keep what the untouched network takes, unless that is known."""
+        if self._cache.ms is None:
+            refuse_noise(found, "the untouched network", _ABOUT)
+            self._cache.keep_relative(found["relative"])
+            self._profiler.save()
+
+    def _share(self):
+        return share(map(self._layer_ms, self._planned), self._whole_ms())
+
+    def _key(self, candidate, rank):
+        return chain_key(self._places[candidate.name], candidate, rank)
+
+    def _chain_ms(self, candidate, rank):
+        return self._alone[self._key(candidate, rank)]
+
+    def _layer_ms(self, name):
+        return self._alone[self._layers[name]]
+
+    def _refuse_unknown(self, keys, remedy):
+        for key in keys:
+            if self._table.ms(key) is None:
+                why = self._profiler.refused.get(key) or "%s does not know it" % self._profiler.config.imported
+                raise AccnnError("no time for %s: %s; %s" % (key, why, remedy))

@@ -1,163 +1,28 @@
-"""What is known of milliseconds, between runs in a file that people can read."""
+"""The latency table: times of chains and networks, cached between runs in a JSON file that people can read."""
 import copy
-from dataclasses import dataclass
+import os
 from functools import cached_property
-from typing import Tuple
 
 from accnn.core.errors import AccnnError
-from accnn.core.json_store import Damaged, KeptFile, OtherVersion, finite, positive, rounded
+from accnn.core.json_store import Damaged, JsonStore, positive, rounded
 from accnn.core.progress import say
-from accnn.timing import clock, machine
-from accnn.timing.clock import uncertainty
+from accnn.latency.table_format import (
+    WHAT,
+    Setting,
+    checked_entry,
+    checked_network,
+    document,
+    empty,
+    merged,
+    parse,
+    put,
+)
+from accnn.timing.clock import counted_threads, uncertainty
+from accnn.timing.machine import cores
 
-WHAT = "table of milliseconds"
-VERSION = 2  # to be changed when what is timed is
-# Ends of variables that do not change how fast MXNet is, and that accnn.core.compat, or scikit-learn, sets.
-_IDLE = ("_VERBOSE", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
-
-
-@dataclass(frozen=True, order=True)
-class Setting:
-    """All that milliseconds depend on beside the layers.
-
-    Attributes
-    ----------
-    cpu : str
-        The processor's name.
-    mxnet : str
-        MXNet's version.
-    settings : tuple of (str, str)
-        Environment variables that change what MXNet runs, sorted; how many threads it has is no part of them.
-    threads : int
-    batch_size : int
-    """
-
-    cpu: str
-    mxnet: str
-    settings: Tuple[Tuple[str, str], ...]
-    threads: int
-    batch_size: int
-
-    @classmethod
-    def here(cls, threads, batch_size):
-        """Return the Setting of this machine, this MXNet and this environment."""
-        found = machine.environment()
-        settings = {name: value for name, value in found["settings"].items() if not name.endswith(_IDLE)}
-        return cls(found["cpu"], found["mxnet"], tuple(sorted(settings.items())), int(threads), int(batch_size))
-
-    @property
-    def machine(self):
-        """str: all but threads and batch, for sentences."""
-        said = ", ".join("%s=%s" % item for item in self.settings)
-        return "%s with mxnet %s%s" % (self.cpu, self.mxnet, said and " and " + said)
-
-    def __str__(self):
-        return "%s, %s" % (self.machine, clock.conditions(self.threads, self.batch_size))
-
-
-def empty():
-    """dict: the section of a setting of which nothing is known."""
-    return {"reference_ms": None, "chains": {}, "networks": {}}
-
-
-def merged(*several):
-    """dict: one section of several of the same setting. The first that has them counts, of chains a measured one."""
-    section = empty()
-    for other in reversed(several):
-        section["reference_ms"] = other["reference_ms"] or section["reference_ms"]
-        section["networks"] = _deep(section["networks"], other["networks"])
-        for key, found in other["chains"].items():
-            put(section, key, found)
-    return section
-
-
-def _deep(one, other):
-    """dict: of both, where what `other` has counts, and dicts are those of both in their turn."""
-    return {**one, **{name: _deep(one[name], value) if isinstance(value, dict) and isinstance(one.get(name), dict)
-                      else value for name, value in other.items()}}
-
-
-def put(section, key, found):
-    """Put an entry in place of the one before, unless MXNet refuses now what it once ran."""
-    if not ("refused" in found and "relative" in section["chains"].get(key, ())):
-        section["chains"][key] = found
-
-
-def document(sections):
-    """dict: as JSON, for people; `sections` is a dict of Setting to section."""
-    return {"version": VERSION, "measured": [
-        dict(sections[setting], cpu=setting.cpu, mxnet=setting.mxnet, settings=dict(setting.settings),
-             threads=setting.threads, batch_size=setting.batch_size) for setting in sorted(sections)]}
-
-
-def parse(written):
-    """dict of Setting to section: what :func:`document` wrote. KeyError, TypeError, ValueError ... on anything else."""
-    if written.get("version") != VERSION:
-        raise OtherVersion
-    sections = {}
-    for row in written["measured"]:
-        setting = Setting(_text(row["cpu"]), _text(row["mxnet"]),
-                          tuple(sorted((name, _text(value)) for name, value in row["settings"].items())),
-                          _counted(row["threads"]), _counted(row["batch_size"]))
-        section = _section(row)
-        sections[setting] = merged(section, sections[setting]) if setting in sections else section
-    return sections
-
-
-def _section(row):
-    chains = {key: checked_entry(found) for key, found in row["chains"].items()}
-    networks = {mark: checked_network(found) for mark, found in row["networks"].items()}
-    reference = row["reference_ms"]
-    if reference is not None or any("relative" in found for found in chains.values()):
-        positive(reference)  # without it nobody knows a millisecond
-    return {"reference_ms": reference, "chains": chains, "networks": networks}
-
-
-def checked_entry(found):
-    """dict: what is known of a chain; KeyError, TypeError or ValueError where it makes no sense."""
-    if "refused" in found:
-        return {"refused": _text(found["refused"])}
-    if not finite(found["spread"]) >= 0:
-        raise ValueError("the spread %r is negative" % found["spread"])
-    return {"relative": positive(found["relative"]), "spread": found["spread"], "rounds": _counted(found["rounds"])}
-
-
-def checked_network(found):
-    """dict: what is known of a whole network; TypeError or ValueError where it makes no sense."""
-    if not isinstance(found, dict):
-        raise TypeError
-    return _sound(found)
-
-
-def _sound(value):
-    """The value, all of whose numbers are finite, and positive where they are times."""
-    if isinstance(value, dict):
-        for name, item in value.items():
-            if name == "relative" and item is not None:
-                positive(item)
-            _sound(item)
-    elif isinstance(value, list):
-        for item in value:
-            _sound(item)
-    elif not (value is None or isinstance(value, (str, bool))):
-        finite(value)
-    return value
-
-
-def _text(value):
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _counted(value):
-    if type(value) is not int or finite(value) < 1:
-        raise ValueError("%r is no count" % (value,))
-    return value
-
-
-__all__ = ["LatencyTable", "Setting"]
-_WARY = 0.1  # the largest standard error that is taken seriously
+__all__ = ["LatencyTable", "Setting", "check_target", "open_table"]
+TABLE = "latencies.json"  # in the folder of the cache
+_MOST_STDERR = 0.1  # relative; of chains that are timed worse no more is added
 
 
 class LatencyTable:
@@ -178,14 +43,14 @@ class LatencyTable:
     """
 
     def __init__(self, setting, path=None):
-        self.setting, self._file = setting, KeptFile(path, WHAT, parse)
+        self.setting, self._file = setting, JsonStore(path, WHAT, parse)
         self._section, self._changed = empty(), empty()
         try:
             known = self._file.read() or {}
         except Damaged as error:
             raise AccnnError("%s: remove it, or name another folder with --cache" % error) from error
         except AccnnError as error:
-            self._file.tell("%s: measuring anew, and keeping nothing" % error)
+            self._file.warn_once("%s: measuring anew, and keeping nothing" % error)
             known = {}
         if setting in known:
             self._section = known[setting]
@@ -214,7 +79,7 @@ class LatencyTable:
         Of hundreds of chains some are timed too short by chance, and a plan that trusted them would be made of these.
         """
         found, entry = self.ms(key), self.entry(key)
-        return None if found is None else found * (1 + min(uncertainty(entry["spread"], entry["rounds"]), _WARY))
+        return None if found is None else found * (1 + min(uncertainty(entry["spread"], entry["rounds"]), _MOST_STDERR))
 
     def entry(self, key):
         """dict: relative, spread, rounds of a chain; relative None and ``refused`` for one that MXNet refuses.
@@ -295,7 +160,7 @@ class LatencyTable:
             return document({**(known or {}), self.setting: mine})
 
         try:
-            KeptFile(path, WHAT, parse).update(combine)
+            JsonStore(path, WHAT, parse).update(combine)
         except Damaged as error:
             raise AccnnError("%s: remove it, or name another file" % error) from error
 
@@ -309,7 +174,7 @@ class LatencyTable:
             There is no such file, it is no table, or does not hold exactly one machine with these threads and batch.
         """
         try:
-            known = KeptFile(path, WHAT, parse).read()
+            known = JsonStore(path, WHAT, parse).read()
         except Damaged as error:
             raise AccnnError("%s: name a file that was written as one" % error) from error
         if known is None:
@@ -318,7 +183,7 @@ class LatencyTable:
         if len(fitting) != 1:
             raise AccnnError("%s holds times of %s machine with %s and batch %d: name a table of one machine, "
                              "or ask for what this one holds, %s"
-                             % (path, "more than one" if fitting else "no", clock.counted_threads(threads), batch_size,
+                             % (path, "more than one" if fitting else "no", counted_threads(threads), batch_size,
                                 "; ".join(map(str, sorted(known))) or "which is nothing"))
         table = cls(fitting[0])
         table._section = known[fitting[0]]
@@ -333,6 +198,24 @@ class LatencyTable:
         return document({**known, self.setting: mine})
 
 
+def open_table(config):
+    """LatencyTable: the one that a TimingConfig names, of this machine or imported from another.
+
+    Raises
+    ------
+    AccnnError
+        See :meth:`LatencyTable.imported`.
+    """
+    numbers = config.threads or cores(), config.batch_size
+    if config.imported is not None:
+        table = LatencyTable.imported(config.imported, *numbers)
+        if table.foreign:
+            say("planning for %s: nothing is measured here" % table.setting)
+        return table
+    path = None if config.cache is None else os.path.join(config.cache, TABLE)
+    return LatencyTable(Setting.here(*numbers), path)
+
+
 def check_target(path):
     """Refuse a file that is there and no table, before anything is measured.
 
@@ -341,7 +224,7 @@ def check_target(path):
     AccnnError
     """
     try:
-        KeptFile(path, WHAT, parse).read()
+        JsonStore(path, WHAT, parse).read()
     except Damaged as error:
         raise AccnnError("%s: remove it, or name another file" % error) from error
 

@@ -12,6 +12,7 @@ from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.rewrite import Replacement, new_names, replace_layers
 from accnn.graph.specs import kernel, layer_specs
 from accnn.planning import planner
+from accnn.planning.budget import BudgetAllocator
 from accnn.planning.plan import NOT_IN_PLAN, Plan, Row
 from accnn.ranks.energy_cache import FILE, Energies
 
@@ -115,8 +116,8 @@ class Accelerator:
         request, rule = planner.Request(ratio, rank_selection="dp", method="vh"), ranks.get("dp")
         candidates, _ = planner.choose_layers(self, request, rule)
         self.decompose(candidates)
-        sharing = planner.BudgetAllocator(self, candidates, request, costs.get(request.cost), rule.select_to_the_letter)
-        return {name: rank for name, (_, rank) in sharing.reached().picks.items()}
+        allocator = BudgetAllocator(self, candidates, request, costs.get(request.cost), rule.select_to_the_letter)
+        return {name: rank for name, (_, rank) in allocator.solve().picks.items()}
 
     def check(self, plan):
         """Return the plan with a row for every layer of the model.

@@ -1,16 +1,17 @@
-"""From a wish ("twice as fast, leave conv1_1 alone") to a plan: which layers, which method, a rank rule's ranks."""
-import math
-from dataclasses import dataclass
-
+"""From a request ("twice as fast, leave conv1_1 alone") to a plan: which layers, which method, a rank rule's ranks."""
 from accnn import costs, methods, ranks
-from accnn.core.errors import AccnnError, TargetError
+from accnn.core.errors import AccnnError
 from accnn.core.layers import CONVOLUTION
 from accnn.core.progress import say
-from accnn.core.text import percent, some, times
+from accnn.core.text import some
+from accnn.latency.profiler import LatencyProfiler
+from accnn.latency.survey import survey
+from accnn.planning.budget import BudgetAllocator
 from accnn.planning.plan import Plan, Row
 from accnn.planning.request import Request, matches
+from accnn.planning.search import search
 
-__all__ = ["Request", "BudgetAllocator", "Total", "choose_layers", "pinned_layers", "select_ranks", "some"]
+__all__ = ["Request", "BudgetAllocator", "choose_layers", "pinned_layers", "select_ranks", "some"]
 
 
 def select_ranks(accelerator, request):
@@ -33,40 +34,63 @@ def select_ranks(accelerator, request):
     AccnnError
         A pattern matches nothing; no layer can be split; a fixed rank does not fit; the rule needs images.
     """
-    rule, cost = ranks.get(request.rank_selection), costs.get(request.cost).of(accelerator, request)
-    if rule.needs_images and accelerator.responses is None:
-        raise AccnnError("the rank rule %s weighs what the layers answer to real images: give --data-calib, or choose "
-                         "another --rank-selection" % rule.name)
-    if rule.any_rank and not cost.knows_all:
-        raise AccnnError("the rank rule %s chooses among ranks of which the cost %s does not know all: choose another "
-                         "--rank-selection" % (rule.name, cost.name))
+    rule, cost = ranks.get(request.rank_selection), costs.get(request.cost)
+    profiler = None if cost.is_analytic else LatencyProfiler(accelerator, request.measuring)
+    _check_rule(accelerator, rule, cost)
     if not rule.needs_decompositions and request.measuring.cache is not None:
         accelerator.remember(request.measuring.cache)
     pinned = pinned_layers(accelerator, request)
     _check_initial(accelerator, request, rule)
     candidates, left = choose_layers(accelerator, request, rule)
     _tell_unused(request, rule, left)
-    cost.look_at(candidates, pinned)
+    if profiler is not None:
+        cost = survey(profiler, candidates, pinned, request.survey_key(), request.ratio, request.align,
+                      _initial_picks(request, rule, candidates))
     if rule.needs_decompositions:
         accelerator.decompose(candidates)
-    sharing = BudgetAllocator(accelerator, candidates, request, cost, rule.select, pinned)
+    allocator = BudgetAllocator(accelerator, candidates, request, cost, rule.select, pinned)
     try:
-        selection, found = cost.settle(sharing)
+        if profiler is None:
+            selection, found = allocator.solve(), {}
+        else:
+            selection, found = search(allocator, cost, profiler, profiler.network_cache(request.survey_key()))
     finally:
         if request.measuring.keep:
             accelerator.keep()
-    picks = dict(selection.picks, **pinned)
-    rows = []
-    for spec in accelerator.layers:
-        pick = picks.get(spec.name)
-        rows.append(Row(spec.name, spec.kind, pick[0].method.name, pick[1]) if pick else
-                    Row(spec.name, spec.kind, reason=left.get(spec.name) or _why_kept(accelerator, spec, request,
-                                                                                      cost)))
     if selection.remark:
         say(selection.remark)
-    made_by = dict(request.as_json(), reached=sharing.speed_up(selection.cost), objective=selection.objective,
+    made_by = dict(request.as_json(), reached=allocator.speed_up(selection.cost), objective=selection.objective,
                    bound=selection.bound, remark=selection.remark)
-    return Plan(tuple(rows), dict(made_by, **found))
+    return Plan(tuple(_rows(accelerator, request, cost, dict(selection.picks, **pinned), left)),
+                dict(made_by, **found))
+
+
+def _check_rule(accelerator, rule, cost):
+    """Refuse a rank rule without the images, or without the costs of all ranks, that it needs."""
+    if rule.needs_images and accelerator.responses is None:
+        raise AccnnError("the rank rule %s weighs what the layers answer to real images: give --data-calib, or choose "
+                         "another --rank-selection" % rule.name)
+    if rule.any_rank and not cost.is_analytic:
+        raise AccnnError("the rank rule %s chooses among ranks of which the cost %s does not know all: choose another "
+                         "--rank-selection" % (rule.name, cost.name))
+
+
+def _initial_picks(request, rule, candidates):
+    """list of (Candidate, rank): where a rank rule starts that reads initial ranks; of several methods the first."""
+    firsts = {candidate.name: candidate for candidate in reversed(candidates)}
+    return [(firsts[name], rank) for name, rank in request.initial_ranks.items()
+            if name in firsts and "initial" in rule.reads]
+
+
+def _rows(accelerator, request, cost, picks, left):
+    """Yield a Row for every layer."""
+    for spec in accelerator.layers:
+        pick = picks.get(spec.name)
+        if pick:
+            yield Row(spec.name, spec.kind, pick[0].method.name, pick[1])
+        else:
+            yield Row(spec.name, spec.kind,
+                      reason=left.get(spec.name) or _why_kept(accelerator, spec, request, cost))
 
 
 def _check_initial(accelerator, request, rule):
@@ -91,24 +115,12 @@ def _why_kept(accelerator, spec, request, cost):
     """Why a rank rule left a layer alone that it could have split."""
     candidates = [accelerator.candidate(spec.name, method) for method in request.methods_for(spec)
                   if not accelerator.refusal(spec, method)]
-    # By MACs the smallest rank is the cheapest; by the clock any may be.
-    most = 1 if cost.knows_all else None
+    # By MACs the smallest rank is the cheapest; by latency any may be.
+    most = 1 if cost.is_analytic else None
     if any(cost.chain(spec, candidate.chain(rank)) < cost.layer(spec)
            for candidate in candidates for rank in cost.ranks(candidate, request.align)[:most]):
         return "saving elsewhere loses less"
     return "no rank makes it cheaper" + (" (--align %d)" % request.align if request.align > 1 else "")
-
-
-@dataclass(frozen=True)
-class Total:
-    """What the ratio is taken of: all cost that counts before, and what no candidate can change of it after."""
-
-    before: float
-    fixed: float
-
-    def after(self, cost):
-        """Cost of the network when the candidates cost `cost`."""
-        return self.fixed + cost
 
 
 def pinned_layers(accelerator, request):
@@ -169,95 +181,6 @@ def _by_reason(left):
         layers.setdefault(reason, []).append(name)
     return "; ".join("%s: %s" % (some(names, 4), reason)
                      for reason, names in list(layers.items())[:4]) or "it has no convolution"
-
-
-class BudgetAllocator:
-    """What a ratio leaves for the candidates, and what a rank rule makes of it.
-
-    Layers that count but are no candidates keep their cost, or have that of the chain they are pinned to, so the
-    candidates must make up for them.
-
-    Parameters
-    ----------
-    accelerator : Accelerator
-    candidates : list of Candidate
-    request : Request
-    cost : Cost
-        That of this model, see :meth:`accnn.costs.Cost.of`.
-    select : callable
-        ``select(problem)`` returns a Selection: :meth:`accnn.ranks.RankRule.select` or the like.
-    pinned : dict of str to (Candidate, rank), optional
-
-    Attributes
-    ----------
-    request : Request
-    pinned : dict
-    total : Total
-    """
-
-    def __init__(self, accelerator, candidates, request, cost, select, pinned=None):
-        self.request, self.pinned = request, pinned or {}
-        self._accelerator, self._candidates, self._cost = accelerator, candidates, cost
-        self._select = select if candidates else _select_nothing
-        self.total = _total(accelerator, candidates, request, cost, self.pinned)
-
-    def speed_up(self, cost):
-        """float: the ratio when the candidates cost `cost`; infinite where nothing is left."""
-        after = self.total.after(cost)
-        return self.total.before / after if after > 0 else math.inf
-
-    def at(self, ratio):
-        """Return the Selection for a ratio.
-
-        Raises
-        ------
-        accnn.ranks.Unreachable
-        """
-        total, request, accelerator = self.total, self.request, self._accelerator
-        return self._select(ranks.Problem(
-            self._candidates, total.before / ratio - total.fixed, self._cost, request.align, accelerator.responses,
-            total.before, total.fixed, request.margin, request.initial_ranks, accelerator.progress))
-
-    def reached(self):
-        """Return the Selection for the ratio that was asked for.
-
-        Raises
-        ------
-        TargetError
-            It cannot be reached; says which can.
-        """
-        try:
-            return self.at(self.request.ratio)
-        except ranks.Unreachable as error:
-            raise TargetError(self._best_instead(error)) from None
-
-    def _best_instead(self, error):
-        request, total = self.request, self.total
-        best = math.floor(100 * self.speed_up(error.least)) / 100  # down, so that asking for it succeeds
-        over = "all convolutions" + (" and fully connected layers" if request.fc else "")
-        stay = "" if not total.fixed else " (%s of the cost is in what stays%s)" % (
-            percent(total.fixed / total.before, 0), " and what --fixed says" if self.pinned else "")
-        return ("%gx (%s, over %s) cannot be reached: the best is %s, with the least rank everywhere%s; ask for "
-                "less%s" % (request.ratio, self._cost.name, over, times(best), stay,
-                   " or a smaller --align" if request.align > 1 else ""))
-
-
-def _select_nothing(problem):
-    """What a rule is not asked for: there are no candidates, because every layer to be planned is pinned."""
-    if problem.budget < 0:
-        raise ranks.Unreachable(0)
-    return ranks.Selection({}, 0, 0.0, 0.0)
-
-
-def _total(accelerator, candidates, request, cost, pinned):
-    names = {candidate.name for candidate in candidates}
-    counted = [spec for spec in accelerator.layers
-               if spec.part is not None and (request.fc or spec.kind == CONVOLUTION)]
-    after = {name: cost.chain(candidate.spec, candidate.chain(rank)) for name, (candidate, rank) in pinned.items()}
-    rest = cost.rest(accelerator)
-    return Total(rest + sum(cost.layer(spec) for spec in counted),
-                 rest + sum(after[spec.name] if spec.name in after else cost.layer(spec)
-                            for spec in counted if spec.name not in names))
 
 
 def _check_patterns(accelerator, patterns):

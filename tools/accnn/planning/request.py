@@ -2,6 +2,7 @@
 import fnmatch
 import math
 import os
+import zlib
 from dataclasses import asdict, dataclass, field
 from numbers import Integral, Real
 from typing import Mapping, Optional, Sequence, Tuple, Union
@@ -113,8 +114,13 @@ class Request:
         """dict: the attributes, as a plan's file says them."""
         said = dict(asdict(self), layers=list(self.layers), exclude=list(self.exclude), fixed=_written(self.fixed),
                     initial_ranks=_written(self.initial_ranks.items()))
-        del said["measuring"]  # costs that measure say themselves how they did
+        del said["measuring"]  # a plan by latency says itself how it was measured
         return said
+
+    def survey_key(self):
+        """str: shared by requests that are alike but for their speed-up, for the latency cache."""
+        said = dict(self.as_json(), ratio=None, seed=None, margin=None)
+        return "%08x" % zlib.crc32(repr(sorted(said.items())).encode())
 
     def _asked(self):
         if self.method == _ALL:

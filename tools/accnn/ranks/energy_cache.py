@@ -5,7 +5,7 @@ import weakref
 import numpy as np
 
 from accnn.core.errors import AccnnError
-from accnn.core.json_store import Damaged, KeptFile, finite
+from accnn.core.json_store import Damaged, JsonStore, finite
 
 FILE = "energies.json"  # in the folder of the cache
 _WHAT = "list of energies"  # to be changed when a method is, so that lists made before count as damaged
@@ -24,12 +24,12 @@ class Energies:
     """
 
     def __init__(self, path=None):
-        self._file, self._new = KeptFile(path, _WHAT, _parse), {}
+        self._file, self._new = JsonStore(path, _WHAT, _parse), {}
         self._marks = weakref.WeakKeyDictionary()  # by Candidate
         try:
             self._known = self._file.read() or {}
         except (Damaged, AccnnError) as error:
-            self._file.tell("%s: ignoring it" % error)
+            self._file.warn_once("%s: ignoring it" % error)
             self._known = {}
 
     def energy(self, candidate, rank):

@@ -9,7 +9,7 @@ from accnn.graph.checkpoint import Model
 from accnn.graph.cut import DATA, Cut
 from accnn.graph.ir import Graph, Node, refusal
 from accnn.timing import passes
-from accnn.timing.clock import alternate, beside
+from accnn.timing.clock import alternate, time_interleaved
 from accnn.timing.job import REFERENCE, Timed
 from accnn.timing.keys import parse
 from accnn.timing.machine import bytes_of, refuse_size
@@ -68,8 +68,9 @@ def _timed(group, reference, job):
             if refused[place] is None:
                 raise
     fewest = min(max(_FEWEST, job.rounds // 2), job.rounds)
-    results = beside([once for _, once in calls.values()], reference, fewest, _LONGEST * job.rounds,
-                     partial(_unsure, job.rounds), _EVERY, warm_up=0, before=[before for before, _ in calls.values()])
+    results = time_interleaved(
+        [once for _, once in calls.values()], reference, fewest, _LONGEST * job.rounds, partial(_unsure, job.rounds),
+        _EVERY, warm_up=0, before=[before for before, _ in calls.values()])
     found = dict(zip(calls, results))
     return [Timed(text, None, None, 0, None, refused[place]) if place in refused else _answer(text, found[place])
             for place, text in enumerate(group)]

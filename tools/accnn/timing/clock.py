@@ -4,7 +4,7 @@ import statistics
 import time
 from dataclasses import dataclass
 from math import ceil, isinf
-from typing import Tuple
+from typing import Optional, Tuple
 
 from accnn.core.text import percent
 
@@ -150,24 +150,14 @@ def alternate(passes, rounds=20, warm_up=3, clock=time.perf_counter, tell=None, 
     list of Sample
         Seconds, one Sample for each callable, all of as many rounds.
     """
-    for _ in range(warm_up):
-        for once in passes:
-            once()
-    taken, asked = [[] for _ in passes], rounds
-    while len(taken[0]) < asked:
-        for once, seconds in zip(passes, taken):
-            start = clock()
-            once()
-            seconds.append(clock() - start)
-        done, samples = len(taken[0]), [Sample(tuple(seconds)) for seconds in taken]
-        over = enough(samples) if enough else done == asked and all(sample.spread <= noisy for sample in samples)
-        if done == asked and not over:
-            asked = min(asked + rounds, _LONGEST * rounds)
-        if over:
-            asked = done
-        if tell:
-            tell(done, asked)
-    return samples
+    def unsure(results):
+        samples, done = [result.seconds for result in results], len(results[0].seconds.values)
+        over = enough(samples) if enough else done % rounds == 0 and all(one.spread <= noisy for one in samples)
+        return () if over else range(len(passes))
+
+    results = time_interleaved(passes, None, rounds, _LONGEST * rounds, unsure, warm_up=warm_up, clock=clock, tell=tell,
+                               asked_from=1 if enough else rounds)
+    return [result.seconds for result in results]
 
 
 def ratios(before, after):
@@ -191,12 +181,12 @@ class PairedSample:
     Attributes
     ----------
     seconds : Sample
-    reference : Sample
-        Seconds of the reference in the same rounds.
+    reference : Sample or None
+        Seconds of the reference in the same rounds, where there is one.
     """
 
     seconds: Sample
-    reference: Sample
+    reference: Optional[Sample]
 
     @property
     def relative(self):
@@ -204,15 +194,15 @@ class PairedSample:
         return Sample(tuple(a / b for a, b in zip(self.seconds.values, self.reference.values)))
 
 
-def beside(calls, reference, rounds, longest, unsure, every=1, warm_up=2, mirrored=False, untimed=0,
-           before=None, clock=time.perf_counter, tell=None):
+def time_interleaved(calls, reference, rounds, longest, unsure, every=1, warm_up=2, mirrored=False, untimed=0,
+                     before=None, clock=time.perf_counter, tell=None, asked_from=None):
     """Time callables in turns, A B C A B C, with a reference in between.
 
     Parameters
     ----------
     calls : sequence of callable
         Each returns when its work is done.
-    reference : callable
+    reference : callable or None
     rounds, longest : int
         Of each callable, at least and at most.
     unsure : callable
@@ -233,6 +223,8 @@ def beside(calls, reference, rounds, longest, unsure, every=1, warm_up=2, mirror
         Seconds.
     tell : callable, optional
         ``tell(done, total)`` after each round.
+    asked_from : int, optional
+        The round from which `unsure` is asked, where that may end the rounds early.
 
     Returns
     -------
@@ -252,27 +244,30 @@ def beside(calls, reference, rounds, longest, unsure, every=1, warm_up=2, mirror
         for place, value in zip(order, seconds):
             taken[place][0].append(value)
             taken[place][1].append(reference_seconds)
-        if done >= rounds:
+        if done >= (rounds if asked_from is None else asked_from):
             going_on = list(unsure(_results(taken)))
         if tell:
-            tell(done, max(rounds, done + bool(going_on)))
+            tell(done, max(rounds, done + 1) if going_on and done < longest else done)
     return _results(taken)
 
 
 def _results(taken):
-    return [PairedSample(Sample(tuple(seconds)), Sample(tuple(reference))) for seconds, reference in taken]
+    return [PairedSample(Sample(tuple(seconds)), None if None in reference else Sample(tuple(reference)))
+            for seconds, reference in taken]
 
 
 def _round(calls, reference, every, untimed, clock):
-    """Return seconds of every callable, and of the reference: the median of all its passes in this round."""
+    """Return seconds of every callable, and of the reference: the median of its passes in this round, if there are."""
     seconds, references = [], []
     for place, (before, once) in enumerate(calls):
-        if place % every == 0:
+        if reference and place % every == 0:
             references += _steady(reference, clock)
         for _ in range(untimed):
             once()
         before()
         seconds.append(_seconds(once, clock))
+    if reference is None:
+        return seconds, None
     references += _steady(reference, clock)
     return seconds, Sample(tuple(references)).median
 

@@ -11,7 +11,7 @@ from accnn.graph.specs import kernel, layer_specs
 from accnn.timing import passes
 from accnn.timing.bound import BoundNetwork
 from accnn.timing.chains import chain_call, random_numbers
-from accnn.timing.clock import beside, described_ratio, described_seconds, ratios
+from accnn.timing.clock import described_ratio, described_seconds, ratios, time_interleaved
 from accnn.timing.job import REFERENCE, Job
 from accnn.timing.keys import parse
 from accnn.timing.networks import all_shapes, open_models, teller
@@ -61,9 +61,9 @@ def measure_plans(job):
         _, reference = chain_call(REFERENCE, 1, job.seed)
         rounds = _rounds(sum(seconds), job.rounds, _FEWEST_ROUGHLY if job.roughly else _FEWEST)
         unsure = partial(_unsure, roughly=job.roughly)
-        return _described(beside(calls, reference, rounds, _LONGEST * max(rounds, job.rounds), unsure, warm_up=0,
-                                 mirrored=True, untimed=int(max(seconds) < _BRIEF),
-                                 tell=teller("timing the network")))
+        return _described(time_interleaved(
+            calls, reference, rounds, _LONGEST * max(rounds, job.rounds), unsure, warm_up=0, mirrored=True,
+            untimed=int(max(seconds) < _BRIEF), tell=teller("timing the network")))
 
 
 def _seconds(calls):

@@ -1,31 +1,32 @@
-"""Closing the loop: a plan is measured as a whole, and the budget corrected until the clock says what was asked for."""
+"""The search for a plan of a measured speed-up: choose ranks, time the planned networks, correct the budget, repeat."""
 from dataclasses import dataclass, replace
 from math import log, sqrt
 from typing import Optional
 
-from accnn.core.errors import AccnnError, TargetError
+from accnn.core.errors import TargetError
 from accnn.core.progress import say
 from accnn.core.text import percent, times
+from accnn.latency.profiler import refuse_noise
+from accnn.latency.report import latency_report
 from accnn.ranks.base import Selection, Unreachable
-from accnn.timing.clock import known_to
 
 TOLERANCE = 0.03  # of the speed-up that was asked for
-_AIM = 1.01  # times the speed-up: what the clock says next time may be a little less
+_AIM = 1.01  # times the speed-up: what is measured next time may be a little less
 _NEAR = 0.99  # of the speed-up that was asked for: another plan would take longer than it could be worth
-_ATTEMPTS = 6  # times that plans are measured
-_STEP = 1.015  # by which another speed-up is tried where the last one gave a plan that was measured already
+_ATTEMPTS = 6  # times that plans are timed
+_STEP = 1.015  # by which another speed-up is tried where the last one gave a plan that was timed already
 _STEPS = 40
 _MOST = 1e9  # speed-up
 _GAP = 1.06  # between predicted speed-ups, from which it is worth looking for a faster plan between them
 _NOISY = 0.03  # uncertainty of a ratio from which a machine cannot tell whether a plan is right
-_BRISK_MS = 100.0  # of a network that takes no longer plans are measured three at a time
+_QUICK_MS = 100.0  # of a network that takes no longer plans are timed three at a time
 _BESIDE = 1.02  # times the middle one's speed-up, of the two others
 _NEARER = 1.015  # times the speed-up that was asked for: what is found there is near enough, where it takes no time
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A plan that was measured; or the one that changes nothing, of which the ratio is known.
+    """A plan that was timed; or the one that changes nothing, of which the ratio is known.
 
     Attributes
     ----------
@@ -34,7 +35,7 @@ class Attempt:
         Speed-up by what its chains count, of which the budget is one.
     predicted : float
         Speed-up by what its chains take, most likely.
-    baseline, measured : dict or None
+    baseline, timed : dict or None
         Of the whole network, untouched and planned: see :func:`accnn.timing.client.time_networks`.
     cheapest : bool
         Whether no plan has a smaller sum of chains.
@@ -44,28 +45,34 @@ class Attempt:
     budgeted: float
     predicted: float
     baseline: Optional[dict] = None
-    measured: Optional[dict] = None
+    timed: Optional[dict] = None
     cheapest: bool = False
 
     @property
     def ratio(self):
         """float: the median of the measured speed-ups."""
-        return 1.0 if self.measured is None else self.measured["measured"]["median"]
+        return 1.0 if self.timed is None else self.timed["measured"]["median"]
 
 
-def settle(sharing, cost, surveyor, measuring):
+def search(allocator, model, profiler, cache):
     """Choose a plan whose measured speed-up is that asked for, within 3%, or as near above as there is.
+
+    On a latency table of another machine nothing is timed, and the predicted speed-up counts.
 
     Parameters
     ----------
-    sharing : accnn.planning.planner.BudgetAllocator
-    cost : Measured
-    surveyor : LatencyProfiler
-    measuring : TimingConfig
+    allocator : BudgetAllocator
+        With `model` as its cost.
+    model : LatencyModel
+    profiler : LatencyProfiler
+    cache : NetworkCache
+        Where corrections of the budget are kept for later runs.
 
     Returns
     -------
     (Selection, dict)
+        And what the plan says of how it was found: ``latency``, see :func:`accnn.latency.report.latency_report`, and
+        the ratio ``reached``.
 
     Raises
     ------
@@ -74,43 +81,65 @@ def settle(sharing, cost, surveyor, measuring):
     AccnnError
         The machine is too noisy to tell.
     """
-    asked = sharing.request.ratio
-    if not surveyor.here:
-        attempt = _attempt(sharing, cost, *_at(sharing, asked))
-        missed = _unreached(sharing, attempt.predicted, "predicted", attempt) if attempt.cheapest else None
-        return _ended(sharing, cost, attempt, missed, measuring)
-    search = _Search(sharing, cost, surveyor)
-    search.aim_at(asked, cost.correction(asked))
-    if search.best(asked) is None:
-        search.look_around()
-    best = search.best(asked)
-    if best is None:
-        best = search.fastest()
-        missed = _unreached(sharing, best.ratio, "measured", best) if search.is_complete else _not_found(
-            asked, search.attempts)
-    else:
-        missed = None
-        cost.remember(asked, best.budgeted / best.ratio)
-    return _ended(sharing, cost, best, missed, measuring)
+    find = _best_timed if profiler.can_measure else _best_predicted
+    best, missed = find(allocator, model, profiler, cache)
+    picks, config = dict(best.selection.picks, **allocator.pinned), profiler.config
+    model = _with_picks_timed(model, profiler, picks)
+    if config.exported is not None:
+        profiler.table.export(config.exported, model.keys, [profiler.mark])
+    if missed and not config.best_effort:
+        raise TargetError(missed + _advice(allocator.request))
+    found = latency_report(model, profiler.table, picks, best.timed, best.baseline, missed)
+    return best.selection, {"latency": found, "reached": found["predicted"] if best.timed is None else best.ratio}
 
 
-class _Search:
-    """Plans of one network that are measured, a few at a time, `_ATTEMPTS` times at most.
+def _best_predicted(allocator, model, profiler, cache):
+    """Return the Attempt for the ratio, which nobody times, and why it misses that, or None."""
+    best = _attempt(allocator, model, *_solve(allocator, allocator.request.ratio))
+    return best, _unreached(allocator, best.predicted, "predicted", best) if best.cheapest else None
+
+
+def _best_timed(allocator, model, profiler, cache):
+    """Return the Attempt nearest to the ratio of those that were timed, and why it misses that, or None."""
+    asked, plans = allocator.request.ratio, _PlanSearch(allocator, model, profiler)
+    plans.aim_at(asked, cache.correction(asked))
+    if plans.best(asked) is None:
+        plans.refine_fastest()
+    best = plans.best(asked)
+    if best is not None:
+        cache.keep_correction(asked, best.budgeted / best.ratio)
+        profiler.save()
+        return best, None
+    best = plans.fastest()
+    return best, _unreached(allocator, best.ratio, "measured", best) if plans.is_complete else _not_found(
+        asked, plans.attempts)
+
+
+def _with_picks_timed(model, profiler, picks):
+    """LatencyModel: in which the chains of a plan are timed, of which some were interpolated."""
+    keys = model.plan_keys(picks).values()
+    profiler.time_chains(keys, "timing what was chosen")
+    times = {key: profiler.table.ms(key) for key in keys}
+    return model.with_alone({key: ms for key, ms in times.items() if ms})
+
+
+class _PlanSearch:
+    """Plans of one network that are timed, a few at a time, `_ATTEMPTS` times at most.
 
     Attributes
     ----------
     attempts : list of Attempt
     """
 
-    def __init__(self, sharing, cost, surveyor):
-        self._sharing, self._cost, self._surveyor = sharing, cost, surveyor
+    def __init__(self, allocator, model, profiler):
+        self._allocator, self._model, self._profiler = allocator, model, profiler
         self.attempts, self._known, self._rounds = [], {}, 0
 
     def aim_at(self, asked, correction):
-        """Measure plans until one has the speed-up `asked`, or there is no plan left between a slower and a faster."""
+        """Time plans until one has the speed-up `asked`, or there is no plan left between a slower and a faster."""
         aim = asked * _AIM * correction if asked > 1 else asked
         for _ in range(_STEPS):
-            slowest = aim <= 1  # nothing that was measured may be slower
+            slowest = aim <= 1  # nothing that was timed may be slower
             attempts, is_new = self._try(self._around(max(aim, 1.0)))
             if not attempts:
                 break
@@ -119,15 +148,15 @@ class _Search:
                 aim = attempt.budgeted * asked * _AIM / attempt.ratio
             else:  # the options are coarse: go on in the same direction
                 aim = aim * _STEP if attempt.ratio < asked else aim / _STEP
-            most = _NEARER if self._is_brisk and self._rounds < 2 else 1 + TOLERANCE
-            found = any(asked * _NEAR <= one.ratio <= asked * most and (asked <= 1 or one.measured)
+            most = _NEARER if self._is_quick and self._rounds < 2 else 1 + TOLERANCE
+            found = any(asked * _NEAR <= one.ratio <= asked * most and (asked <= 1 or one.timed)
                         for one in self.attempts)
             if found or attempt.ratio < asked and attempt.cheapest or attempt.ratio > asked and slowest or (
                     self._bracketed(asked, aim)):
                 break
 
     def best(self, asked):
-        """The slowest Attempt that is fast enough, within what the clock can tell; None where none is."""
+        """The slowest Attempt that is fast enough, within the tolerance; None where none is."""
         enough = [one for one in self.attempts if one.ratio >= asked]
         if enough and min(one.ratio for one in enough) <= asked * (1 + TOLERANCE):
             return min(enough, key=lambda one: one.ratio)
@@ -143,11 +172,11 @@ class _Search:
         """Attempt: that with the largest measured ratio."""
         return max(self.attempts, key=lambda one: one.ratio)
 
-    def look_around(self):
-        """Where even the cheapest chains are too slow, look for a faster plan of dearer ones.
+    def refine_fastest(self):
+        """Where even the cheapest chains are too slow, bisect the budgets beside the fastest plan.
 
-        The more layers are split the more kernels there are to be started, which the sum of chains hardly tells. The
-        plan that changes nothing counts, and what lies between the fastest one so far and its neighbours is measured.
+        The more layers are split the more kernels there are to be started, which the sum of chains hardly tells: a plan
+        of dearer chains may be faster. The plan that changes nothing counts.
         """
         if self.is_complete:
             self._try([1 - 1e-9])
@@ -164,28 +193,28 @@ class _Search:
         return sqrt(low * high) if high > low * _GAP else None
 
     @property
-    def _is_brisk(self):
-        return self._cost.whole_ms <= _BRISK_MS
+    def _is_quick(self):
+        return self._model.whole_ms <= _QUICK_MS
 
     def _around(self, aim):
         """list of float: the speed-ups to be budgeted for beside each other."""
-        return [aim / _BESIDE, aim, aim * _BESIDE] if self._is_brisk and aim > _BESIDE else [aim]
+        return [aim / _BESIDE, aim, aim * _BESIDE] if self._is_quick and aim > _BESIDE else [aim]
 
     def _try(self, aims):
         """Return the Attempts for some budgets, and whether any is new; ([], False) where there were enough."""
         found, new = [], {}
         for aim in aims:
-            selection, cheapest = _at(self._sharing, aim)
-            keys = self._cost.plan_keys(dict(selection.picks, **self._sharing.pinned))
+            selection, cheapest = _solve(self._allocator, aim)
+            keys = self._model.plan_keys(dict(selection.picks, **self._allocator.pinned))
             mark = tuple(sorted(keys.items()))
             found.append(mark)
             if mark in self._known:
                 self._again(mark, cheapest)
             else:
-                new[mark] = _attempt(self._sharing, self._cost, selection, cheapest)
+                new[mark] = _attempt(self._allocator, self._model, selection, cheapest)
         if any(new) and self._rounds == _ATTEMPTS:
             return [], False
-        for mark, attempt in zip(new, self._measured(new)):
+        for mark, attempt in zip(new, self._timed(new)):
             self._known[mark] = attempt
             self.attempts.append(attempt)
         return [self._known[mark] for mark in found], bool(new)
@@ -197,48 +226,48 @@ class _Search:
             place = next(place for place, one in enumerate(self.attempts) if one is known)
             self._known[mark] = self.attempts[place] = replace(known, cheapest=True)
 
-    def _measured(self, new):
-        """Yield Attempts as they are measured, in order; `new` is a dict of their keys to those that are not."""
+    def _timed(self, new):
+        """Yield Attempts as they are timed, in order; `new` is a dict of their keys to those that are not."""
         found, plans = {}, [mark for mark in new if mark]
         self._rounds += bool(plans)
-        for marks in self._cost.together(plans):
-            answer = self._surveyor.networks(list(map(dict, marks)))
+        for marks in self._profiler.fitting_memory(plans):
+            answer = self._profiler.time_networks(list(map(dict, marks)))
             found.update((mark, (answer["baseline"], timed)) for mark, timed in zip(marks, answer["plans"]))
         for mark, attempt in new.items():
             if mark:
                 baseline, timed = found[mark]
-                refuse_noise(timed["measured"], "the planned network")
-                attempt = replace(attempt, baseline=baseline, measured=timed)
+                refuse_noise(timed["measured"], "the planned network", _NOISY)
+                attempt = replace(attempt, baseline=baseline, timed=timed)
                 say("planned %s, measured %s" % (times(attempt.predicted), times(attempt.ratio)))
             yield attempt
 
     def _bracketed(self, asked, aim):
-        """True where `aim` lies beyond a plan that was measured on the other side of what is asked for."""
+        """True where `aim` lies beyond a plan that was timed on the other side of what is asked for."""
         slower = [one.budgeted for one in self.attempts if one.ratio < asked]
         faster = [one.budgeted for one in self.attempts if one.ratio >= asked]
         return bool(slower and faster) and (
             aim <= min(min(slower), min(faster)) or aim >= max(max(slower), max(faster)))
 
 
-def _attempt(sharing, cost, selection, cheapest):
-    picks = dict(selection.picks, **sharing.pinned)
-    return Attempt(selection, sharing.speed_up(selection.cost), sharing.total.before / cost.predicted_ms(picks),
+def _attempt(allocator, model, selection, cheapest):
+    picks = dict(selection.picks, **allocator.pinned)
+    return Attempt(selection, allocator.speed_up(selection.cost), allocator.total.before / model.predicted_ms(picks),
                    cheapest=cheapest)
 
 
-def _at(sharing, ratio):
+def _solve(allocator, ratio):
     """Return the Selection for a ratio, or the cheapest there is, and whether it is that."""
     try:
-        return sharing.at(ratio), False
+        return allocator.solve(ratio), False
     except Unreachable as error:
-        return sharing.at(min(sharing.speed_up(error.least), _MOST) * (1 - 1e-9)), True
+        return allocator.solve(min(allocator.speed_up(error.least), _MOST) * (1 - 1e-9)), True
 
 
-def _unreached(sharing, best, how, attempt):
-    where = "with the network as it is" if attempt.measured is None and how == "measured" else \
+def _unreached(allocator, best, how, attempt):
+    where = "with the network as it is" if attempt.timed is None and how == "measured" else \
         "with the cheapest choice everywhere" if attempt.cheapest else "and cheaper choices are slower"
     return ("%gx (latency, over the whole network) cannot be reached: the best %s is %s, %s%s"
-            % (sharing.request.ratio, how, times(best), where, _staying(sharing.total)))
+            % (allocator.request.ratio, how, times(best), where, _staying(allocator.total)))
 
 
 def _staying(total):
@@ -255,48 +284,3 @@ def _not_found(asked, attempts):
 def _advice(request):
     return "; ask for less%s, or say --best-effort to have that" % (
         ", or a smaller --align" if request.align > 1 else "")
-
-
-def _ended(sharing, cost, best, missed, measuring):
-    # The table's milliseconds are those of the day it was begun; today's come of the network that was measured.
-    before = sharing.total.before if best.baseline is None else best.baseline["median_ms"]
-    layers = cost.told(dict(best.selection.picks, **sharing.pinned), before / sharing.total.before)
-    if measuring.exported is not None:
-        cost.export(measuring.exported)
-    if missed and not measuring.best_effort:
-        raise TargetError(missed + _advice(sharing.request))
-    setting = cost.table.setting
-    after, alone = (before * cost.predicted_ms(dict(best.selection.picks, **sharing.pinned), is_alone) /
-                    sharing.total.before for is_alone in (False, True))
-    found = {"machine": setting.machine, "threads": setting.threads, "batch_size": setting.batch_size,
-             "before_ms": before, "predicted": before / after, "predicted_ms": after, "alone_ms": alone,
-             "layers": layers, "inside": dict(cost.inside.methods), "rest": cost.inside.rest,
-             "foreign": cost.table.foreign, "missed": missed, "measured": None}
-    if best.measured is None:
-        return best.selection, {"latency": found, "reached": before / after}
-    found.update(measured=best.measured["measured"], measured_ms=best.measured["median_ms"],
-                 prediction_error=best.ratio * after / before - 1)
-    return best.selection, {"latency": found, "reached": best.ratio}
-
-
-def refuse_noise(sample, what, most=_NOISY):
-    """Refuse what cannot be told from noise.
-
-    Parameters
-    ----------
-    sample : dict
-        With ``uncertainty`` and ``rounds``.
-    what : str
-    most : float
-        Uncertainty that is accepted.
-
-    Raises
-    ------
-    AccnnError
-    """
-    if sample["uncertainty"] > most:
-        known = known_to(sample["uncertainty"])
-        raise AccnnError("this machine is too noisy to measure %s: after %d rounds %s, where %g%% is needed, and half "
-                         "of them spread over %s of the median; stop what else runs, or give more --repeats"
-                         % (what, sample["rounds"], "its time is known to %s only" % known if known else
-                            "nothing says how well its time is known", 100 * most, percent(sample["spread"], 0)))

@@ -1,12 +1,14 @@
-"""Plans are measured as a whole until the clock says what was asked for, on a machine made of arithmetic."""
+"""The search for a plan of a measured speed-up, on a fake clock."""
 import json
 
 import numpy as np
 import pytest
 
 from accnn.core.errors import AccnnError, TargetError
-from accnn.latency import context, search
+from accnn.latency import in_network
 from accnn.latency.config import TimingConfig
+from accnn.latency.profiler import refuse_noise
+from accnn.planning import search
 from accnn.planning.accelerator import Accelerator
 from accnn.planning.planner import select_ranks
 from accnn.planning.request import Request
@@ -19,15 +21,15 @@ SHAPES = {"data": (3, 16, 16)}
 
 @pytest.fixture(autouse=True)
 def nothing_is_known_inside(monkeypatch):
-    """What chains take inside the network is found in the loop alone here: see test_inside.py."""
-    monkeypatch.setattr(context, "trial_plans", lambda *_: [])
-    monkeypatch.setattr(context, "fit", as_alone)
+    """What chains take inside the network is found in the loop alone here: see tests/latency/test_in_network.py."""
+    monkeypatch.setattr(in_network, "trial_plans", lambda *_: [])
+    monkeypatch.setattr(in_network, "fit", as_alone)
 
 
 @pytest.fixture(autouse=True)
 def slow(monkeypatch):
     """Networks are measured one after the other."""
-    monkeypatch.setattr(search, "_BRISK_MS", 0)
+    monkeypatch.setattr(search, "_QUICK_MS", 0)
 
 
 MODEL = chain_model(widths=(32, 48, 64), side=16)
@@ -74,7 +76,7 @@ def all_ratios(clock, monkeypatch, first, last, **options):
 
 @pytest.mark.parametrize("bias", [0.9, 1.0, 1.08, 1.3])
 @pytest.mark.parametrize("ratio", [1.3, 2, 3])
-def test_the_clock_says_what_was_asked_for(monkeypatch, ratio, bias):
+def test_the_measured_speed_up_is_what_was_asked_for(monkeypatch, ratio, bias):
     clock = fine(monkeypatch, bias=bias)
     plan = planned(ratio)
     assert ratio <= ratio_of(plan) <= 1.03 * ratio and said_by(plan)["missed"] is None
@@ -119,9 +121,9 @@ def jobs_of(clock, monkeypatch):
 
 
 @pytest.mark.parametrize("ratio, bias", [(1.5, 1.0), (2, 1.0), (2, 1.02), (2, 1.3), (3, 0.9), (3, 1.3)])
-def test_plans_of_brisk_networks_are_measured_beside_each_other(monkeypatch, ratio, bias):
+def test_plans_of_quick_networks_are_timed_interleaved(monkeypatch, ratio, bias):
     clock = fine(monkeypatch, bias=bias)
-    monkeypatch.setattr(search, "_BRISK_MS", 500)
+    monkeypatch.setattr(search, "_QUICK_MS", 500)
     asked = jobs_of(clock, monkeypatch)
     plan = planned(ratio)
     assert 0.99 * ratio <= ratio_of(plan) <= 1.03 * ratio and said_by(plan)["missed"] is None
@@ -131,16 +133,16 @@ def test_plans_of_brisk_networks_are_measured_beside_each_other(monkeypatch, rat
 
 def test_plans_that_do_not_fit_the_memory_together_are_measured_one_by_one(monkeypatch):
     clock = fine(monkeypatch)
-    monkeypatch.setattr(search, "_BRISK_MS", 500)
-    monkeypatch.setattr(context, "machine_bytes", lambda: 1)
+    monkeypatch.setattr(search, "_QUICK_MS", 500)
+    monkeypatch.setattr(in_network, "machine_bytes", lambda: 1)
     asked = jobs_of(clock, monkeypatch)
     plan = planned(2)
     assert 0.99 * 2 <= ratio_of(plan) <= 1.03 * 2 and asked[:4] == [0, 1, 1, 1]
 
 
-def test_a_brisk_network_that_is_fast_enough_as_it_is_loses_nothing(monkeypatch):
+def test_a_quick_network_that_is_fast_enough_as_it_is_loses_nothing(monkeypatch):
     clock = fine(monkeypatch)
-    monkeypatch.setattr(search, "_BRISK_MS", 500)
+    monkeypatch.setattr(search, "_QUICK_MS", 500)
     assert not planned(1).chosen() and clock.plans == [{}]
 
 
@@ -172,9 +174,9 @@ def test_a_wide_gap_between_plans_ends_no_search(monkeypatch, layers, bias, rati
         min(enough), 1.03 * ratio)
 
 
-# ---- what was learnt
+# ---- corrections of the budget, in the latency cache
 
-def test_the_correction_is_remembered(monkeypatch, tmp_path):
+def test_the_correction_is_cached(monkeypatch, tmp_path):
     clock = fine(monkeypatch, bias=1.25)
     first = planned(2, cache=tmp_path)
     assert len(clock.plans) > 2
@@ -196,7 +198,7 @@ def test_corrections_of_several_ratios_are_kept_apart(monkeypatch, tmp_path):
     assert set(found) == {"1.3", "3"} and 1 < found["1.3"] < found["3"] < 1.25
 
 
-def test_corrections_are_those_of_like_wishes(monkeypatch, tmp_path):
+def test_corrections_are_those_of_like_requests(monkeypatch, tmp_path):
     """Where other layers are planned, the clock may be off by another share."""
     clock = fine(monkeypatch, bias=1.3)
     planned(2, cache=tmp_path)
@@ -209,7 +211,7 @@ def test_corrections_are_those_of_like_wishes(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("bias", [0.4, 3.0])
-def test_what_is_hardly_to_be_believed_is_not_carried_over(monkeypatch, tmp_path, bias):
+def test_absurd_corrections_are_not_carried_over(monkeypatch, tmp_path, bias):
     """A disturbed run is not to spoil those after it."""
     clock = fine(monkeypatch, bias=bias)
     planned(1.5, cache=tmp_path)
@@ -223,7 +225,7 @@ def test_ratio_one_leaves_the_network_as_it_is_whatever_else_there_is(monkeypatc
     assert not planned(1).chosen() and [one for one in clock.plans if one] == []
 
 
-def test_what_is_told_is_what_chains_take_and_budgets_are_wary(monkeypatch):
+def test_reports_have_no_standard_error_and_budgets_do(monkeypatch):
     """A machine that is noisy is no reason to tell other times than it measured."""
     fine(monkeypatch, bias=1.0, spread=0.2)
     plan = planned(2)
@@ -249,7 +251,7 @@ def test_an_unreachable_ratio_names_the_best_and_what_stays(monkeypatch):
     assert [one for one in clock.plans if one]
 
 
-def test_what_is_said_to_be_the_best_can_be_had(monkeypatch):
+def test_the_best_ratio_that_an_error_names_can_be_had(monkeypatch):
     fine(monkeypatch)
     best = ratio_of(planned(50, best_effort=True))
     assert ratio_of(planned(0.999 * best)) >= 0.97 * best
@@ -301,8 +303,8 @@ def test_where_the_cheapest_chains_are_slow_a_plan_between_is_found(monkeypatch,
 def test_the_only_plan_there_is_may_be_too_slow(monkeypatch):
     """It was found for another budget, and is known to be the cheapest only when none is left to be tried."""
     clock = fine(monkeypatch, bias=2.0)
-    kept, calls = search._at, []
-    monkeypatch.setattr(search, "_at", lambda sharing, ratio: calls.append(ratio) or kept(sharing, ratio))
+    kept, calls = search._solve, []
+    monkeypatch.setattr(search, "_solve", lambda allocator, ratio: calls.append(ratio) or kept(allocator, ratio))
     with pytest.raises(TargetError, match="1.5x .* cannot be reached: the best measured is"):
         planned(1.5, layers=["conv1"], exclude=["conv1"], fixed={"conv3": 24})
     assert len([one for one in clock.plans if one]) == 1 and len(calls) < 12
@@ -336,7 +338,7 @@ def test_a_noisy_machine_is_refused_with_what_it_spread_over(monkeypatch):
 def test_what_is_refused_is_never_said_to_be_known_as_well_as_is_needed(uncertainty, words):
     sample = {"uncertainty": uncertainty, "rounds": 4, "spread": 0.2}
     with pytest.raises(AccnnError, match=words):
-        search.refuse_noise(sample, "the planned network")
+        refuse_noise(sample, "the planned network", 0.03)
 
 
 def test_noise_that_comes_later_is_refused_too(monkeypatch, tmp_path):

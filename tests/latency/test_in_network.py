@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from accnn.latency import context, search
+from accnn.latency import in_network
 from accnn.latency.config import TimingConfig
+from accnn.planning import search
 from accnn.planning.accelerator import Accelerator
 from accnn.planning.planner import select_ranks
 from accnn.planning.request import Request
@@ -47,11 +48,11 @@ class Choosy(Clockwork):
 
 @pytest.fixture
 def choosy(monkeypatch):
-    monkeypatch.setattr(search, "_BRISK_MS", 0)  # one plan at a time
+    monkeypatch.setattr(search, "_QUICK_MS", 0)  # one plan at a time
     return Choosy(grain=4, launch=0.005, rest=0.1, uncertainty=1e-4).patched(monkeypatch)
 
 
-def test_methods_have_their_factors_and_plans_keep_what_they_promise(choosy, tmp_path):
+def test_methods_have_their_factors_and_plans_measure_what_was_predicted(choosy, tmp_path):
     plan = planned(2, cache=tmp_path)
     found = plan.made_by["latency"]
     factors = found["inside"]
@@ -70,7 +71,7 @@ def test_factors_change_the_choice(choosy):
     assert energies[0.6] > energies[1.5]
 
 
-def test_what_trials_told_is_remembered_for_all_ratios(choosy, tmp_path):
+def test_factors_are_cached_for_all_ratios(choosy, tmp_path):
     first = planned(2, cache=tmp_path)
     for ratio in 2, 3, 1.5:
         choosy.plans.clear()
@@ -82,7 +83,7 @@ def test_what_trials_told_is_remembered_for_all_ratios(choosy, tmp_path):
     assert len(choosy.plans) > 3
 
 
-def test_what_trials_told_goes_with_a_table_to_another_machine(choosy, tmp_path, monkeypatch):
+def test_factors_go_with_an_exported_table_to_another_machine(choosy, tmp_path, monkeypatch):
     from accnn.timing import machine
 
     there = planned(2, exported=tmp_path / "there.json")
@@ -105,7 +106,7 @@ def test_what_trials_told_goes_with_a_table_to_another_machine(choosy, tmp_path,
     lambda kept: dict(kept, methods={"vh": "fast"}), lambda kept: dict(kept, methods=dict(kept["methods"], vh=1e6)),
     lambda kept: dict(kept, rest=True), lambda kept: dict(kept, typical=None), lambda kept: dict(kept, methods={}),
     lambda kept: {name: kept[name] for name in ("rest", "methods")}])
-def test_what_people_edited_is_measured_anew(choosy, tmp_path, change):
+def test_factors_that_people_edited_are_measured_anew(choosy, tmp_path, change):
     first = planned(2, cache=tmp_path).made_by["latency"]["inside"]
     path = tmp_path / "latencies.json"
     written = json.loads(path.read_text())
@@ -128,7 +129,7 @@ def test_what_is_kept_in_another_form_is_nothing(choosy, tmp_path, kind):
     assert 2 <= planned(2, cache=tmp_path).made_by["reached"] <= 2.06
 
 
-def test_where_trials_cannot_be_timed_what_is_usual_counts(choosy, monkeypatch, capsys, tmp_path):
+def test_where_trials_cannot_be_timed_factors_are_the_prior(choosy, monkeypatch, capsys, tmp_path):
     from accnn.core.errors import AccnnError
 
     kept, jobs = choosy.time_networks, []
@@ -154,48 +155,48 @@ SHARE = 0.89  # so that layers take 1.045 times as long inside
 
 def trial(method, chains, left=0.05, off=0.005, rest=REST):
     whole = rest + (1 - rest) * left / SHARE + METHODS[method] * chains
-    return context.Trial(left, {method: chains}, whole, off)
+    return in_network.Trial(left, {method: chains}, whole, off)
 
 
 def test_rest_and_factors_are_told_apart_by_two_speed_ups_of_one_method():
     trials = [trial("vh", 0.4), trial("vh", 0.15), trial("cp", 0.3), trial("3d", 0.3)]
-    found = context.fit(trials, SHARE, list(METHODS))
+    found = in_network.fit(trials, SHARE, list(METHODS))
     assert found.rest == pytest.approx(REST, abs=0.02)
     assert found.methods["cp"] < 0.93 < found.methods["vh"] < 1.05 < found.methods["3d"]  # as far as four trials tell
-    found = context.fit(trials * 25, SHARE, list(METHODS))
+    found = in_network.fit(trials * 25, SHARE, list(METHODS))
     assert found.rest == pytest.approx(REST, abs=0.002)
     assert found.methods == {name: pytest.approx(value, rel=0.01) for name, value in METHODS.items()}
     assert found.layers(SHARE) == pytest.approx((1 - REST) / SHARE, rel=0.003)
     assert found.of("vh") == found.methods["vh"] and found.of("another") == found.typical
 
 
-def test_trials_are_believed_as_much_as_they_are_known():
+def test_trials_weigh_by_their_uncertainty():
     def cp(off):
-        return context.fit([trial("cp", 0.3, off=off), trial("cp", 0.1, off=off)] * 9, SHARE, ["cp"]).methods["cp"]
+        return in_network.fit([trial("cp", 0.3, off=off), trial("cp", 0.1, off=off)] * 9, SHARE, ["cp"]).methods["cp"]
 
-    usual = context.fit([], SHARE, ["cp"]).methods["cp"]
+    usual = in_network.fit([], SHARE, ["cp"]).methods["cp"]
     assert cp(1.0) == pytest.approx(usual, abs=0.01)
     assert cp(0.001) == pytest.approx(METHODS["cp"], abs=0.03) and METHODS["cp"] + 0.1 < usual
 
 
 def test_without_trials_layers_take_a_little_longer_and_chains_as_long():
     for share in 0.5, 0.9, 1.3:
-        found = context.fit([], share, ["vh", "cp"])
+        found = in_network.fit([], share, ["vh", "cp"])
         assert found.rest == pytest.approx(max(0, 1 - 1.05 * share), abs=1e-9)
         factor = min(1.0, 1 / share)
         assert found.typical == pytest.approx(factor) and dict(found.methods) == {
             "vh": pytest.approx(factor), "cp": pytest.approx(factor)}
-    assert context.fit([], 0.0, ["vh"]).layers(0.0) == 1.0  # nothing is planned but what is pinned
+    assert in_network.fit([], 0.0, ["vh"]).layers(0.0) == 1.0  # nothing is planned but what is pinned
 
 
 def test_neither_the_rest_nor_a_factor_is_absurd():
-    found = context.fit([trial("vh", 0.4, rest=-0.3), trial("vh", 0.15, rest=-0.3)] * 25, SHARE, ["vh"])
+    found = in_network.fit([trial("vh", 0.4, rest=-0.3), trial("vh", 0.15, rest=-0.3)] * 25, SHARE, ["vh"])
     assert found.rest == -0.1 and 0.4 <= found.methods["vh"] < 1.02
     assert found.layers(SHARE) == pytest.approx(1.1 / SHARE)
-    slight = context.fit([trial("vh", 0.4, rest=-0.05), trial("vh", 0.15, rest=-0.05)] * 25, SHARE, ["vh"])
+    slight = in_network.fit([trial("vh", 0.4, rest=-0.05), trial("vh", 0.15, rest=-0.05)] * 25, SHARE, ["vh"])
     assert slight.rest == pytest.approx(-0.05, abs=0.005) and slight.methods["vh"] == pytest.approx(1.02, abs=0.01)
-    absurd = context.fit([context.Trial(0.0, {"vh": 0.01}, 3.0, 0.001)] * 2, SHARE, ["vh"])
-    assert context.SOUND[0] <= absurd.methods["vh"] <= context.SOUND[1] and -0.1 <= absurd.rest <= 1
+    absurd = in_network.fit([in_network.Trial(0.0, {"vh": 0.01}, 3.0, 0.001)] * 2, SHARE, ["vh"])
+    assert in_network.SOUND[0] <= absurd.methods["vh"] <= in_network.SOUND[1] and -0.1 <= absurd.rest <= 1
 
 
 def test_least_squares_are_those_of_numpy():
@@ -204,7 +205,7 @@ def test_least_squares_are_those_of_numpy():
     left = 1 - 0.05 / SHARE
     rest, factor = np.linalg.solve([[left, 0.4], [left, 0.1]], [one.whole - 0.05 / SHARE for one in (first, second)])
     assert (rest, factor) == (pytest.approx(REST), pytest.approx(1.02))
-    found = context.fit([first, second] * 200, SHARE, ["vh"])
+    found = in_network.fit([first, second] * 200, SHARE, ["vh"])
     assert found.rest == pytest.approx(rest, abs=1e-3) and found.methods["vh"] == pytest.approx(factor, abs=5e-3)
 
 
@@ -213,7 +214,7 @@ def candidates(*pairs):
 
 
 def plans_of(ones, times, ratio, layers=None):
-    found = context.trial_plans(ones, lambda one: times[one.name], lambda one, rank: times[one.name][rank],
+    found = in_network.trial_plans(ones, lambda one: times[one.name], lambda one, rank: times[one.name][rank],
                                 lambda one: (layers or {}).get(one.name, 10.0), ratio)
     return [{name: (one.method.name, rank) for name, (one, rank) in plan.items()} for plan in found]
 
@@ -232,15 +233,15 @@ def test_trials_are_of_about_the_speed_up_and_of_chains_that_are_faster():
 def test_where_layers_are_a_small_share_or_more_than_the_network_noise_makes_nothing_of_them_absurd(share, noise):
     usual = min(1.05, 1 / share)
     rest = max(0, 1 - usual * share)
-    trials = [context.Trial(0.0, {"vh": share / speed}, (rest + usual * share / speed) * (1 + noise), 0.015)
+    trials = [in_network.Trial(0.0, {"vh": share / speed}, (rest + usual * share / speed) * (1 + noise), 0.015)
               for speed in (2, 4)]
-    found = context.fit(trials, share, ["vh"])
+    found = in_network.fit(trials, share, ["vh"])
     assert 0.4 * usual <= found.layers(share) <= 1.6 * usual
     assert found.methods["vh"] == pytest.approx(min(1, 1 / share), rel=0.15)
 
 
-def test_no_plan_seems_to_take_no_time(choosy, monkeypatch):
-    monkeypatch.setattr(context, "fit", lambda _, share, methods: context.InNetworkFactors(-0.1, 0.4,
+def test_no_plan_is_predicted_to_take_no_time(choosy, monkeypatch):
+    monkeypatch.setattr(in_network, "fit", lambda _, share, methods: in_network.InNetworkFactors(-0.1, 0.4,
                                                                                            dict.fromkeys(methods, 0.4)))
     choosy.rate = 1e9  # starting is all there is
     plan = planned(50, best_effort=True)
@@ -257,5 +258,5 @@ def test_methods_of_small_layers_get_no_trial():
 
 @pytest.mark.parametrize("held, sizes", [(0, [5]), (1 << 30, [3, 2]), (5 << 30, [1] * 5)])
 def test_networks_that_are_timed_together_fit_the_memory(monkeypatch, held, sizes):
-    monkeypatch.setattr(context, "machine_bytes", lambda: 10 << 30)
-    assert [len(some) for some in context.together(list("abcde"), held)] == sizes
+    monkeypatch.setattr(in_network, "machine_bytes", lambda: 10 << 30)
+    assert [len(some) for some in in_network.fitting_memory(list("abcde"), held)] == sizes

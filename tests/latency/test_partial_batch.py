@@ -2,7 +2,9 @@
 import pytest
 
 from accnn.latency.config import TimingConfig
-from accnn.latency.survey import Portion, portion
+from accnn.latency.partial_batch import PartialBatch, partial_batch_size
+from accnn.latency.profiler import LatencyProfiler
+from accnn.latency.table import LatencyTable, Setting
 from accnn.planning.accelerator import Accelerator
 from accnn.planning.planner import select_ranks
 from accnn.planning.request import Request
@@ -18,18 +20,18 @@ LAYER = "32,16,16 x2|conv 32-48 3x3 p1x1 b"
 @pytest.mark.parametrize("ms, batch_size, images", [(29, 8, 8), (41, 8, 2), (160, 8, 1), (4000, 32, 1), (400, 1, 1),
                                                     (80, 32, 6)])
 def test_a_part_is_what_takes_long_enough_to_be_timed(ms, batch_size, images):
-    assert portion(ms, batch_size) == images
+    assert partial_batch_size(ms, batch_size) == images
 
 
 def test_what_a_part_says_of_the_whole():
-    one = Portion(LAYER, 30.0, 2, 8)
-    asked = one.question("32,16,16 x2|conv 32-8 3x1 p1x0|conv 8-48 1x3 p0x1 b")
+    one = PartialBatch(LAYER, 30.0, 2, 8)
+    asked = one.partial_key("32,16,16 x2|conv 32-8 3x1 p1x0|conv 8-48 1x3 p0x1 b")
     assert asked == "32,16,16 x4|conv 32-8 3x1 p1x0|conv 8-48 1x3 p0x1 b"
-    one.learn(Timed(one.question(LAYER), 6.0, 0.01, 5, 1.0))
-    assert one.whole(Timed(asked, 1.5, 0.02, 5, 1.0), "key") == Timed("key", 7.5, 0.02, 5, 1.0)
-    refused = one.whole(Timed(asked, None, None, 0, None, "why"), "key")
+    one.calibrate(Timed(one.partial_key(LAYER), 6.0, 0.01, 5, 1.0))
+    assert one.scaled(Timed(asked, 1.5, 0.02, 5, 1.0), "key") == Timed("key", 7.5, 0.02, 5, 1.0)
+    refused = one.scaled(Timed(asked, None, None, 0, None, "why"), "key")
     assert (refused.key, refused.relative, refused.refused) == ("key", None, "why")
-    one.learn(Timed(one.question(LAYER), None, None, 0, None, "why"))
+    one.calibrate(Timed(one.partial_key(LAYER), None, None, 0, None, "why"))
     assert one.factor == 4
 
 
@@ -64,16 +66,13 @@ def test_slow_layers_are_timed_whole_and_their_chains_in_part(slow, tmp_path):
 
 
 def test_of_layers_that_read_the_same_the_fastest_tells_the_part(slow):
-    from accnn.latency.survey import LatencyProfiler
-    from accnn.latency.table import LatencyTable, Setting
-
     fast, slow_one = "8,9,9|conv 8-4 1x1", "8,9,9|conv 8-400 3x3 p1x1"
     table = LatencyTable(Setting.here(1, 8))
     for key, relative in ((slow_one, 100.0), (fast, 30.0), ("4,9,9|conv 4-4 1x1", 1.0)):
         table.add(Timed(key, relative, 0.0, 5, 2.0))
-    surveyor = LatencyProfiler(None, TimingConfig(8, 1), table)
-    surveyor.use_partial_batch([slow_one, fast, "4,9,9|conv 4-4 1x1"])
-    assert {place: (one.layer, one.images) for place, one in surveyor._portions.items()} == {"8,9,9": (fast, 2)}
+    profiler = LatencyProfiler(None, TimingConfig(8, 1), table)
+    profiler.use_partial_batch([slow_one, fast, "4,9,9|conv 4-4 1x1"])
+    assert {place: (one.layer, one.images) for place, one in profiler._partial_batches.items()} == {"8,9,9": (fast, 2)}
 
 
 def test_a_part_that_is_answered_later_waits_for_its_layer(slow, monkeypatch):

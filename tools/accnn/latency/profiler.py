@@ -1,0 +1,250 @@
+"""Timing chains and networks in a process of their own, and keeping what it answers in the latency table."""
+import contextlib
+import os
+from functools import cached_property
+
+from accnn.core.errors import AccnnError
+from accnn.core.files import temporary_folder
+from accnn.core.progress import say
+from accnn.core.text import percent
+from accnn.graph.fingerprint import mark_of_shapes
+from accnn.latency.in_network import fitting_memory
+from accnn.latency.network_cache import NetworkCache
+from accnn.latency.partial_batch import PartialBatch, partial_batch_size
+from accnn.latency.table import open_table
+from accnn.timing import client
+from accnn.timing.clock import known_to
+from accnn.timing.job import NetworksJob
+from accnn.timing.keys import layer_key, places_of
+from accnn.timing.machine import bytes_of, cores
+
+_ROUNDS = 5
+_WIDE = 0.35  # interquartile range over median
+_SHARE = 0.005  # of the whole network's time: what spreads by less does no harm
+_DOUBTFUL = 0.6, 0.2  # spread, and milliseconds, above which a later run measures again
+
+
+class LatencyProfiler:
+    """Times chains and networks of one model, as far as its latency table does not know them.
+
+    Parameters
+    ----------
+    accelerator : Accelerator
+    config : TimingConfig
+    table : LatencyTable, optional
+        Default: that of `config`.
+
+    Attributes
+    ----------
+    config : TimingConfig
+    accelerator : Accelerator
+    table : LatencyTable
+    refused : dict of str to str
+        Chains that MXNet refuses to run, and what it says. Not kept: another time there may be more memory.
+    """
+
+    def __init__(self, accelerator, config, table=None):
+        _refuse_config(config)
+        self.accelerator, self.config = accelerator, config
+        self.table = open_table(config) if table is None else table
+        self.refused, self._asked, self._partial_batches = {}, set(), {}
+
+    @property
+    def can_measure(self):
+        """bool: whether what the table holds can be measured on this machine."""
+        return not self.table.foreign
+
+    @cached_property
+    def places(self):
+        """dict of str to Place: by layer; see :func:`accnn.timing.keys.places_of`."""
+        return places_of(self.accelerator.model.graph, self.accelerator.layers)
+
+    @cached_property
+    def mark(self):
+        """str: what the table calls the network."""
+        return mark_of_shapes(self.accelerator.model, self.accelerator.input_shapes)
+
+    def network_cache(self, request_key):
+        """NetworkCache: what the table keeps of the network, for requests of one key."""
+        return NetworkCache(self.table, self.mark, request_key)
+
+    def time_chains(self, keys, title, rounds=_ROUNDS):
+        """Time the chains that the table does not know yet; what is measured is kept even when interrupted."""
+        unknown = [key for key in dict.fromkeys(keys) if self.can_measure and self._is_unknown(key)]
+        if not unknown:
+            return
+        self._asked.update(unknown)
+        progress, done = self.accelerator.progress(title, len(unknown)), 0
+        try:
+            with contextlib.closing(progress), contextlib.closing(self._answers(unknown, rounds)) as groups:
+                for group in groups:
+                    self._keep(group)
+                    done += len(group)
+                    progress(min(done, len(unknown)))
+        finally:
+            self.save()
+
+    def use_partial_batch(self, layers):
+        """Let chains in the place of slow layers be timed with a part of the batch, where they are timed at all.
+
+        Parameters
+        ----------
+        layers : list of str
+            Keys of layers that were measured.
+        """
+        batch_size, fastest = self.table.setting.batch_size, {}
+        for key in sorted(layers, key=self.table.ms):  # several may read the same, and chains of none be too short
+            fastest.setdefault(_place(key), key)
+        for place, key in fastest.items():
+            images = partial_batch_size(self.table.ms(key), batch_size)
+            if images < batch_size:
+                self._partial_batches[place] = PartialBatch(key, self.table.entry(key)["relative"], images, batch_size)
+
+    def _answers(self, keys, rounds):
+        """Yield lists of Timed: of the whole batch, some timed with a part of it."""
+        whole = [key for key in keys if _place(key) not in self._partial_batches]
+        if whole:
+            with contextlib.closing(self._groups(whole, self.table.setting.batch_size, rounds)) as groups:
+                yield from groups
+        if len(whole) < len(keys):
+            yield from self._parts([key for key in keys if _place(key) in self._partial_batches], rounds)
+
+    def _parts(self, keys, rounds):
+        """Yield lists of Timed: of the whole batch, by chains timed with a part of it."""
+        partial = [self._partial_batches[_place(key)] for key in keys]
+        # The layers themselves come first of their places.
+        texts = {one.partial_key(text): (one, text) for one, text in
+                 [*zip(partial, keys)] + [(one, one.layer) for one in partial if one.factor is None]}
+        with contextlib.closing(self._groups(list(texts), 1, rounds)) as groups:
+            waiting = []
+            for group in groups:
+                for timed in group:
+                    one, text = texts[timed.key]
+                    if text == one.layer:
+                        one.calibrate(timed)
+                    else:
+                        waiting.append((one, timed, text))
+                known, waiting = _split(waiting)
+                yield [one.scaled(timed, text) for one, timed, text in known]
+
+    def _groups(self, questions, batch_size, rounds):
+        return client.survey(_mixed(questions), self.table.setting.threads, batch_size, rounds)
+
+    def save(self):
+        """Write the table, where it is to be kept."""
+        if self.config.keep:
+            self.table.save()
+
+    def time_networks(self, plans, roughly=False):
+        """Time the whole network and what plans make of it.
+
+        Parameters
+        ----------
+        plans : list of dict of str to str
+        roughly : bool
+            See :class:`accnn.timing.job.NetworksJob`.
+
+        Returns
+        -------
+        dict
+            See :func:`accnn.timing.client.time_networks`.
+        """
+        accelerator, setting = self.accelerator, self.table.setting
+        with contextlib.ExitStack() as stack:
+            prefix, epoch = accelerator.model.prefix, accelerator.model.epoch
+            if epoch is None:  # it was made in this process, and the measuring one reads files
+                folder = stack.enter_context(temporary_folder())
+                prefix, epoch = os.path.join(folder, "model"), 1
+                accelerator.model.save(prefix, epoch)
+            return client.time_networks(NetworksJob(prefix, epoch, tuple(accelerator.input_shapes.items()),
+                                                    tuple(plans),
+                                                    setting.threads, setting.batch_size, self.config.repeats,
+                                                    roughly))
+
+    def fitting_memory(self, plans):
+        """Yield lists of plans, so few that their networks fit into the memory beside each other."""
+        held = sum(bytes_of(layer_key(self.places[spec.name], spec), self.config.batch_size)
+                   for spec in self.accelerator.layers if spec.part is not None and spec.name in self.places)
+        return fitting_memory(plans, held)
+
+    def report_noise(self, keys, whole_ms):
+        """Say how many of some chains could not be measured well, of those that take a share of the network's time."""
+        keys = {key for key in keys if self.table.ms(key) is not None}
+        found = [(self.table.entry(key)["spread"], key) for key in keys if self._spreads(key, whole_ms)]
+        if found:
+            say("noisy: %d of %d chains; the worst, %s, has an interquartile range of %s of its median; the whole "
+                "network is measured in the end" % (len(found), len(keys), max(found)[1], percent(max(found)[0], 0)))
+
+    def _is_unknown(self, key):
+        if key in self.refused or key in self._asked:
+            return False
+        entry = self.table.entry(key)
+        return entry is None or entry["relative"] is None or (
+            entry["spread"] > _DOUBTFUL[0] and self.table.ms(key) > _DOUBTFUL[1])
+
+    def _keep(self, group):
+        for timed in group:
+            if timed.relative is None:
+                self.refused[timed.key] = timed.refused
+            else:
+                self.table.add(timed)
+
+    def _spreads(self, key, whole_ms):
+        spread = self.table.entry(key)["spread"]
+        return spread > _WIDE and spread * self.table.ms(key) > _SHARE * whole_ms
+
+
+def _place(key):
+    return key.split("|")[0]
+
+
+def _split(waiting):
+    """Return those whose place has been told from a part to the whole batch, and those that have to wait for that."""
+    known = [item for item in waiting if item[0].factor is not None]
+    return known, [item for item in waiting if item[0].factor is None]
+
+
+def _mixed(keys):
+    """Keys in an order in which neighbours stand at different places, as in a network."""
+    places = {}
+    for key in keys:
+        places.setdefault(_place(key), []).append(key)
+    mixed = []
+    while places:
+        for place in list(places):
+            mixed.append(places[place].pop())
+            if not places[place]:
+                del places[place]
+    return mixed
+
+
+def _refuse_config(config):
+    """Refuse GPUs; say where more threads are wanted than there are cores."""
+    if config.gpus is not None:
+        raise AccnnError("--cost latency measures on the CPU: leave out --gpus %s" % config.gpus)
+    if config.imported is None and (config.threads or 0) > cores():
+        say("%d threads are wanted, but this machine has %d cores for this process: they will wait for each other"
+            % (config.threads, cores()))
+
+
+def refuse_noise(sample, what, most):
+    """Refuse what cannot be told from noise.
+
+    Parameters
+    ----------
+    sample : dict
+        With ``uncertainty`` and ``rounds``.
+    what : str
+    most : float
+        Uncertainty that is accepted.
+
+    Raises
+    ------
+    AccnnError
+    """
+    if sample["uncertainty"] > most:
+        known = known_to(sample["uncertainty"])
+        raise AccnnError("this machine is too noisy to measure %s: after %d rounds %s, where %g%% is needed, and half "
+                         "of them spread over %s of the median; stop what else runs, or give more --repeats"
+                         % (what, sample["rounds"], "its time is known to %s only" % known if known else
+                            "nothing says how well its time is known", 100 * most, percent(sample["spread"], 0)))
