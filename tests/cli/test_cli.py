@@ -161,11 +161,12 @@ def test_remarks_that_cannot_be_written_cost_nothing(monkeypatch, terminal):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.parametrize("body, code", [
-    ("lambda: cli.say('a remark')", 0), ("lambda: 1", 1), ("lambda: cli.say('a remark') or 1", 1),
+    ("lambda: progress.say('a remark')", 0), ("lambda: 1", 1), ("lambda: progress.say('a remark') or 1", 1),
     ("lambda: argparse.ArgumentParser().parse_args(['--nonsense'])", 2)])
 def test_what_stderr_did_not_take_does_not_change_the_exit_code(body, code):
     """As it does where Python finds something left to write when it ends."""
-    program = "import argparse, sys; sys.path[:0] = %r; from accnn import cli; sys.exit(cli.run(%s))" % (
-        [os.path.dirname(os.path.dirname(os.path.abspath(main.__file__)))], body)
+    tools = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(main.__file__))))
+    program = ("import argparse, sys; sys.path.insert(0, %r); from accnn.cli import main; from accnn.core import "
+               "progress; sys.exit(main.run(%s))" % (tools, body))
     with open("/dev/full", "w") as full:
         assert subprocess.run([sys.executable, "-c", program], stderr=full).returncode == code

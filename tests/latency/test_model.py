@@ -144,7 +144,7 @@ def test_ranks_are_those_that_the_machine_likes(monkeypatch):
             assert len(candidate_ranks) >= 4
             if one.method.name == "vh":
                 assert all(rank % grain == 0 for rank in candidate_ranks)
-    assert any(rank % (2 * grain) for rank in candidate_ranks)
+                assert any(rank % (2 * grain) for rank in candidate_ranks)
 
 
 def test_times_whose_errors_hide_the_line_they_lie_on_are_counted_all_the_same(clock, monkeypatch):

@@ -197,9 +197,9 @@ def test_what_was_read_survives_the_removal_of_the_file(tmp_path):
 WRITER = """
 import sys, time
 sys.path[:0] = %r
-from test_table import SETTING, Timed, LatencyTable, documents
-dumps = documents.json.dumps
-documents.json.dumps = lambda *a, **k: time.sleep(0.02) or dumps(*a, **k)  # between reading and writing
+from test_table import SETTING, Timed, LatencyTable, json_store
+dumps = json_store.json.dumps
+json_store.json.dumps = lambda *a, **k: time.sleep(0.02) or dumps(*a, **k)  # between reading and writing
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range(12):
