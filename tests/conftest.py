@@ -1,5 +1,6 @@
 """Shared by all tests: the package of this checkout comes first, whatever else is installed; no test sees a cache."""
 import contextlib
+import gc
 import itertools
 import os
 import signal
@@ -22,6 +23,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 _numbers = itertools.count()
 
 
+def pytest_collection_finish():
+    """Every script collects garbage at its end: modules and tests that stay anyway are not looked through each time."""
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def no_cache_but_its_own(tmp_path_factory, monkeypatch):
     """What this person's runs learnt, or other tests, is nothing to a test; child processes see the folder too."""
@@ -35,6 +41,13 @@ def no_clock(request, monkeypatch):
     if request.node.get_closest_marker("timed") is None:
         monkeypatch.setattr("accnn.cli.verify.clock", contextlib.nullcontext)
         monkeypatch.setattr("accnn.cli.verify.timed", lambda *_: None)
+
+
+@pytest.fixture(autouse=True)
+def brief_rates(monkeypatch):
+    """Images per second are told of a moment: nothing here depends on how well they are known."""
+    monkeypatch.setattr("accnn.scoring.passes._LEAST_SECONDS", 0.01)
+    monkeypatch.setattr("accnn.scoring.passes._MOST_SECONDS", 0.05)
 
 
 @pytest.fixture

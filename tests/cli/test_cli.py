@@ -79,7 +79,7 @@ def test_an_interrupt_that_python_drops_stops_the_work_all_the_same(capsys, numb
                 child.kill()
 
     begun = time.monotonic()
-    assert main.run(body) == main.INTERRUPTED and time.monotonic() - begun < 5
+    assert main.run(body) == main.INTERRUPTED and time.monotonic() - begun < 30
     assert capsys.readouterr().err == "interrupted: nothing half-written was left behind\n"
 
 

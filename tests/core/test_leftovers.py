@@ -57,7 +57,7 @@ def saving(folder, rename, how="kill", names=("a", "b"), removed=""):
 
 
 def killed(folder, rename, **how):
-    assert saving(folder, rename, **how).wait(30) == -signal.SIGKILL
+    assert saving(folder, rename, **how).wait(120) == -signal.SIGKILL
 
 
 def old(folder, names="ab"):
@@ -104,7 +104,7 @@ def test_a_living_process_is_waited_for(tmp_path, monkeypatch):
     child.stdin.flush()
     recover(str(tmp_path / "a"))
     assert {name: contents(tmp_path).get(name) for name in "ab"} == {"a": "new", "b": "new"}
-    assert child.wait(30) == 0 and len(os.listdir(tmp_path)) == 2
+    assert child.wait(120) == 0 and len(os.listdir(tmp_path)) == 2
 
 
 def test_temporary_files_of_a_living_process_stay(tmp_path):
@@ -198,7 +198,7 @@ def test_a_folder_that_is_read_only(tmp_path, monkeypatch):
 
 def test_temporary_folders_of_killed_runs_go_with_the_next(tmp_path):
     ended = subprocess.run([sys.executable, "-c", _FOLDER % "SIGKILL"], stdout=subprocess.PIPE, text=True,
-                           env=dict(os.environ, TMPDIR=tempfile.gettempdir()), timeout=60)
+                           env=dict(os.environ, TMPDIR=tempfile.gettempdir()), timeout=120)
     folder = ended.stdout.strip()
     assert ended.returncode == -signal.SIGKILL and os.listdir(folder) == ["some.rec"]
     mine = os.path.join(os.path.dirname(folder), "accnn-pictures")

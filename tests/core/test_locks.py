@@ -77,7 +77,7 @@ def test_one_that_is_waited_for_is_told_once(tmp_path, other):
         other.stdin.flush()
 
     with locked(str(tmp_path / "out"), waiting):
-        assert told == [True] and other.wait(10) == 0
+        assert told == [True] and other.wait(60) == 0
 
 
 def test_the_same_process_may_take_it_again(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ def test_all_is_done_and_told_in_order():
 
 def test_several_run_at_a_time(monkeypatch):
     monkeypatch.setattr("accnn.core.threads._cores", lambda: 2)
-    meeting = threading.Barrier(2, timeout=20)
+    meeting = threading.Barrier(2, timeout=60)
     side_by_side(lambda item: meeting.wait(), [1, 2], lambda done, item: None)
 
 

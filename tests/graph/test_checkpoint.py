@@ -1,4 +1,5 @@
 """Reading every form of symbol JSON, refusing what is no checkpoint, and saving whole or not at all."""
+import itertools
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from accnn.graph.checkpoint import load_model, save_model
 from accnn.planning.accelerator import Accelerator
 from damage import as_version_08, as_version_09
 from networks import chain_model, outputs, random_input, random_model, residual_net, saved
-from processes import interruptible, stop
+from processes import Forked, stop
 
 
 def with_old_spelling(document):
@@ -185,38 +186,31 @@ def test_a_full_disk_leaves_the_old_files(tmp_path):
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PATHS = [TESTS, os.path.join(os.path.dirname(TESTS), "tools")]
-KEEP_SAVING = """
-import sys
-sys.path[:0] = {path!r}
-from damage import as_version_08, as_version_09
-from networks import chain_model
-from accnn.graph.checkpoint import save_model
-models = [chain_model(seed=s, widths=(32, 64, 64)) for s in (1, 2)]
-save_model(models[0], sys.argv[1])
-print("ready", flush=True)
-while True:
-    for model in models:
-        save_model(model, sys.argv[1])
-"""
+def two_models():
+    return [chain_model(seed=s, widths=(32, 64, 64)) for s in (1, 2)]
+
+
+def keep_saving(prefix):
+    for model in itertools.cycle(two_models()):
+        save_model(model, prefix)
 
 
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_save_leaves_an_old_or_a_new_file(tmp_path, kill):
-    models = [chain_model(seed=s, widths=(32, 64, 64)) for s in (1, 2)]
     whole = []
-    for i, model in enumerate(models):
+    for i, model in enumerate(two_models()):
         prefix = saved(model, tmp_path / ("whole%d" % i))
         with open(prefix + "-0001.params", "rb") as handle:
             whole.append(handle.read())
     target = tmp_path / "target"
     target.mkdir()
     for attempt in range(4):
-        child = subprocess.Popen([sys.executable, "-c", KEEP_SAVING.format(path=PATHS), str(target / "m")],
-                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=interruptible)
-        assert child.stdout.readline() == b"ready\n"
+        child = Forked(keep_saving, str(target / "m"))
+        end = time.monotonic() + 60
+        while len(os.listdir(target)) < 2 and time.monotonic() < end:
+            time.sleep(0.01)
         time.sleep(0.1 + 0.037 * attempt)
         stop(child, kill)
-        child.stdout.close()
         assert (target / "m-0001.params").read_bytes() in whole
         load_model(str(target / "m"))
         left = [name for name in os.listdir(target) if name.endswith(".tmp")]

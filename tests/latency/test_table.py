@@ -1,12 +1,9 @@
 """What is known of milliseconds: kept, shared by runs that write at once, and never the reason that a run fails."""
-import contextlib
 import json
 import os
 import resource
 import signal
 import stat
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from typing import Optional
@@ -18,9 +15,8 @@ from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.latency.table import LatencyTable, Setting, check_target
 from accnn.timing import machine
+from processes import Forked
 
-HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-ROOT = os.path.dirname(HERE)
 CHAIN, OTHER, THIRD = "256,28,28|conv 256-64 3x1 p1x0", "512|fc 512-10 b", "3,8,8|conv 3-4 1x1"
 
 
@@ -194,32 +190,24 @@ def test_what_was_read_survives_the_removal_of_the_file(tmp_path):
     assert known(path).ms(CHAIN) == 3.0 and known(path).ms(OTHER) == 2.0
 
 
-WRITER = """
-import sys, time
-sys.path[:0] = %r
-from test_table import SETTING, Timed, LatencyTable, json_store
-dumps = json_store.json.dumps
-json_store.json.dumps = lambda *a, **k: time.sleep(0.02) or dumps(*a, **k)  # between reading and writing
-print("ready", flush=True)
-sys.stdin.readline()
-for number in range(12):
-    table = LatencyTable(SETTING, sys.argv[1])
-    table.add(Timed("%%s %%d" %% (sys.argv[2], number), 1.0))
-    table.save()
-"""
+def write_slowly(path, name, other):
+    """Save a time twelve times, once the other process is there too."""
+    dumps = json_store.json.dumps
+    json_store.json.dumps = lambda *a, **k: time.sleep(0.02) or dumps(*a, **k)  # between reading and writing
+    json_store._PATIENCE = 60  # on a busy machine the other one may take long
+    open(path + name, "w").close()
+    while not os.path.exists(path + other):
+        time.sleep(0.002)
+    for number in range(12):
+        table = LatencyTable(SETTING, path)
+        table.add(Timed("%s %d" % (name, number), 1.0))
+        table.save()
 
 
 def test_processes_that_write_at_once_lose_nothing(tmp_path):
-    code = WRITER % [os.path.join(HERE, "latency"), HERE, os.path.join(ROOT, "tools")]
-    path, pipe = str(tmp_path / "table.json"), subprocess.PIPE
-    with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(subprocess.Popen([sys.executable, "-c", code, path, name], stdin=pipe,
-                                                        stdout=pipe, text=True)) for name in "ab"]
-        assert [writer.stdout.readline() for writer in writers] == ["ready\n"] * 2
-        for writer in writers:
-            writer.stdin.write("go\n")
-            writer.stdin.flush()
-        assert [writer.wait(60) for writer in writers] == [0, 0]
+    path = str(tmp_path / "table.json")
+    writers = [Forked(write_slowly, path, *names, log=tmp_path / ("said by " + names)) for names in ("ab", "ba")]
+    assert [writer.said(60) for writer in writers] == ["", ""] and [writer.returncode for writer in writers] == [0, 0]
     table = known(path)
     assert all(table.ms("%s %d" % (name, number)) for name in "ab" for number in range(12))
 

@@ -12,7 +12,7 @@ import pytest
 
 from accnn.core.compat import mx
 from model_zoo import catalogue, get_model
-from processes import interruptible
+from processes import Forked
 
 SCRIPT = get_model.__file__
 
@@ -178,30 +178,22 @@ def test_existing_files_are_refused_before_the_download(server, tiny, folder, ca
     assert server.requests == []
 
 
-# The script in a process of its own, with the tiny network in the table of sums.
-DRIVER = """
-import runpy, sys
-sys.path.insert(0, {tools!r})
-from accnn.core.compat import mx
-mx.gluon.model_zoo.model_store._model_sha1[{name!r}] = {sha1!r}
-sys.argv = [{script!r}, {name!r}, "--url", {url!r}]
-runpy.run_path({script!r}, run_name="__main__")
-"""
+def fetch(name, sha1, url):
+    """The script in a process of its own, with the tiny network in the table of sums."""
+    mx.gluon.model_zoo.model_store._model_sha1[name] = sha1
+    return get_model.main([name, "--url", url])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_download_is_resumed(server, tiny, folder, cache, number):
     server.pause = threading.Event()
-    tools = os.path.join(os.path.dirname(os.path.dirname(SCRIPT)), "tools")
-    code = DRIVER.format(tools=tools, name=tiny.name, sha1=tiny.sha1, script=SCRIPT, url=server.url)
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True,
-                               preexec_fn=interruptible)
+    process = Forked(fetch, tiny.name, tiny.sha1, server.url, log=cache.parent.parent / "said")
     part = cache / (tiny.stem + ".zip.part")
-    assert server.sent.wait(30)
+    assert server.sent.wait(60)
     half = len(tiny.zip) // 2
     _wait_until(lambda: part.exists() and part.stat().st_size > half - (1 << 18))
     process.send_signal(number)
-    complaint = process.communicate(timeout=30)[1]
+    complaint = process.said(60)
     assert process.returncode == 130 and "Traceback" not in complaint
     have = part.stat().st_size
     assert "keeps the %d bytes" % have in complaint and 0 < have <= half
@@ -212,7 +204,7 @@ def test_interrupted_download_is_resumed(server, tiny, folder, cache, number):
     assert server.requests[-1] == (tiny.url_path, "bytes=%d-" % have)
 
 
-def _wait_until(condition, seconds=10):
+def _wait_until(condition, seconds=60):
     waiting = threading.Event()
     for _ in range(int(seconds / 0.02)):
         if condition():

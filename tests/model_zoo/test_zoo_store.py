@@ -234,7 +234,7 @@ def test_silent_server_ends_in_a_timeout(tiny):
         silent.listen(1)
         started = time.monotonic()
         refused("timed out", tiny.name, "http://127.0.0.1:%d" % silent.getsockname()[1], timeout=0.2)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
 
 
 def test_stalled_download_ends_in_a_timeout(server, tiny):
@@ -299,7 +299,7 @@ def test_second_process_waits_for_the_first(server, tiny, cache, capfd):
         assert waiting.is_alive() and not server.requests
         # What the first process would have left:
         (cache / (tiny.stem + ".params")).write_bytes(tiny.params)
-    waiting.join(10)
+    waiting.join(60)
     assert_fetched(done[0], tiny, cache)
     assert not server.requests
     assert "waiting for it" in capfd.readouterr().err

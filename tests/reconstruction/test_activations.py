@@ -40,8 +40,9 @@ def responses(n=60, scale=3.0, seed=0, dtype=np.float64):
 def least(y, predicted, penalty, activation, points=8001):
     """The lowest objective on a fine grid around `predicted` that reaches `y` and as far on the other side."""
     reach = np.abs(y - predicted)
-    return np.min([objective(y, predicted, penalty, activation, predicted + share * reach)
-                   for share in np.linspace(-1, 1, points)], axis=0)
+    # Many at a time: the loop takes longer than the arithmetic.
+    return np.min([objective(y, predicted, penalty, activation, predicted + shares[:, None, None] * reach).min(axis=0)
+                   for shares in np.array_split(np.linspace(-1, 1, points), points // 100)], axis=0)
 
 
 def test_every_kind_is_tested():
@@ -134,9 +135,9 @@ def test_chunks_do_not_show_and_nothing_is_written_to(description, operator):
 
 @pytest.mark.parametrize("kind, seconds", [("relu", 1.0), ("sigmoid", 20.0)])
 def test_millions_of_responses_take_no_time(kind, seconds):
-    """Ten times what it takes here, for machines that are busy."""
+    """Ten times what it takes here, for machines that are slow."""
     rng = np.random.RandomState(0)
     y, change = (rng.standard_normal((20000, 256)).astype(np.float32) for _ in range(2))
-    start = time.perf_counter()
+    start = time.process_time()
     auxiliary(y, y + change, 0.01, activations.get((kind, {})))
-    assert time.perf_counter() - start < seconds
+    assert time.process_time() - start < seconds

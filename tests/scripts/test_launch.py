@@ -13,7 +13,7 @@ from accnn import launch
 from accnn.cli import tracked_job
 
 SCRIPT = launch.__file__
-PATIENCE = 60
+PATIENCE = 120  # seconds, on a busy machine
 
 TRAINING = """
 import os, sys
@@ -56,7 +56,7 @@ def parts_left(marker):
     return left
 
 
-def wait_for(condition, seconds=20):
+def wait_for(condition, seconds=60):
     """What `condition` returns once it is true."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

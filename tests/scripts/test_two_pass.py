@@ -18,10 +18,10 @@ from accnn.graph.checkpoint import load_model
 from accnn.iterative.state import State
 from networks import chain_model, outputs, random_input, random_model, saved
 from pictures import items, packed
-from processes import interruptible, stop
+from processes import Forked, stop
 from trainers import arrays
 
-PATIENCE = 60
+PATIENCE = 120  # seconds, on a busy machine
 COLOURS = ["--rgb-mean", "128", "--rgb-std", "64"]
 ALL = ["restore", "optimise", "decompose", "fine-tune"] * 2
 
@@ -195,16 +195,24 @@ def test_calibrated(told, command, tmp_path, inputs):
 MORE = ["--optimise-epochs", "2", "--lr-schedule", "cosine", "--dropout", "0.1", "--save-every", "0"]
 
 
-def whole(command, folder, *more):
-    """The result of a run that was left alone."""
-    assert two_pass.main(without(command, "--save-model") + ["--save-model", str(folder / "whole"), *more]) == 0
-    return result(folder, "whole")
+@pytest.fixture(scope="module")
+def whole(inputs, tmp_path_factory):
+    """The result of a run that was left alone, each made once."""
+    def run(command, *more):
+        if more not in found:
+            folder = tmp_path_factory.mktemp("whole")
+            assert two_pass.main(without(command, "--save-model") + ["--save-model", str(folder / "whole"), *more]) == 0
+            found[more] = result(folder, "whole")
+        return found[more]
+
+    found = {}
+    return run
 
 
 @pytest.mark.parametrize("more", [[], ["--one-pass"], ["--unfreeze", "--order", "fitness"], ["CALIB"]])
-def test_resumed_after_every_stage(command, tmp_path, inputs, monkeypatch, capsys, more):
+def test_resumed_after_every_stage(command, tmp_path, inputs, monkeypatch, capsys, whole, more):
     more = ["--data-calib", inputs["train"], "--calib-images", "40"] if more == ["CALIB"] else more
-    wanted, plain = whole(command, tmp_path, *MORE, *more), State.finish
+    wanted, plain = whole(command, *MORE, *more), State.finish
 
     def finish(self, model, record, last):
         plain(self, model, record, last)
@@ -225,8 +233,8 @@ def test_resumed_after_every_stage(command, tmp_path, inputs, monkeypatch, capsy
 
 
 @pytest.mark.parametrize("steps", [0, 7, 12])
-def test_resumed_inside_a_stage(command, tmp_path, monkeypatch, steps):
-    wanted, plain, made = whole(command, tmp_path, *MORE), TrainingStream.epoch, [0]
+def test_resumed_inside_a_stage(command, tmp_path, monkeypatch, whole, steps):
+    wanted, plain, made = whole(command, *MORE), TrainingStream.epoch, [0]
 
     def epoch(self, *place, **how):
         for batch in plain(self, *place, **how):
@@ -244,11 +252,10 @@ def test_resumed_inside_a_stage(command, tmp_path, monkeypatch, steps):
     assert result(tmp_path) == wanted
 
 
-def test_ended_by_signals_at_random_moments(command, tmp_path):
+def test_ended_by_signals_at_random_moments(command, tmp_path, whole):
     draw, state = random.Random(0), tmp_path / "out-two-pass.json"
     for number in (signal.SIGKILL, signal.SIGINT):
-        child = subprocess.Popen([sys.executable, two_pass.__file__] + command + MORE + ["--resume"], text=True,
-                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=interruptible)
+        child = Forked(two_pass.main, command + MORE + ["--resume"], log=tmp_path / "said")
         try:
             before, end = state.exists() and state.read_bytes(), time.monotonic() + PATIENCE
             while child.poll() is None and time.monotonic() < end and (
@@ -259,14 +266,14 @@ def test_ended_by_signals_at_random_moments(command, tmp_path):
                 child.kill()
             elif child.poll() is None:
                 stop(child, number)
-            _, err = child.communicate(timeout=PATIENCE)
+            said = child.said(PATIENCE)
         finally:
             child.kill()
         # An interrupt inside the making of an NDArray lets Python speak of its __del__.
-        assert "Traceback" not in re.sub(r"Exception ignored in.*\n(Traceback.*\n( .*\n)*\S.*\n)?", "", err)
+        assert "Traceback" not in re.sub(r"Exception ignored in.*\n(Traceback.*\n( .*\n)*\S.*\n)?", "", said)
         json.loads(state.read_text())
     assert two_pass.main(command + MORE + ["--resume"]) == 0
-    assert result(tmp_path) == whole(command, tmp_path, *MORE)
+    assert result(tmp_path) == whole(command, *MORE)
 
 
 def refused(words, capsys, says, code=2):

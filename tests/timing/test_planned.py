@@ -138,7 +138,8 @@ def test_a_process_times_networks_that_do_not_exist(tmp_path):
     # Short passes begin with up to three times the rounds asked for, and go on for up to five times as many.
     assert 4 <= base["rounds"] == same["measured"]["rounds"] <= 4 * planned._MORE * planned._LONGEST
     assert slower["measured"]["median"] < 0.9 and slower["relative"] > base["relative"]
-    assert base["relative"] == pytest.approx(base["median_ms"] / answer["reference_ms"], rel=0.5)
+    # Medians of other rounds, which may differ by as much as the machine is busy: but not by a unit.
+    assert 0.2 < base["relative"] / (base["median_ms"] / answer["reference_ms"]) < 5
     alone = client.time_networks(NetworksJob(prefix, rounds=2))
     assert alone["plans"] == [] and alone["baseline"]["relative"] > 0
 
@@ -146,6 +147,9 @@ def test_a_process_times_networks_that_do_not_exist(tmp_path):
 def test_what_the_process_refuses_is_told(tmp_path):
     with pytest.raises(AccnnError, match="nowhere"):
         client.time_networks(NetworksJob(str(tmp_path / "nowhere")))
+
+
+def test_a_plan_for_another_network_is_refused_before_anything_is_timed(tmp_path):
     prefix = saved(random_model(residual_net(), data=(3, 10, 10)), tmp_path / "net")
     with pytest.raises(AccnnError, match="no layer 'conv2'"):
-        client.time_networks(NetworksJob(prefix, 1, (("data", (3, 10, 10)),), (PLAN,)))
+        planned.measure_plans(NetworksJob(prefix, 1, (("data", (3, 10, 10)),), (PLAN,)))

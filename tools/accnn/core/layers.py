@@ -4,6 +4,7 @@ Nothing here knows MXNet's symbols or arrays: only shapes, and the attributes an
 written with. Kernel order is (out, in/groups, kh, kw), of transposed convolutions too, which MXNet stores in another
 one; spatial order (height, width); shapes carry no batch.
 """
+import functools
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
@@ -28,6 +29,13 @@ class _Part:
     def kernel_of(self, stored):
         """The kernel, of shape :attr:`weight_shape`, of a weight as MXNet stores it."""
         return stored.reshape(self.weight_shape)
+
+
+@functools.lru_cache(maxsize=4096)
+def _along(axes, values, neutral):
+    """The values along `axes`, and what does nothing along the others: asked for at hundreds of ranks of a layer."""
+    return tuple(tuple(value if axis in axes else nothing for axis, value in enumerate(one))
+                 for one, nothing in zip(values, neutral))
 
 
 @dataclass(frozen=True)
@@ -90,8 +98,8 @@ class SubConv(_Part):
         suffix, in_channels, out_channels, groups, bias
             Of the part.
         """
-        kept = {name: tuple(value if axis in axes else nothing for axis, value in enumerate(getattr(self, name)))
-                for name, nothing in self._neutral.items()}
+        values = tuple(tuple(getattr(self, name)) for name in self._neutral)
+        kept = dict(zip(self._neutral, _along(tuple(axes), values, tuple(self._neutral.values()))))
         return type(self)(suffix, in_channels, out_channels, groups=groups, bias=bias, **kept)
 
     @property
