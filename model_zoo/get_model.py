@@ -20,6 +20,7 @@ from accnn.cli.main import run
 from accnn.cli.replacing import add_force_option
 from accnn.core.errors import AccnnError
 from accnn.core.progress import say
+from accnn.core.text import exact, megabytes, sizes
 
 STORE_CLASSES = 1000  # what every network of the store was trained on: ImageNet
 
@@ -83,7 +84,7 @@ def _list(arguments):
 
 
 def _shape(shape):
-    return ",".join(map(str, shape)) if shape else "-"
+    return sizes(shape) if shape else "-"
 
 
 def _origin(row):
@@ -148,9 +149,9 @@ def _report(arguments, result):
     if arguments.json:
         print(json.dumps(result, indent=2))
         return
-    print("%s with %s weights: %s parameters, input %s, %.1f MB in %s" % (
-        result["name"], result["weights"], format(result["parameters"], ","), _shape(result["input_shape"]),
-        result["bytes"] / 1e6, " and ".join(result["files"])))
+    print("%s with %s weights: %s parameters, input %s, %s in %s" % (
+        result["name"], result["weights"], exact(result["parameters"]), _shape(result["input_shape"]),
+        megabytes(result["bytes"]), " and ".join(result["files"])))
 
 
 if __name__ == "__main__":

@@ -7,13 +7,15 @@ progress on stdout, unpacks whatever the archive holds and ends in tracebacks.
 import collections
 import contextlib
 import hashlib
-import http.client
 import os
 import shutil
-import urllib.error
-import urllib.request
 import zipfile
 import zlib
+from http import HTTPStatus
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import requests
 
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
@@ -230,70 +232,66 @@ def _tell_what_is_left(part, interrupted):
 def _receive(source, handle, timeout):
     """Append what `handle` still lacks; start over when the server does not resume."""
     have = handle.seek(0, os.SEEK_END)
-    with contextlib.closing(_connect(source, have, timeout)) as response:
-        status = response.getcode()
-        if status == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and _total_size(response) == have:
+    response = _connect(source, have, timeout)
+    with contextlib.closing(response.raw):
+        status, (start, total) = response.status_code, _span(response)
+        if have and status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and total == have:
             return  # an earlier run had it all, but was interrupted before it could unpack it
-        if status == http.client.PARTIAL_CONTENT and _range_start(response) == have:
-            _copy(response, handle, have, source)
+        if start in (0, have):
+            handle.seek(handle.truncate(start))
+            _copy(response, handle, total, source)
             return
-        handle.truncate(0)
-        if status in (http.client.OK, None):  # None: a file:// mirror
-            _copy(response, handle, 0, source)
-            return
-    if not have:
-        raise _refusal("%s answers %d to a plain request", source, status)
+    if not have or status not in (HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE):
+        raise _refusal("%s answers %d %s", source, status, response.reason)
+    handle.truncate(0)
     _receive(source, handle, timeout)
 
 
 def _connect(source, start, timeout):
-    """Return the open response to a request for the bytes of `source` from `start` on."""
+    """Return the :class:`requests.Response` to a request for the bytes of `source` from `start` on, its body unread."""
+    headers = {"User-Agent": "accnn", "Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = "bytes=%d-" % start
     try:
-        request = urllib.request.Request(source, headers={"User-Agent": "accnn"})
-        if start:
-            request.add_header("Range", "bytes=%d-" % start)
-        # A fresh opener reads the proxies from today's environment; urlopen keeps its first ones.
-        return urllib.request.build_opener().open(request, timeout=timeout)
-    except urllib.error.HTTPError as error:
-        if start and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return error
-        error.close()
-        raise _refusal("%s answers %d %s", source, error.code, error.reason) from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        if source.startswith("file://"):  # here and not as an adapter: no server may redirect to a file
+            return _opened(url2pathname(urlsplit(source).path))
+        response = requests.get(source, headers=headers, stream=True, timeout=timeout)
+    except (OSError, ValueError) as error:  # all of requests' are OSErrors
         raise _refusal("%s cannot be reached (%s)", source, _reason(error)) from error
+    # What arrived of a body that ends early is to be kept, where urllib3 2 would raise without it.
+    response.raw.enforce_content_length = False
+    return response
+
+
+def _opened(path):
+    """A file of a mirror in a folder, as an answer."""
+    response = requests.Response()
+    response.status_code, response.raw = HTTPStatus.OK, open(path, "rb")
+    response.headers["Content-Length"] = str(os.path.getsize(path))
+    return response
 
 
 def _reason(error):
-    """Return the words of an exception, without its number; a URLError only wraps another one."""
-    error = getattr(error, "reason", error)
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    """Return the words of what the socket or the file said, without its number; requests and urllib3 wrap it."""
+    told = error
+    while isinstance(told, requests.RequestException) or told and not isinstance(told, OSError):
+        told = told.__cause__ or told.__context__
+    return getattr(told, "strerror", None) or str(told or error) or type(error).__name__
 
 
-def _copy(response, handle, have, source):
-    """Append the body of `response` to `handle`, which holds the first `have` bytes."""
-    total = _total_size(response)
-    progress = Progress("fetching " + os.path.basename(source), (total or 0) >> 20)
+def _copy(response, handle, total, source):
+    """Append the body of `response` to `handle`, which then should hold `total` bytes (None: untold)."""
+    progress = Progress("fetching %s, MB" % os.path.basename(source), (total or 0) >> 20, first=handle.tell() >> 20)
     try:
-        for chunk in _chunks(response):
+        for chunk in response.iter_content(CHUNK):
             _append(handle, chunk)
-            have += len(chunk)
-            progress(have >> 20, "MB")
+            progress(handle.tell() >> 20)
+    except OSError as error:
+        raise _Cut(_reason(error)) from error
     finally:
         progress.close()
-    # http.client does not complain about a body that ends early when it is read in chunks.
-    if total is not None and have < total:
-        raise _Cut("%d of %d bytes arrived" % (have, total))
-
-
-def _chunks(response):
-    while True:
-        try:
-            chunk = response.read(CHUNK)
-        except (OSError, http.client.HTTPException) as error:
-            raise _Cut(_reason(error)) from error
-        if not chunk:
-            return
-        yield chunk
+    if handle.tell() < (total or 0):
+        raise _Cut("%d of %d bytes arrived" % (handle.tell(), total))
 
 
 def _append(handle, chunk):
@@ -304,24 +302,13 @@ def _append(handle, chunk):
         raise _unwritable(handle.name, error) from error
 
 
-def _content_range(response):
-    """Return the (start, total) of a Content-Range header such as 'bytes 7-99/100', None where untold."""
-    span, _, total = response.headers.get("Content-Range", "").rpartition(" ")[2].partition("/")
-    start = span.partition("-")[0]
-    return (int(start) if start.isdigit() else None), (int(total) if total.isdigit() else None)
-
-
-def _range_start(response):
-    return _content_range(response)[0]
-
-
-def _total_size(response):
-    """Return the size of the whole file, None when the server does not tell."""
-    total = _content_range(response)[1]
-    length = response.headers.get("Content-Length", "")
-    if total is None and response.getcode() in (http.client.OK, None) and length.isdigit():
-        return int(length)
-    return total
+def _span(response):
+    """Return where the body of an answer begins and how long the whole file is, in bytes, None where untold."""
+    length, span = (response.headers.get(name, "") for name in ("Content-Length", "Content-Range"))
+    if response.status_code == HTTPStatus.OK:
+        return 0, int(length) if length.isdigit() else None
+    start, total = span.rpartition(" ")[2].partition("-")[0], span.rpartition("/")[2]  # of 'bytes 7-99/100'
+    return int(start) if start.isdigit() else None, int(total) if total.isdigit() else None
 
 
 # --- the archive ----------------------------------------------------------------------------

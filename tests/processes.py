@@ -8,6 +8,8 @@ import sys
 import tempfile
 from multiprocessing import forkserver
 
+_TEMPORARY = tempfile.gettempdir()  # whatever folder a test sets later: the server's socket stays while tests go on
+
 
 def interruptible():
     """For ``preexec_fn``: a shell starts background jobs with SIGINT ignored, and children inherit that."""
@@ -71,12 +73,13 @@ class Forked:
 @functools.lru_cache(maxsize=None)
 def _server():
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "accnn.core.compat"])
-    before = os.environ.get("PYTHONPATH")
+    context.set_forkserver_preload(["pytest", "preloaded"])
+    before, tempfile.tempdir, kept = os.environ.get("PYTHONPATH"), _TEMPORARY, tempfile.tempdir
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # Python before 3.13 does not tell it to the server
     try:
         forkserver.ensure_running()
     finally:
+        tempfile.tempdir = kept
         if before is None:
             del os.environ["PYTHONPATH"]
         else:

@@ -27,7 +27,7 @@ from accnn.cli import main, options
 from accnn.cli.data_options import add_preprocessing_options, preprocessing
 from accnn.core.errors import AccnnError, TargetError
 from accnn.core.progress import Progress, say
-from accnn.core.text import columns
+from accnn.core.text import ruled, sizes
 from accnn.data.images import image_input, read_images
 from accnn.data.records import open_records
 from accnn.planning import planner
@@ -340,7 +340,7 @@ class Findings:
         rows = [list(result.combination.cells()) + [text for ratio in self.ratios
                                                     for text in self._texts(result.cells.get(ratio))] +
                 ["%.0f" % result.once] for result in found]
-        return _ruled([head + ["once"]] + rows, "<<<<<" + ">>>" * len(self.ratios) + ">")
+        return ruled([head + ["once"]] + rows, "<<<<<" + ">>>" * len(self.ratios) + ">", header=True)
 
     def _texts(self, cell):
         """What a table says of a Cell: lost, reached, seconds."""
@@ -354,7 +354,7 @@ class Findings:
             rows += [list(result.combination.cells()) + ["%gx" % cell.ratio] +
                      [_rank_text(cell.ranks.get(layer)) for layer in self._layers] + ["%.2f" % self.lost(cell)]
                      for cell in result.cells.values() if cell.right is not None]
-        return [""] + _ruled(rows, "<<<<<" + ">" * (2 + len(self._layers)))
+        return [""] + ruled(rows, "<<<<<" + ">" * (2 + len(self._layers)), header=True)
 
     def _troubles(self):
         """Every reason why there is no number, once, with the rows that it is about."""
@@ -412,13 +412,8 @@ def _verdict(holds, fails):
     return "; ".join(said) or "nothing to compare"
 
 
-def _ruled(rows, alignment):
-    lines = columns(rows, alignment)
-    return lines[:1] + ["-" * len(lines[0])] + lines[1:]
-
-
 def _rank_text(rank):
-    return "-" if rank is None else ",".join(map(str, rank)) if isinstance(rank, tuple) else str(rank)
+    return "-" if rank is None else sizes(rank)
 
 
 def _convolutions(bench):

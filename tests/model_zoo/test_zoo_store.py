@@ -111,6 +111,13 @@ def test_server_that_cannot_resume_starts_over(server, tiny, cache):
     assert_fetched(store.fetch(tiny.name, server.url), tiny, cache)
 
 
+def test_server_that_starts_over_and_is_cut(server, tiny, cache):
+    cut_download(server, tiny, 1000)
+    server.resumes, server.cuts = False, [500, 0, 700]
+    refused("was cut .700 of %d bytes arrived." % len(tiny.zip), tiny.name, server.url)
+    assert os.path.getsize(cache / (tiny.stem + ".zip.part")) == 700
+
+
 def test_server_that_resumes_elsewhere_starts_over(server, tiny, cache):
     cut_download(server, tiny, 1000)
     server.rewinds = 100

@@ -5,6 +5,7 @@ import time
 from accnn.cli import options
 from accnn.cli.types import Parser
 from accnn.core.progress import say
+from accnn.core.text import seconds
 from accnn.report import timing
 from accnn.timing import client
 from accnn.timing.clock import NOISY
@@ -54,7 +55,7 @@ def run(args):
         say(sentence)
     result.update(repeats=job.repeats, warm_up=job.warm_up, seed=job.seed, seconds=time.monotonic() - args.started)
     print(json.dumps(result, indent=2) if args.json else "\n".join(
-        timing.lines(result) + ["%.1f seconds" % result["seconds"]]))
+        timing.lines(result) + [seconds(result["seconds"])]))
 
 
 def _numbers(text):

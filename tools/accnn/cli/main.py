@@ -16,7 +16,7 @@ INTERRUPTED = 130
 _LONGEST_COMPLAINT = 800
 _UNWINDING = 1.0
 _AGAIN = 0.05  # seconds until an interrupt that Python dropped is raised again
-_LIBRARIES = ("mxnet", "numpy", "scipy", "threadpoolctl", "cv2", "sklearn")
+_LIBRARIES = ("mxnet", "numpy", "scipy", "threadpoolctl", "tqdm", "requests", "cv2", "sklearn")
 
 
 class Script:

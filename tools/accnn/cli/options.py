@@ -9,6 +9,7 @@ from accnn.cli.replacing import add_force_option
 from accnn.cli.types import positive, rank
 from accnn.core.errors import AccnnError
 from accnn.core.progress import Progress, say
+from accnn.core.text import sizes
 from accnn.data.choice import choose_shapes
 from accnn.graph.checkpoint import load_with_remarks
 from accnn.graph.shapes import chosen_batch
@@ -202,7 +203,7 @@ def open_accelerator(args):
     accelerator = Accelerator(model, shapes, Progress, effort(args))
     for name in assumed:
         say("nothing says the size of the input %r: %s is assumed; MACs and ranks depend on it, give --input-shape"
-            % (name, ",".join(map(str, accelerator.input_shapes[name]))))
+            % (name, sizes(accelerator.input_shapes[name])))
     return accelerator
 
 

@@ -7,7 +7,7 @@ from accnn.cli.replacing import check_replaced, is_plan, is_special
 from accnn.core.errors import AccnnError
 from accnn.core.files import locked
 from accnn.core.progress import say
-from accnn.core.text import before_after
+from accnn.core.text import before_after, seconds
 from accnn.graph.checkpoint import epochs, params_path, save_model, symbol_path
 from accnn.graph.mark import is_marked
 from accnn.latency.model import TABLE
@@ -242,4 +242,4 @@ def show(report, as_json):
     print("\n".join(table(report)))
     for kind, path in report.get("written", {}).items():
         print("%-8s %s" % (kind, path))
-    print("%.1f seconds" % report["seconds"])
+    print(seconds(report["seconds"]))

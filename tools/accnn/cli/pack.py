@@ -10,6 +10,7 @@ from accnn.cli.replacing import add_force_option, check_replaced
 from accnn.cli.types import Parser
 from accnn.core.errors import AccnnError
 from accnn.core.files import recover
+from accnn.core.text import seconds
 from accnn.data import folder
 from accnn.data.pack import encoder, pack, paths, summary, table
 
@@ -53,7 +54,7 @@ def run(args):
     with claimed("PREFIX", args.prefix):
         found = _packed(args)
     found["seconds"] = time.monotonic() - args.started
-    print(json.dumps(found, indent=2) if args.json else "\n".join(table(found) + ["%.1f seconds" % found["seconds"]]))
+    print(json.dumps(found, indent=2) if args.json else "\n".join(table(found) + [seconds(found["seconds"])]))
 
 
 def _packed(args):

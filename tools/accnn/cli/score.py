@@ -214,13 +214,13 @@ def _pass(args, job, records, how, subjects):
     """Yield what :func:`answers` does for this worker's share, telling progress."""
     count = _count_asked(args, records)
     mine = part_range(len(records), job.rank, job.workers)
-    progress = Progress("scoring", max(0, min(mine.stop, count) - mine.start))
+    progress = Progress("scoring images", max(0, min(mine.stop, count) - mine.start))
     batches = read_images(records, how, args.batch_size, job.rank, job.workers, count)
     done, started = 0, time.perf_counter()
     for batch, outputs in answers([subject.predictor for subject in subjects], batches):
         yield batch, outputs
         done += batch.size
-        progress(done, "images, %.0f images/s" % (done / (time.perf_counter() - started)))
+        progress(done, "%.0f images/s" % (done / (time.perf_counter() - started)))
         job.advanced()
     progress.close()
 

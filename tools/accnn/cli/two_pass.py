@@ -15,6 +15,7 @@ from accnn.cli.two_pass_plan import check_anything_left, choose_ranks, counted_g
 from accnn.cli.types import Parser
 from accnn.core.errors import AccnnError
 from accnn.core.progress import say
+from accnn.core.text import seconds
 from accnn.data.images import image_input
 from accnn.data.records import open_records
 from accnn.graph.checkpoint import params_path, symbol_path
@@ -161,4 +162,4 @@ def _report(args, state, stages, session):
     print("\n".join(table(report)))
     for kind, path in files.items():
         print("%-8s %s" % (kind, path))
-    print("%.1f seconds" % report["seconds"])
+    print(seconds(report["seconds"]))

@@ -3,6 +3,7 @@ import os
 
 from accnn.core.errors import AccnnError
 from accnn.core.progress import say
+from accnn.core.text import times
 from accnn.latency.search import TOLERANCE
 from accnn.report import timing
 from accnn.timing import client
@@ -80,8 +81,8 @@ def verify_speedup(result, plan):
         return 0
     why = ("the machine is not what it was when the plan was measured; time it again with benchmark.py, or plan again"
            if planned["measured"] else "the plan was made for %s, time it there with benchmark.py" % planned["machine"])
-    say("what was written measures %.2fx here, half of the rounds within %.2f to %.2f, and not the %gx asked for: %s"
-        % ((found["median"],) + tuple(found["quartiles"]) + (asked, why)))
+    say("what was written measures %s here, half of the rounds within %.2f to %.2f, and not the %gx asked for: %s"
+        % ((times(found["median"]),) + tuple(found["quartiles"]) + (asked, why)))
     return 1 if planned["measured"] else 0
 
 

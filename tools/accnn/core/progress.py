@@ -1,11 +1,14 @@
 """What is told on stderr while a run works."""
 import contextlib
+import functools
 import os
-import shutil
 import sys
-import time
+import threading
+import weakref
 
-_BAR = 20  # characters of a progress bar
+_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+_UP = "\x1b[A"  # how tqdm comes back from a bar below others
+_bars = weakref.WeakSet()
 
 
 def _forget(stream):
@@ -15,67 +18,75 @@ def _forget(stream):
 
 
 def say(sentence):
-    """Print one line on stderr, at once."""
+    """Print one line on stderr, at once; a bar there makes room and comes back with its next report."""
+    for bar in list(_bars):
+        bar.clear()
     _tell(sentence + "\n")
 
 
 def _tell(text):
     """Write on stderr, where it takes that: a run is not worth less because nobody can read the remarks."""
+    if sys.stderr is None:
+        return
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
-    except OSError:
+    except (OSError, ValueError):  # a ValueError for one that is closed
         _forget(sys.stderr)
 
 
-class Progress:
-    """A counter line on stderr for a step that may take longer than a second.
+def _on_terminal():
+    return sys.stderr is not None and not getattr(sys.stderr, "closed", False) and sys.stderr.isatty()
 
-    Silent until the step has run `patience` seconds; on a terminal rewrites one line, with a bar and the time left,
-    elsewhere prints at most one line every `every` seconds. Steps before `first` were made by an earlier run.
+
+class _Stderr:
+    """The file of a bar: today's stderr; on no terminal each report is a line, and the cursor is not moved."""
+
+    def __getattr__(self, name):
+        return getattr(sys.stderr, name)
+
+    def write(self, text):
+        line = text.replace(_UP, "").strip()
+        _tell(text if _on_terminal() else line and line + "\n")
+
+    def flush(self):
+        """Do nothing: what is written is flushed."""
+
+
+@functools.lru_cache(maxsize=None)
+def _tqdm():
+    """type: tqdm's bar without its thread, and with a lock that no other process can hold."""
+    from tqdm.auto import tqdm  # here: --help and a sentence on a missing library need no bar
+    return type("Bar", (tqdm,), {"monitor_interval": 0, "_lock": threading.RLock()})
+
+
+class Progress:
+    """A bar of tqdm on stderr for a step that may take longer than a second.
+
+    Silent until the step has run `patience` seconds; on no terminal at most one line every `every` seconds. Steps
+    before `first` were made by an earlier run.
+
+    Attributes
+    ----------
+    bar : tqdm.tqdm
+        Its ``total`` can be set later.
     """
 
     def __init__(self, title, total, patience=1.0, every=5.0, first=0):
-        self.title, self.total, self.first = title, total, first
-        self.started = time.monotonic()
-        self.terminal = sys.stderr.isatty()
-        self.every = 0.1 if self.terminal else every
-        self.next_report = self.started + patience
-        self.shown = False
+        # Steps differ in length, so the time left goes by the mean of all (smoothing=0).
+        self.bar = _tqdm()(desc=title, total=total, initial=first, delay=patience, leave=False, file=_Stderr(),
+                           mininterval=0.1 if _on_terminal() else every, miniters=0, smoothing=0, dynamic_ncols=True,
+                           bar_format=_FORMAT)
+        _bars.add(self.bar)
 
     def __call__(self, done, what=""):
         """Report that `done` of the steps are finished and `what` comes next."""
-        now = time.monotonic()
-        if now < self.next_report:
-            return
-        self.next_report = now + self.every
-        bar = "[%s] " % "".join("#" if i < _BAR * done // max(self.total, 1) else "-" for i in range(_BAR))
-        line = "%s: %s%d of %d %s%s" % (self.title, bar if self.terminal else "", done, self.total, what,
-                                        self._left(now, done))
-        self._show(line.rstrip())
+        self.bar.set_postfix_str(what, refresh=False)
+        self.bar.update(done - self.bar.n)
 
     def close(self):
-        """End the line, if one was shown."""
-        if self.shown and self.terminal:
-            _tell("\r\x1b[K")
-
-    def _left(self, now, done):
-        """How long the rest takes at the pace so far."""
-        if done <= self.first or now == self.started:
-            return ""
-        seconds = int((self.total - done) * (now - self.started) / (done - self.first))
-        clock = "%d:%02d" % divmod(seconds, 60) if seconds < 3600 else "%d:%02d:%02d" % (
-            seconds // 3600, seconds % 3600 // 60, seconds % 60)
-        return ", %s left" % clock
-
-    def _show(self, line):
-        self.shown = True
-        if self.terminal:
-            # A line longer than the terminal would not be rewritten but repeated.
-            width = shutil.get_terminal_size().columns - 1
-            _tell("\r\x1b[K" + line[:width])
-        else:
-            say(line)
+        """Remove the bar, if one was shown."""
+        self.bar.close()
 
 
 class Silence:

@@ -9,6 +9,7 @@ import numpy as np
 from accnn.core.errors import AccnnError
 from accnn.core.files import room_told, temporary_folder
 from accnn.core.progress import say
+from accnn.core.text import megabytes
 
 _BLOCK = 1 << 24
 _copies = contextlib.ExitStack()  # as long as the process: every pass of every epoch reads them
@@ -57,7 +58,7 @@ def _copied(some, records, kept, size):
     sizes = ends - some.offsets
     folder = _copies.enter_context(temporary_folder())
     path = os.path.join(folder, "images.rec")
-    say("copying %.1f MB of them to %s, without the records behind them" % (sizes.sum() / 1e6, folder))
+    say("copying %s of them to %s, without the records behind them" % (megabytes(sizes.sum()), folder))
     with room_told(path), open(records.path, "rb") as whole, open(path, "wb") as copy:
         for start, end in _runs(some.offsets, ends):
             _copy(whole, copy, start, end)

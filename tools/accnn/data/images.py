@@ -7,6 +7,7 @@ from typing import Tuple
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.core.progress import say
+from accnn.core.text import sizes
 from accnn.data.choice import choose_shapes
 from accnn.data.records import part_range
 from accnn.graph.inputs import input_names
@@ -46,7 +47,7 @@ def image_input(model, given, images=None, labels=False):
                          % (names[0], model.prefix, shapes.get(names[0], "(unknown)")))
     if assumed:
         say("nothing says the size of the input of %s: %s is assumed, give --image-shape"
-            % (model.prefix, ",".join(map(str, shapes[names[0]]))))
+            % (model.prefix, sizes(shapes[names[0]])))
     image = {names[0]: shapes.pop(names[0])}
     return dict(image, **shapes) if labels else image
 
@@ -81,7 +82,7 @@ class Preprocessing:
     def __post_init__(self):
         if len(self.shape) != 3 or self.shape[0] not in (1, 3, 4):
             raise AccnnError("images have 1, 3 or 4 channels, a height and a width, as in 3,224,224; not %s"
-                             % ",".join(map(str, self.shape)))
+                             % sizes(self.shape))
         colours = min(self.shape[0], 3)
         for option, values in (("--rgb-mean", self.mean), ("--rgb-std", self.std)):
             if len(values) not in (1, colours):

@@ -10,6 +10,7 @@ from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.core.files import open_input, written_together
 from accnn.core.progress import Progress
+from accnn.core.text import megabytes, some
 
 _LONGEST_TABLE = 20
 
@@ -41,8 +42,8 @@ def table(report):
     """The report as lines of text."""
     rows = report["classes"] if len(report["classes"]) <= _LONGEST_TABLE else []
     lines = ["label %-4d %6d images  %s" % (row["label"], row["images"], row.get("name", "")) for row in rows]
-    lines.append("%d records of %d classes, %.1f MB" % (report["records"], len(report["classes"]),
-                                                        report["bytes"] / 1e6))
+    lines.append("%d records of %d classes, %s" % (report["records"], len(report["classes"]),
+                                                    megabytes(report["bytes"])))
     lines += ["left out %s" % name for name in report["left_out"]]
     return lines + ["%-8s %s" % pair for pair in report["written"].items()]
 
@@ -242,9 +243,9 @@ def _pool(threads):
 
 
 def _unreadable(broken, total):
-    names = ", ".join(image.name for image in broken[:_NAMED]) + (" ..." if len(broken) > _NAMED else "")
     return AccnnError("%d of %d images cannot be read: %s; mend or remove them%s"
-                      % (len(broken), total, names, ", or say --skip-broken" if len(broken) < total else ""))
+                      % (len(broken), total, some([image.name for image in broken], _NAMED),
+                         ", or say --skip-broken" if len(broken) < total else ""))
 
 
 def _write_lines(path, lines):

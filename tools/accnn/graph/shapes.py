@@ -3,6 +3,7 @@ import re
 from math import prod
 
 from accnn.core.errors import AccnnError
+from accnn.core.text import sizes
 from accnn.graph.inference import infer_partial
 from accnn.graph.ir import refusal
 
@@ -297,4 +298,4 @@ def _compare(model, needed, input_shapes):
 
 
 def _said(input_shapes):
-    return " ".join("%s:%s" % (name, ",".join(map(str, shape))) for name, shape in input_shapes.items()) or "(unknown)"
+    return " ".join("%s:%s" % (name, sizes(shape)) for name, shape in input_shapes.items()) or "(unknown)"

@@ -1,5 +1,5 @@
 """What a run did, for machines and as tables for people."""
-from accnn.core.text import before_after, columns, count
+from accnn.core.text import before_after, cell, count, percent, ruled, sizes, times
 
 
 def summary(state, stages, images):
@@ -46,9 +46,9 @@ def _top1(entry):
 def table(report):
     """The report as lines of text."""
     return _layers(report) + [""] + _stages(report) + [""] + [
-        "MACs, all convolutions  %s -> %s  %.2fx  theoretical" % (
+        "MACs, all convolutions  %s -> %s  %s  theoretical" % (
             count(report["convolutions"]["before"]), count(report["convolutions"]["after"]),
-            report["convolutions"]["ratio"]),
+            times(report["convolutions"]["ratio"])),
         "%d epochs in all, %d images" % (report["epochs"], report["images"])]
 
 
@@ -56,38 +56,22 @@ def _layers(report):
     kinds = list(report["layers"][0]["fitness"])
     passes = ("fitness, first pass", "second pass") if len(kinds) > 1 else ("fitness",)
     rows = [("layer", "group", "method", "rank") + passes]
-    rows += [(item["layer"], str(item["group"]), item["method"], _rank(item["rank"])) +
+    rows += [(item["layer"], str(item["group"]), item["method"], sizes(item["rank"])) +
              tuple("%.4f" % item["fitness"][kind] for kind in kinds) for item in report["layers"]]
-    return _ruled(columns(rows, "<><>" + ">" * len(kinds)))
+    return ruled(rows, "<><>" + ">" * len(kinds))
 
 
 def _stages(report):
     rows = [("group", "stage", "layers", "epochs", "fitness", "loss", "val loss", "val top-1", "seconds")]
     if report["given"]:
         rows.append(("", "given", "", "", "", "", "%.4f" % report["given"]["val_loss"],
-                     _percent(_top1(report["given"])), ""))
+                     percent(_top1(report["given"])), ""))
     for stage in report["stages"]:
         rows.append((str(stage["group"]), stage["stage"], _some(stage["layers"]), str(stage["epochs"] or ""),
-                     _said("%.4f", stage["fitness"]), _said("%.4f", stage["train_loss"]),
-                     _said("%.4f", stage["val_loss"]), _percent(stage["val_top1"]), "%.1f" % stage["seconds"]))
-    return _ruled(columns(rows, "><<>>>>>>"))
-
-
-def _ruled(lines):
-    return lines[:1] + ["-" * max(map(len, lines))] + lines[1:]
+                     cell("%.4f", stage["fitness"]), cell("%.4f", stage["train_loss"]),
+                     cell("%.4f", stage["val_loss"]), percent(stage["val_top1"]), "%.1f" % stage["seconds"]))
+    return ruled(rows, "><<>>>>>>")
 
 
 def _some(names):
     return ", ".join(names) if len(names) < 4 else "%s .. %s (%d)" % (names[0], names[-1], len(names))
-
-
-def _rank(rank):
-    return ",".join(map(str, rank)) if isinstance(rank, (list, tuple)) else str(rank)
-
-
-def _said(form, value):
-    return "" if value is None else form % value
-
-
-def _percent(share):
-    return _said("%.2f%%", None if share is None else 100 * share)

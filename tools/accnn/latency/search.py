@@ -5,6 +5,7 @@ from typing import Optional
 
 from accnn.core.errors import AccnnError, TargetError
 from accnn.core.progress import say
+from accnn.core.text import percent, times
 from accnn.ranks.base import Selection, Unreachable
 from accnn.timing.clock import known_to
 
@@ -208,7 +209,7 @@ class _Search:
                 baseline, timed = found[mark]
                 refuse_noise(timed["measured"], "the planned network")
                 attempt = replace(attempt, baseline=baseline, measured=timed)
-                say("planned %.2fx, measured %.2fx" % (attempt.predicted, attempt.ratio))
+                say("planned %s, measured %s" % (times(attempt.predicted), times(attempt.ratio)))
             yield attempt
 
     def _bracketed(self, asked, aim):
@@ -236,18 +237,18 @@ def _at(sharing, ratio):
 def _unreached(sharing, best, how, attempt):
     where = "with the network as it is" if attempt.measured is None and how == "measured" else \
         "with the cheapest choice everywhere" if attempt.cheapest else "and cheaper choices are slower"
-    return ("%gx (latency, over the whole network) cannot be reached: the best %s is %.2fx, %s%s"
-            % (sharing.request.ratio, how, best, where, _staying(sharing.total)))
+    return ("%gx (latency, over the whole network) cannot be reached: the best %s is %s, %s%s"
+            % (sharing.request.ratio, how, times(best), where, _staying(sharing.total)))
 
 
 def _staying(total):
     """The share of the time that no plan changes, where there is some."""
-    share = 100 * total.fixed / total.before
-    return " (%.0f%% of the time is in what stays)" % share if 1 <= share <= 100 else ""
+    share = total.fixed / total.before
+    return " (%s of the time is in what stays)" % percent(share, 0) if 0.01 <= share <= 1 else ""
 
 
 def _not_found(asked, attempts):
-    found = ", ".join("%.2fx for %.2fx" % (one.ratio, one.predicted) for one in attempts)
+    found = ", ".join("%s for %s" % (times(one.ratio), times(one.predicted)) for one in attempts)
     return "no plan for %gx (latency, over the whole network) measured what was predicted: %s" % (asked, found)
 
 
@@ -296,6 +297,6 @@ def refuse_noise(sample, what, most=_NOISY):
     if sample["uncertainty"] > most:
         known = known_to(sample["uncertainty"])
         raise AccnnError("this machine is too noisy to measure %s: after %d rounds %s, where %g%% is needed, and half "
-                         "of them spread over %.0f%% of the median; stop what else runs, or give more --repeats"
+                         "of them spread over %s of the median; stop what else runs, or give more --repeats"
                          % (what, sample["rounds"], "its time is known to %s only" % known if known else
-                            "nothing says how well its time is known", 100 * most, 100 * sample["spread"]))
+                            "nothing says how well its time is known", 100 * most, percent(sample["spread"], 0)))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from accnn.core.files import temporary_folder
 from accnn.core.progress import say
+from accnn.core.text import percent
 from accnn.timing import client
 from accnn.timing.job import NetworksJob
 from accnn.timing.keys import key as chain_key
@@ -184,8 +185,8 @@ class LatencyProfiler:
         keys = {key for key in keys if self.table.ms(key) is not None}
         found = [(self.table.entry(key)["spread"], key) for key in keys if self._spreads(key, whole_ms)]
         if found:
-            say("noisy: %d of %d chains; the worst, %s, has an interquartile range of %.0f%% of its median; the whole "
-                "network is measured in the end" % (len(found), len(keys), max(found)[1], 100 * max(found)[0]))
+            say("noisy: %d of %d chains; the worst, %s, has an interquartile range of %s of its median; the whole "
+                "network is measured in the end" % (len(found), len(keys), max(found)[1], percent(max(found)[0], 0)))
 
     def _is_unknown(self, key):
         if key in self.refused or key in self._asked:

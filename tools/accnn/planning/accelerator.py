@@ -6,6 +6,7 @@ import os
 from accnn import costs, methods, ranks
 from accnn.core.errors import AccnnError
 from accnn.core.progress import Silence, say
+from accnn.core.text import some
 from accnn.core.threads import one_blas_thread, side_by_side
 from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.rewrite import Replacement, new_names, replace_layers
@@ -213,7 +214,7 @@ class Accelerator:
         near = difflib.get_close_matches(str(name), list(self.specs), n=3, cutoff=0.4)
         raise AccnnError("%s has no layer %r%s" % (self.model.prefix, name,
                                                    ": did you mean %s?" % ", ".join(near) if near else
-                                                   "; its layers are %s" % planner.some(self.specs)))
+                                                   "; its layers are %s" % some(self.specs)))
 
     def _taken_name(self, spec, method):
         taken = [name for name in new_names(spec, method.chain(spec, method.ranks(spec)[0])) if name in self._names]

@@ -6,7 +6,7 @@ from accnn import costs, methods, ranks
 from accnn.core.errors import AccnnError, TargetError
 from accnn.core.layers import CONVOLUTION
 from accnn.core.progress import say
-from accnn.core.text import some
+from accnn.core.text import percent, some, times
 from accnn.planning.plan import Plan, Row
 from accnn.planning.request import Request, matches
 
@@ -235,10 +235,10 @@ class BudgetAllocator:
         request, total = self.request, self.total
         best = math.floor(100 * self.speed_up(error.least)) / 100  # down, so that asking for it succeeds
         over = "all convolutions" + (" and fully connected layers" if request.fc else "")
-        stay = " (%.0f%% of the cost is in what stays%s)" % (
-            100 * total.fixed / total.before, " and what --fixed says" if self.pinned else "") if total.fixed else ""
-        return ("%gx (%s, over %s) cannot be reached: the best is %.2fx, with the least rank everywhere%s; ask for "
-                "less%s" % (request.ratio, self._cost.name, over, best, stay,
+        stay = "" if not total.fixed else " (%s of the cost is in what stays%s)" % (
+            percent(total.fixed / total.before, 0), " and what --fixed says" if self.pinned else "")
+        return ("%gx (%s, over %s) cannot be reached: the best is %s, with the least rank everywhere%s; ask for "
+                "less%s" % (request.ratio, self._cost.name, over, times(best), stay,
                    " or a smaller --align" if request.align > 1 else ""))
 
 

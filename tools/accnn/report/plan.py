@@ -6,7 +6,7 @@ import numpy as np
 
 from accnn import costs, methods
 from accnn.core.layers import CONVOLUTION
-from accnn.core.text import _times, before_after, columns, count, milliseconds
+from accnn.core.text import before_after, columns, count, milliseconds, percent, ruled, sizes, times
 from accnn.core.threads import one_blas_thread
 from accnn.planning.plan import NOT_IN_PLAN, of_this_run
 from accnn.reconstruction import DATA_FREE
@@ -38,18 +38,18 @@ def totals(report):
         run = report["measured"]["runs"][0]
         before, after = run["baseline"], run["model"]
         rows.append(("ms, whole network", milliseconds(before["median_ms"]), "->", milliseconds(after["median_ms"]),
-                     "%.2fx" % run["measured"]["median"], "measured; " + _how_sure(run, run["measured"])))
+                     times(run["measured"]["median"]), "measured; " + _how_sure(run, run["measured"])))
     elif planned and planned["measured"]:
         found = planned["measured"]
         rows.append(("ms, whole network", milliseconds(planned["before_ms"]), "->",
-                     milliseconds(planned["measured_ms"]), "%.2fx" % found["median"],
+                     milliseconds(planned["measured_ms"]), times(found["median"]),
                      "measured with random weights; " + _how_sure(planned, found)))
     if planned and (planned["measured"] or planned["foreign"]):
-        note = ("%+.1f%% off" % (100 * planned["prediction_error"]) if planned["measured"] else
+        note = (percent(planned["prediction_error"], 1, "+") + " off" if planned["measured"] else
                 "for " + planned["machine"])
         rows.append(("ms, predicted", milliseconds(planned["before_ms"]), "->", milliseconds(planned["predicted_ms"]),
-                     "%.2fx" % planned["predicted"],
-                     "%s; the chains alone add up to %.2fx" % (note, planned["before_ms"] / planned["alone_ms"])))
+                     times(planned["predicted"]),
+                     "%s; the chains alone add up to %s" % (note, times(planned["before_ms"] / planned["alone_ms"]))))
     return rows
 
 
@@ -80,8 +80,8 @@ def hints(report):
     if theoretical is None or found >= (1 - _SHORT) * theoretical:
         return []
     made_by, sentence = report["made_by"], (
-        "the clock says %.2fx where theory says %.2fx, %.0f%% less: ranks that fit no kernel, or layers that wait for "
-        "memory" % (found, theoretical, 100 * (1 - found / theoretical)))
+        "the clock says %s where theory says %s, %s less: ranks that fit no kernel, or layers that wait for "
+        "memory" % (times(found), times(theoretical), percent(1 - found / theoretical, 0)))
     if made_by.get("latency"):
         return [sentence]
     remedies = ["--align 16"] * (made_by.get("align", 1) == 1)
@@ -183,8 +183,7 @@ def table(report):
     shown = [bool(column < 6 or any(row[column] for row in rows[1:])) for column in range(len(rows[0]))]
     rows, alignment = [tuple(itertools.compress(row, shown)) for row in rows], "".join(
         itertools.compress("<<>>>>>>>>><", shown))
-    lines = columns(rows, alignment)
-    lines.insert(1, "-" * len(lines[0]))
+    lines = ruled(rows, alignment, header=True)
     if unnamed:
         lines.append("and %d other layers, unchanged" % len(unnamed))
     return lines + [""] + _totals(report)
@@ -195,21 +194,19 @@ def table(report):
 def _cells(layer, clock):
     """A row; `clock` has the milliseconds before and after, or is None."""
     before, after = layer["macs_before"], layer["macs_after"]
-    times = _times_of(clock, layer["method"])
+    clocked = _clocked(clock, layer["method"])
     if not layer["method"]:
-        return ((layer["layer"], "-", "-", count(before), count(after), "") + times +
+        return ((layer["layer"], "-", "-", count(before), count(after), "") + clocked +
                 ("", "", "left alone: " + layer["reason"]))
-    energy = "" if layer["energy"] is None else "%.2f%%" % (100 * layer["energy"])
-    rank = layer["rank"] if isinstance(layer["rank"], int) else ",".join(map(str, layer["rank"]))
-    return ((layer["layer"], layer["method"], str(rank), count(before), count(after), "%.2fx" % (before / after)) +
-            times + (energy, _error(layer["reconstruction"]), _remark(layer)))
+    counted = layer["layer"], layer["method"], sizes(layer["rank"]), count(before), count(after), times(before / after)
+    return counted + clocked + (percent(layer["energy"]), _error(layer["reconstruction"]), _remark(layer))
 
 
-def _times_of(clock, changed):
+def _clocked(clock, changed):
     """Cells for milliseconds, and their ratio where the layer is no more what it was."""
     if clock is None:
         return "", "", ""
-    return milliseconds(clock[0]), milliseconds(clock[1]), _times(clock[0] / clock[1]) if changed else ""
+    return milliseconds(clock[0]), milliseconds(clock[1]), times(clock[0] / clock[1]) if changed else ""
 
 
 def _error(reconstruction):
@@ -218,7 +215,7 @@ def _error(reconstruction):
 
 
 def _share(error):
-    return "%.1f%%" % (100 * error) if error < 10 else "over 1000%"
+    return percent(error, 1) if error < 10 else "over 1000%"
 
 
 def _remark(layer):
@@ -229,22 +226,22 @@ def _remark(layer):
 
 
 def _totals(report):
-    rows = [(title, count(part["before"]), "->", count(part["after"]), _times(part["ratio"]), note)
+    rows = [(title, count(part["before"]), "->", count(part["after"]), times(part["ratio"]), note)
             for title, part, note in (
                 ("MACs, all convolutions", report["convolutions"], "theoretical"),
                 ("MACs, whole network", report["network"], "theoretical; convolutions and fully connected layers"),
                 ("parameters", report["parameters"], "with BatchNorm statistics"))]
     files = report.get("file_bytes")
     if files:
-        rows.append((".params file, bytes", count(files["before"]), "->", count(files["after"]), _times(files["ratio"]),
+        rows.append((".params file, bytes", count(files["before"]), "->", count(files["after"]), times(files["ratio"]),
                      ""))
     rows[2:2] = totals(report)
     lines = columns(rows, "<>>>><")
-    lines += ["input %s  %s" % (name, ",".join(map(str, shape))) for name, shape in report["input_shapes"].items()]
+    lines += ["input %s  %s" % (name, sizes(shape)) for name, shape in report["input_shapes"].items()]
     made_by = report["made_by"]
     if "reached" in made_by and of_this_run(made_by):
-        lines.append("asked for %gx by %s, reached %.2fx by the cost %r%s" % (
-            made_by["ratio"], made_by["rank_selection"], made_by["reached"], made_by["cost"],
+        lines.append("asked for %gx by %s, reached %s by the cost %r%s" % (
+            made_by["ratio"], made_by["rank_selection"], times(made_by["reached"]), made_by["cost"],
             "" if made_by["align"] == 1 else ", ranks in multiples of %d" % made_by["align"]))
     lines += hints(report)
     lines += _reconstructed(report)

@@ -1,5 +1,5 @@
 """What was measured, as text for people."""
-from accnn.core.text import columns, count
+from accnn.core.text import columns, count, percent, ruled, sizes, times
 from accnn.core.text import milliseconds as _ms
 from accnn.timing.clock import NOT_COMPARED, REPLACED, UNCHANGED, conditions, known_to
 
@@ -23,12 +23,12 @@ def _head(result):
     machine, macs = result["environment"], result["theoretical"]
     rows = [(side, "%s, epoch %d" % (network["prefix"], network["epoch"]))
             for side, network in result["networks"].items()]
-    rows += [("input " + name, ",".join(map(str, shape))) for name, shape in result["input_shapes"].items()]
+    rows += [("input " + name, sizes(shape)) for name, shape in result["input_shapes"].items()]
     rows += [("machine", "%s, %d cores" % (machine["cpu"], machine["cores"])),
              ("mxnet", "%s, subgraph backend %s" % (machine["mxnet"], machine["MXNET_SUBGRAPH_BACKEND"] or "default"))]
     if macs["ratio"] is not None:
-        rows.append(("theoretical", "%.2fx: MACs %s -> %s over convolutions and fully connected layers"
-                     % (macs["ratio"], count(macs["macs_before"]), count(macs["macs_after"]))))
+        rows.append(("theoretical", "%s: MACs %s -> %s over convolutions and fully connected layers"
+                     % (times(macs["ratio"]), count(macs["macs_before"]), count(macs["macs_after"]))))
     elif macs["macs_after"] is not None:
         rows.append(("MACs", "%s over convolutions and fully connected layers" % count(macs["macs_after"])))
     if macs["uncounted"]:
@@ -42,15 +42,15 @@ def _whole(result):
         rows = [("threads", "batch", "ms", "[quartiles]", "images/s", "rounds")]
         rows += [_setting(run) + _milliseconds(run["model"]) + (_rate(run["model"]), str(run["model"]["rounds"]))
                  for run in result["runs"]]
-        return _ruled(columns(rows, ">>>>>>"))
+        return ruled(rows, ">>>>>>")
     rows = [("threads", "batch", "baseline ms", "[quartiles]", "model ms", "[quartiles]", "images/s", "->",
              "theoretical", "measured", "[quartiles]", "known to", "rounds")]
     for run in result["runs"]:
         measured = run["measured"]
         rows.append(_setting(run) + _milliseconds(run["baseline"]) + _milliseconds(run["model"]) +
-                    (_rate(run["baseline"]), _rate(run["model"]), _times(result["theoretical"]["ratio"])) +
+                    (_rate(run["baseline"]), _rate(run["model"]), times(result["theoretical"]["ratio"])) +
                     _ratio(measured) + (known_to(measured["uncertainty"]), str(measured["rounds"])))
-    return _ruled(columns(rows, ">" * 13))
+    return ruled(rows, ">" * 13)
 
 
 def _layers(run):
@@ -68,7 +68,7 @@ def _layers(run):
     rows += [_total("sum of the layers", *inside), _total("outside the layers", *outside),
              _total("whole network", *whole)]
     title = "layers, each in isolation: " + _place(run)
-    return [title] + _ruled(columns(rows, "<>>>>>>><")) + _left_out(found[NOT_COMPARED])
+    return [title] + ruled(rows, "<>>>>>>><") + _left_out(found[NOT_COMPARED])
 
 
 def _left_out(rows):
@@ -76,7 +76,7 @@ def _left_out(rows):
 
 
 def _layer(row):
-    return ((row["layer"], _times(row["theoretical"])) + _ratio(row["measured"]) +
+    return ((row["layer"], times(row["theoretical"])) + _ratio(row["measured"]) +
             (_ms(row["before"]["median_ms"]), _ms(row["after"]["median_ms"]),
              "%.1f" % row["gflops_before"], "%.1f" % row["gflops_after"], ", ".join(row["chain"])))
 
@@ -104,19 +104,11 @@ def _milliseconds(timing):
 
 
 def _ratio(measured):
-    return _times(measured["median"]), "[%.2f %.2f]" % tuple(measured["quartiles"])
+    return times(measured["median"]), "[%.2f %.2f]" % tuple(measured["quartiles"])
 
 
 def _rate(timing):
     return "%.1f" % timing["images_per_second"]
-
-
-def _times(ratio):
-    return "" if ratio is None else "%.2fx" % ratio
-
-
-def _ruled(text):
-    return text[:1] + ["-" * max(map(len, text))] + text[1:]
 
 
 def noise(result, noisy):
@@ -126,9 +118,9 @@ def noise(result, noisy):
         place = _place(run)
         for side in result["networks"]:
             if run[side]["spread"] > noisy:
-                sentences.append("noisy: %s at %s: half of its %d rounds lie within %s to %s ms, %.0f%% of the median"
+                sentences.append("noisy: %s at %s: half of its %d rounds lie within %s to %s ms, %s of the median"
                                  % ((side, place, run[side]["rounds"]) + tuple(map(_ms, run[side]["quartiles_ms"])) +
-                                    (100 * run[side]["spread"],)))
+                                    (percent(run[side]["spread"], 0),)))
         sentences += _noisy_layers(run, place, noisy)
     return sentences
 
@@ -139,5 +131,5 @@ def _noisy_layers(run, place, noisy):
     wide = [row for row in rows if row[0] > noisy]
     if not wide:
         return []
-    return ["noisy: %d of %d layers at %s; the worst, %s, has an interquartile range of %.0f%% of its median"
-            % (len(wide), len(rows), place, max(wide)[1], 100 * max(wide)[0])]
+    return ["noisy: %d of %d layers at %s; the worst, %s, has an interquartile range of %s of its median"
+            % (len(wide), len(rows), place, max(wide)[1], percent(max(wide)[0], 0))]

@@ -1,7 +1,7 @@
 """What scoring found, as a dict for machines and as a table for people."""
 import numpy as np
 
-from accnn.core.text import columns
+from accnn.core.text import columns, percent, points, sizes
 from accnn.scoring.tally import drop_interval
 
 
@@ -53,19 +53,19 @@ def _accuracy(model, baseline, paired):
     for k, top in model["top"].items():
         said = "%d of %d right" % (top["right"], model["images"])
         if not baseline:
-            rows.append(("top-" + k, _percent(top["accuracy"]), said))
+            rows.append(("top-" + k, percent(top["accuracy"]), said))
             continue
         old, note = baseline["top"][k], "points; %d and %s" % (baseline["top"][k]["right"], said)
         if k == "1":
-            note += "; 95%% interval %+.2f to %+.2f" % tuple(100 * bound for bound in paired["drop_interval_95"])
-        rows.append(("top-" + k, _percent(old["accuracy"]), _percent(top["accuracy"]),
-                     "%+.2f" % (100 * paired["drop"][k]), note))
+            note += "; 95%% interval %s to %s" % tuple(map(points, paired["drop_interval_95"]))
+        rows.append(("top-" + k, percent(old["accuracy"]), percent(top["accuracy"]),
+                     points(paired["drop"][k]), note))
     loss = ("cross-entropy", "%.4f" % model["cross_entropy"], "nats")
     rows.append(loss if not baseline else (
         loss[0], "%.4f" % baseline["cross_entropy"], loss[1],
         "%+.4f" % (baseline["cross_entropy"] - model["cross_entropy"]), "nats"))
     if baseline:
-        rows.append(("same answer", "", _percent(paired["agreement"]), "", "%d of %d images; %d right only before, %d "
+        rows.append(("same answer", "", percent(paired["agreement"]), "", "%d of %d images; %d right only before, %d "
                      "only after" % (paired["agree"], model["images"], paired["only_baseline_right"],
                                      paired["only_model_right"])))
     return columns(rows, "<>>><" if baseline else "<><")
@@ -77,14 +77,14 @@ def _classes(report):
     for row in report["per_class"]:
         right = row["right"][::-1]  # the model is counted first, and shown last
         rows.append((str(row["class"]), str(row["images"])) + tuple(
-            _percent(count / row["images"]) for count in right))
+            percent(count / row["images"]) for count in right))
     return columns(rows, ">>" + ">" * len(names))
 
 
 def _footer(report):
     data, speed = report["data"], report.get("images_per_second")
     lines = ["%d images of %s, each once; input %s" % (data["images"], data["file"],
-                                                       ",".join(map(str, data["image_shape"])))]
+                                                       sizes(data["image_shape"]))]
     if speed:
         parts = ["decoding alone %.0f" % speed["decoding"]]
         parts += ["%s alone %.0f" % (name, speed[name]) for name in ("model", "baseline") if name in speed]
@@ -92,7 +92,3 @@ def _footer(report):
                                                          "" if data["workers"] == 1 else
                                                          ", %d workers" % data["workers"]))
     return lines
-
-
-def _percent(share):
-    return "%.2f%%" % (100 * share)

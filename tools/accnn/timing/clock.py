@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from math import ceil, isinf
 from typing import Tuple
 
+from accnn.core.text import percent
+
 # What became of a layer of the baseline in the new network.
 REPLACED, UNCHANGED, NOT_COMPARED = "replaced", "unchanged", "not compared"
 
@@ -37,7 +39,7 @@ def described_ratio(sample):
 
 def known_to(uncertainty):
     """str: as in '1.3%', never less than it is; empty where nothing is known of it."""
-    return "" if uncertainty is None or isinf(uncertainty) else "%.1f%%" % (ceil(1000 * uncertainty - 1e-6) / 10)
+    return "" if uncertainty is None or isinf(uncertainty) else percent(ceil(1000 * uncertainty - 1e-6) / 1000, 1)
 
 
 NOISY = 0.2  # interquartile range over median from which a sample is measured longer, and then called noisy

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Dict, Optional, Tuple
 
 from accnn.core.errors import AccnnError
+from accnn.core.text import sizes
 
 # What everything is timed beside, always with batch 1: a second of it is a second of the machine as it was just then.
 REFERENCE = "128,28,28|conv 128-128 3x3 p1x1"
@@ -192,7 +193,7 @@ def refuse_numbers(wanted, seed):
     """Refuse numbers that nobody can do: `wanted` are (option, numbers, the least of them that makes sense)."""
     for option, numbers, least in wanted:
         if not numbers or min(numbers) < least:
-            raise AccnnError("%s %s: must be at least %d" % (option, ",".join(map(str, numbers)), least))
+            raise AccnnError("%s %s: must be at least %d" % (option, sizes(numbers), least))
     if not 0 <= seed < 1 << 32:
         raise AccnnError("--seed %d: must be 0 to 2^32-1" % seed)
 

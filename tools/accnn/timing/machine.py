@@ -9,6 +9,7 @@ import numpy as np
 
 from accnn.core.compat import mx
 from accnn.core.layers import walk
+from accnn.core.text import gigabytes
 from accnn.timing.keys import parse
 
 
@@ -33,7 +34,7 @@ def refuse_size(size):
     MemoryError
     """
     if size > machine_bytes():
-        raise MemoryError("%.1f GB are needed, and the machine has %.1f GB" % (size / 1e9, machine_bytes() / 1e9))
+        raise MemoryError("%s are needed, and the machine has %s" % (gigabytes(size), gigabytes(machine_bytes())))
 
 
 def give_back():

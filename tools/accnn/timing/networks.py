@@ -3,6 +3,7 @@ import numpy as np
 
 from accnn.core.errors import AccnnError, said_of
 from accnn.core.progress import Progress, say
+from accnn.core.text import sizes
 from accnn.data.choice import choose_shapes
 from accnn.graph.checkpoint import load_with_remarks
 from accnn.graph.cut import count_macs
@@ -79,7 +80,7 @@ def all_shapes(models, job):
         _refuse_other_inputs(first, models["model"], names, shapes)
     for name in assumed:
         say("nothing says the size of the input %r: %s is assumed; milliseconds and MACs depend on it, give "
-            "--image-shape" % (name, ",".join(map(str, shapes[name]))))
+            "--image-shape" % (name, sizes(shapes[name])))
     return shapes, assumed
 
 
@@ -165,7 +166,7 @@ def teller(title):
     progress = Progress(title + ", rounds", 0)
 
     def tell(done, total):
-        progress.total = total
+        progress.bar.total = total
         progress(done)
         if done == total:
             progress.close()

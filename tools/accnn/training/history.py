@@ -4,7 +4,7 @@ import io
 from dataclasses import asdict, dataclass, fields
 from typing import Optional
 
-from accnn.core.text import columns
+from accnn.core.text import cell, percent, ruled
 
 
 @dataclass(frozen=True)
@@ -69,16 +69,7 @@ def table(entries):
     for entry in entries:
         right = "" if entry.val_right is None else "%d of %d right" % (entry.val_right, entry.val_images)
         top5 = None if entry.val_right_top5 is None else entry.val_right_top5 / entry.val_images
-        rows.append((str(entry.epoch), _said("%.3g", entry.lr), _said("%.4f", entry.train_loss),
-                     _percent(entry.train_top1), _said("%.4f", entry.val_loss), _percent(entry.val_top1()),
-                     _percent(top5), right, _said("%.0f", entry.images_per_second), "%.1f" % entry.seconds))
-    lines = columns(rows, ">>>>>>><>>")
-    return lines[:1] + ["-" * max(map(len, lines))] + lines[1:]
-
-
-def _said(form, value):
-    return "" if value is None else form % value
-
-
-def _percent(share):
-    return _said("%.2f%%", None if share is None else 100 * share)
+        rows.append((str(entry.epoch), cell("%.3g", entry.lr), cell("%.4f", entry.train_loss),
+                     percent(entry.train_top1), cell("%.4f", entry.val_loss), percent(entry.val_top1()),
+                     percent(top5), right, cell("%.0f", entry.images_per_second), "%.1f" % entry.seconds))
+    return ruled(rows, ">>>>>>><>>")

@@ -7,6 +7,7 @@ import numpy as np
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.core.files import recover, regular_file, written_whole
+from accnn.core.text import sizes
 from accnn.graph.checkpoint import read_arrays, write_arrays
 
 _NOTE = "note"
@@ -124,4 +125,4 @@ def check_settings(path, begun, settings):
 def _said(value):
     if value is None or value == []:
         return "(none)"
-    return ",".join(map(str, value)) if isinstance(value, list) else value
+    return sizes(value)

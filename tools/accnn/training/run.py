@@ -11,6 +11,7 @@ import numpy as np
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError, TargetError
 from accnn.core.progress import Progress
+from accnn.core.text import percent
 from accnn.graph.ir import reason
 from accnn.runtime.predictor import compute_errors_told
 from accnn.scoring.tally import Tally
@@ -250,6 +251,6 @@ def _validation(tally):
 
 
 def _told(tally, speed):
-    seen = "" if not tally.images else ", loss %.4f, top-1 %.2f%%" % (
-        tally.loss / tally.images, 100 * tally.right[1] / tally.images)
+    seen = "" if not tally.images else ", loss %.4f, top-1 %s" % (
+        tally.loss / tally.images, percent(tally.right[1] / tally.images))
     return "%.0f images/s%s" % (speed, seen)
