@@ -13,6 +13,7 @@ import pytest
 from accnn import fine_tune, launch
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
+from accnn.runtime import distributed
 from accnn.runtime.distributed import open_job
 from networks import chain_model, random_model, residual_net, saved
 from pictures import items, packed
@@ -217,6 +218,15 @@ def test_without_a_launcher_a_worker_that_waits_gives_up(start, net, train, tmp_
     _, err = workers[0].communicate(timeout=PATIENCE)
     assert workers[0].returncode == 1 and time.monotonic() - started < PATIENCE
     assert len(re.findall("^error: worker . waited . s for the others", err, re.M)) == 1
+
+
+def test_a_worker_imports_mxnet_before_the_time_of_its_first_step_runs(monkeypatch):
+    order = []
+    monkeypatch.setattr(distributed, "import_mxnet", lambda: order.append("import"))
+    monkeypatch.setattr(distributed, "_Watch", lambda timeout: order.append("watch") or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        distributed.DistributedJob("dist_sync", 4)
+    assert order == ["import", "watch"]
 
 
 def test_bad_input_in_one_worker_ends_the_job(launched, net, train, tmp_path):

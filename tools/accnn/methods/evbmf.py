@@ -1,6 +1,5 @@
 """How many singular values of a matrix are signal: empirical variational Bayes matrix factorisation, analytically."""
 import numpy as np
-from scipy import optimize
 
 _TAU = 2.5129  # the limit of Nakajima et al.'s eq. (24): tau below this times sqrt(alpha) is noise
 _LEAST = 1e-12  # noise as a share of the matrix's mean square: less is the rounding of weights
@@ -37,6 +36,8 @@ def estimated_rank(singular_values, shape):
 
 def _noise(squares, alpha, threshold):
     """The variance of the noise that makes the free energy least; `squares` are of singular values, over M."""
+    from scipy import optimize  # takes 0.1 s to import, for which --help does not wait
+
     most = squares.mean()
     signals = max(int(np.ceil(len(squares) / (1 + alpha))) - 1, 0)
     rest = squares[min(signals, len(squares) - 1):]

@@ -1,6 +1,5 @@
 """All factors of a block-term decomposition improved at once, from where Principal Component Iteration crawls."""
 import numpy as np
-from scipy import optimize
 
 from accnn.methods.hooi import on_inputs, squared_norm
 from accnn.methods.pci import Blocks
@@ -31,6 +30,8 @@ def improve(blocks, tensor, effort):
     settled : bool
         Whether it ended before the iterations did.
     """
+    from scipy import optimize  # takes 0.1 s to import, for which --help does not wait
+
     norm = squared_norm(tensor)
     if not norm:
         return blocks, True

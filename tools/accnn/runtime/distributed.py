@@ -108,6 +108,7 @@ class DistributedJob(Job):
     """A worker among several, started by a launcher; see :func:`open_job`."""
 
     def __init__(self, store, timeout=None):
+        import_mxnet()  # so that this is no part of the time that others are waited for
         self._watch = _Watch(timeout)
         super().__init__(mx.kv.create(store))
         self.rank, self.workers = self.store.rank, self.store.num_workers
