@@ -10,8 +10,7 @@ from accnn.core.progress import say
 from accnn.core.text import before_after, seconds
 from accnn.graph.checkpoint import epochs, params_path, save_model, symbol_path
 from accnn.graph.mark import is_marked
-from accnn.latency.model import TABLE
-from accnn.latency.table import check_target
+from accnn.latency.table import TABLE, check_target
 from accnn.ranks.energy_cache import FILE
 from accnn.report.plan import summary, table
 
