@@ -1,4 +1,5 @@
 """How a run ends."""
+import gc
 import os
 import signal
 import subprocess
@@ -100,6 +101,21 @@ def test_an_interrupt_that_is_dropped_again_and_again_still_stops_the_work(capsy
     monkeypatch.setattr(main, "_UNWINDING", -1.0)
     assert main.run(body) == main.INTERRUPTED and not left
     assert "nothing half-written was left" in capsys.readouterr().err
+
+
+def test_an_object_that_an_interrupt_left_half_made_says_nothing(capsys):
+    class HalfMade:
+        def __init__(self):
+            signal.raise_signal(signal.SIGINT)
+            self.handle = 1
+
+        def __del__(self):
+            print(self.handle)
+
+    assert main.run(HalfMade) == 130
+    gc.collect()
+    said = capsys.readouterr()
+    assert said.out == "" and said.err == "interrupted: nothing half-written was left behind\n"
 
 
 def test_an_interrupt_that_is_dropped_at_the_very_end_is_no_success_and_nothing_comes_after(capsys):

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 
 from accnn.core.errors import AccnnError
 from accnn.core.leftovers import sweep_temporary_folders
@@ -163,7 +164,8 @@ def _interrupts(seen):
 
     def dropped(unraisable):
         if not issubclass(unraisable.exc_type, KeyboardInterrupt):
-            tell_dropped(unraisable)
+            if not seen:  # an object that an interrupt left half made complains when it goes
+                tell_dropped(unraisable)
             return
         # By a signal, since only that ends a wait for a process or a file; raised here it would be dropped once more.
         signal.setitimer(signal.ITIMER_REAL, _AGAIN)
@@ -179,6 +181,10 @@ def _interrupts(seen):
     tell_dropped, sys.unraisablehook = sys.unraisablehook, dropped
     try:
         yield
+    except BaseException as error:
+        if seen:
+            traceback.clear_frames(error.__traceback__)  # half-made objects go now, and their complaints with them
+        raise
     finally:
         sys.unraisablehook = tell_dropped
         signal.setitimer(signal.ITIMER_REAL, 0)
