@@ -48,7 +48,8 @@ def measure(job, child=None):
 
 def environment_for(threads):
     """dict: this process's environment, with the number of threads MXNet is to use."""
-    return dict(os.environ, **{name: str(threads) for name in _THREADS})
+    # One arena keeps what its threads give back for the next to take: 56 MB less for VGG-16.
+    return dict({"MALLOC_ARENA_MAX": "1"}, **dict(os.environ, **{name: str(threads) for name in _THREADS}))
 
 
 def _settled(job, answer):
