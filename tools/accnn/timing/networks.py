@@ -19,7 +19,7 @@ from accnn.timing.job import shapes_given
 from accnn.timing.machine import environment
 from accnn.timing.stored import StoredModel, released
 
-_KNOWN = Enough(0.03, least=0.5, most=3.0)  # a ratio that need be known to 3%; seconds of timed passes
+_KNOWN = Enough(0.03, least=0.5, most=2.5, fewest=6)  # a ratio that need be known to 3%; seconds of timed passes
 _LAYER_KNOWN = Enough(0.03, most=0.04, fewest=2)
 
 
