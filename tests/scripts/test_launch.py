@@ -17,9 +17,9 @@ PATIENCE = 120  # seconds, on a busy machine
 
 TRAINING = """
 import os, sys
-import numpy
-numpy.bool = bool
-import mxnet as mx
+sys.path.insert(0, TOOLS)
+from accnn.core.compat import import_mxnet
+mx = import_mxnet()
 kv = mx.kv.create("dist_sync")
 kv.init(3, mx.nd.zeros(2))
 kv.push(3, mx.nd.ones(2) * (kv.rank + 1))
@@ -28,7 +28,7 @@ kv.pull(3, out=out)
 # One write for the whole line: the other worker's shall not fall into it.
 os.write(1, ("rank %d of %d: %g %s %r\\n" % (kv.rank, kv.num_workers, out.sum().asscalar(), os.environ.get("TOLD"),
                                            sys.argv[1:])).encode())
-"""
+""".replace("TOOLS", repr(os.path.dirname(os.path.dirname(os.path.abspath(launch.__file__)))))
 
 # Stands in for MXNet: says who it is, then does what its role is told to do, or waits.
 PART = """
