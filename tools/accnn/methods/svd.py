@@ -82,14 +82,15 @@ class _Tridiagonal:
         size = len(self._diagonal)
         if count == 0:
             return np.zeros((size, 0))
+        if self._reflections is None:  # one number, which LAPACK's wrapper in SciPy 1.10 does not take
+            return np.ones((size, count))
         _, found = linalg.eigh_tridiagonal(self._diagonal, self._beside, select="i", check_finite=False,
                                            select_range=(size - count, size - 1))
-        if self._reflections is not None:
-            reflections, tau = self._reflections
-            rows = np.asfortranarray(found[1:])
-            reflections = np.asfortranarray(reflections, np.float64)
-            _, work, _ = lapack.dormqr("L", "N", reflections, tau, rows, -1)
-            found[1:], _, _ = lapack.dormqr("L", "N", reflections, tau, rows, int(work[0]), overwrite_c=1)
+        reflections, tau = self._reflections
+        rows = np.asfortranarray(found[1:])
+        reflections = np.asfortranarray(reflections, np.float64)
+        _, work, _ = lapack.dormqr("L", "N", reflections, tau, rows, -1)
+        found[1:], _, _ = lapack.dormqr("L", "N", reflections, tau, rows, int(work[0]), overwrite_c=1)
         return found
 
 
