@@ -97,7 +97,7 @@ def _run(function, arguments, log, environment, folder):
     os.chdir(folder)
     interruptible()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.exit(function(*arguments))
+    sys.exit(function(*arguments) or 0)  # Python 3.8 takes None for a failure
 
 
 def stop(child, number, attempts=20):
