@@ -145,7 +145,7 @@ class Method(ABC):
         if spec.kind != self.op:
             return "%s splits %s layers only" % (self.name, self.op)
         if isinstance(spec.part, SubDeconv) and not self.transposed:
-            return "%s splits no transposed convolution: vh and channel do" % self.name
+            return "%s splits no transposed convolution: choose another method, such as vh" % self.name
         return None
 
     @abstractmethod
