@@ -8,7 +8,7 @@ from accnn.core.compat import mx
 from accnn.graph.checkpoint import Model
 from accnn.graph.cut import DATA, Cut
 from accnn.graph.ir import Graph, Node, refusal
-from accnn.timing import passes
+from accnn.timing import passes, precision
 from accnn.timing.clock import alternate, time_interleaved
 from accnn.timing.job import REFERENCE, Timed
 from accnn.timing.keys import parse
@@ -80,9 +80,13 @@ def chain_call(text, batch_size, seed):
     """Return (before, once): callables that write the input of the chain of a key, and that are a pass of it, warm."""
     place, chain = parse(text)
     rng = np.random.RandomState(seed)
-    data = input_of(rng, (batch_size * place.repeats,) + place.in_shape, inside=not place.plain)
-    once = passes.of_part(random_chain(chain, rng), data)
-    before = passes.rewriting(data)
+    shape = (batch_size * place.repeats,) + place.in_shape
+    if place.numbers:
+        data = passes.random_array(rng, shape)
+        before, once = precision.chain_call(random_chain(chain, rng), data, place)
+    else:
+        data = input_of(rng, shape, inside=not place.plain)
+        before, once = passes.rewriting(data), passes.of_part(random_chain(chain, rng), data)
     once()
     before()
     once()  # MXNet refuses some chains only in their second pass

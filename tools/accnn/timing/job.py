@@ -6,6 +6,7 @@ from typing import Dict, Optional, Tuple
 from accnn.core.errors import AccnnError
 from accnn.core.text import sizes
 
+FP32 = "fp32"
 # What everything is timed beside, always with batch 1: a second of it is a second of the machine as it was just then.
 REFERENCE = "128,28,28|conv 128-128 3x3 p1x1"
 
@@ -84,6 +85,10 @@ class NetworksJob:
         Ratios need not be known to better than some percent: as few rounds as tell that.
     seed : int
         Of the weights of chains and of the input.
+    precision : {'fp32', 'int8', 'bf16'}
+        Of the networks of `plans`; the network itself is timed as it is.
+    exclude : tuple of str
+        Layers that stay in float32 there, or chains in the place of these.
     """
 
     prefix: str
@@ -95,6 +100,8 @@ class NetworksJob:
     rounds: int = 10
     roughly: bool = False
     seed: int = 0
+    precision: str = FP32
+    exclude: Tuple[str, ...] = ()
 
     def __post_init__(self):
         _refuse(self)
@@ -152,6 +159,10 @@ class Job:
         Stop as soon as the ratio is known to some percent; and few rounds of layers.
     seed : int
         Of the random inputs.
+    precision : {'fp32', 'int8', 'bf16'}
+        To which the model is converted, the baseline not; ranges of INT8 are made up.
+    exclude : tuple of str
+        Layers that stay in float32 then.
     """
 
     model: str
@@ -167,6 +178,8 @@ class Job:
     warm_up: int = 3
     seed: int = 0
     quick: bool = False
+    precision: str = FP32
+    exclude: Tuple[str, ...] = ()
 
     def __post_init__(self):
         refuse_numbers((("--batch-size", self.batch_sizes or (1,), 1), ("--threads", self.threads, 1),

@@ -4,14 +4,15 @@
 
 First the place, that is the input without the batch; then a part each: channels, kernel, and whatever is not the
 default of stride (s), pad (p), dilation (d), adj (a), groups (g), feature maps (m) and bias (b). ``x4`` behind the
-input: four rows of it per example; ``plain``: the input of the network itself. ``last`` behind ``fc``: only the last
-axis is transformed. ``deconv`` is a Deconvolution, ``conv_v1`` a Convolution_v1.
+input: four rows of it per example; ``plain``: the input of the network itself; ``u8``, ``s8``, ``bf16``: its numbers,
+where they are not float32, and so the precision of the chain. ``last`` behind ``fc``: only the last axis is
+transformed. ``deconv`` is a Deconvolution, ``conv_v1`` a Convolution_v1.
 """
 import re
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
-from typing import Callable, Tuple
+from typing import Callable, Optional, Tuple
 
 from accnn.core.layers import SubConv, SubDeconv, SubFC
 
@@ -19,18 +20,26 @@ _BLOCKED = {"Convolution", "Deconvolution"}  # what leaves feature maps in memor
 _PLAIN = {"FullyConnected", "Flatten", "Reshape", "reshape", "transpose"}  # what leaves them in rows
 
 
-def places_of(graph, specs):
+_KEEPING_SIGN = {"Pooling", "Flatten", "Reshape", "reshape", "transpose", "Dropout", "Concat", "_copy"}
+_POSITIVE = {"relu", "sigmoid", "softrelu"}
+_NUMBERS = {"fp32": (None, None), "int8": ("u8", "s8"), "bf16": ("bf16", "bf16")}  # behind a ReLU, and elsewhere
+
+
+def places_of(graph, specs, precisions=None):
     """dict of str to Place: by layer, for those of known shape that a key can say, and in no loop or branch.
 
     Parameters
     ----------
     graph : Graph
     specs : sequence of LayerSpec
+    precisions : dict of str to str, optional
+        By layer: ``'int8'`` or ``'bf16'``; default: 'fp32'.
     """
-    blocked = _blocked(graph)
+    blocked, positive = _blocked(graph), _positive(graph)
     inputs = {node.name: node.inputs[0][0] for node in graph.nodes if node.inputs}
     return {spec.name: Place(tuple(spec.in_shape), ceil(spec.repeats),
-                             len(spec.in_shape) == 3 and not blocked[inputs[spec.name]])
+                             len(spec.in_shape) == 3 and not blocked[inputs[spec.name]],
+                             _NUMBERS[(precisions or {}).get(spec.name, "fp32")][not positive[inputs[spec.name]]])
             for spec in specs if spec.part is not None and spec.name in inputs and can_spell(spec.part)}
 
 
@@ -40,6 +49,16 @@ def _blocked(graph):
     for node in graph.nodes:
         found.append(node.op in _BLOCKED or (
             node.op not in _PLAIN and any(found[position] for position, _, _ in node.inputs)))
+    return found
+
+
+def _positive(graph):
+    """list of bool: for every node whether its numbers are not negative, as far as its operators tell."""
+    found = []
+    for node in graph.nodes:
+        read = [found[position] for position, _, _ in node.inputs]
+        found.append(node.attrs.get("act_type") in _POSITIVE or (
+            node.op in _KEEPING_SIGN and bool(read) and (all(read) if node.op == "Concat" else read[0])))
     return found
 
 
@@ -56,7 +75,7 @@ def chain_key(place, candidate, rank):
 _NUMBER = "[1-9][0-9]*"
 _MANY = "%s(?:x%s)*" % (_NUMBER, _NUMBER)
 _SHAPE = "%s(?:,%s)*" % (_NUMBER, _NUMBER)
-_PLACE = re.compile("(%s)(?: x(%s))?( plain)?" % (_SHAPE, _NUMBER))
+_PLACE = re.compile("(%s)(?: x(%s))?( plain)?(?: (u8|s8|bf16))?" % (_SHAPE, _NUMBER))
 _SOME = "[0-9]+(?:x[0-9]+)*"
 _CONV = "%%s (%s)-(%s) (%s)(?: s(%s))?(?: p(%s))?(?: d(%s))?(?: a(%s))?(?: g(%s))?(?: m(%s))?( b)?" % (
     _NUMBER, _NUMBER, _MANY, _MANY, _SOME, _MANY, _SOME, _NUMBER, _SHAPE)
@@ -76,11 +95,14 @@ class Place:
         Rows of it for one example: more than one behind ROIPooling, or where time is folded into the batch.
     plain : bool
         Its input lies in memory as pictures that enter a network do; False: as a convolution leaves it.
+    numbers : {'u8', 's8', 'bf16'} or None
+        What its input holds, which says the precision of the chain; None: float32.
     """
 
     in_shape: Tuple[int, ...]
     repeats: int = 1
     plain: bool = False
+    numbers: Optional[str] = None
 
 
 def key(place, chain):
@@ -94,6 +116,7 @@ def key(place, chain):
     """
     first = _joined(place.in_shape, ",")
     first += (" x%d" % place.repeats if place.repeats != 1 else "") + (" plain" if place.plain else "")
+    first += " " + place.numbers if place.numbers else ""
     return "|".join([first] + [_KINDS[part.op].encode(part) for part in chain])
 
 
@@ -109,8 +132,8 @@ def parse(text):
     found = _PLACE.fullmatch(place)
     if not found or not parts:
         raise ValueError("%r is no chain at a place" % text)
-    shape, repeats, plain = found.groups()
-    read = (Place(_numbers(shape, ","), int(repeats or 1), bool(plain)),
+    shape, repeats, plain, numbers = found.groups()
+    read = (Place(_numbers(shape, ","), int(repeats or 1), bool(plain), numbers),
             tuple(_part(part, "_%d" % number) for number, part in enumerate(parts)))
     if key(*read) != text:  # a default was spelled out: two texts for the same would be measured twice
         raise ValueError("%r is not spelled as %r" % (text, key(*read)))

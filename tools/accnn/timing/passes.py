@@ -40,15 +40,29 @@ def of_part(part, data):
         Its input, used where and as it lies: oneDNN keeps pictures in blocks of channels between operators, and a
         kernel that is fast on such an input may be slow on a plain one, and the other way round.
     """
-    model, context, symbol = part.model, data.context, part.model.symbol
+    return running(executor(part.model, {DATA: data}))
+
+
+def executor(model, inputs):
+    """mx.executor.Executor: a network bound to arrays that are read where and as they lie.
+
+    Parameters
+    ----------
+    model : Model
+    inputs : dict of str to mx.nd.NDArray
+    """
+    context, symbol = next(iter(inputs.values())).context, model.symbol
     aux = {name: array.copyto(context) for name, array in model.aux_params.items()}
     with right_fusion(symbol):
         arrays = parameters(model, symbol, context)
-        executor = symbol.bind(context, args=dict(arrays, **{DATA: data}), grad_req="null", aux_states=aux)
+        return symbol.bind(context, args=dict(arrays, **inputs), grad_req="null", aux_states=aux)
 
+
+def running(bound):
+    """Callable: a pass of an executor, which returns when all outputs are there."""
     def once():
-        executor.forward(is_train=False)
-        for output in executor.outputs:
+        bound.forward(is_train=False)
+        for output in bound.outputs:
             output.wait_to_read()
 
     return once

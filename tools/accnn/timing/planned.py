@@ -15,6 +15,7 @@ from accnn.timing.clock import described_ratio, described_seconds, ratios, time_
 from accnn.timing.job import REFERENCE, Job
 from accnn.timing.keys import parse
 from accnn.timing.networks import all_shapes, open_models, teller
+from accnn.timing.precision import converted
 from accnn.timing.stored import released
 
 _KNOWN, _LATER = 0.007, 0.02  # uncertainty of every speed-up that ends the rounds, at first and after a while
@@ -50,7 +51,8 @@ def measure_plans(job):
     shapes, _ = all_shapes({"model": stored.model}, loading)
     rng = np.random.RandomState(job.seed)
     with passes.refusals(job.batch_size, shapes):
-        networks = [stored.model] + [planned(stored.model, shapes, plan, rng) for plan in job.plans]
+        networks = [stored.model] + [converted(planned(stored.model, shapes, plan, rng), job.precision,
+                                               left_out(job.exclude, plan)) for plan in job.plans]
         arrays = {name: passes.random_array(rng, (job.batch_size,) + tuple(shape)) for name, shape in shapes.items()}
         # The network that runs first stays some percent slower, wherever its memory lies: let that be no baseline.
         calls = [_pass(model, shapes, job.batch_size, arrays) for model in networks[::-1]][::-1]
@@ -99,6 +101,12 @@ def planned(model, shapes, plan, rng):
     specs = {spec.name: spec for spec in layer_specs(model, shapes)} if plan else {}
     return replace_layers(model, [_replacement(model, specs, layer, parse(text)[1], rng)
                                   for layer, text in plan.items()])
+
+
+def left_out(layers, plan):
+    """list of str: operators of a planned network that stay in float32: `layers`, or the chains in their place."""
+    return [name for layer in layers for name in (
+        [layer + part.suffix for part in parse(plan[layer])[1]] if layer in plan else [layer])]
 
 
 def _replacement(model, specs, layer, chain, rng):
