@@ -51,7 +51,8 @@ def is_special(path):
 def is_plan(path):
     """bool: whether a file is a plan that a rank rule made, in the form that is written."""
     document = _json(path)
-    return (isinstance(document, dict) and set(document) == {"conv_params", "fc_params", "left_alone", "made_by"}
+    return (isinstance(document, dict)
+            and set(document) - {"precision"} == {"conv_params", "fc_params", "left_alone", "made_by"}
             and all(isinstance(section, dict) for section in document.values()) and bool(document["made_by"]))
 
 

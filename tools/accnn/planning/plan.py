@@ -1,7 +1,7 @@
 """The plan: which layer becomes which chain, and why the others stay. A JSON file that a person can read and edit."""
 import difflib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Dict, Optional, Tuple
 
 import numpy as np
@@ -9,8 +9,10 @@ import numpy as np
 from accnn import methods
 from accnn.core.errors import AccnnError
 from accnn.core.files import open_input, recover, written_whole
+from accnn.core.layers import FP32, PRECISIONS
 
 NOT_IN_PLAN = "not in the plan"
+_PRECISION = "precision"
 _CONFIG = "config"  # in made_by: the file that the plan was read from
 _SECTIONS = {"conv_params": "Convolution", "fc_params": "FullyConnected"}
 # What a bare number in a file means, for ever: the original's two methods.
@@ -31,6 +33,8 @@ class Row:
         None: the layer is left alone.
     reason : str or None
         Why it is left alone.
+    precision : {'fp32', 'int8', 'bf16'}
+        In which the layer, or the chain in its place, is computed.
     """
 
     layer: str
@@ -38,6 +42,7 @@ class Row:
     method: Optional[str] = None
     rank: Optional[object] = None
     reason: Optional[str] = None
+    precision: str = FP32
 
     def __post_init__(self):
         object.__setattr__(self, "rank", _plain(self.rank))
@@ -58,6 +63,15 @@ class Plan:
     rows: Tuple[Row, ...]
     made_by: Dict[str, object] = field(default_factory=dict)
 
+    @property
+    def precision(self):
+        """str: that of the network: 'fp32' where all layers are, else the other one that there is."""
+        return next((row.precision for row in self.rows if row.precision != FP32), FP32)
+
+    def in_fp32(self):
+        """list of str: layers that stay in float32."""
+        return [row.layer for row in self.rows if row.precision == FP32]
+
     def chosen(self):
         """list of Row: the layers to be split."""
         return [row for row in self.rows if row.method is not None]
@@ -76,7 +90,8 @@ class Plan:
         sections = {name: {row.layer: _written(row) for row in self.chosen() if row.op == op}
                     for name, op in _SECTIONS.items()}
         left = {row.layer: row.reason for row in self.rows if row.method is None}
-        return dict(sections, left_alone=left, made_by=self.made_by)
+        others = {row.layer: row.precision for row in self.rows if row.precision != FP32}
+        return dict(sections, left_alone=left, **({_PRECISION: others} if others else {}), made_by=self.made_by)
 
 
 def of_this_run(made_by):
@@ -92,7 +107,7 @@ def load_plan(path):
     path : str
         ``{"conv_params": {"conv1_1": 5}, "fc_params": {"fc6": 512}}``; a value is a rank, for ``vh`` and ``fc-svd``,
         or ``{"method": "vh", "rank": 5}``. ``left_alone`` and ``made_by`` of a written plan are kept; one that has the
-        latter may leave the network as it is.
+        latter may leave the network as it is. ``precision`` names that of layers which are not in float32.
 
     Returns
     -------
@@ -108,12 +123,28 @@ def load_plan(path):
     _refuse_misspelt(path, document)
     rows = [_row(path, layer, op, value) for section, op in _SECTIONS.items()
             for layer, value in _section(path, document, section).items()]
-    made_by = _section(path, document, "made_by")
+    made_by, precisions = _section(path, document, "made_by"), _precisions(path, document)
     if not rows and not made_by:  # a rank rule may find that the network is best as it is; who writes a file does not
         raise AccnnError("%s names no layer: fill conv_params or fc_params, as in {\"conv_params\": {\"conv1_1\": 5}}"
                          % path)
     left = [Row(layer, None, reason=str(reason)) for layer, reason in _section(path, document, "left_alone").items()]
-    return Plan(tuple(rows + left), dict(made_by, **{_CONFIG: path}))
+    rows = [replace(row, precision=precisions.pop(row.layer, FP32)) for row in rows + left]
+    rows += [Row(layer, None, reason=NOT_IN_PLAN, precision=precision) for layer, precision in precisions.items()]
+    return Plan(tuple(rows), dict(made_by, **{_CONFIG: path}))
+
+
+def _precisions(path, document):
+    """dict of str to str: what the section on precisions says, of one precision beside float32."""
+    found = _section(path, document, _PRECISION)
+    for layer, value in found.items():
+        if value not in PRECISIONS:
+            raise AccnnError("the config %s: the precision of %r is %s: it can be %s"
+                             % (path, layer, json.dumps(value)[:60], ", ".join(PRECISIONS)))
+    others = sorted(set(found.values()) - {FP32})
+    if len(others) > 1:
+        raise AccnnError("the config %s has layers in %s: a network has one precision beside fp32"
+                         % (path, " and in ".join(others)))
+    return dict(found)
 
 
 def _plain(rank):
@@ -160,7 +191,7 @@ def _once_each(pairs):
 
 
 def _refuse_misspelt(path, document):
-    known = list(_SECTIONS) + ["left_alone", "made_by"]
+    known = list(_SECTIONS) + ["left_alone", _PRECISION, "made_by"]
     for key in document:
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.75)
         if key not in known and near:

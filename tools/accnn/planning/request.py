@@ -9,6 +9,7 @@ from typing import Mapping, Optional, Sequence, Tuple, Union
 
 from accnn import costs, methods, ranks
 from accnn.core.errors import AccnnError
+from accnn.core.layers import FP32, PRECISIONS
 from accnn.latency import model  # noqa: F401  (importing registers the cost)
 from accnn.latency.config import TimingConfig
 from accnn.planning.plan import Plan, load_plan
@@ -50,6 +51,10 @@ class Request:
     initial_ranks : dict, Plan, or path
         Ranks that such a rule starts at, by layer; a path is that of a plan or config that says them. Kept as a
         dict.
+    precision : {'fp32', 'int8', 'bf16'}
+        In which the planned network is to be computed; the original is float32.
+    keep_fp32 : sequence of str
+        Names or shell patterns of layers that stay in float32 all the same, or the chains in their place.
     measuring : TimingConfig
         How milliseconds are measured, where they are the cost.
 
@@ -58,7 +63,7 @@ class Request:
     AccnnError
         `ratio` is below 1 or no number, `align` below 1, `margin` not above 0; a name is not known; the method has
         nothing to do, or two have the same and the rule does not choose among methods; a layer is fixed twice, or
-        excluded as well; `initial_ranks` are of another method.
+        excluded as well; `initial_ranks` are of another method; `keep_fp32` where all layers are.
     """
 
     ratio: float
@@ -73,6 +78,8 @@ class Request:
     fixed: Union[Mapping[str, object], Sequence[Tuple[str, object]]] = ()
     margin: float = ranks.MARGIN
     initial_ranks: Union[Mapping[str, object], Plan, str, os.PathLike, None] = None
+    precision: str = FP32
+    keep_fp32: Sequence[str] = ()
     measuring: TimingConfig = field(default_factory=TimingConfig)
 
     def __post_init__(self):
@@ -88,8 +95,10 @@ class Request:
         cost = costs.get(ranks.get(self.rank_selection).cost if self.cost is None else self.cost)
         self._set(fc=bool(self.fc) or cost.whole_network, cost=cost.name)
         self._check_methods()
+        self._check_precision()
         self._set(ratio=float(self.ratio), align=int(self.align), seed=int(self.seed),
                   layers=_patterns(self.layers), exclude=_patterns(self.exclude), fixed=_pins(self.fixed),
+                  keep_fp32=_patterns(self.keep_fp32),
                   margin=float(self.margin), initial_ranks=self._given_ranks())
         _check_pins([name for name, _ in self.fixed], self.exclude)
 
@@ -113,6 +122,7 @@ class Request:
     def as_json(self):
         """dict: the attributes, as a plan's file says them."""
         said = dict(asdict(self), layers=list(self.layers), exclude=list(self.exclude), fixed=_written(self.fixed),
+                    keep_fp32=list(self.keep_fp32),
                     initial_ranks=_written(self.initial_ranks.items()))
         del said["measuring"]  # a plan by latency says itself how it was measured
         return said
@@ -144,6 +154,12 @@ class Request:
                                  % (self.method, method.op, self.rank_selection, _remedies()))
             if method.op == "FullyConnected" and not self.fc:
                 raise AccnnError("--method %s splits fully connected layers: add --fc" % method.name)
+
+    def _check_precision(self):
+        if self.precision not in PRECISIONS:
+            raise AccnnError("`precision=%s`: it can be %s" % (self.precision, ", ".join(PRECISIONS)))
+        if self.keep_fp32 and self.precision == FP32:
+            raise AccnnError("`keep_fp32` names layers of a network in another precision: give `precision` too")
 
     def _given_ranks(self):
         """dict of str to rank: `initial_ranks`, whose methods must be those of the plan."""

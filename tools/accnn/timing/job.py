@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Dict, Optional, Tuple
 
 from accnn.core.errors import AccnnError
+from accnn.core.layers import FP32
 from accnn.core.text import sizes
 
-FP32 = "fp32"
 # What everything is timed beside, always with batch 1: a second of it is a second of the machine as it was just then.
 REFERENCE = "128,28,28|conv 128-128 3x3 p1x1"
 

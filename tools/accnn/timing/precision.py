@@ -8,14 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from accnn.core.compat import mx
+from accnn.core.layers import FP32, INT8
 from accnn.graph.checkpoint import Model
 from accnn.graph.cut import DATA
 from accnn.graph.ir import Graph, Node, moved, prune
 from accnn.quantization.int8_graph import partition, quantize, random_thresholds
 from accnn.timing import passes
-from accnn.timing.job import FP32
 
-INT8 = "int8"
 _RANGES = {"u8": (0.0, 4.0), "s8": (-4.0, 4.0)}
 
 
