@@ -54,7 +54,7 @@ class Attempt:
         return 1.0 if self.timed is None else self.timed["measured"]["median"]
 
 
-def search(allocator, model, profiler, cache):
+def search(allocator, model, profiler):
     """Choose a plan whose measured speed-up is that asked for, within 3%, or as near above as there is.
 
     On a latency table of another machine nothing is timed, and the predicted speed-up counts.
@@ -65,8 +65,6 @@ def search(allocator, model, profiler, cache):
         With `model` as its cost.
     model : LatencyModel
     profiler : LatencyProfiler
-    cache : NetworkCache
-        Where corrections of the budget are kept for later runs.
 
     Returns
     -------
@@ -82,33 +80,31 @@ def search(allocator, model, profiler, cache):
         The machine is too noisy to tell.
     """
     find = _best_timed if profiler.can_measure else _best_predicted
-    best, missed = find(allocator, model, profiler, cache)
+    best, missed = find(allocator, model, profiler)
     picks, config = dict(best.selection.picks, **allocator.pinned), profiler.config
     model = _with_picks_timed(model, profiler, picks)
     if config.exported is not None:
-        profiler.table.export(config.exported, model.keys, [profiler.mark])
+        profiler.table.export(config.exported, model.keys + [profiler.network_key])
     if missed and not config.best_effort:
         raise TargetError(missed + _advice(allocator.request))
     found = latency_report(model, profiler.table, picks, best.timed, best.baseline, missed)
     return best.selection, {"latency": found, "reached": found["predicted"] if best.timed is None else best.ratio}
 
 
-def _best_predicted(allocator, model, profiler, cache):
+def _best_predicted(allocator, model, _profiler):
     """Return the Attempt for the ratio, which nobody times, and why it misses that, or None."""
     best = _attempt(allocator, model, *_solve(allocator, allocator.request.ratio))
     return best, _unreached(allocator, best.predicted, "predicted", best) if best.cheapest else None
 
 
-def _best_timed(allocator, model, profiler, cache):
+def _best_timed(allocator, model, profiler):
     """Return the Attempt nearest to the ratio of those that were timed, and why it misses that, or None."""
     asked, plans = allocator.request.ratio, _PlanSearch(allocator, model, profiler)
-    plans.aim_at(asked, cache.correction(asked))
+    plans.aim_at(asked)
     if plans.best(asked) is None:
         plans.refine_fastest()
     best = plans.best(asked)
     if best is not None:
-        cache.keep_correction(asked, best.budgeted / best.ratio)
-        profiler.save()
         return best, None
     best = plans.fastest()
     return best, _unreached(allocator, best.ratio, "measured", best) if plans.is_complete else _not_found(
@@ -135,9 +131,9 @@ class _PlanSearch:
         self._allocator, self._model, self._profiler = allocator, model, profiler
         self.attempts, self._known, self._rounds = [], {}, 0
 
-    def aim_at(self, asked, correction):
+    def aim_at(self, asked):
         """Time plans until one has the speed-up `asked`, or there is no plan left between a slower and a faster."""
-        aim = asked * _AIM * correction if asked > 1 else asked
+        aim = asked * _AIM if asked > 1 else asked
         for _ in range(_STEPS):
             slowest = aim <= 1  # nothing that was timed may be slower
             attempts, is_new = self._try(self._around(max(aim, 1.0)))
