@@ -4,7 +4,7 @@ import gc
 import time
 from dataclasses import replace
 
-from accnn.cli import calibration, options, outputs, verify
+from accnn.cli import calibration, options, outputs, precision, verify
 from accnn.cli.types import Parser
 from accnn.graph.checkpoint import params_path, symbol_path
 from accnn.planning.planner import select_ranks
@@ -20,6 +20,7 @@ def parser(description):
     options.add_effort_options(arguments)
     options.add_measuring_options(arguments)
     calibration.add_calibration_options(arguments)
+    precision.add_precision_options(arguments)
     arguments.add_argument("--config", metavar="FILE",
                            help="ranks to use instead of choosing them: a plan, or a config of the original")
     arguments.add_argument("--dry-run", action="store_true", help="print the table, write nothing")
@@ -48,21 +49,26 @@ def _accelerated(args, measuring):
     outputs.check_export(args, [config, symbol_path(args.save_model), params_path(args.save_model, 1)])
     plan = options.given_plan(args)
     request = None if plan is not None else options.request(args, measuring)
+    wanted = (plan or request).precision
+    precision.check(args, wanted)
+    int8 = precision.int8_prefix(args, wanted)
+    if int8 is not None:
+        outputs.check_checkpoint(args.model, int8, args.force)
     timed = not args.dry_run and not args.no_timing
     with verify.clock(measuring) if timed else contextlib.nullcontext() as child:
-        plan, result, how, source, input_shapes = _written(args, measuring, plan, request, config)
+        plan, result, job = _written(args, measuring, plan, request, config, int8)
         gc.collect()  # a workbench and its candidates refer to each other
         result["measured"] = None
         try:
             if timed:
-                result["measured"] = verify.timed(how, source, args.save_model, input_shapes, child)
+                result["measured"] = verify.timed(job, child)
         finally:  # whatever became of the clock, the files are there
             outputs.show(dict(result, seconds=time.monotonic() - args.started), args.json)
     return (outputs.missed_exit_code(plan) or verify.verify_speedup(result["measured"], plan)) if request else 0
 
 
-def _written(args, measuring, plan, request, config):
-    """Plan, decompose and write; return the plan, the report, how to time it, and the source without its parameters.
+def _written(args, measuring, plan, request, config, int8):
+    """Plan, decompose and write; return the plan, the report, and how to time what was written.
 
     All else is gone from memory when the clock, in another process, needs it.
     """
@@ -72,5 +78,9 @@ def _written(args, measuring, plan, request, config):
     with calibration.calibrated(args, accelerator, args.save_model):
         plan = accelerator.check(plan) if plan is not None else select_ranks(accelerator, request)
         result = (report.summary(accelerator, plan) if args.dry_run else
-                  outputs.accelerate_and_write(accelerator, plan, args.save_model, config))
-    return plan, result, how, replace(accelerator.model, arg_params={}, aux_params={}), accelerator.input_shapes
+                  outputs.accelerate_and_write(accelerator, plan, args.save_model, config, int8))
+    source, shapes = replace(accelerator.model, arg_params={}, aux_params={}), accelerator.input_shapes
+    if int8 is not None:
+        return plan, result, verify.job(how, source, int8, shapes)
+    return plan, result, verify.job(how, source, args.save_model, shapes, plan.precision,
+                                    precision.in_fp32(accelerator, plan))

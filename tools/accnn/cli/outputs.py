@@ -2,7 +2,9 @@
 import json
 import os
 import re
+from dataclasses import asdict
 
+from accnn.cli import precision
 from accnn.cli.replacing import check_replaced, is_plan, is_special
 from accnn.core.errors import AccnnError
 from accnn.core.files import locked
@@ -191,8 +193,8 @@ def config_path(prefix, ratio):
     return os.path.join(os.path.dirname(prefix), "config-rksel-%s.json" % (exact if float(exact) == ratio else ratio))
 
 
-def accelerate_and_write(accelerator, plan, prefix, config=None):
-    """Apply `plan` and write the checkpoint, and the plan to `config`: all files, or none.
+def accelerate_and_write(accelerator, plan, prefix, config=None, int8_prefix=None):
+    """Apply `plan` and write the checkpoint, its INT8 form, and the plan to `config`: all files, or none.
 
     Parameters
     ----------
@@ -201,21 +203,29 @@ def accelerate_and_write(accelerator, plan, prefix, config=None):
     plan : Plan
     prefix : str
     config : str, optional
+    int8_prefix : str, optional
+        Of the INT8 form, which is calibrated with the images of the accelerator; default: none is made.
 
     Returns
     -------
     dict
-        :func:`accnn.report.plan.summary` with ``written`` (paths) and ``file_bytes``.
+        :func:`accnn.report.plan.summary` with ``written`` (paths) and ``file_bytes``; with an INT8 form ``int8`` too:
+        its ``file_bytes``, and the ``steps`` by which it was made.
     """
     before = os.path.getsize(params_path(accelerator.model.prefix, accelerator.model.epoch))
     faster = accelerator.accelerate(plan)
+    found = None if int8_prefix is None else precision.quantized(accelerator, plan, faster)
     written = {"symbol": symbol_path(prefix), "params": params_path(prefix, 1)}
+    if found:
+        written.update(int8_symbol=symbol_path(int8_prefix), int8_params=params_path(int8_prefix, 1))
     say_replaced(list(written.values()) + ([config] if config else []))
-    save_model(faster, prefix, 1, {config: plan.text()} if config else None, marked=True)
+    save_model(faster, prefix, 1, {config: plan.text()} if config else None, marked=True,
+               beside={int8_prefix: found.model} if found else None)
     if config:
         written["config"] = config
-    return dict(summary(accelerator, plan), written=written,
-                file_bytes=before_after(before, os.path.getsize(written["params"])))
+    sizes = {name: before_after(before, os.path.getsize(path)) for name, path in written.items() if "params" in name}
+    int8 = {"int8": {"file_bytes": sizes["int8_params"], "steps": list(map(asdict, found.steps))}} if found else {}
+    return dict(summary(accelerator, plan), written=written, file_bytes=sizes["params"], **int8)
 
 
 def say_replaced(paths):

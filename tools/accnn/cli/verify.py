@@ -2,6 +2,7 @@
 import os
 
 from accnn.core.errors import AccnnError
+from accnn.core.layers import FP32
 from accnn.core.progress import say
 from accnn.core.text import times
 from accnn.planning.search import TOLERANCE
@@ -26,8 +27,8 @@ def _threads(measuring):
     return measuring.threads or cores()
 
 
-def timed(measuring, source, prefix, input_shapes, child=None):
-    """Time a new checkpoint against the one it was made from, as a whole and layer by layer.
+def job(measuring, source, prefix, input_shapes, precision=FP32, exclude=()):
+    """Job or None: how to time a new checkpoint against the one it was made from, whole and layer by layer.
 
     Parameters
     ----------
@@ -37,6 +38,31 @@ def timed(measuring, source, prefix, input_shapes, child=None):
     prefix : str
         Of the new checkpoint, of which epoch 1 is timed.
     input_shapes : dict of str to tuple of int
+    precision : str
+        To which it is converted for that, and only timed as a whole.
+    exclude : tuple of str
+        Operators that stay in float32 then.
+
+    Returns
+    -------
+    Job or None
+        None where there is nothing to time it against, which is said.
+    """
+    if os.path.realpath(prefix) == os.path.realpath(source.prefix):
+        say("what was written took the place of what it was made from: there is nothing to time it against")
+        return None
+    return Job(prefix, source.prefix, 1, source.epoch, measuring.gpus, tuple(input_shapes.items()),
+               (measuring.batch_size,), (_threads(measuring),), layers=precision == FP32, repeats=measuring.repeats,
+               warm_up=2, quick=True, precision=precision, exclude=tuple(exclude))
+
+
+def timed(job, child=None):
+    """Time what was written.
+
+    Parameters
+    ----------
+    job : Job or None
+        Of :func:`job`.
     child : Popen, optional
         Of :func:`clock`.
 
@@ -45,15 +71,11 @@ def timed(measuring, source, prefix, input_shapes, child=None):
     dict or None
         See :func:`accnn.timing.client.measure`; None where it cannot be timed, which is said.
     """
-    if os.path.realpath(prefix) == os.path.realpath(source.prefix):
-        say("what was written took the place of what it was made from: there is nothing to time it against")
+    if job is None:
         return None
     give_back()
     try:
-        result = client.measure(Job(prefix, source.prefix, 1, source.epoch, measuring.gpus,
-                                    tuple(input_shapes.items()), (measuring.batch_size,),
-                                    (_threads(measuring),), layers=True, repeats=measuring.repeats, warm_up=2,
-                                    quick=True), child)
+        result = client.measure(job, child)
     except AccnnError as error:  # the checkpoint is there, and good for whatever cannot be timed here
         say("what was written could not be timed: %s" % error)
         return None

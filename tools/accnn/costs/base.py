@@ -26,12 +26,15 @@ class Cost(ABC):
         Whether shapes alone give the cost of a chain at any rank; else it is known of :meth:`ranks` only.
     rest : float
         Cost of the operators that are no layers, which no plan changes; counted on both sides of a ratio.
+    original : float or None
+        Cost of the original network where that is more than its layers and the rest: it is in another precision.
     """
 
     name = unit = summary = rule = None
     whole_network = False
     is_analytic = True
     rest = 0
+    original = None
 
     def ranks(self, candidate, align):
         """list: the ranks of a candidate whose cost is known; see :meth:`accnn.ranks.Candidate.ranks`."""

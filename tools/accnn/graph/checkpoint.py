@@ -203,7 +203,7 @@ def choose_epoch(prefix, asked=None):
     raise AccnnError("%s does not exist; %s" % (wanted, there))
 
 
-def save_model(model, prefix, epoch=1, also=None, removed=(), marked=False):
+def save_model(model, prefix, epoch=1, also=None, removed=(), marked=False, beside=None):
     """Write ``PREFIX-symbol.json`` and ``PREFIX-%04d.params``, both or neither.
 
     Parameters
@@ -218,6 +218,8 @@ def save_model(model, prefix, epoch=1, also=None, removed=(), marked=False):
         Files that do not go with it, such as epochs of another network: removed in the same step.
     marked : bool
         Bear the mark of what the same command can make again, see :mod:`accnn.graph.mark`.
+    beside : dict of str to Model, optional
+        By prefix: models that are written with it, or not at all.
 
     Raises
     ------
@@ -225,28 +227,44 @@ def save_model(model, prefix, epoch=1, also=None, removed=(), marked=False):
         The folder is missing, read-only or full; `epoch` or `prefix` makes no file name; another process is writing
         files of that prefix.
     """
-    save_checkpoint(prefix, epoch, model.symbol, model.arg_params, model.aux_params, also, removed, marked)
+    others = {os.fspath(name): (one.symbol, one.arg_params, one.aux_params) for name, one in (beside or {}).items()}
+    _save({os.fspath(prefix): (model.symbol, model.arg_params, model.aux_params), **others}, epoch, also, removed, marked)
 
 
 def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, also=None, removed=(), marked=False):
     """Write the two files of a checkpoint as :func:`save_model` does, for a symbol and its parameters."""
-    prefix = os.fspath(prefix)
-    _refuse_name(prefix)
-    if not os.path.basename(prefix) or not 0 <= epoch <= 9999:
-        raise AccnnError("a checkpoint cannot be called %r, epoch %s: it needs a name and an epoch from 0 to 9999"
-                         % (prefix, epoch))
+    _save({os.fspath(prefix): (symbol, arg_params, aux_params)}, epoch, also, removed, marked)
+
+
+def _save(checkpoints, epoch, also, removed, marked):
+    for prefix in checkpoints:
+        _refuse_name(prefix)
+        if not os.path.basename(prefix) or not 0 <= epoch <= 9999:
+            raise AccnnError("a checkpoint cannot be called %r, epoch %s: it needs a name and an epoch from 0 to 9999"
+                             % (prefix, epoch))
+    paths = [path for prefix in checkpoints for path in (params_path(prefix, epoch), symbol_path(prefix))]
+    with contextlib.ExitStack() as locks:
+        for prefix in checkpoints:
+            locks.enter_context(locked(prefix))
+        with written_together(paths + list(also or ()), removed) as files:
+            for prefix, parts in checkpoints.items():
+                _write_parts(*files[:2], params_path(prefix, epoch), *parts, marked)
+                files = files[2:]
+            for path, content in zip(files, (also or {}).values()):
+                _write_text(path, content)
+
+
+def _write_parts(params_file, symbol_file, named, symbol, arg_params, aux_params, marked):
     text = symbol.tojson(remove_amp_cast=False)
     arrays = {"arg:" + name: array for name, array in arg_params.items()}
     arrays.update({"aux:" + name: array for name, array in aux_params.items()})
-    texts = dict({symbol_path(prefix): text}, **(also or {}))
-    paths = [params_path(prefix, epoch)] + list(texts)
-    with locked(prefix), written_together(paths, removed) as (params_file, *text_files):
-        write_arrays(params_file, arrays, params_path(prefix, epoch))
-        if marked:
-            texts[symbol_path(prefix)] = with_mark(text, params_file)
-        for path, content in zip(text_files, texts.values()):
-            with open(path, "w", encoding="utf-8") as handle:
-                handle.write(content)
+    write_arrays(params_file, arrays, named)
+    _write_text(symbol_file, with_mark(text, params_file) if marked else text)
+
+
+def _write_text(path, content):
+    with open(path, "w", encoding="utf-8") as handle:
+        handle.write(content)
 
 
 def _refuse_name(prefix):

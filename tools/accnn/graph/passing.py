@@ -46,3 +46,17 @@ def _keeps_numbers(node):
     if node.op in _RESHAPES:
         return node.attrs.get("reverse", "False") in ("False", "0", "false")
     return node.op == "Cast" and node.attrs.get("dtype") in _FLOATS
+
+
+_KEEPING_SIGN = {"Pooling", "Flatten", "Reshape", "reshape", "transpose", "Dropout", "Concat", "_copy", "identity"}
+_NONNEGATIVE = {"relu", "sigmoid", "softrelu"}
+
+
+def nonnegative(graph):
+    """list of bool: for every node whether its first output is never below 0, as far as its operators tell."""
+    found = []
+    for node in graph.nodes:
+        read = [found[position] for position, _, _ in node.inputs]
+        found.append(node.attrs.get("act_type") in _NONNEGATIVE or (
+            node.op in _KEEPING_SIGN and bool(read) and (all(read) if node.op == "Concat" else read[0])))
+    return found

@@ -4,8 +4,8 @@ import numpy as np
 from accnn.core.layers import macs
 from accnn.timing.keys import chain_key
 
-MULTIPLES = (32, 16, 8, 4, 2, 1)  # of which ranks may be multiples
-_PROBED = (32, 16, 8, 4)
+MULTIPLES = (64, 32, 16, 8, 4, 2, 1)  # of which ranks may be multiples
+_PROBED = (64, 32, 16, 8, 4)  # the first in low precisions only: a kernel's block holds 64 bytes
 _SHARES = (0.12, 0.2, 0.3, 0.45)  # of the layer's MACs: where multiples are compared
 _AS_FAST = 0.85  # of the best rate: multiples that reach it are fine enough
 _FEWEST = 4  # ranks of a grid; where a multiple leaves fewer, a smaller one is taken
@@ -15,13 +15,17 @@ _ALL = 16  # grids of no more ranks are measured rank by rank
 _SOUND = 0.06  # relative error of an interpolated time, up to which times are interpolated
 
 
-def probes(candidate):
-    """dict of int to list of rank: some ranks that are multiples of a number, and not of twice as much."""
+def probes(candidate, low=False):
+    """dict of int to list of rank: some ranks that are multiples of a number, and not of twice as much.
+
+    `low`: for a precision of fewer bytes a number than float32, whose kernels may like larger multiples.
+    """
     spec = candidate.spec
     whole = macs((spec.part,), spec.in_shape)
     found = {}
-    for multiple in _PROBED:
-        coarser = set(candidate.ranks(2 * multiple)) if multiple < _PROBED[0] else ()
+    multiples = _PROBED if low else _PROBED[1:]
+    for multiple in multiples:
+        coarser = set(candidate.ranks(2 * multiple)) if multiple < multiples[0] else ()
         own = [rank for rank in candidate.ranks(multiple) if rank not in coarser]
         if own:
             shares = np.array([candidate.macs(rank) for rank in own]) / whole

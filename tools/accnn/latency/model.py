@@ -1,6 +1,6 @@
 """The latency model of one network: milliseconds of its layers, of chains in their place, and of the rest."""
 from dataclasses import dataclass, field, replace
-from typing import Dict, List, Mapping, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 from accnn.core.errors import AccnnError
 from accnn.costs.base import Cost, register
@@ -31,6 +31,8 @@ class Latency(_Milliseconds):
 class LatencyModel(_Milliseconds):
     """Milliseconds of a pass of one network, at one number of threads and one batch size; asked like any cost.
 
+    Where a plan is for another precision than float32, all numbers are those of that precision, but for the original.
+
     Attributes
     ----------
     whole_ms : float
@@ -50,6 +52,10 @@ class LatencyModel(_Milliseconds):
         The ranks whose chains were measured, or interpolated where that is sound.
     probed : tuple of str
         Keys of chains that told the preferred multiples of ranks.
+    original : float or None
+        Milliseconds of the original network, which is float32 where all else here is not; None: it is the same.
+    originals : dict of str to str
+        Keys of the layers as they are in the original network, by layer.
     """
 
     whole_ms: float
@@ -60,6 +66,13 @@ class LatencyModel(_Milliseconds):
     counted: Mapping[str, float]
     grids: Mapping[object, List[object]] = field(default_factory=dict)
     probed: Tuple[str, ...] = ()
+    original: Optional[float] = None
+    originals: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def original_ms(self):
+        """float: milliseconds of the original network, of which ratios are taken."""
+        return self.whole_ms if self.original is None else self.original
 
     def ranks(self, candidate, align):
         """list: the ranks whose chains were measured, or interpolated where that is sound."""
@@ -105,9 +118,11 @@ class LatencyModel(_Milliseconds):
 
     def layer_times(self, picks, scale=1.0) -> Dict[str, Dict[str, float]]:
         """dict of str to dict: ``before_ms`` and ``after_ms`` of every planned layer, each alone, times `scale`."""
-        before = {name: scale * self._layer_alone_ms(spec) for name, spec in self.planned.items()}
+        unsplit = {name: scale * self._layer_alone_ms(spec) for name, spec in self.planned.items()}
+        before = {name: scale * self.alone[key] for name, key in self.originals.items()}
         after = {name: scale * self._chain_alone_ms(*pick) for name, pick in picks.items() if pick}
-        return {name: {"before_ms": ms, "after_ms": after.get(name, ms)} for name, ms in before.items()}
+        return {name: {"before_ms": before.get(name, ms), "after_ms": after.get(name, ms)}
+                for name, ms in unsplit.items()}
 
     def with_alone(self, times):
         """LatencyModel: with other milliseconds of chains alone, a dict by key; what counts stays."""

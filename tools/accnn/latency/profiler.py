@@ -1,10 +1,12 @@
 """Timing chains and networks in a process of their own, and keeping what it answers in the latency table."""
 import contextlib
 import os
+import zlib
 from functools import cached_property
 
 from accnn.core.errors import AccnnError
 from accnn.core.files import temporary_folder
+from accnn.core.layers import FP32
 from accnn.core.progress import say
 from accnn.core.text import percent
 from accnn.graph.fingerprint import mark_of_shapes
@@ -33,18 +35,25 @@ class LatencyProfiler:
     config : TimingConfig
     table : LatencyTable, optional
         Default: that of `config`.
+    precision : {'fp32', 'int8', 'bf16'}
+        Of planned networks, and of the chains in them.
+    precisions : dict of str to str, optional
+        By layer, where some stay in float32; default: `precision`.
 
     Attributes
     ----------
     config : TimingConfig
     accelerator : Accelerator
     table : LatencyTable
+    precision : str
     refused : dict of str to str
         Chains that MXNet refuses to run, and what it says. Not kept: another time there may be more memory.
     """
 
-    def __init__(self, accelerator, config, table=None):
+    def __init__(self, accelerator, config, table=None, precision=FP32, precisions=None):
         _refuse_config(config)
+        self.precision = precision
+        self._precisions = precisions or {spec.name: precision for spec in accelerator.layers}
         self.accelerator, self.config = accelerator, config
         self.table = open_table(config) if table is None else table
         self.refused, self._asked, self._partial_batches = {}, set(), {}
@@ -56,13 +65,32 @@ class LatencyProfiler:
 
     @cached_property
     def places(self):
-        """dict of str to Place: by layer; see :func:`accnn.timing.keys.places_of`."""
+        """dict of str to Place: by layer, in its precision; see :func:`accnn.timing.keys.places_of`."""
+        return places_of(self.accelerator.model.graph, self.accelerator.layers, self._precisions)
+
+    @cached_property
+    def original_places(self):
+        """dict of str to Place: the same in float32."""
         return places_of(self.accelerator.model.graph, self.accelerator.layers)
 
     @cached_property
     def network_key(self):
         """str: what the table calls the network."""
         return network_key(mark_of_shapes(self.accelerator.model, self.accelerator.input_shapes))
+
+    @cached_property
+    def unsplit_key(self):
+        """str: what the table calls the network in the precision of the plan, with no layer split."""
+        if self.precision == FP32:
+            return self.network_key
+        left = self._in_fp32()
+        return "%s %s%s" % (self.network_key, self.precision,
+                            " but %08x" % zlib.crc32(" ".join(left).encode()) if left else "")
+
+    def _in_fp32(self):
+        """tuple of str: layers that stay in float32 where others do not."""
+        return tuple(name for name, precision in self._precisions.items()
+                     if precision == FP32 and self.precision != FP32)
 
     def time_chains(self, keys, title, rounds=_ROUNDS):
         """Time the chains that the table does not know yet; what is measured is kept even when interrupted."""
@@ -132,18 +160,17 @@ class LatencyProfiler:
             self.table.save()
 
     def time_untouched(self):
-        """Time the network as it is, beside the reference.
+        """Time the network as it is, and in the precision of the plan, beside the reference.
 
         Raises
         ------
         AccnnError
             The machine is too noisy.
         """
-        answer = self.time_networks([])
-        found = answer["baseline"]
-        refuse_noise(found, "the untouched network", _ABOUT)
-        self.table.add(Timed(self.network_key, found["relative"], found["spread"], found["rounds"],
-                             answer["reference_ms"]))
+        answer = self.time_networks([{}] if self.precision != FP32 else [])
+        for key, found in zip((self.network_key, self.unsplit_key), [answer["baseline"]] + answer["plans"]):
+            refuse_noise(found, "the untouched network", _ABOUT)
+            self.table.add(Timed(key, found["relative"], found["spread"], found["rounds"], answer["reference_ms"]))
         self.save()
 
     def time_networks(self, plans):
@@ -167,7 +194,8 @@ class LatencyProfiler:
                 accelerator.model.save(prefix, epoch)
             return client.time_networks(NetworksJob(prefix, epoch, tuple(accelerator.input_shapes.items()),
                                                     tuple(plans),
-                                                    setting.threads, setting.batch_size, self.config.repeats))
+                                                    setting.threads, setting.batch_size, self.config.repeats,
+                                                    precision=self.precision, exclude=self._in_fp32()))
 
     def fitting_memory(self, plans):
         """Yield lists of plans, so few that their networks and the untouched one fit into the memory together."""

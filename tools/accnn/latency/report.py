@@ -22,8 +22,8 @@ def latency_report(model, table, picks, timed=None, baseline=None, missed=None):
     -------
     dict
     """
-    setting, before = table.setting, model.whole_ms if baseline is None else baseline["median_ms"]
-    scale = before / model.whole_ms
+    setting, before = table.setting, model.original_ms if baseline is None else baseline["median_ms"]
+    scale = before / model.original_ms
     after = scale * model.predicted_ms(picks)
     found = {"machine": setting.machine, "threads": setting.threads, "batch_size": setting.batch_size,
              "before_ms": before, "predicted": before / after, "predicted_ms": after,

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 
 from accnn.core.errors import AccnnError
+from accnn.core.layers import FP32
 from accnn.core.progress import say
 from accnn.core.text import some
 from accnn.latency import in_network
@@ -72,6 +73,8 @@ class _Survey:
         self._candidates, self._pinned = candidates, pinned
         self._planned = {one.name: one.spec for one in candidates + [candidate for candidate, _ in pinned.values()]}
         self._layers = {name: layer_key(self._places[name], spec) for name, spec in self._planned.items()}
+        self._originals = {name: layer_key(profiler.original_places[name], spec)
+                           for name, spec in self._planned.items()} if profiler.precision != FP32 else {}
         self._grids, self._probed = {}, ()
         # By key: milliseconds alone, and those of chains with their standard error on top.
         self._alone, self._plus_stderr = {}, {}
@@ -93,14 +96,14 @@ class _Survey:
         refuse_kinds(self._profiler.accelerator.model, self._planned.values())
         if self._profiler.can_measure:
             refuse_batch(self._layers, self._profiler.config.batch_size)
-        layers = list(self._layers.values())
+        layers = [*self._layers.values(), *self._originals.values()]
         fixed = [self._key(candidate, rank) for candidate, rank in self._pinned.values()]
         self._profiler.time_chains(layers + fixed, "timing layers", _LAYER_ROUNDS)
         self._refuse_unknown(layers, "leave the layer out with --exclude")
         self._refuse_unknown(fixed, "give the layer another --fixed rank")
         self._alone.update((key, self._table.ms(key)) for key in layers + fixed)
         self._plus_stderr.update((key, self._table.ms_plus_stderr(key)) for key in fixed)
-        self._profiler.use_partial_batch(layers)
+        self._profiler.use_partial_batch(list(self._layers.values()))
 
     def _time_grids(self, align):
         """Time a rank grid of every candidate."""
@@ -136,7 +139,7 @@ class _Survey:
                 methods[candidate.method.name] = candidate
         if align > 1:
             return dict.fromkeys(methods, align)
-        probed = {name: probes(one) for name, one in methods.items()}
+        probed = {name: probes(one, self._places[one.name].numbers is not None) for name, one in methods.items()}
         keys = {name: {rank: self._key(methods[name], rank) for ranks in found.values() for rank in ranks}
                 for name, found in probed.items()}
         self._probed = tuple(key for some_keys in keys.values() for key in some_keys.values())
@@ -146,12 +149,14 @@ class _Survey:
 
     def _counted(self):
         """LatencyModel: of what was found, where chains and layers count as much as they take in the network."""
-        whole_ms = self._whole_ms()
+        whole_ms, original = self._whole_ms(self._profiler.unsplit_key), None
+        if self._originals:
+            original = self._whole_ms(self._profiler.network_key)
         factors = in_network.factors(sum(map(self._layer_ms, self._planned)) / whole_ms)
         counted = {key: factors.chains * ms for key, ms in self._plus_stderr.items()}
         counted.update((key, factors.layers * self._alone[key]) for key in self._layers.values())
         return LatencyModel(whole_ms, self._planned, self._places, factors, self._alone, counted, self._grids,
-                            self._probed)
+                            self._probed, original, self._originals)
 
     def _with_initial(self, model, initial):
         """LatencyModel: with the chains of which the rank rule wants to know besides."""
@@ -161,14 +166,14 @@ class _Survey:
         more = {key: model.factors.chains * self._table.ms_plus_stderr(key) for key in keys}
         return replace(model, counted={**model.counted, **more})
 
-    def _whole_ms(self):
+    def _whole_ms(self, key):
         """float: milliseconds of the untouched network, timed where the table does not know them."""
-        if self._table.ms(self._profiler.network_key) is None:
+        if self._table.ms(key) is None:
             if not self._profiler.can_measure:
                 raise AccnnError("%s knows nothing of the network %s: measure it there, with --export-latencies"
                                  % (self._profiler.config.imported, self._profiler.accelerator.model.prefix))
             self._profiler.time_untouched()
-        return self._table.ms(self._profiler.network_key)
+        return self._table.ms(key)
 
     def _key(self, candidate, rank):
         return chain_key(self._places[candidate.name], candidate, rank)

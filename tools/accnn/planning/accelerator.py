@@ -5,6 +5,7 @@ import os
 
 from accnn import costs, methods, ranks
 from accnn.core.errors import AccnnError
+from accnn.core.layers import FP32
 from accnn.core.progress import Silence, say
 from accnn.core.text import some
 from accnn.core.threads import one_blas_thread, side_by_side
@@ -141,8 +142,9 @@ class Accelerator:
             if row.layer in named:
                 raise AccnnError("the plan names the layer %r twice" % row.layer)
             named[row.layer] = row
+        precisions = {self._spec(row.layer).name: row.precision for row in plan.rows if row.precision != FP32}
         rows = [named.get(spec.name) or Row(spec.name, spec.kind, reason=spec.refusal or reasons.get(
-                spec.name, NOT_IN_PLAN)) for spec in self.layers]
+                spec.name, NOT_IN_PLAN), precision=precisions.get(spec.name, FP32)) for spec in self.layers]
         return Plan(tuple(rows), plan.made_by)
 
     def accelerate(self, plan):

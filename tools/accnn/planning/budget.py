@@ -102,6 +102,7 @@ def _total(accelerator, candidates, request, cost, pinned):
                if spec.part is not None and (request.fc or spec.kind == CONVOLUTION)]
     after = {name: cost.chain(candidate.spec, candidate.chain(rank)) for name, (candidate, rank) in pinned.items()}
     rest = cost.rest
-    return Total(rest + sum(cost.layer(spec) for spec in counted),
+    unsplit = rest + sum(cost.layer(spec) for spec in counted)
+    return Total(unsplit if cost.original is None else cost.original,
                  rest + sum(after[spec.name] if spec.name in after else cost.layer(spec)
                             for spec in counted if spec.name not in names))

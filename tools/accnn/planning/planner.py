@@ -1,4 +1,6 @@
 """From a request ("twice as fast, leave conv1_1 alone") to a plan: which layers, which method, a rank rule's ranks."""
+from dataclasses import replace
+
 from accnn import costs, methods, ranks
 from accnn.core.errors import AccnnError
 from accnn.core.layers import CONVOLUTION
@@ -10,6 +12,7 @@ from accnn.planning.budget import BudgetAllocator
 from accnn.planning.plan import Plan, Row
 from accnn.planning.request import Request, matches
 from accnn.planning.search import search
+from accnn.timing import precision
 
 __all__ = ["Request", "BudgetAllocator", "choose_layers", "pinned_layers", "select_ranks", "some"]
 
@@ -35,7 +38,10 @@ def select_ranks(accelerator, request):
         A pattern matches nothing; no layer can be split; a fixed rank does not fit; the rule needs images.
     """
     rule, cost = ranks.get(request.rank_selection), costs.get(request.cost)
-    profiler = None if cost.is_analytic else LatencyProfiler(accelerator, request.measuring)
+    precisions = layer_precisions(accelerator, request)
+    profiler = None if cost.is_analytic else LatencyProfiler(
+        accelerator, request.measuring, precision=request.precision,
+        precisions={name: found.precision for name, found in precisions.items()})
     _check_rule(accelerator, rule, cost)
     if not rule.needs_decompositions and request.measuring.cache is not None:
         accelerator.remember(request.measuring.cache)
@@ -60,8 +66,26 @@ def select_ranks(accelerator, request):
         say(selection.remark)
     made_by = dict(request.as_json(), reached=allocator.speed_up(selection.cost), objective=selection.objective,
                    bound=selection.bound, remark=selection.remark)
-    return Plan(tuple(_rows(accelerator, request, cost, dict(selection.picks, **pinned), left)),
-                dict(made_by, **found))
+    rows = (replace(row, precision=precisions[row.layer].precision)
+            for row in _rows(accelerator, request, cost, dict(selection.picks, **pinned), left))
+    return Plan(tuple(rows), dict(made_by, **found))
+
+
+def layer_precisions(accelerator, request):
+    """dict of str to LayerPrecision: of every layer, that of the request, or float32 and why.
+
+    Raises
+    ------
+    AccnnError
+        No layer can be in the precision asked for, or a pattern of `keep_fp32` matches none.
+    """
+    _check_patterns(accelerator, request.keep_fp32)
+    kept = [name for name in accelerator.specs if matches(name, request.keep_fp32)]
+    found = precision.layer_precisions(accelerator.model, accelerator.specs, request.precision, kept)
+    if found and all(one.precision != request.precision for one in found.values()):
+        raise AccnnError("no layer of %s can be %s: %s" % (
+            accelerator.model.prefix, request.precision, _by_reason({one.layer: one.reason for one in found.values()})))
+    return found
 
 
 def _check_rule(accelerator, rule, cost):

@@ -4,6 +4,7 @@ from math import log, sqrt
 from typing import Optional
 
 from accnn.core.errors import TargetError
+from accnn.core.layers import FP32
 from accnn.core.progress import say
 from accnn.core.text import percent, times
 from accnn.latency.profiler import refuse_noise
@@ -53,6 +54,11 @@ class Attempt:
         """float: the median of the measured speed-ups."""
         return 1.0 if self.timed is None else self.timed["measured"]["median"]
 
+    @property
+    def is_unsplit(self):
+        """bool: whether it splits no layer, so that nothing loses less."""
+        return not any(self.selection.picks.values())
+
 
 def search(allocator, model, profiler):
     """Choose a plan whose measured speed-up is that asked for, within 3%, or as near above as there is.
@@ -84,7 +90,7 @@ def search(allocator, model, profiler):
     picks, config = dict(best.selection.picks, **allocator.pinned), profiler.config
     model = _with_picks_timed(model, profiler, picks)
     if config.exported is not None:
-        profiler.table.export(config.exported, model.keys + [profiler.network_key])
+        profiler.table.export(config.exported, model.keys + [profiler.network_key, profiler.unsplit_key])
     if missed and not config.best_effort:
         raise TargetError(missed + _advice(allocator.request))
     found = latency_report(model, profiler.table, picks, best.timed, best.baseline, missed)
@@ -147,15 +153,18 @@ class _PlanSearch:
             most = _NEARER if self._is_quick and self._rounds < 2 else 1 + TOLERANCE
             found = any(asked * _NEAR <= one.ratio <= asked * most and (asked <= 1 or one.timed)
                         for one in self.attempts)
-            if found or attempt.ratio < asked and attempt.cheapest or attempt.ratio > asked and slowest or (
-                    self._bracketed(asked, aim)):
+            if found or attempt.ratio < asked and attempt.cheapest or (
+                    attempt.ratio > asked and (slowest or attempt.is_unsplit)) or self._bracketed(asked, aim):
                 break
 
     def best(self, asked):
-        """The slowest Attempt that is fast enough, within the tolerance; None where none is."""
+        """The slowest Attempt that is fast enough, within the tolerance, or splits nothing; None where none is."""
         enough = [one for one in self.attempts if one.ratio >= asked]
         if enough and min(one.ratio for one in enough) <= asked * (1 + TOLERANCE):
             return min(enough, key=lambda one: one.ratio)
+        unsplit = [one for one in enough if one.is_unsplit]
+        if unsplit:  # a precision may give more than was asked for
+            return unsplit[0]
         near = [one for one in self.attempts if one.ratio >= asked * (1 - TOLERANCE) and (asked <= 1 or one.ratio > 1)]
         return min(near, key=lambda one: abs(log(one.ratio / asked)), default=None)
 
@@ -208,7 +217,7 @@ class _PlanSearch:
                 self._again(mark, cheapest)
             else:
                 new[mark] = _attempt(self._allocator, self._model, selection, cheapest)
-        if any(new) and self._rounds == _ATTEMPTS:
+        if self._to_be_timed(new) and self._rounds == _ATTEMPTS:
             return [], False
         for mark, attempt in zip(new, self._timed(new)):
             self._known[mark] = attempt
@@ -224,18 +233,22 @@ class _PlanSearch:
 
     def _timed(self, new):
         """Yield Attempts as they are timed, in order; `new` is a dict of their keys to those that are not."""
-        found, plans = {}, [mark for mark in new if mark]
+        found, plans = {}, self._to_be_timed(new)
         self._rounds += bool(plans)
         for marks in self._profiler.fitting_memory(plans):
             answer = self._profiler.time_networks(list(map(dict, marks)))
             found.update((mark, (answer["baseline"], timed)) for mark, timed in zip(marks, answer["plans"]))
         for mark, attempt in new.items():
-            if mark:
+            if mark in found:
                 baseline, timed = found[mark]
                 refuse_noise(timed["measured"], "the planned network", _NOISY)
                 attempt = replace(attempt, baseline=baseline, timed=timed)
                 say("planned %s, measured %s" % (times(attempt.predicted), times(attempt.ratio)))
             yield attempt
+
+    def _to_be_timed(self, marks):
+        """list: without the plan that changes nothing, of which the ratio is known."""
+        return [mark for mark in marks if mark or self._profiler.precision != FP32]
 
     def _bracketed(self, asked, aim):
         """True where `aim` lies beyond a plan that was timed on the other side of what is asked for."""

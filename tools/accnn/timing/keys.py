@@ -15,13 +15,12 @@ from math import ceil
 from typing import Callable, Optional, Tuple
 
 from accnn.core.layers import SubConv, SubDeconv, SubFC
+from accnn.graph.passing import nonnegative
 
 _BLOCKED = {"Convolution", "Deconvolution"}  # what leaves feature maps in memory as oneDNN's kernels like them
 _PLAIN = {"FullyConnected", "Flatten", "Reshape", "reshape", "transpose"}  # what leaves them in rows
 
 
-_KEEPING_SIGN = {"Pooling", "Flatten", "Reshape", "reshape", "transpose", "Dropout", "Concat", "_copy"}
-_POSITIVE = {"relu", "sigmoid", "softrelu"}
 _NUMBERS = {"fp32": (None, None), "int8": ("u8", "s8"), "bf16": ("bf16", "bf16")}  # behind a ReLU, and elsewhere
 
 
@@ -35,7 +34,7 @@ def places_of(graph, specs, precisions=None):
     precisions : dict of str to str, optional
         By layer: ``'int8'`` or ``'bf16'``; default: 'fp32'.
     """
-    blocked, positive = _blocked(graph), _positive(graph)
+    blocked, positive = _blocked(graph), nonnegative(graph)
     inputs = {node.name: node.inputs[0][0] for node in graph.nodes if node.inputs}
     return {spec.name: Place(tuple(spec.in_shape), ceil(spec.repeats),
                              len(spec.in_shape) == 3 and not blocked[inputs[spec.name]],
@@ -49,16 +48,6 @@ def _blocked(graph):
     for node in graph.nodes:
         found.append(node.op in _BLOCKED or (
             node.op not in _PLAIN and any(found[position] for position, _, _ in node.inputs)))
-    return found
-
-
-def _positive(graph):
-    """list of bool: for every node whether its numbers are not negative, as far as its operators tell."""
-    found = []
-    for node in graph.nodes:
-        read = [found[position] for position, _, _ in node.inputs]
-        found.append(node.attrs.get("act_type") in _POSITIVE or (
-            node.op in _KEEPING_SIGN and bool(read) and (all(read) if node.op == "Concat" else read[0])))
     return found
 
 

@@ -12,7 +12,9 @@ from accnn.core.layers import FP32, INT8
 from accnn.graph.checkpoint import Model
 from accnn.graph.cut import DATA
 from accnn.graph.ir import Graph, Node, moved, prune
-from accnn.quantization.int8_graph import partition, quantize, random_thresholds
+from accnn.graph.passing import nonnegative
+from accnn.quantization import int8_graph
+from accnn.quantization.int8_graph import LayerPrecision, partition, quantize, random_thresholds
 from accnn.timing import passes
 
 _RANGES = {"u8": (0.0, 4.0), "s8": (-4.0, 4.0)}
@@ -26,10 +28,22 @@ class _Int8:
 
     def __init__(self, numbers="s8"):
         self._range = _RANGES[numbers]
-        self.there = {"out_type": "auto", "min_calib_range": str(self._range[0]), "max_calib_range": str(self._range[1])}
+        low, high = map(str, self._range)
+        self.there = {"out_type": "auto", "min_calib_range": low, "max_calib_range": high}
 
     def convert(self, model, exclude=()):
-        return quantize(model, random_thresholds(partition(model, exclude), self._range), exclude)
+        """Model: with ranges that are made up, but not below 0 where tensors are not."""
+        thresholds = random_thresholds(partition(model, exclude), _RANGES["s8"])
+        found = zip(model.graph.nodes, nonnegative(model.graph))
+        thresholds.update({node.name + "_output": _RANGES["u8"] for node, is_above in found if is_above})
+        thresholds[DATA] = self._range
+        return quantize(model, thresholds, exclude)
+
+
+    @staticmethod
+    def layers(model, converted_model, exclude):
+        """list of LayerPrecision."""
+        return int8_graph.layer_precisions(model, converted_model, exclude)
 
 
 _FORMS = {INT8: _Int8}
@@ -56,6 +70,29 @@ def converted(model, precision, exclude=()):
         The network cannot be converted.
     """
     return model if precision == FP32 else _FORMS[precision]().convert(model, exclude)
+
+
+def layer_precisions(model, names, precision, exclude=()):
+    """Say of layers in which precision they are computed in the network that :func:`converted` gives.
+
+    Parameters
+    ----------
+    model : Model
+    names : iterable of str
+    precision : str
+    exclude : iterable of str
+
+    Returns
+    -------
+    dict of str to LayerPrecision
+        Those in float32 where others are not have a reason.
+    """
+    if precision == FP32:
+        return {name: LayerPrecision(name, FP32, "") for name in names}
+    form = _FORMS[precision]()
+    found = {one.layer: one for one in form.layers(model, form.convert(model, exclude), exclude)}
+    return {name: found.get(name) or LayerPrecision(name, FP32, "no %s operator computes it" % precision)
+            for name in names}
 
 
 def chain_call(part, data, place):

@@ -1,0 +1,54 @@
+"""INT8 and bfloat16 on the command line: what they need, and the INT8 checkpoint beside the float32 one."""
+from accnn import methods
+from accnn.core.errors import AccnnError
+from accnn.core.layers import FP32, INT8
+from accnn.core.progress import Progress, say
+from accnn.reconstruction.int8 import Int8Config, make_int8
+
+ENDING = "-int8"  # of the prefix of the INT8 checkpoint
+
+
+def add_precision_options(parser):
+    """What scripts need beside ``--precision`` that write networks."""
+    parser.add_argument("--random-thresholds", action="store_true",
+                        help="with --precision int8: plan and time with ranges that are made up, without images; no INT8 "
+                             "checkpoint is written")
+
+
+def check(args, precision):
+    """Refuse, before any work, what does not go with a precision, and say what is not written."""
+    if args.random_thresholds and precision != INT8:
+        raise AccnnError("--random-thresholds makes up ranges of INT8 tensors: give --precision int8 with it")
+    if precision == INT8 and args.data_calib is None and not args.random_thresholds:
+        raise AccnnError("--precision int8 needs images that tell the range of every tensor: give --data-calib FILE.rec, "
+                         "or --random-thresholds to plan and time without an INT8 checkpoint")
+    if args.random_thresholds:
+        say("--random-thresholds: the ranges are made up for the clock, %s%s is not written" % (args.save_model, ENDING))
+
+
+def int8_prefix(args, precision):
+    """str or None: the prefix of the INT8 checkpoint, where one is written."""
+    is_written = precision == INT8 and not args.random_thresholds and not args.dry_run
+    return args.save_model + ENDING if is_written else None
+
+
+def in_fp32(accelerator, plan):
+    """tuple of str: operators of the accelerated network that stay in float32 where others do not."""
+    if plan.precision == FP32:
+        return ()
+    chains = {row.layer: accelerator.candidate(row.layer, methods.get(row.method)).chain(row.rank)
+              for row in plan.chosen()}
+    return tuple(name for layer in plan.in_fp32()
+                 for name in ([layer + part.suffix for part in chains[layer]] if layer in chains else [layer]))
+
+
+def quantized(accelerator, plan, model):
+    """Int8: the INT8 form of the accelerated network `model`, calibrated with the images of the accelerator.
+
+    Raises
+    ------
+    AccnnError
+    """
+    responses = accelerator.responses
+    return make_int8(model, responses.images, accelerator.input_shapes, accelerator.model,
+                     Int8Config(exclude=in_fp32(accelerator, plan), seed=responses.wish.seed), Progress)
