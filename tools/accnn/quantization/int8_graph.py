@@ -7,7 +7,7 @@ import numpy as np
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.graph.ir import Graph, prune
-from accnn.quantization import fusing
+from accnn.quantization import supported
 from accnn.quantization.folding import fold
 from accnn.quantization.fusing import Partition, is_quantized, partition
 
@@ -84,7 +84,7 @@ def layer_precisions(model, quantized, exclude=()):
     there = {inner["name"] for node in quantized.graph.nodes if node.attrs.get("quantized", "").lower() == "true"
              for document in node.extra.get("subgraphs", ()) for inner in document["nodes"]}
     kept = partition(model, exclude).kept
-    layers = [node.name for node in model.graph.nodes if node.op in fusing.LAYERS or node.op == "Deconvolution"]
+    layers = [node.name for node in model.graph.nodes if node.op in supported.LAYERS or node.op == "Deconvolution"]
     return [LayerPrecision(name, "int8", "") if name in there else
             LayerPrecision(name, "fp32", kept.get(name, "it is fused with what is excluded")) for name in layers]
 
