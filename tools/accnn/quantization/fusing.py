@@ -1,0 +1,310 @@
+"""Partitioning: convolutions and fully connected layers become oneDNN operators with what follows them fused in.
+
+The operators are those of MXNet's own pass (``get_backend_symbol('MKLDNN_QUANTIZE')``), the choice of what to fuse is
+made here. MXNet's choice is wrong where a fused tensor is an output of the network or is read twice (see
+:mod:`accnn.runtime.fusion`), and its names depend on the order in which it meets the layers. Here a fused operator has
+the name of the last operator in it: its output is a tensor of the original network, of the same name.
+"""
+import difflib
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Dict
+
+from accnn.core.errors import AccnnError
+from accnn.graph import attrs
+from accnn.graph.checkpoint import Model
+from accnn.graph.ir import Graph, Node, moved, prune
+from accnn.graph.passing import passes_on
+
+CONVOLUTION, DENSE = "_sg_mkldnn_conv", "_sg_mkldnn_fully_connected"
+LAYERS = {"Convolution": CONVOLUTION, "FullyConnected": DENSE}
+_SUMS = {"elemwise_add", "_npi_add"}
+_VECTORS = {"Flatten", "FullyConnected"}
+_LAYOUTS = {"", "NCHW", "NCDHW"}
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A network whose convolutions and fully connected layers are oneDNN operators, still in float32.
+
+    Attributes
+    ----------
+    model : Model
+        Computes what the original does. A fused operator is called as the last of its parts.
+    homes : dict of str to str
+        Operator of the original network -> the operator that it has become a part of, or itself. Operators that pass
+        on what they read (identities, dropout) may be gone.
+    kept : dict of str to str
+        Layers that no oneDNN operator computes in INT8 -> the reason.
+    excluded : frozenset of str
+        Operators of `model` that are to stay in float32.
+    """
+
+    model: Model
+    homes: Dict[str, str]
+    kept: Dict[str, str]
+    excluded: frozenset = frozenset()
+
+
+def partition(model, exclude=()):
+    """Fuse a network for oneDNN.
+
+    Parameters
+    ----------
+    model : Model
+        Not changed.
+    exclude : iterable of str
+        Operators of `model` that are to stay in float32: layers, but also sums, pooling and so on. Whatever is fused
+        with one of them stays in float32 too.
+
+    Returns
+    -------
+    Partition
+
+    Raises
+    ------
+    AccnnError
+        The model is quantized already, is no float32 network, or has no operator of a name in `exclude`.
+    """
+    exclude = list(exclude)
+    refuse_quantized(model)
+    _refuse_unknown(model, exclude)
+    graph = _with_flattened(without_identities(model.graph))
+    kept = {node.name: reason for node, reason in _refusals(model, graph) if reason}
+    groups = _groups(graph, kept)
+    fused = _fuse(graph, groups)
+    homes = {node.name: node.name for node in model.graph.nodes if not node.is_variable}
+    homes.update((graph.nodes[part].name, graph.nodes[group[-1]].name) for group in groups for part in group)
+    kept.update(dict.fromkeys(exclude, "it is excluded"))
+    return Partition(replace(model, graph=fused), homes, kept, frozenset(homes[name] for name in exclude))
+
+
+def is_quantized(model):
+    """bool: a model whose graph holds INT8 or fused oneDNN operators, which no accnn method can read."""
+    return any(node.op.startswith(("_sg_mkldnn", "_sg_onednn")) or "quantize" in node.op for node in model.graph.nodes)
+
+
+def refuse_quantized(model):
+    """Raise an AccnnError where :func:`is_quantized` is true."""
+    if is_quantized(model):
+        raise AccnnError("%s is quantized or fused already: quantize the float32 checkpoint it was made from"
+                         % model.prefix)
+
+
+def without_identities(graph):
+    """Return `graph` without operators that only pass on what they read, but for those that are outputs."""
+    heads, nodes, place = {entry[0] for entry in graph.heads}, [], {}
+
+    def where(entry):
+        return place[entry[0]][:2] + entry[2:] if entry[1] == 0 else (place[entry[0]][0],) + tuple(entry[1:])
+
+    for position, node in enumerate(graph.nodes):
+        if passes_on(node) and position not in heads:
+            place[position] = where(node.inputs[0])
+        else:
+            place[position] = (len(nodes), 0, 0)
+            nodes.append(moved(node, where))
+    return prune(Graph(tuple(nodes), tuple(where(head) for head in graph.heads)))
+
+
+def _refuse_unknown(model, names):
+    there = [node.name for node in model.graph.nodes if not node.is_variable]
+    for name in names:
+        if name not in there:
+            near = difflib.get_close_matches(name, there, n=3, cutoff=0.5)
+            raise AccnnError("%s has no layer %r%s" % (
+                model.prefix, name, ": did you mean %s?" % " or ".join(near) if near else ""))
+
+
+# ---- which layers
+
+def _refusals(model, graph):
+    """Yield every layer of a graph and the reason why oneDNN cannot compute it in INT8, or None."""
+    names = Counter(node.name for node in graph.nodes if not node.is_variable)
+    for node in graph.nodes:
+        if node.op in LAYERS:
+            twin = "another operator has the same name" if names[node.name] > 1 else None
+            yield node, twin or _SHAPES[node.op](node) or _parameter_refusal(model, graph, node)
+        elif node.op == "Deconvolution":
+            yield node, "oneDNN has no INT8 transposed convolution in MXNet"
+
+
+def _convolution_refusal(node):
+    if attrs.layout(node) not in _LAYOUTS:
+        return "its layout is %s" % attrs.layout(node)
+    sides = len(attrs.shape(node, "kernel", ()))
+    return None if sides == 2 else "it is a %d-D convolution" % sides
+
+
+def _dense_refusal(node):
+    return None if attrs.boolean(node, "flatten", True) else "flatten=False: oneDNN's INT8 layer takes vectors only"
+
+
+_SHAPES = {"Convolution": _convolution_refusal, "FullyConnected": _dense_refusal}
+
+
+def _parameter_refusal(model, graph, node):
+    arrays = [model.arg_params.get(graph.nodes[entry[0]].name) for entry in node.inputs[1:]]
+    if not arrays or any(array is None for array in arrays):
+        return "its weights are computed, not stored"
+    kinds = {array.dtype.__name__ for array in arrays} - {"float32"}
+    return "its weights are %s" % kinds.pop() if kinds else None
+
+
+# ---- what is fused
+
+def _groups(graph, kept):
+    """list of list of int: for every layer that oneDNN computes the positions of it and of what is fused with it."""
+    readers, taken, groups = _readers(graph), set(), []
+    for position, node in enumerate(graph.nodes):
+        if node.op in LAYERS and node.name not in kept:
+            group = [position]
+            for accepts in _STEPS[node.op]:
+                following = _only_reader(graph, readers, group[-1])
+                if following is not None and following not in taken and accepts(graph.nodes[following], group, graph):
+                    group.append(following)
+            taken.update(group)
+            groups.append(group)
+    return groups
+
+
+def _readers(graph):
+    """list of list: for every node the positions of its readers and which output they read; None stands for a head."""
+    found = [[] for _ in graph.nodes]
+    for position, node in enumerate(graph.nodes):
+        for producer, output, _ in node.inputs:
+            found[producer].append((position, output))
+    for producer, output, _ in graph.heads:
+        found[producer].append((None, output))
+    return found
+
+
+def _only_reader(graph, readers, position):
+    found = readers[position]
+    return found[0][0] if len(found) == 1 and found[0][1] == 0 else None
+
+
+def _is_normalization(node, group, graph):
+    return node.op == "BatchNorm" and attrs.integer(node, "axis", 1) == 1 and node.inputs[0][0] == group[-1]
+
+
+def _is_sum(node, group, graph):
+    return node.op in _SUMS
+
+
+def _is_activation(node, group, graph):
+    if node.op == "Activation":
+        return node.attrs.get("act_type") == "relu"
+    if node.op == "clip":
+        summed = any(graph.nodes[part].op in _SUMS for part in group)
+        return attrs.number(node, "a_min", 0.0) == 0 and not summed
+    return node.op == "LeakyReLU" and node.attrs.get("act_type", "leaky") == "leaky"
+
+
+_STEPS = {"Convolution": (_is_normalization, _is_sum, _is_activation), "FullyConnected": (_is_activation,)}
+
+
+# ---- the fused graph
+
+def _with_flattened(graph):
+    """Return `graph` with a Flatten in front of every fully connected layer that reads maps.
+
+    Without it oneDNN's layer fails at the second batch where it reads what a convolution left in blocks of channels.
+    """
+    nodes, place, names = [], {}, {node.name for node in graph.nodes}
+
+    def where(entry):
+        return (place[entry[0]],) + tuple(entry[1:])
+
+    for position, node in enumerate(graph.nodes):
+        made = moved(node, where)
+        if _reads_maps(graph, node):
+            nodes.append(Node("Flatten", free_name(node.name + "_flatten", names), {}, made.inputs[:1]))
+            made = replace(made, inputs=((len(nodes) - 1, 0, 0),) + made.inputs[1:])
+        place[position] = len(nodes)
+        nodes.append(made)
+    return Graph(tuple(nodes), tuple(where(head) for head in graph.heads))
+
+
+def _reads_maps(graph, node):
+    return node.op == "FullyConnected" and attrs.boolean(node, "flatten", True) \
+        and graph.nodes[node.inputs[0][0]].op not in _VECTORS
+
+
+def free_name(name, taken):
+    """str: `name`, with a number where it is taken; added to the set `taken`."""
+    found, number = name, 0
+    while found in taken:
+        number += 1
+        found = "%s%d" % (name, number)
+    taken.add(found)
+    return found
+
+
+def _fuse(graph, groups):
+    """Return `graph` with every group of nodes made one, in the place of its last node."""
+    ends, inside = {group[-1]: group for group in groups}, {part for group in groups for part in group[:-1]}
+    nodes, place = [], {}
+
+    def where(entry):
+        return (place[entry[0]],) + tuple(entry[1:])
+
+    for position, node in enumerate(graph.nodes):
+        if position not in inside:
+            made = fused_node([graph.nodes[part] for part in ends[position]], _entries(graph, ends[position])) \
+                if position in ends else node
+            place[position] = len(nodes)
+            nodes.append(moved(made, where))
+    return prune(Graph(tuple(nodes), tuple(where(head) for head in graph.heads)))
+
+
+def _entries(graph, group):
+    """list of tuple: the inputs of the parts of a group from outside, part by part, in order."""
+    parts = set(group)
+    return [tuple(entry for entry in graph.nodes[part].inputs if entry[0] not in parts) for part in group]
+
+
+def fused_node(parts, entries):
+    """The oneDNN operator of some operators in a row.
+
+    Parameters
+    ----------
+    parts : list of Node
+        A layer, and what follows it: BatchNorm, sum, activation.
+    entries : list of tuple of entries
+        What each of them reads beside the part before it.
+
+    Returns
+    -------
+    Node
+        Called as the last part. Its inputs are `entries` in order.
+    """
+    inner = []
+    for place, (part, read) in enumerate(zip(parts, entries)):
+        before = ((len(inner) - 1, 0, 0),) if place else ()
+        variables = range(len(inner), len(inner) + len(read))
+        inner += [{"op": "null", "name": "%s_%d" % (part.name, number), "inputs": []} for number in range(len(read))]
+        inputs = before + tuple((variable, 0, 0) for variable in variables)
+        inner.append(dict({"op": part.op, "name": part.name, "inputs": [list(entry) for entry in inputs]},
+                          **({"attrs": _own(part)} if _own(part) else {})))
+    document = {"nodes": inner, "arg_nodes": [i for i, node in enumerate(inner) if node["op"] == "null"],
+                "heads": [[len(inner) - 1, 0, 0]]}
+    return Node(LAYERS[parts[0].op], parts[-1].name, _fused_attrs(parts), tuple(sum(map(tuple, entries), ())),
+                {"subgraphs": [document]})
+
+
+def _own(node):
+    return {key: value for key, value in node.attrs.items() if not key.startswith("__")}
+
+
+def _fused_attrs(parts):
+    kinds = {_kind(part) for part in parts[1:]}
+    if parts[0].op == "FullyConnected":
+        return {"with_eltwise": "True"} if kinds else {}
+    said = {"with_bn": "bn" in kinds, "with_sum": "sum" in kinds, "with_act": "act" in kinds and "sum" not in kinds,
+            "with_postsum_act": {"act", "sum"} <= kinds}
+    return {key: "true" for key, value in said.items() if value}
+
+
+def _kind(node):
+    return "bn" if node.op == "BatchNorm" else "sum" if node.op in _SUMS else "act"
