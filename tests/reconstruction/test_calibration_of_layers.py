@@ -141,7 +141,7 @@ def test_a_layer_is_fitted_to_what_it_will_read(monkeypatch, symmetric):
     from accnn.reconstruction import layer
 
     monkeypatch.setattr(layer, "_SWEEPS", 0)
-    monkeypatch.setattr(layer, "_RIDGES", (1e-9,))
+    monkeypatch.setattr(layer, "RIDGES", (1e-9,))
     x = images(40)
     model = random_model(conv(relu(conv(S.Variable("data"), "first", 8), "r"), "second", 7), data=SHAPE)
     bench = calibrated(model, x, EVERYWHERE, symmetric=symmetric)

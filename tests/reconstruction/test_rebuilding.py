@@ -111,7 +111,7 @@ def test_a_chain_that_joins_groups_is_refused(tmp_path):
 def test_one_part_alone_is_lstsq(tmp_path, monkeypatch):
     """The last part of a fully connected chain, with almost no ridge, on what the first makes of what is read."""
     monkeypatch.setattr(solving, "_SWEEPS", 0)
-    monkeypatch.setattr(solving, "_RIDGES", (1e-9,))
+    monkeypatch.setattr(solving, "RIDGES", (1e-9,))
     one = few(SubFC("", 30, 12))
     _, replacement, outcome = made(one, methods.get("fc-svd"), 5, tmp_path)
     first = replacement.arrays[0][0]

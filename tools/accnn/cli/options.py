@@ -13,6 +13,7 @@ from accnn.core.progress import Progress, say
 from accnn.core.text import sizes
 from accnn.data.choice import choose_shapes
 from accnn.graph.checkpoint import load_with_remarks
+from accnn.graph.quantized import refuse_quantized
 from accnn.graph.shapes import chosen_batch
 from accnn.latency.config import TimingConfig, cache_folder
 from accnn.methods import Effort
@@ -204,7 +205,7 @@ def given_plan(args):
 
 def open_accelerator(args):
     """Return a Accelerator for the checkpoint and input shapes the options describe; say on stderr what was assumed."""
-    model = open_model(args)
+    model = open_float_model(args)
     shapes, assumed = choose_shapes(model, input_shapes(args), images_of(args, "data_val", "data_train", "data_calib"))
     accelerator = Accelerator(model, shapes, Progress, effort(args))
     for name in assumed:
@@ -220,6 +221,13 @@ def open_model(args):
     check_gpus(args.gpus)
     # Who gives the shape of a weight says that it is an input.
     return load_with_remarks(args.model, args.load_epoch, dict(getattr(args, "input_shape", ())))
+
+
+def open_float_model(args):
+    """The same for a network that is to be changed or trained, which an INT8 one cannot be."""
+    model = open_model(args)
+    refuse_quantized(model)
+    return model
 
 
 def input_shapes(args):

@@ -6,11 +6,10 @@ import numpy as np
 
 from accnn.core.errors import AccnnError
 from accnn.graph import attrs
-from accnn.graph.passing import passes_on
+from accnn.graph.passing import NETWORK, all_readers, readers_through
 
 Nonlinearity = Tuple[str, Dict[str, object]]  # its kind, and its numbers by name
 
-_NETWORK = None  # who reads an output of the network
 _EPS = 1e-3  # the operator's default
 _BOUNDS = 0.125, 0.333999991  # of a random slope; the operator's defaults
 _LEAKY, _ELU = "leaky", "elu"
@@ -60,12 +59,12 @@ def following(model, name):
         There is no such layer; an attribute behind it cannot be read.
     """
     position = _find(model, name)
-    axes, readers = _channel_axes(model.graph, position), _readers(model.graph)
-    first = _readers_of(model.graph, readers, (position, 0))
+    axes, readers = _channel_axes(model.graph, position), all_readers(model.graph)
+    first = readers_through(model.graph, readers, (position, 0))
     scale_shift = _batch_norm(model, first, axes)
     if scale_shift is None:
         return Following(None, None, *_common_activation(model, first, axes))
-    second = _readers_of(model.graph, readers, (first[0][0], 0))
+    second = readers_through(model.graph, readers, (first[0][0], 0))
     return Following(*scale_shift, *_common_activation(model, second, axes))
 
 
@@ -86,31 +85,6 @@ def _channel_axes(graph, position):
     return {1} if attrs.layout(node)[:2] in ("", "NC") else {-1}
 
 
-# ---- who reads an entry
-
-def _readers(graph):
-    """dict: (position of the node, output) -> list of (position of a reader, which of its inputs)."""
-    readers = {}
-    for position, node in enumerate(graph.nodes):
-        for slot, entry in enumerate(node.inputs):
-            readers.setdefault(entry[:2], []).append((position, slot))
-    for head in graph.heads:
-        readers.setdefault(head[:2], []).append((_NETWORK, 0))
-    return readers
-
-
-def _readers_of(graph, readers, entry):
-    """list of (position, slot): who reads `entry`, seen through operators that only pass it on."""
-    found, waiting = [], [entry]
-    while waiting:
-        for reader in readers.get(waiting.pop(), ()):
-            if reader[0] is not _NETWORK and passes_on(graph.nodes[reader[0]]):
-                waiting.append((reader[0], 0))
-            else:
-                found.append(reader)
-    return sorted(found, key=lambda reader: -1 if reader[0] is _NETWORK else reader[0])
-
-
 # ---- BatchNorm
 
 def _batch_norm(model, readers, axes):
@@ -118,7 +92,7 @@ def _batch_norm(model, readers, axes):
 
     .. math:: scale = gamma / sqrt(var + eps), \\quad shift = beta - mean * scale
     """
-    if len(readers) != 1 or readers[0] == (_NETWORK, 0) or readers[0][1] != 0:
+    if len(readers) != 1 or readers[0] == (NETWORK, 0) or readers[0][1] != 0:
         return None
     node = model.graph.nodes[readers[0][0]]
     if node.op != "BatchNorm" or attrs.integer(node, "axis", 1) not in axes:
@@ -158,7 +132,7 @@ def _has_arrays(activation):
 
 def _activation(model, reader, axes):
     position, slot = reader
-    if position is _NETWORK or slot != 0:
+    if position is NETWORK or slot != 0:
         return None
     node = model.graph.nodes[position]
     if node.op == "LeakyReLU" and node.attrs.get("act_type") == "prelu":

@@ -5,6 +5,7 @@ _RESHAPES = {"Reshape", "_np_reshape", "_npx_reshape"}
 CASTS = {"Cast", "amp_cast"}
 HALF = {"bfloat16", "float16"}
 _FLOATS = HALF | {"float32", "float64"}
+NETWORK = None  # in the place of a reader: the entry is an output of the network
 
 
 def passes_on(node):
@@ -46,6 +47,29 @@ def _keeps_numbers(node):
     if node.op in _RESHAPES:
         return node.attrs.get("reverse", "False") in ("False", "0", "false")
     return node.op == "Cast" and node.attrs.get("dtype") in _FLOATS
+
+
+def all_readers(graph):
+    """dict: (position of the node, output) -> list of (position of a reader or `NETWORK`, which of its inputs)."""
+    readers = {}
+    for position, node in enumerate(graph.nodes):
+        for slot, entry in enumerate(node.inputs):
+            readers.setdefault(entry[:2], []).append((position, slot))
+    for head in graph.heads:
+        readers.setdefault(head[:2], []).append((NETWORK, 0))
+    return readers
+
+
+def readers_through(graph, readers, entry):
+    """list of (position, slot): who reads `entry`, seen through operators that only pass it on; see `all_readers`."""
+    found, waiting = [], [entry]
+    while waiting:
+        for reader in readers.get(waiting.pop(), ()):
+            if reader[0] is not NETWORK and passes_on(graph.nodes[reader[0]]):
+                waiting.append((reader[0], 0))
+            else:
+                found.append(reader)
+    return sorted(found, key=lambda reader: -1 if reader[0] is NETWORK else reader[0])
 
 
 _KEEPING_SIGN = {"Pooling", "Flatten", "Reshape", "reshape", "transpose", "Dropout", "Concat", "_copy", "identity"}

@@ -206,3 +206,41 @@ def record_images(records, preprocessing, input_name, count, seed, batch_size):
     with records.chosen(numbers) as some:
         numbers = [records.number(number) for number in numbers]
         yield RecordImages(some, preprocessing, input_name, batch_size, records, numbers)
+
+
+class ImagesApart:
+    """All images but some, which :meth:`held` returns: what is fitted to the others is judged by these.
+
+    Parameters
+    ----------
+    images : ArrayImages or RecordImages
+    held : int
+        How many are held apart, spread evenly; one stays for the others.
+    """
+
+    def __init__(self, images, held):
+        self._images = images
+        apart = np.zeros(images.count, bool)
+        apart[_spread(images.count, max(1, min(held, images.count - 1)))] = images.count > 1
+        self._apart, self.input_names = apart, images.input_names
+        self.count, self.batch_size = int((~apart).sum()), images.batch_size
+
+    def batches(self, batch_size=None):
+        """Yield (first image, dict of str to mx.nd.NDArray) of the others in order; batches may be smaller."""
+        first = 0
+        for arrays in self._chosen(~self._apart, batch_size):
+            yield first, arrays
+            first += len(next(iter(arrays.values())))
+
+    def held(self):
+        """ArrayImages: those apart, in memory; all there are where there is one only."""
+        batches = list(self._chosen(self._apart if self._apart.any() else ~self._apart, None))
+        arrays = {name: np.concatenate([batch[name].asnumpy() for batch in batches]) for name in self.input_names}
+        return ArrayImages(arrays, self.batch_size)
+
+    def _chosen(self, mask, batch_size):
+        for first, arrays in self._images.batches(batch_size):
+            size = len(next(iter(arrays.values())))
+            rows = np.nonzero(mask[first:first + size])[0]
+            if len(rows):
+                yield {name: mx.nd.array(array.asnumpy()[rows]) for name, array in arrays.items()}

@@ -53,7 +53,7 @@ def regressed(cross, gram):
     return solve_positive(gram, cross.T).T
 
 
-_RIDGES = 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0  # shares of the mean variance
+RIDGES = 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0  # shares of the mean variance
 _DIGITS = 1e-9  # of a mean's square: what variance is no more than rounding
 _NOTHING = 1e-30  # a variance
 _SWEEPS = 2
@@ -143,7 +143,7 @@ def fit_linear(task, evidence):
                         np.trace(train.xx) / evidence.width)
     if not start.error > 0 or not np.trace(train.xx) > 0:
         return start, best  # nothing to gain, or nothing to learn from
-    ridge = best.ridge or _RIDGES[-1]
+    ridge = best.ridge or RIDGES[-1]
     for fit in _further(task, Target(train, task.kernel, ridge, task.behind.importance)):
         kernel = fit.kernel()
         bias = train.bias(kernel)
@@ -162,7 +162,7 @@ def _last(task, train, held, pull, variance):
     if not variance > 0:  # it reads the same everywhere: nothing to learn from
         return start, best
     best = _better(best, _rebiased(task, train, held))
-    for ridge in () if task.sealed else _RIDGES:
+    for ridge in () if task.sealed else RIDGES:
         gram, cross = (own + ridge * variance * pulled for own, pulled in zip((train.xx, train.yx), pull))
         solution = solve_positive(gram, cross.T).T
         bias = train.bias(solution)
@@ -203,7 +203,7 @@ def fit_nonlinear(task, start, linear, evidence):
     """
     solver = _Last(task, linear) if task.wide is None else _Reduced(task, linear)
     features, responses, train = evidence.features(solver.matrix), evidence.responses(), ~evidence.held
-    ridge = linear.ridge or _RIDGES[0]
+    ridge = linear.ridge or RIDGES[0]
     slope, bias = relaxed(features[train], responses[train], (solver.start, linear.bias), task.behind, ridge,
                           solver.truncate)
     relaxed_fit = Fit(solver.lifts(slope), bias, 0.0, ridge)

@@ -4,6 +4,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from math import prod
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -30,10 +31,13 @@ class Tap:
     spec : LayerSpec
     kind : {'input', 'response'}
         The patches it reads, or what it answers, before anything that follows.
+    entry : (int, int, int), optional
+        Of the graph, where that is another one than the layer's own: another network may read the same there.
     """
 
     spec: LayerSpec
     kind: str
+    entry: Optional[Tuple[int, int, int]] = None
 
     @property
     def shape(self):
@@ -149,6 +153,8 @@ def sample(model, images, input_shapes, taps, positions, seed, folder, progress=
 
 def _entry(model, tap):
     """The entry of the graph that a tap reads."""
+    if tap.entry is not None:
+        return tap.entry
     name = tap.spec.name
     places = [place for place, node in enumerate(model.graph.nodes) if node.name == name and node.op == tap.spec.op]
     if len(places) != 1:

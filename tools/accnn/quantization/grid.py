@@ -1,0 +1,63 @@
+"""The numbers that INT8 has: what rounding makes of activations and of weights, as oneDNN does it."""
+import numpy as np
+
+SIGNED, UNSIGNED = 127, 255  # steps from zero to the threshold
+
+
+def levels(is_signed):
+    """int: steps from zero to the threshold."""
+    return SIGNED if is_signed else UNSIGNED
+
+
+def fake_quantized(array, threshold, is_signed=True):
+    """What an INT8 tensor holds of an array.
+
+    Parameters
+    ----------
+    array : ndarray
+    threshold : float
+        The largest absolute value that is kept; larger ones become it.
+    is_signed : bool
+        An unsigned one holds no negative value.
+
+    Returns
+    -------
+    ndarray
+        Of the same shape: multiples of the step.
+    """
+    count = levels(is_signed)
+    step = max(float(threshold), 1e-30) / count
+    return np.clip(np.rint(array / step), -count if is_signed else 0, count) * step
+
+
+def rounded(matrix, is_whole=False):
+    """Weights as INT8 holds them.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (..., N, D)
+        Every output, a row, has its own step.
+    is_whole : bool
+        One step for all, as MXNet's fully connected layers have it.
+    """
+    step = np.abs(matrix).max(None if is_whole else -1, keepdims=True) / SIGNED
+    return np.rint(matrix / np.where(step > 0, step, 1)) * step
+
+
+def channel_errors(channels, groups=1, is_whole=False):
+    """Squares of what rounding changes in the weights that read each channel.
+
+    Parameters
+    ----------
+    channels : ndarray of shape (C, N / groups, K)
+        See :meth:`accnn.quantization.producers.Consumer.channels`.
+
+    Returns
+    -------
+    ndarray of shape (C,)
+    """
+    rows = channels.reshape((groups, -1) + channels.shape[1:]).transpose(0, 2, 1, 3)
+    shape = rows.shape
+    rows = rows.reshape(shape[:2] + (-1,))
+    lost = np.square(rows - rounded(rows, is_whole)).reshape(shape)
+    return lost.sum((1, 3)).ravel()

@@ -1,0 +1,57 @@
+"""Histograms of the tensors that INT8 needs thresholds for, on real images."""
+import numpy as np
+
+from accnn.core.errors import AccnnError
+from accnn.quantization.fusing import partition
+from accnn.quantization.ranges import tensors
+from accnn.quantization.thresholds import Histogram
+
+_VALUES = 4096  # of every image and tensor; the least and the largest are of all
+
+
+def histograms(model, images, input_shapes, exclude=()):
+    """Look at every tensor that becomes INT8.
+
+    Parameters
+    ----------
+    model : Model
+    images : ArrayImages or RecordImages
+    input_shapes : dict of str to tuple of int
+        Without the batch.
+    exclude : iterable of str
+        Layers that stay in float32.
+
+    Returns
+    -------
+    dict of str to Histogram
+        By name of the tensor, as in ``relu1_1_output``.
+
+    Raises
+    ------
+    AccnnError
+        A tensor holds NaN or infinite values.
+    """
+    seen = {}
+    for name, array in tensors(partition(model, exclude), input_shapes, (batch for _, batch in images.batches())):
+        seen.setdefault(name, _Seen(name)).add(model, array)
+    return {name: one.histogram() for name, one in seen.items()}
+
+
+class _Seen:
+    """Values of one tensor."""
+
+    def __init__(self, name):
+        self.name, self._values, self._low, self._high = name, [], np.inf, -np.inf
+
+    def add(self, model, array):
+        low, high = float(array.min()), float(array.max())
+        if not np.isfinite(low) or not np.isfinite(high):
+            raise AccnnError("the tensor %r of %s holds NaN or infinite values on these images: check the parameters, "
+                             "`rgb_mean` and `rgb_std`" % (self.name, model.prefix))
+        self._low, self._high = min(self._low, low), max(self._high, high)
+        # An odd stride, so that all places of a row and all channels have their turn.
+        stride = max(array.size // (len(array) * _VALUES), 1) | 1
+        self._values.append(array.ravel()[::stride].copy())
+
+    def histogram(self):
+        return Histogram.of(np.concatenate(self._values), self._low, self._high)

@@ -1,0 +1,49 @@
+"""Weights rounded to INT8 so that errors make up for each other, in what the layer really reads."""
+import numpy as np
+from scipy import linalg
+
+from accnn.quantization.grid import SIGNED
+
+_DAMPING = 1e-2  # share of the mean variance added to all: what few samples find correlated
+
+
+def compensated(matrix, covariance, is_whole=False):
+    """Round column after column; what a column loses is made up for by those to come.
+
+    Minimises ``tr((W - Q) C (W - Q)^T)`` greedily over matrices Q that INT8 holds. The largest weight of every step
+    stays, so that whoever rounds the result again, as oneDNN does, finds the same step and the same numbers.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (N, D)
+        W.
+    covariance : ndarray of shape (D, D)
+        C, of what the layer reads: a bias takes up the mean.
+    is_whole : bool
+        One step for all weights, see :func:`accnn.quantization.grid.rounded`.
+
+    Returns
+    -------
+    ndarray of float64, shape (N, D)
+
+    References
+    ----------
+    Frantar et al., "GPTQ: accurate post-training quantization for generative pre-trained transformers", ICLR 2023.
+    """
+    largest = np.abs(matrix).max(None if is_whole else 1, keepdims=True)
+    step = np.broadcast_to(np.where(largest > 0, largest, 1) / SIGNED, (len(matrix), 1))[:, 0]
+    fixed = np.abs(matrix) >= largest * (1 - 1e-12)
+    left, made, root = matrix.astype(np.float64).copy(), np.empty(matrix.shape), _root(covariance)
+    for place in range(matrix.shape[1]):
+        column = np.clip(np.rint(left[:, place] / step), -SIGNED, SIGNED) * step
+        made[:, place] = np.where(fixed[:, place], matrix[:, place], column)
+        lost = (left[:, place] - made[:, place]) / root[place, place]
+        left[:, place + 1:] -= np.outer(lost, root[place, place + 1:])
+    return made
+
+
+def _root(covariance):
+    """Upper triangular R with R^T R the inverse of the covariance."""
+    size = len(covariance)
+    damped = covariance + (_DAMPING * np.trace(covariance) / size + 1e-30) * np.eye(size)
+    return linalg.cholesky(linalg.inv(damped), lower=False)

@@ -1,0 +1,266 @@
+"""INT8 that costs little: every step is kept only where images held aside say that the outputs come nearer."""
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional, Tuple
+
+import numpy as np
+
+from accnn.core.progress import Silence
+from accnn.graph.checkpoint import Model
+from accnn.quantization import thresholds
+from accnn.quantization.choice import choose, ranges
+from accnn.quantization.equalisation import equalise
+from accnn.quantization.exclusion import Exclusion, exclude
+from accnn.quantization.histograms import histograms
+from accnn.quantization.int8_graph import layer_precisions, quantize
+from accnn.quantization.rotation import rotate
+from accnn.reconstruction.divergence import CLASS_SCORES, Divergence, compared_as
+from accnn.reconstruction.images import ImagesApart
+from accnn.reconstruction.int8_prefix import Settings, resolve
+from accnn.runtime.predictor import Predictor
+from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
+
+LIMIT = 0.02  # relative error of outputs that are no distribution over classes
+_HELD = 256
+_SHARE = 4  # of few images every so manyth is held aside
+
+
+@dataclass(frozen=True)
+class Int8Config:
+    """What is done to make an INT8 network, and how long it may take.
+
+    Attributes
+    ----------
+    equalise, rotate, resolve : bool
+        Scales across nonlinearities, matrices inside chains, layers solved anew behind the INT8 prefix.
+    kinds : tuple of str
+        Thresholds that are tried, of :mod:`accnn.quantization.thresholds`; with one of them it is that for all tensors.
+    limit : float or None
+        Relative error of every output; layers stay in float32 until it is met. None: 0.02, but where the one output is
+        a distribution over classes, or scores of classes, no limit.
+    exclude : tuple of str
+        Layers that stay in float32 in any case.
+    seconds : float
+        That the choice of thresholds may take.
+    positions : int
+        Places of every image at which responses are sampled.
+    seed : int
+    """
+
+    equalise: bool = True
+    rotate: bool = True
+    resolve: bool = True
+    kinds: Tuple[str, ...] = ()
+    limit: Optional[float] = None
+    exclude: Tuple[str, ...] = ()
+    seconds: float = 45.0
+    positions: int = 10
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: the divergence of the outputs on images held aside, without it and with it.
+
+    Attributes
+    ----------
+    name : str
+    before, after : float
+        Of the float32 network before any step; of the original for the step 'solved behind INT8'.
+    is_kept : bool
+    """
+
+    name: str
+    before: float
+    after: float
+    is_kept: bool
+
+
+@dataclass(frozen=True)
+class Int8:
+    """An INT8 network and how it was made.
+
+    Attributes
+    ----------
+    model : Model
+        INT8.
+    source : Model
+        The float32 network that it is the INT8 form of.
+    thresholds : dict of str to (float, float)
+        By name of the tensor.
+    kinds : dict of str to str
+        Which kind of threshold every tensor has.
+    excluded : list of Exclusion
+        Layers that stay in float32 because they would cost too much.
+    precisions : list of LayerPrecision
+    steps : list of Step
+    errors : dict of str to float
+        Relative error of every output on images held aside.
+    """
+
+    model: Model
+    source: Model
+    thresholds: Dict[str, Tuple[float, float]]
+    kinds: Dict[str, str]
+    excluded: List[Exclusion]
+    precisions: list
+    steps: List[Step]
+    errors: Dict[str, float] = field(default_factory=dict)
+
+
+def make_int8(model, images, input_shapes, original=None, config=None, progress=None):
+    """Make the INT8 form of a float32 network.
+
+    Parameters
+    ----------
+    model : Model
+        Not changed.
+    images : ArrayImages or RecordImages
+        Some are held aside: these decide about every step.
+    input_shapes : dict of str to tuple of int
+        Without the batch.
+    original : Model, optional
+        The network that `model` was accelerated from: layers are solved anew for what it answers. Default: `model`.
+    config : Int8Config, optional
+    progress : callable, optional
+        See :class:`accnn.planning.accelerator.Accelerator`.
+
+    Returns
+    -------
+    Int8
+    """
+    maker = _Maker(model, images, input_shapes, original or model, config or Int8Config(), progress or Silence)
+    maker.run()
+    return maker.made()
+
+
+class _Maker:
+    """The float32 network as it is by now, its thresholds, and what was done."""
+
+    def __init__(self, model, images, input_shapes, original, config, progress):
+        self._first, self._model, self._original, self._config = model, model, original, config
+        self._shapes, self._progress = input_shapes, progress
+        apart = ImagesApart(images, min(_HELD, max(images.count // _SHARE, 1)))
+        self._images, self._held = apart, apart.held()
+        self._judge = _Judge(model, self._held, input_shapes)
+        self._scales, self._excluded, self._steps = {}, [], []
+        self._kinds = list(config.kinds or thresholds.names())
+
+    def run(self):
+        """Do all steps."""
+        self._seen = self._histograms(self._model)
+        self._ranges, self._kind, self._cost = self._best_kind(self._model, self._seen)
+        if self._config.equalise:
+            self._try_network("scales across layers", equalise)
+        if self._config.rotate:
+            self._try_network("matrices inside chains", rotate)
+        self._choose_thresholds()
+        self._exclude()
+        if self._config.resolve:
+            self._resolve()
+
+    def made(self):
+        """Int8."""
+        quantized, names = self._quantized(), self._names()
+        return Int8(quantized, self._model, self._ranges, self._chosen, self._excluded,
+                    layer_precisions(self._model, quantized, names), self._steps, self._judge.errors(quantized))
+
+    def _names(self):
+        return list(dict.fromkeys(list(self._config.exclude) + [one.layer for one in self._excluded]))
+
+    def _quantized(self, ranges=None, more=(), model=None):
+        return quantize(model or self._model, ranges or self._ranges, self._names() + list(more))
+
+    def _histograms(self, model):
+        return histograms(model, self._images, self._shapes, self._config.exclude)
+
+    def _best_kind(self, model, seen):
+        """(thresholds, their kind, divergence): of the kind that is best for all tensors."""
+        found = [(kind, ranges(seen, kind)) for kind in self._kinds]
+        costs = [self._judge(self._quantized(one, model=model)) for _, one in found]
+        best = int(np.argmin(costs))
+        return found[best][1], found[best][0], costs[best]
+
+    def _try_network(self, name, change):
+        made, about = change(self._model, self._images, self._shapes, self._config.seed)
+        if not about:
+            return
+        seen = self._histograms(made)
+        found, kind, cost = self._best_kind(made, seen)
+        better = cost < self._cost
+        self._steps.append(Step(name, self._cost, cost, better))
+        if better:
+            self._model, self._seen, self._ranges, self._kind, self._cost = made, seen, found, kind, cost
+            self._scales.update((layer, one.scales) for layer, one in about.items() if hasattr(one, "scales"))
+
+    def _choose_thresholds(self):
+        def judge(tried):
+            return self._judge(self._quantized(tried))
+
+        self._chosen = dict.fromkeys(self._seen, self._kind)
+        if len(self._kinds) == 1:
+            return
+        found, chosen = choose(self._seen, judge, self._kinds, self._config.seconds)
+        cost = judge(found)
+        self._steps.append(Step("thresholds tensor by tensor", self._cost, cost, cost < self._cost))
+        if cost < self._cost:
+            self._ranges, self._chosen, self._cost = found, chosen, cost
+
+    def _exclude(self):
+        limit = self._config.limit
+        if limit is None and self._judge.is_classifier:
+            return
+        before = self._cost
+        layers = [one.layer for one in layer_precisions(self._model, self._quantized(), self._names())
+                  if one.precision == "int8"]
+        self._excluded, _ = exclude(layers, self._error_without, LIMIT if limit is None else limit)
+        if self._excluded:
+            self._cost = self._judge(self._quantized())
+            self._steps.append(Step("%d layers left in float32" % len(self._excluded), before, self._cost, True))
+
+    def _error_without(self, names):
+        return max(self._judge.errors(self._quantized(more=names)).values())
+
+    def _resolve(self):
+        judge = _Judge(self._original, self._held, self._shapes)
+        before = judge(self._quantized())
+        made, _ = resolve(self._model, self._original, self._images, self._shapes, self._ranges, self._names(),
+                          Settings(self._config.positions, self._config.seed, scales=self._scales), self._progress)
+        after = judge(self._quantized(model=made))
+        better = after < before and self._meets_limit(made)
+        self._steps.append(Step("solved behind INT8", before, after, better))
+        if better:
+            self._model = made
+
+    def _meets_limit(self, made):
+        limit = self._config.limit
+        if limit is None and self._judge.is_classifier:
+            return True
+        now, then = (max(self._judge.errors(self._quantized(model=model)).values()) for model in (self._model, made))
+        return then <= max(now, LIMIT if limit is None else limit)
+
+
+class _Judge:
+    """How far the outputs of networks are from those of one, on images held aside."""
+
+    def __init__(self, model, images, input_shapes):
+        self._images, self._shapes = images, input_shapes
+        self._names = model.symbol.list_outputs()
+        self._truth = self._outputs(model)
+        self._divergence = Divergence(model, self._truth)
+        forms = compared_as(model, self._truth)
+        self.is_classifier = len(forms) == 1 and forms[0] in (PROBABILITY, LOG_PROBABILITY, CLASS_SCORES)
+
+    def __call__(self, model):
+        """float: see :class:`accnn.reconstruction.divergence.Divergence`."""
+        return self._divergence.of(self._outputs(model))
+
+    def errors(self, model):
+        """dict of str to float: relative error of every output."""
+        return {name: float(np.linalg.norm(made - true) / max(np.linalg.norm(true), 1e-30))
+                for name, true, made in zip(self._names, self._truth, self._outputs(model))}
+
+    def _outputs(self, model):
+        predictor = Predictor(model, self._shapes, min(self._images.batch_size, self._images.count))
+        found = [[output.asnumpy() for output in predictor.forward(*predictor.arranged(batch))]
+                 for _, batch in self._images.batches()]
+        return [np.concatenate(arrays) for arrays in zip(*found)]

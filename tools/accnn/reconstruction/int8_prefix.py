@@ -1,0 +1,218 @@
+"""Layers solved anew for what they read in an INT8 network, against what the original answers.
+
+The asymmetric reconstruction of :mod:`accnn.reconstruction.calibration` one step further: what lies in front of a layer
+is not only split, but rounded as well. Its own weights are rounded while candidates are judged, so that the bias takes
+up what rounding shifts, in the tensor in front and in the weights.
+"""
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Dict
+
+import numpy as np
+
+from accnn.core.files import temporary_folder
+from accnn.core.progress import Silence
+from accnn.graph.ir import Graph, Node
+from accnn.graph.specs import layer_specs
+from accnn.quantization.grid import rounded
+from accnn.quantization.rounding import compensated
+from accnn.quantization.int8_graph import quantize
+from accnn.quantization.producers import Producer, producers, with_params
+from accnn.reconstruction.layer import RIDGES
+from accnn.reconstruction.pipeline import levels
+from accnn.reconstruction.quadratic import solve_positive
+from accnn.reconstruction.samples import evidence_of
+from accnn.reconstruction.sampling import INPUT, RESPONSE, Tap, sample
+
+_WIDEST = 2500  # values of a patch up to which weights are rounded so that errors make up for each other
+_FUSED = "_sg_mkldnn"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How layers are solved anew.
+
+    Attributes
+    ----------
+    positions : int
+        Places sampled of every image.
+    seed : int
+    solve : bool
+        Solve for the last part of chains; else only round weights anew and correct the bias.
+    scales : dict of str to ndarray
+        By layer of the network that is solved for: its outputs are the original's divided by these, see
+        :func:`accnn.quantization.equalisation.equalise`.
+    """
+
+    positions: int = 10
+    seed: int = 0
+    solve: bool = True
+    scales: Dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A layer of the original and the last part of what stands for it now."""
+
+    name: str
+    truth: Producer
+    now: Producer
+    spec: object
+    is_split: bool
+
+
+def resolve(model, original, images, input_shapes, thresholds, exclude=(), settings=None, progress=None):
+    """Solve for the last part of every chain, and for the bias of every layer, behind an INT8 prefix.
+
+    Parameters
+    ----------
+    model : Model
+        The float32 network that is to be quantized; `original` itself, or one in which chains stand for layers.
+    original : Model
+    images : ArrayImages or RecordImages
+    input_shapes : dict of str to tuple of int
+        Without the batch.
+    thresholds : dict of str to (float, float)
+    exclude : iterable of str
+        See :func:`accnn.quantization.int8_graph.quantize`.
+    settings : Settings, optional
+    progress : callable, optional
+
+    Returns
+    -------
+    Model
+        Float32, of the same graph.
+    dict of str to (float, float)
+        Error of the responses of every layer that has become better, before and after, on samples held aside, as a
+        share of their variance.
+    """
+    settings, gains = settings or Settings(), {}
+    pairs = {pair.now.layer: pair for pair in _pairs(model, original, input_shapes)}
+    names = {model.graph.nodes[place].name: place for place in pairs}
+    tell = (progress or Silence)("solving layers behind INT8", len(pairs))
+    with temporary_folder() as folder:
+        read = partial(_sampled, images, input_shapes, settings, folder)
+        truths = dict(zip(pairs, read(original, [
+            Tap(pair.spec, RESPONSE, pair.truth.entry + (0,)) for pair in pairs.values()])))
+        for level in levels(model.graph, names):
+            chosen = [pairs[names[name]] for name in level]
+            now, entries = _with_float_inputs(quantize(model, thresholds, exclude), chosen)
+            inputs = read(now, [Tap(pair.spec, INPUT, entry) for pair, entry in zip(chosen, entries)])
+            for pair, samples in zip(chosen, inputs):
+                tell(len(gains), pair.name)
+                model, gain = _solved(model, pair, evidence_of(samples, truths[pair.now.layer], images.count), settings)
+                gains[pair.name] = gain
+                samples.remove()
+    tell.close()
+    return model, gains
+
+
+def _sampled(images, input_shapes, settings, folder, model, taps):
+    return sample(model, images, input_shapes, taps, settings.positions, settings.seed, folder)
+
+
+def _pairs(model, original, input_shapes):
+    """Yield the _Pair of every layer whose last part can be given other parameters, in topological order."""
+    specs = {spec.name: spec for spec in layer_specs(model, input_shapes)}
+    now = {place: one for one in producers(model) for place in (one.layer,)}
+    ends = {node.name: _end(model.graph, place) for place, node in enumerate(model.graph.nodes) if not node.is_variable}
+    for truth in producers(original):
+        name = original.graph.nodes[truth.layer].name
+        end = now.get(ends.get(name))
+        spec = end and specs.get(model.graph.nodes[end.layer].name)
+        if spec and not spec.refusal and spec.part and spec.repeats == 1 and _same_norm(original, model, truth, end):
+            yield _Pair(name, truth, end, spec, model.graph.nodes[end.layer].name != name)
+
+
+def _end(graph, place):
+    while graph.nodes[place].op == "_copy":
+        place = graph.nodes[place].inputs[0][0]
+    return place
+
+
+def _same_norm(original, model, truth, now):
+    names = [None if one.norm is None else graph.nodes[one.norm].name
+             for graph, one in ((original.graph, truth), (model.graph, now))]
+    return names[0] == names[1] and now.has_offset(model)
+
+
+def _with_float_inputs(quantized, pairs):
+    """The INT8 network with what layers read as float32, and where."""
+    nodes, entries = list(quantized.graph.nodes), []
+    for pair in pairs:
+        entry = tuple(nodes[_home(nodes, pair.spec.name)].inputs[0])
+        if _is_int8(nodes[entry[0]]):
+            ranges = tuple((entry[0], entry[1] + more, 0) for more in (1, 2))
+            nodes.append(Node("_contrib_dequantize", "accnn_read_%d" % len(nodes), {"out_type": "float32"},
+                              (entry,) + ranges))
+            entry = len(nodes) - 1, 0, 0
+        entries.append(entry)
+    graph = Graph(tuple(nodes), quantized.graph.heads)
+    return type(quantized)(graph, quantized.arg_params, quantized.aux_params, quantized.prefix), entries
+
+
+def _home(nodes, name):
+    """Position of the operator that computes a layer."""
+    for place, node in enumerate(nodes):
+        inside = [inner["name"] for document in node.extra.get("subgraphs", ()) for inner in document["nodes"]]
+        if name in inside or node.name == name and not node.is_variable and not inside:
+            return place
+    raise KeyError(name)
+
+
+def _is_int8(node):
+    if node.op.startswith(_FUSED):
+        return node.attrs.get("quantized", "").lower() == "true" and \
+            node.attrs.get("enable_float_output", "").lower() != "true"
+    return node.op == "_contrib_quantize_v2" or node.op.startswith("_contrib_quantized_")
+
+
+def _solved(model, pair, evidence, settings):
+    """The model with better parameters of one layer, if any are found, and its error before and after."""
+    matrix, offset = pair.now.affine(model)
+    groups, found = len(evidence), []
+    is_whole = pair.spec.op == "FullyConnected"
+    solves = pair.is_split and settings.solve
+    scales = settings.scales.get(pair.spec.name, np.ones(len(offset)))
+    for one, *parts in zip(evidence, *(np.split(array, groups) for array in (matrix, offset, scales))):
+        found.append(_best(one, *parts, solves, is_whole))
+    before, after = (float(np.mean([item[place] for item in found])) for place in (2, 3))
+    new = pair.now.written(model, np.concatenate([item[0] for item in found]),
+                           np.concatenate([item[1] for item in found]))
+    return (with_params(model, new) if after < before else model), (before, after)
+
+
+def _best(evidence, matrix, offset, scales, solves, is_whole):
+    """(matrix, offset, error before, error after) of one group."""
+    if not evidence.enough:
+        return matrix, offset, 0.0, 0.0
+    train, held = (_divided(moments, scales) for moments in evidence.moments())
+    size = max(held.yy.sum() + 1e-9 * np.square(held.mean_y).sum(), 1e-30)
+    def error(rows, bias):
+        return float(held.errors(rows, bias).sum() / size)
+
+    weights = [matrix] + (_regressed(train, matrix) if solves else [])
+    plain = [rounded(rows, is_whole) for rows in weights]
+    errors = [error(rows, train.bias(rows)) for rows in plain]
+    best = int(np.argmin(errors))
+    tried = [(plain[0], offset), (plain[best], train.bias(plain[best]))]
+    if len(train.xx) <= _WIDEST:
+        rows = compensated(weights[best], train.xx, is_whole)
+        tried.append((rows, train.bias(rows)))
+    errors = [error(*one) for one in tried]
+    best = int(np.argmin(errors))
+    return tried[best] + (errors[0], errors[best])
+
+
+def _divided(moments, scales):
+    return replace(moments, mean_y=moments.mean_y / scales, yx=moments.yx / scales[:, None],
+                   yy=moments.yy / scales ** 2)
+
+
+def _regressed(train, matrix):
+    """list of ndarray: least squares drawn towards the matrix by ridges of several sizes."""
+    variance = np.trace(train.xx) / len(train.xx)
+    if not variance > 0:
+        return []
+    pulls = [ridge * variance for ridge in RIDGES]
+    return [solve_positive(train.xx + pull * np.eye(len(train.xx)), (train.yx + pull * matrix).T).T for pull in pulls]
