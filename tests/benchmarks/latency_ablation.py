@@ -1,10 +1,11 @@
-"""python tests/benchmarks/latency_ablation.py [-m vgg16] [--ratio 3 4 3] [--batch-size 1] [--off none trials ...]
+"""python tests/benchmarks/latency_ablation.py [-m vgg16] [--ratio 3 4 3] [--batch-size 1] [--off nothing ...]
 
 What parts of the planning by latency are good for: `rank_selection.py --cost latency` with everything, and with one
 part or another switched off (here, by putting something else in its place), on VGG-16 with random weights or another
 checkpoint. A first planning fills a latency cache; then, for every combination in `--off`, plannings for the ratios one
 after the other begin with a cache that knows these chains and nothing of the network. `--new`: with an empty one each.
-Printed are the seconds of every planning, how often networks were timed, the predicted ratio and the measured one.
+`--tools`: folders of several versions to plan with in turns. Printed are the seconds of every planning, the predicted
+ratio and the measured one, and all plans that were timed.
 """
 import argparse
 import json
@@ -19,27 +20,23 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 TABLE = "latencies.json"
 
 
-def _no_trials():
-    from accnn.latency import in_network, survey
-
-    def usual(self, ratio):
-        return in_network.fit([], self._share(), sorted({one.method.name for one in self._candidates}))
-
-    survey._Survey._factors = usual
-
-
-def _no_corrections():
-    from accnn.latency.network_cache import NetworkCache
-    NetworkCache.correction = lambda self, ratio: 1.0
-
-
 def _no_partial_batches():
     from accnn.latency.profiler import LatencyProfiler
     LatencyProfiler.use_partial_batch = lambda self, layers: None
 
 
-PARTS = {"none": lambda: None, "trials": _no_trials, "corrections": _no_corrections,
-         "partial-batches": _no_partial_batches}
+def _no_standard_errors():
+    from accnn.latency.table import LatencyTable
+    LatencyTable.ms_plus_stderr = LatencyTable.ms
+
+
+def _no_three_at_a_time():
+    from accnn.planning import search
+    search._QUICK_MS = 0
+
+
+PARTS = {"nothing": lambda: None, "partial-batches": _no_partial_batches, "standard-errors": _no_standard_errors,
+         "three-at-a-time": _no_three_at_a_time}
 
 
 def plan(off, arguments):
@@ -50,22 +47,23 @@ def plan(off, arguments):
     return rank_selection.main(arguments)
 
 
-def planned(off, args, ratio, cache, folder):
+def planned(off, args, tools, ratio, cache, folder):
     """str: one row of what a planning in a process of its own took and found."""
     command = [sys.executable, os.path.abspath(__file__), "--plan", off, "-m", args.model, "--ratio", "%g" % ratio,
                "--cost", "latency", "--threads", str(args.threads), "--batch-size", str(args.batch_size), "--json",
                "--cache", cache, "--output", os.path.join(folder, "plan.json"), "--force"]
     started = time.monotonic()
-    done = subprocess.run(command + args.more, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    seconds = time.monotonic() - started
+    done = subprocess.run(command + args.more, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env=dict(os.environ, PYTHONPATH=tools))
+    title = "without %-24s %5gx %6.1f s" % (off, ratio, time.monotonic() - started)
     rounds = [line.strip() for line in done.stderr.splitlines() if "planned " in line and "measured " in line]
     if done.returncode not in (0, 1) or not done.stdout:
-        return "%-28s %5gx %7.1f s  ended with %d: %s" % (off, ratio, seconds, done.returncode, done.stderr[-300:])
+        return "%s  ended with %d: %s" % (title, done.returncode, done.stderr[-300:])
     found = json.loads(done.stdout)["made_by"]["latency"]
     measured = found["measured"]["median"] if found["measured"] else float("nan")
-    return "%-28s %5gx %7.1f s  %d rounds  predicted %.3fx  measured %.3fx  %s  (%s)" % (
-        off, ratio, seconds, len(rounds), found["predicted"], measured,
-        "within 3%" if abs(measured / ratio - 1) <= 0.03 else "missed", "; ".join(rounds))
+    return "%s  predicted %.3fx  measured %.3fx  %s  (%s)" % (
+        title, found["predicted"], measured, "within 3%" if abs(measured / ratio - 1) <= 0.03 else "missed",
+        "; ".join(rounds))
 
 
 def without_networks(source, target):
@@ -75,9 +73,26 @@ def without_networks(source, target):
     with open(path) as handle:
         document = json.load(handle)
     for row in document["measured"]:
-        row["networks"] = {}
+        if "networks" in row:  # of an earlier version
+            row["networks"] = {}
+        row.get("times", {}).pop(next((key for key in row.get("times", {}) if key.startswith("network ")), None), None)
     with open(path, "w") as handle:
         json.dump(document, handle)
+
+
+def plannings(args, tools, folder):
+    """Yield rows: of one version, with and without some parts."""
+    chains = os.path.join(folder, "chains")
+    if args.chains:
+        shutil.copytree(args.chains, chains)
+    elif not args.new:
+        yield "from an empty cache: " + planned("nothing", args, tools, args.ratio[0], chains, folder)
+    for place, off in enumerate(args.off):
+        cache = os.path.join(folder, "cache-%d" % place)
+        if not args.new:
+            without_networks(chains, cache)
+        for ratio in args.ratio:
+            yield planned(off, args, tools, ratio, cache, folder)
 
 
 def main():
@@ -87,9 +102,11 @@ def main():
     parser.add_argument("--ratio", type=float, nargs="+", default=[3, 4, 3])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=1)
-    parser.add_argument("--off", nargs="+", default=["none", "trials", "corrections", "trials+corrections"])
+    parser.add_argument("--off", nargs="+", default=["nothing", "standard-errors"], help="joined by +; any of " +
+                        ", ".join(PARTS))
     parser.add_argument("--new", action="store_true", help="begin each combination with an empty cache")
     parser.add_argument("--chains", help="a cache that knows the chains already, in place of a first planning")
+    parser.add_argument("--tools", nargs="+", default=[os.path.join(ROOT, "tools")])
     parser.add_argument("more", nargs="*", help="options of rank_selection.py, behind --")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -98,15 +115,12 @@ def main():
             subprocess.run([sys.executable, os.path.join(ROOT, "model_zoo", "get_model.py"), "vgg16", "--random-init"],
                            cwd=folder, check=True, stdout=subprocess.DEVNULL)
         args.model = os.path.abspath(args.model)
-        chains = os.path.abspath(args.chains) if args.chains else os.path.join(folder, "chains")
-        if not args.new and not os.path.exists(os.path.join(chains, TABLE)):
-            print("from an empty cache: " + planned("none", args, args.ratio[0], chains, folder), flush=True)
-        for place, off in enumerate(args.off):
-            cache = os.path.join(folder, "cache-%d" % place)
-            if not args.new:
-                without_networks(chains, cache)
-            for ratio in args.ratio:
-                print(planned(off, args, ratio, cache, folder), flush=True)
+        for place, tools in enumerate(args.tools):
+            print(tools)
+            own = os.path.join(folder, str(place))
+            os.mkdir(own)
+            for row in plannings(args, os.path.abspath(tools), own):
+                print(row, flush=True)
 
 
 if __name__ == "__main__":

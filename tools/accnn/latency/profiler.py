@@ -21,7 +21,6 @@ from accnn.timing.machine import bytes_of, cores, machine_bytes
 _ROUNDS = 5
 _WIDE = 0.35  # interquartile range over median
 _SHARE = 0.005  # of the whole network's time: what spreads by less does no harm
-_DOUBTFUL = 0.6, 0.2  # spread, and milliseconds, above which a later run measures again
 _ABOUT = 0.06  # uncertainty of the untouched network beside the reference, which no ratio that is measured depends on
 _MEMORY = 0.4  # of the machine's memory: what the parameters and activations of all networks may take, counted once
 
@@ -218,8 +217,7 @@ class LatencyProfiler:
         if key in self.refused or key in self._asked:
             return False
         entry = self.table.entry(key)
-        return entry is None or entry["relative"] is None or (
-            entry["spread"] > _DOUBTFUL[0] and self.table.ms(key) > _DOUBTFUL[1])
+        return entry is None or entry["relative"] is None
 
     def _keep(self, group):
         for timed in group:
