@@ -19,7 +19,7 @@ def clock(measuring):
     ----------
     measuring : TimingConfig
     """
-    return client.started(_threads(measuring))
+    return client.started(_threads(measuring), measuring.amx)
 
 
 def _threads(measuring):
@@ -53,7 +53,7 @@ def timed(measuring, source, prefix, input_shapes, child=None):
         result = client.measure(Job(prefix, source.prefix, 1, source.epoch, measuring.gpus,
                                     tuple(input_shapes.items()), (measuring.batch_size,),
                                     (_threads(measuring),), layers=True, repeats=measuring.repeats, warm_up=2,
-                                    quick=True), child)
+                                    quick=True, amx=measuring.amx), child)
     except AccnnError as error:  # the checkpoint is there, and good for whatever cannot be timed here
         say("what was written could not be timed: %s" % error)
         return None

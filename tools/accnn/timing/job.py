@@ -48,6 +48,8 @@ class SurveyJob:
     threads, batch_size, rounds : int
     seed : int
         Of weights and inputs.
+    amx : bool
+        In a process that uses the AMX units.
     """
 
     questions: Tuple[str, ...]
@@ -55,6 +57,7 @@ class SurveyJob:
     batch_size: int = 1
     rounds: int = 5
     seed: int = 0
+    amx: bool = False
 
     def __post_init__(self):
         _refuse(self)
@@ -84,6 +87,8 @@ class NetworksJob:
         Ratios need not be known to better than some percent: as few rounds as tell that.
     seed : int
         Of the weights of chains and of the input.
+    amx : bool
+        In a process that uses the AMX units.
     """
 
     prefix: str
@@ -95,6 +100,7 @@ class NetworksJob:
     rounds: int = 10
     roughly: bool = False
     seed: int = 0
+    amx: bool = False
 
     def __post_init__(self):
         _refuse(self)
@@ -152,6 +158,8 @@ class Job:
         Stop as soon as the ratio is known to some percent; and few rounds of layers.
     seed : int
         Of the random inputs.
+    amx : bool
+        In a process that uses the AMX units.
     """
 
     model: str
@@ -167,6 +175,7 @@ class Job:
     warm_up: int = 3
     seed: int = 0
     quick: bool = False
+    amx: bool = False
 
     def __post_init__(self):
         refuse_numbers((("--batch-size", self.batch_sizes or (1,), 1), ("--threads", self.threads, 1),
