@@ -117,7 +117,8 @@ def test_the_setting_is_that_of_this_machine(monkeypatch):
         monkeypatch.setenv(name, "1")
     plain = Setting.here(2, 8)
     assert plain == Setting(machine.cpu_model(), mx.__version__, (), 2, 8, amx.isa(False)) and not plain.amx
-    assert str(plain) == "%s with mxnet %s and %s, 2 threads, batch 8" % (machine.cpu_model(), mx.__version__, plain.isa)
+    assert str(plain) == "%s with mxnet %s and %s, 2 threads, batch 8" % (
+        machine.cpu_model(), mx.__version__, plain.isa)
     monkeypatch.setenv("OMP_PROC_BIND", "true")
     monkeypatch.setenv("MXNET_SUBGRAPH_BACKEND", "NONE")
     bound = Setting.here(1, 8)
