@@ -1,0 +1,100 @@
+"""Quantized graphs in their last form: every layer requantizes, or gives float32, by itself.
+
+What MXNet does by a second ``get_backend_symbol('MKLDNN_QUANTIZE')``, which would also fuse what was left alone on
+purpose, and writes thresholds with six decimals only.
+"""
+from dataclasses import replace
+
+from accnn.graph.ir import Graph, moved, prune
+from accnn.quantization.supported import CONVOLUTION, DENSE, SIGNED
+
+_REQUANTIZING = {CONVOLUTION, DENSE, "_contrib_quantized_elemwise_add", "_contrib_quantized_elemwise_mul"}
+_RANGE = ("min_calib_range", "max_calib_range")
+
+
+def fold(graph, ranges):
+    """Return a calibrated graph of MXNet's pass in which layers requantize by themselves.
+
+    Parameters
+    ----------
+    graph : Graph
+    ranges : dict of str to (float, float)
+        Thresholds by tensor: written in full.
+    """
+    return prune(_float_outputs(prune(_requantized(_signed_sums(_exact(graph, ranges))))))
+
+
+def _exact(graph, ranges):
+    """Write thresholds with all their digits."""
+    nodes, names = list(graph.nodes), dict(zip(graph.internals.entries, graph.internals.symbol.list_outputs()))
+    for position, node in enumerate(nodes):
+        if _RANGE[0] in node.attrs:
+            found = ranges.get(_tensor(node, names))
+            if found:
+                nodes[position] = _with_attrs(node, zip(_RANGE, map("%.9g".__mod__, found)))
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _tensor(node, names):
+    """The name of the tensor whose range a node has: what it reads, or what it is the quantized form of."""
+    if node.op == "_contrib_quantize_v2":
+        return names[node.inputs[0][:2]]
+    return node.name[len("requantize_" if node.op == "_contrib_requantize" else "quantized_"):] + "_output"
+
+
+def _requantized(graph):
+    """Take out requantize nodes behind operators that can do it."""
+    nodes, place = list(graph.nodes), {}
+    for position, node in enumerate(graph.nodes):
+        if node.op == "_contrib_requantize" and _RANGE[0] in node.attrs:
+            producer = node.inputs[0][0]
+            if nodes[producer].op in _REQUANTIZING and not _is_grouped(nodes[producer]):
+                nodes[producer] = _with_attrs(nodes[producer], ((key, node.attrs[key]) for key in _RANGE))
+                place[position] = producer
+    return _redirected(Graph(tuple(nodes), graph.heads), lambda entry: (place.get(entry[0], entry[0]),) + entry[1:])
+
+
+def _is_grouped(node):
+    """Whether a convolution is grouped, but not depthwise: with a range of its own, and so a scale for every output
+    channel, MXNet 1.9.1 quantizes all weights of group g with the scale of channel g."""
+    for document in node.extra.get("subgraphs", ()):
+        for inner in document["nodes"]:
+            attributes = inner.get("attrs", {})
+            groups = int(attributes.get("num_group", 1))
+            if inner["op"] == "Convolution" and groups not in (1, int(attributes["num_filter"])):
+                return True
+    return False
+
+
+def _signed_sums(graph):
+    """Let what is quantized for a fused sum that can be negative be signed, as the sum is."""
+    nodes = list(graph.nodes)
+    for node in graph.nodes:
+        said = node.attrs if node.op == CONVOLUTION and "quantized" in node.attrs else {}
+        if "with_sum" in said and "with_postsum_act" not in said:
+            source = node.inputs[-5][0]  # behind it are the ranges of the data and of the sum
+            if nodes[source].op == "_contrib_quantize_v2":
+                nodes[source] = _with_attrs(nodes[source], [("out_type", SIGNED)])
+    return Graph(tuple(nodes), graph.heads)
+
+
+def _float_outputs(graph):
+    """Let fully connected layers that are only dequantized give float32: no rounding of their outputs to INT8."""
+    nodes, readers, place = list(graph.nodes), graph.consumers(), {}
+    for position, node in enumerate(graph.nodes):
+        behind = set(readers[position])
+        if node.op == DENSE and _RANGE[0] in node.attrs and behind and \
+                all(graph.nodes[reader].op == "_contrib_dequantize" for reader in behind):
+            attributes = {key: value for key, value in node.attrs.items() if key not in _RANGE}
+            nodes[position] = replace(node, attrs=dict(attributes, enable_float_output="True"))
+            place.update((reader, position) for reader in behind)
+    return _redirected(Graph(tuple(nodes), graph.heads),
+                       lambda entry: (place[entry[0]], 0, 0) if entry[0] in place else entry)
+
+
+def _redirected(graph, where):
+    return Graph(tuple(moved(node, where) for node in graph.nodes), tuple(where(head) for head in graph.heads))
+
+
+def _with_attrs(node, pairs):
+    return replace(node, attrs=dict(node.attrs, **dict(pairs)))

@@ -1,0 +1,317 @@
+"""Partitioning: convolutions and fully connected layers become oneDNN operators with what follows them fused in.
+
+The operators are those of MXNet's own pass (``get_backend_symbol('MKLDNN_QUANTIZE')``), the choice of what to fuse is
+made here. MXNet's choice is wrong where a fused tensor is an output of the network or is read twice (see
+:mod:`accnn.runtime.fusion`), and its names depend on the order in which it meets the layers. Here a fused operator has
+the name of the last operator in it: its output is a tensor of the original network, of the same name.
+"""
+import difflib
+from dataclasses import dataclass, replace
+from typing import Dict
+
+from accnn.core.errors import AccnnError
+from accnn.graph import attrs
+from accnn.graph.checkpoint import Model
+from accnn.graph.ir import Graph, Node, moved, prune
+from accnn.graph.passing import passes_on
+from accnn.quantization import supported
+
+_VECTORS = {"Flatten", "FullyConnected"}
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A network whose convolutions and fully connected layers are oneDNN operators, still in float32.
+
+    Attributes
+    ----------
+    model : Model
+        Computes what the original does. A fused operator is called as the last of its parts.
+    homes : dict of str to str
+        Operator of the original network -> the operator that it has become a part of, or itself. Operators that pass
+        on what they read (identities, dropout) may be gone.
+    kept : dict of str to str
+        Layers that no oneDNN operator computes in INT8 -> the reason.
+    excluded : frozenset of str
+        Operators of `model` that are to stay in float32.
+    """
+
+    model: Model
+    homes: Dict[str, str]
+    kept: Dict[str, str]
+    excluded: frozenset = frozenset()
+
+
+def partition(model, exclude=()):
+    """Fuse a network for oneDNN.
+
+    Parameters
+    ----------
+    model : Model
+        Not changed.
+    exclude : iterable of str
+        Operators of `model` that are to stay in float32: layers, with what is fused behind them, but also sums,
+        pooling and so on.
+
+    Returns
+    -------
+    Partition
+
+    Raises
+    ------
+    AccnnError
+        The model is quantized already, is no float32 network, or has no operator of a name in `exclude`.
+    """
+    exclude = list(exclude)
+    refuse_quantized(model)
+    _refuse_unknown(model, exclude)
+    graph = _with_flattened(without_identities(model.graph))
+    kept = {node.name: reason for node, reason in supported.refusals(model, graph) if reason}
+    grouping = _Grouping(graph, kept, set(exclude))
+    groups = grouping.groups
+    homes = {node.name: node.name for node in model.graph.nodes if not node.is_variable}
+    homes.update((graph.nodes[part].name, graph.nodes[group[-1]].name) for group in groups for part in group)
+    excluded = {homes[name] for name in exclude} | {graph.nodes[position].name for position in grouping.floats}
+    excluded |= {node.name for node in graph.nodes if supported.is_wrong(node)}
+    fused = Graph.from_symbol(_fuse(graph, groups).to_symbol())
+    return Partition(replace(model, graph=fused), homes, dict(kept, **dict.fromkeys(exclude, "it is excluded")),
+                     frozenset(excluded.union(kept)))
+
+
+def is_quantized(model):
+    """bool: a model whose graph holds INT8 or fused oneDNN operators, which no accnn method can read."""
+    return any(node.op.startswith(("_sg_mkldnn", "_sg_onednn")) or "quantize" in node.op for node in model.graph.nodes)
+
+
+def refuse_quantized(model):
+    """Raise an AccnnError where :func:`is_quantized` is true."""
+    if is_quantized(model):
+        raise AccnnError("%s is quantized or fused already: quantize the float32 checkpoint it was made from"
+                         % model.prefix)
+
+
+def without_identities(graph):
+    """Return `graph` without operators that only pass on what they read, but for those that are outputs."""
+    heads, nodes, place = {entry[0] for entry in graph.heads}, [], {}
+
+    def where(entry):
+        return place[entry[0]][:2] + entry[2:] if entry[1] == 0 else (place[entry[0]][0],) + tuple(entry[1:])
+
+    for position, node in enumerate(graph.nodes):
+        if passes_on(node) and position not in heads:
+            place[position] = where(node.inputs[0])
+        else:
+            place[position] = (len(nodes), 0, 0)
+            nodes.append(moved(node, where))
+    return prune(Graph(tuple(nodes), tuple(where(head) for head in graph.heads)))
+
+
+def _refuse_unknown(model, names):
+    there = [node.name for node in model.graph.nodes if not node.is_variable]
+    for name in names:
+        if name not in there:
+            near = difflib.get_close_matches(name, there, n=3, cutoff=0.5)
+            raise AccnnError("%s has no layer %r%s" % (
+                model.prefix, name, ": did you mean %s?" % " or ".join(near) if near else ""))
+
+
+# ---- what is fused
+
+class _Grouping:
+    """Which nodes of a graph become one.
+
+    Attributes
+    ----------
+    groups : list of list of int
+        For every layer that oneDNN computes the positions of it and of what is fused with it.
+    floats : list of int
+        Other positions that are to stay in float32.
+    """
+
+    def __init__(self, graph, kept, exclude):
+        self._graph, self._exclude, self._readers = graph, exclude, _readers(graph)
+        self._types, self.groups, self.floats = {}, [], []
+        for position, node in enumerate(graph.nodes):
+            if node.op in supported.LAYERS and node.name not in kept:
+                group = [position] + self._followers(position)
+                self.groups.append(group)
+                self._types[group[-1]] = self._type(group)
+            elif self._is_float_sum(position):
+                self.floats.append(position)
+                self._types[position] = supported.UNSIGNED if supported.is_unsigned(node) else supported.FLOAT
+
+    def _is_float_sum(self, position):
+        """A sum that no convolution takes, or the activation behind one: what is next can then be unsigned."""
+        node = self._graph.nodes[position]
+        if position in self._taken():
+            return False
+        return node.op in supported.SUMS or supported.is_unsigned(node) and node.inputs[0][0] in self.floats
+
+    def _followers(self, position):
+        found = []
+        for step in (self._takes_normalization, self._takes_sum, self._takes_activation):
+            following = self._only_reader(([position] + found)[-1])
+            if following is not None and following not in self._taken() and self._may_follow(following, position) \
+                    and step(following, [position] + found):
+                found.append(following)
+        return found
+
+    def _taken(self):
+        return {part for group in self.groups for part in group}
+
+    def _only_reader(self, position):
+        found = self._readers[position]
+        return found[0][0] if len(found) == 1 and found[0][1] == 0 else None
+
+    def _may_follow(self, following, layer):
+        return self._graph.nodes[following].name not in self._exclude or self._is_float(layer)
+
+    def _is_float(self, layer):
+        return self._graph.nodes[layer].name in self._exclude
+
+    def _takes_normalization(self, following, group):
+        node, layer = self._graph.nodes[following], self._graph.nodes[group[0]]
+        return (layer.op, node.op) == ("Convolution", "BatchNorm") and attrs.integer(node, "axis", 1) == 1 \
+            and node.inputs[0][0] == group[-1]
+
+    def _takes_sum(self, following, group):
+        """Only a sum whose other operand has the type of the result: oneDNN adds to it in its place, unconverted."""
+        node, layer = self._graph.nodes[following], self._graph.nodes[group[0]]
+        if layer.op != "Convolution" or node.op not in supported.SUMS:
+            return False
+        other = next((entry for entry in node.inputs if entry[0] != group[-1]), node.inputs[0])
+        behind = self._only_reader(following)
+        activated = behind is not None and self._may_follow(behind, group[0]) and \
+            self._takes_activation(behind, group + [following])
+        unsigned = activated and supported.is_unsigned(self._graph.nodes[behind])
+        accepted = (supported.UNSIGNED,) if unsigned else (supported.SIGNED, supported.FLOAT)
+        return self._is_float(group[0]) or supported.stored_type(self._graph, other, self._types) in accepted
+
+    def _takes_activation(self, following, group):
+        nodes = self._graph.nodes
+        return supported.activates(nodes[following], nodes[group[0]], self._is_summed(group))
+
+    def _is_summed(self, group):
+        return any(self._graph.nodes[part].op in supported.SUMS for part in group)
+
+    def _type(self, group):
+        if supported.is_unsigned(self._graph.nodes[group[-1]]):
+            return supported.UNSIGNED
+        return supported.FLOAT if self._is_float(group[0]) else supported.SIGNED
+
+
+def _readers(graph):
+    """list of list: for every node the positions of its readers and which output they read; None stands for a head."""
+    found = [[] for _ in graph.nodes]
+    for position, node in enumerate(graph.nodes):
+        for producer, output, _ in node.inputs:
+            found[producer].append((position, output))
+    for producer, output, _ in graph.heads:
+        found[producer].append((None, output))
+    return found
+
+
+# ---- the fused graph
+
+def _with_flattened(graph):
+    """Return `graph` with a Flatten in front of every fully connected layer that reads maps.
+
+    Without it oneDNN's layer fails at the second batch where it reads what a convolution left in blocks of channels.
+    """
+    nodes, place, names = [], {}, {node.name for node in graph.nodes}
+
+    def where(entry):
+        return (place[entry[0]],) + tuple(entry[1:])
+
+    for position, node in enumerate(graph.nodes):
+        made = moved(node, where)
+        if _reads_maps(graph, node):
+            nodes.append(Node("Flatten", free_name(node.name + "_flatten", names), {}, made.inputs[:1]))
+            made = replace(made, inputs=((len(nodes) - 1, 0, 0),) + made.inputs[1:])
+        place[position] = len(nodes)
+        nodes.append(made)
+    return Graph(tuple(nodes), tuple(where(head) for head in graph.heads))
+
+
+def _reads_maps(graph, node):
+    return node.op == "FullyConnected" and attrs.boolean(node, "flatten", True) \
+        and graph.nodes[node.inputs[0][0]].op not in _VECTORS
+
+
+def free_name(name, taken):
+    """str: `name`, with a number where it is taken; added to the set `taken`."""
+    found, number = name, 0
+    while found in taken:
+        number += 1
+        found = "%s%d" % (name, number)
+    taken.add(found)
+    return found
+
+
+def _fuse(graph, groups):
+    """Return `graph` with every group of nodes made one, in the place of its last node."""
+    ends, inside = {group[-1]: group for group in groups}, {part for group in groups for part in group[:-1]}
+    nodes, place = [], {}
+
+    def where(entry):
+        return (place[entry[0]],) + tuple(entry[1:])
+
+    for position, node in enumerate(graph.nodes):
+        if position not in inside:
+            made = fused_node([graph.nodes[part] for part in ends[position]], _entries(graph, ends[position])) \
+                if position in ends else node
+            place[position] = len(nodes)
+            nodes.append(moved(made, where))
+    return prune(Graph(tuple(nodes), tuple(where(head) for head in graph.heads)))
+
+
+def _entries(graph, group):
+    """list of tuple: the inputs of the parts of a group from outside, part by part, in order."""
+    parts = set(group)
+    return [tuple(entry for entry in graph.nodes[part].inputs if entry[0] not in parts) for part in group]
+
+
+def fused_node(parts, entries):
+    """The oneDNN operator of some operators in a row.
+
+    Parameters
+    ----------
+    parts : list of Node
+        A layer, and what follows it: BatchNorm, sum, activation.
+    entries : list of tuple of entries
+        What each of them reads beside the part before it.
+
+    Returns
+    -------
+    Node
+        Called as the last part. Its inputs are `entries` in order.
+    """
+    inner = []
+    for place, (part, read) in enumerate(zip(parts, entries)):
+        before = ((len(inner) - 1, 0, 0),) if place else ()
+        variables = range(len(inner), len(inner) + len(read))
+        inner += [{"op": "null", "name": "%s_%d" % (part.name, number), "inputs": []} for number in range(len(read))]
+        inputs = before + tuple((variable, 0, 0) for variable in variables)
+        inner.append(dict({"op": part.op, "name": part.name, "inputs": [list(entry) for entry in inputs]},
+                          **({"attrs": _own(part)} if _own(part) else {})))
+    document = {"nodes": inner, "arg_nodes": [i for i, node in enumerate(inner) if node["op"] == "null"],
+                "heads": [[len(inner) - 1, 0, 0]]}
+    return Node(supported.LAYERS[parts[0].op], parts[-1].name, _fused_attrs(parts), tuple(sum(map(tuple, entries), ())),
+                {"subgraphs": [document]})
+
+
+def _own(node):
+    return {key: value for key, value in node.attrs.items() if not key.startswith("__")}
+
+
+def _fused_attrs(parts):
+    kinds = {_kind(part) for part in parts[1:]}
+    if parts[0].op == "FullyConnected":
+        return {"with_eltwise": "True"} if kinds else {}
+    said = {"with_bn": "bn" in kinds, "with_sum": "sum" in kinds, "with_act": "act" in kinds and "sum" not in kinds,
+            "with_postsum_act": {"act", "sum"} <= kinds}
+    return {key: "true" for key, value in said.items() if value}
+
+
+def _kind(node):
+    return "bn" if node.op == "BatchNorm" else "sum" if node.op in supported.SUMS else "act"

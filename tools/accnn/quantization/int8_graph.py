@@ -1,0 +1,134 @@
+"""INT8 networks: a partitioned network quantized by MXNet's own pass, calibrated with thresholds of one's own."""
+from collections import namedtuple
+from dataclasses import replace
+
+import numpy as np
+
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.graph.ir import Graph, prune
+from accnn.quantization import supported
+from accnn.quantization.folding import fold
+from accnn.quantization.fusing import Partition, is_quantized, partition
+
+__all__ = ["LayerPrecision", "Partition", "calibrated_tensors", "is_quantized", "layer_precisions", "partition",
+           "quantize", "random_thresholds"]
+
+LayerPrecision = namedtuple("LayerPrecision", "layer precision reason")
+LayerPrecision.__doc__ = """One layer of the original network: `precision` is 'int8' or 'fp32', then with a reason."""
+
+_RANDOM = (-4.0, 4.0)
+_LEAST = 1e-10  # a tensor that is always zero has no range, and no scale
+
+
+def calibrated_tensors(partitioned):
+    """list of str: the tensors of a :class:`Partition` that need thresholds, as in ``relu1_1_output``, ``data``."""
+    return _passed(partitioned)[1]
+
+
+def random_thresholds(partitioned, spread=_RANDOM):
+    """dict: one fixed range for every tensor of a :class:`Partition`: right for timing, and for nothing else."""
+    return dict.fromkeys(calibrated_tensors(partitioned), spread)
+
+
+def quantize(model, thresholds, exclude=()):
+    """Return the INT8 network of a model.
+
+    Parameters
+    ----------
+    model : Model
+        Not changed.
+    thresholds : dict of str to (float, float)
+        Minimum and maximum of every one of :func:`calibrated_tensors`; others are ignored. What lies outside is
+        clipped. oneDNN quantizes symmetrically: with the larger of the two magnitudes, to 0..255 where the tensor
+        comes from a ReLU or its minimum is not negative, else to -127..127.
+    exclude : iterable of str
+        Layers of `model` that are to stay in float32.
+
+    Returns
+    -------
+    Model
+        Of the same outputs. Weights of convolutions are quantized per output channel by oneDNN at the first pass,
+        those of fully connected layers are INT8 here already.
+
+    Raises
+    ------
+    AccnnError
+        What :func:`partition` refuses; a tensor without thresholds, or with ones that are no numbers.
+    """
+    partitioned = partition(model, exclude)
+    symbol, needed = _passed(partitioned)
+    ranges = {name: _range(model, name, thresholds) for name in needed}
+    symbol = mx.contrib.quantization._calibrate_quantized_sym(symbol, ranges) if ranges else symbol
+    graph = _with_output_names(fold(Graph.from_symbol(symbol), ranges), model)
+    return replace(model, graph=graph, arg_params=_parameters(graph, model.arg_params),
+                   aux_params={name: model.aux_params[name] for name in graph.variables() if name in model.aux_params})
+
+
+def layer_precisions(model, quantized, exclude=()):
+    """Say of every convolution and fully connected layer in which precision it is computed.
+
+    Parameters
+    ----------
+    model : Model
+        The original.
+    quantized : Model
+        What :func:`quantize` made of it.
+    exclude : iterable of str
+        As it was given there.
+
+    Returns
+    -------
+    list of LayerPrecision
+    """
+    there = {inner["name"] for node in quantized.graph.nodes if node.attrs.get("quantized", "").lower() == "true"
+             for document in node.extra.get("subgraphs", ()) for inner in document["nodes"]}
+    kept = partition(model, exclude).kept
+    layers = [node.name for node in model.graph.nodes if node.op in supported.LAYERS or node.op == "Deconvolution"]
+    return [LayerPrecision(name, "int8", "") if name in there else
+            LayerPrecision(name, "fp32", kept.get(name, "it is fused with what is excluded")) for name in layers]
+
+
+def _passed(partitioned):
+    """The symbol that MXNet's pass makes of a Partition, without thresholds, and the tensors that need some."""
+    model = partitioned.model
+    symbol, names = mx.contrib.quantization._quantize_symbol(
+        model.symbol, mx.cpu(), sorted(partitioned.excluded), offline_params=list(model.arg_params),
+        quantized_dtype="auto")
+    return symbol, list(dict.fromkeys(names))
+
+
+def _range(model, name, thresholds):
+    if name not in thresholds:
+        raise AccnnError("%s: the tensor %r has no thresholds: calibrate the network with images"
+                         % (model.prefix, name))
+    low, high = map(float, thresholds[name])
+    if not np.isfinite(low) or not np.isfinite(high) or low > high:
+        raise AccnnError("%s: the tensor %r has the thresholds %g and %g, which are no range: are there NaN or "
+                         "infinite values in the network or in the images?" % (model.prefix, name, low, high))
+    return (low, high) if max(abs(low), abs(high)) >= _LEAST else (min(low, -_LEAST) if low < 0 else 0.0, _LEAST)
+
+
+def _with_output_names(graph, model):
+    """Let outputs be called as in the original: a node behind it may have a name of the pass."""
+    wanted, found = model.symbol.list_outputs(), graph.to_symbol().list_outputs()
+    names, nodes = {node.name for node in graph.nodes}, list(graph.nodes)
+    for old, new, (position, _, _) in zip(wanted, found, graph.heads):
+        name = old[:-len("_output")] if old.endswith("_output") else old
+        if old != new and name not in names:
+            names.add(name)
+            nodes[position] = replace(nodes[position], name=name)
+    return Graph.from_symbol(prune(Graph(tuple(nodes), graph.heads)).to_symbol())
+
+
+def _parameters(graph, arrays):
+    """dict: the parameters that a quantized graph reads: those of fully connected layers become INT8."""
+    found, names = {}, set(graph.variables())
+    for name in sorted(names):
+        if name in arrays:
+            found[name] = arrays[name]
+        elif name.endswith("_quantize") and name[:-len("_quantize")] in arrays:
+            values = arrays[name[:-len("_quantize")]]
+            found[name], found[name + "_min"], found[name + "_max"] = mx.nd.contrib.quantize(
+                values, mx.nd.min(values), mx.nd.max(values), out_type="int8")
+    return found
