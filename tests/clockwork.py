@@ -77,7 +77,7 @@ class Clockwork:
         place, chain = keys.parse(key)
         return self.ms(chain, place.in_shape, place.repeats, batch_size, _QUICKER.get(place.numbers, 1))
 
-    def survey(self, questions, threads, batch_size, rounds=5, seed=0):
+    def survey(self, questions, threads, batch_size, rounds=5, seed=0, amx=False):
         """See :func:`accnn.timing.client.survey`; a question number `stop` interrupts it."""
         self.said.append((threads, batch_size))
         for first in range(0, len(questions), _GROUP):

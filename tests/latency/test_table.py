@@ -10,10 +10,11 @@ from typing import Optional
 
 import pytest
 
-from accnn.core import json_store, locks
+from accnn.core import amx, json_store, locks
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
-from accnn.latency.table import LatencyTable, Setting, check_target, network_key
+from accnn.latency.config import TimingConfig
+from accnn.latency.table import LatencyTable, Setting, check_target, network_key, open_table
 from accnn.timing import machine
 from processes import Forked
 
@@ -105,13 +106,29 @@ def test_the_setting_is_that_of_this_machine(monkeypatch):
     for name in ("MKL_VERBOSE", "KMP_INIT_AT_FORK", "KMP_DUPLICATE_LIB_OK"):
         monkeypatch.setenv(name, "1")
     plain = Setting.here(2, 8)
-    assert plain == Setting(machine.cpu_model(), mx.__version__, (), 2, 8)
-    assert str(plain) == "%s with mxnet %s, 2 threads, batch 8" % (machine.cpu_model(), mx.__version__)
+    assert plain == Setting(machine.cpu_model(), mx.__version__, (), 2, 8, amx.isa(False)) and not plain.amx
+    assert str(plain) == "%s with mxnet %s and %s, 2 threads, batch 8" % (
+        machine.cpu_model(), mx.__version__, plain.isa)
     monkeypatch.setenv("OMP_PROC_BIND", "true")
     monkeypatch.setenv("MXNET_SUBGRAPH_BACKEND", "NONE")
     bound = Setting.here(1, 8)
     assert bound.settings == (("MXNET_SUBGRAPH_BACKEND", "NONE"), ("OMP_PROC_BIND", "true"))
-    assert str(bound).endswith(" and MXNET_SUBGRAPH_BACKEND=NONE, OMP_PROC_BIND=true, 1 thread, batch 8")
+    assert str(bound).endswith(", MXNET_SUBGRAPH_BACKEND=NONE, OMP_PROC_BIND=true, 1 thread, batch 8")
+
+
+def test_the_setting_says_which_instructions_will_run(monkeypatch, tmp_path):
+    monkeypatch.setattr(amx, "unusable", lambda: None)
+    monkeypatch.setenv(amx.VARIABLE, amx.AMX)
+    asleep, awake = Setting.here(1, 1), Setting.here(1, 1, True)
+    assert awake.isa == "AVX512_CORE_AMX" != asleep.isa and awake.amx and not asleep.amx
+    assert asleep.settings == awake.settings and (amx.VARIABLE, amx.AMX) not in awake.settings
+    assert open_table(TimingConfig(threads=1, amx=True)).setting == awake
+    assert not LatencyTable(awake).foreign and not LatencyTable(asleep).foreign
+    monkeypatch.setattr(amx, "unusable", lambda: "no such units")
+    assert LatencyTable(awake).foreign and not LatencyTable(asleep).foreign
+    path = tmp_path / "table.json"
+    filled(path, Timed(CHAIN, 2.0, 0.0, 3, 1.0), setting=awake)
+    assert known(path, awake).ms(CHAIN) == 2.0 and known(path, asleep).ms(CHAIN) is None
 
 
 @pytest.mark.parametrize("cpu, mxnet, settings, foreign", [

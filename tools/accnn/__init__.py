@@ -13,6 +13,7 @@ __version__ = versions.VERSION
 
 # Looked up at first use: a script that is started imports this package first, and must be able to tell what is missing.
 _HOMES = {
+    "amx_reason": "accnn.core.amx", "enable_amx": "accnn.core.compat",
     "AccnnError": "accnn.core.errors", "TargetError": "accnn.core.errors",
     "LayerSpec": "accnn.core.layers", "SubConv": "accnn.core.layers", "SubDeconv": "accnn.core.layers",
           "SubFC": "accnn.core.layers",

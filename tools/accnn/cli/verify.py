@@ -20,7 +20,7 @@ def clock(measuring):
     ----------
     measuring : TimingConfig
     """
-    return client.started(_threads(measuring))
+    return client.started(_threads(measuring), measuring.amx)
 
 
 def _threads(measuring):
@@ -53,7 +53,7 @@ def job(measuring, source, prefix, input_shapes, precision=FP32, exclude=()):
         return None
     return Job(prefix, source.prefix, 1, source.epoch, measuring.gpus, tuple(input_shapes.items()),
                (measuring.batch_size,), (_threads(measuring),), layers=precision == FP32, repeats=measuring.repeats,
-               warm_up=2, quick=True, precision=precision, exclude=tuple(exclude))
+               warm_up=2, quick=True, amx=measuring.amx, precision=precision, exclude=tuple(exclude))
 
 
 def timed(job, child=None):

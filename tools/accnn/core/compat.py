@@ -11,6 +11,7 @@ import types
 
 import numpy as np
 
+from accnn.core import amx
 from accnn.core.errors import AccnnError
 from accnn.core.versions import check_numpy, check_python
 
@@ -66,7 +67,8 @@ def import_mxnet():
     Raises
     ------
     AccnnError
-        It is missing, does not go with this Python or NumPy, or its library cannot be loaded.
+        It is missing, does not go with this Python or NumPy, its library cannot be loaded, or the environment lets it
+        use AMX units that Linux does not.
     """
     check_python()
     check_numpy(np.__version__)
@@ -74,6 +76,7 @@ def import_mxnet():
     _mend_distutils()
     # Without this the executor logs 'Subgraph backend MKLDNN is activated' at every bind.
     os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
+    amx.before_import()
     try:
         import mxnet  # here, since NumPy must be mended first, and only when it is needed
     except ImportError as error:
@@ -82,7 +85,29 @@ def import_mxnet():
     except OSError as error:
         raise AccnnError("mxnet's library cannot be loaded (%s): install the system packages libgomp1 and "
                          "libquadmath0" % error) from error
+    amx.after_import(mxnet)
     return mxnet
+
+
+def enable_amx():
+    """Import MXNet with the AMX units, in which INT8 and bfloat16 are several times faster; once is enough.
+
+    oneDNN's setting and Linux's permission go together, see :mod:`accnn.core.amx`. Results in float32 stay the same.
+
+    Raises
+    ------
+    AccnnError
+        They cannot be used, or MXNet has been imported without them; :func:`accnn.amx_reason` says why beforehand.
+    """
+    why = amx.amx_reason()
+    if why is not None:
+        raise AccnnError("the AMX units stay off: %s" % why)
+    if not amx.enabled():
+        os.environ[amx.VARIABLE] = amx.AMX
+        try:
+            import_mxnet()
+        finally:
+            os.environ.pop(amx.VARIABLE, None)
 
 
 class _LazyModule(types.ModuleType):

@@ -36,6 +36,8 @@ class TimingConfig:
         Write what was measured into the cache; False: only read it.
     best_effort : bool
         Where no plan is as fast as asked for, take the fastest.
+    amx : bool
+        With the AMX units; a table that was imported says itself whether it was measured with them.
 
     Raises
     ------
@@ -52,6 +54,7 @@ class TimingConfig:
     gpus: Optional[str] = None
     keep: bool = True
     best_effort: bool = False
+    amx: bool = False
 
     def __post_init__(self):
         for option, number in (("--batch-size", self.batch_size), ("--repeats", self.repeats),

@@ -151,7 +151,8 @@ class LatencyProfiler:
                 yield [one.scaled(timed, text) for one, timed, text in known]
 
     def _groups(self, questions, batch_size, rounds):
-        return client.survey(_mixed(questions), self.table.setting.threads, batch_size, rounds)
+        return client.survey(_mixed(questions), self.table.setting.threads, batch_size, rounds,
+                             amx=self.table.setting.amx)
 
     def save(self):
         """Write the table, where it is to be kept."""
@@ -194,7 +195,8 @@ class LatencyProfiler:
             return client.time_networks(NetworksJob(prefix, epoch, tuple(accelerator.input_shapes.items()),
                                                     tuple(plans),
                                                     setting.threads, setting.batch_size, self.config.repeats,
-                                                    precision=self.precision, exclude=self._in_fp32()))
+                                                    precision=self.precision, exclude=self._in_fp32(),
+                                                    amx=setting.amx))
 
     def fitting_memory(self, plans):
         """Yield lists of plans, so few that their networks and the untouched one fit into the memory together."""

@@ -25,7 +25,8 @@ def latency_report(model, table, picks, timed=None, baseline=None, missed=None):
     setting, before = table.setting, model.original_ms if baseline is None else baseline["median_ms"]
     scale = before / model.original_ms
     after = scale * model.predicted_ms(picks)
-    found = {"machine": setting.machine, "threads": setting.threads, "batch_size": setting.batch_size,
+    found = {"machine": setting.machine, "isa": setting.isa, "threads": setting.threads,
+             "batch_size": setting.batch_size,
              "before_ms": before, "predicted": before / after, "predicted_ms": after,
              "layers": model.layer_times(picks, scale), "rest": model.factors.rest, "foreign": table.foreign,
              "missed": missed, "measured": None}

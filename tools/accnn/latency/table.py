@@ -1,7 +1,9 @@
 """The latency table: times of chains and networks, cached between runs in a JSON file that people can read."""
 import os
+from dataclasses import replace
 from functools import cached_property
 
+from accnn.core import amx
 from accnn.core.errors import AccnnError
 from accnn.core.json_store import Damaged, JsonStore, positive, rounded
 from accnn.core.progress import say
@@ -64,8 +66,9 @@ class LatencyTable:
     @cached_property
     def foreign(self):
         """bool: whether it was measured on another processor, another MXNet or with other settings than here."""
-        here = Setting.here(self.setting.threads, self.setting.batch_size)
-        return here.machine != self.setting.machine
+        measured = self.setting
+        here = Setting.here(measured.threads, measured.batch_size, measured.amx and amx.unusable() is None)
+        return replace(here, isa=here.isa if measured.isa else "").machine != measured.machine
 
     def ms(self, key):
         """float: milliseconds of a chain or network, or None where it was not measured, or refused."""
@@ -195,7 +198,7 @@ def open_table(config):
             say("planning for %s: nothing is measured here" % table.setting)
         return table
     path = None if config.cache is None else os.path.join(config.cache, TABLE)
-    return LatencyTable(Setting.here(*numbers), path)
+    return LatencyTable(Setting.here(*numbers, config.amx), path)
 
 
 def check_target(path):

@@ -2,6 +2,7 @@
 from dataclasses import dataclass
 from typing import Tuple
 
+from accnn.core import amx
 from accnn.core.json_store import OtherVersion, finite, positive
 from accnn.timing import clock, machine
 
@@ -25,6 +26,8 @@ class Setting:
         Environment variables that change what MXNet runs, sorted; how many threads it has is no part of them.
     threads : int
     batch_size : int
+    isa : str
+        The instruction set that oneDNN computes with, see :func:`accnn.core.amx.isa`; empty where a table does not say.
     """
 
     cpu: str
@@ -32,18 +35,26 @@ class Setting:
     settings: Tuple[Tuple[str, str], ...]
     threads: int
     batch_size: int
+    isa: str = ""
 
     @classmethod
-    def here(cls, threads, batch_size):
-        """Return the Setting of this machine, this MXNet and this environment."""
+    def here(cls, threads, batch_size, uses_amx=False):
+        """Return the Setting of this machine, this MXNet and this environment, in a process with AMX or without."""
         found = machine.environment()
-        settings = {name: value for name, value in found["settings"].items() if not name.endswith(_IDLE)}
-        return cls(found["cpu"], found["mxnet"], tuple(sorted(settings.items())), int(threads), int(batch_size))
+        settings = {name: value for name, value in found["settings"].items()
+                    if not name.endswith(_IDLE) and (name, value) != (amx.VARIABLE, amx.AMX)}
+        return cls(found["cpu"], found["mxnet"], tuple(sorted(settings.items())), int(threads), int(batch_size),
+                   amx.isa(uses_amx))
+
+    @property
+    def amx(self):
+        """bool: whether the AMX units are used."""
+        return self.isa == amx.AMX
 
     @property
     def machine(self):
         """str: all but threads and batch, for sentences."""
-        said = ", ".join("%s=%s" % item for item in self.settings)
+        said = ", ".join(([self.isa] if self.isa else []) + ["%s=%s" % item for item in self.settings])
         return "%s with mxnet %s%s" % (self.cpu, self.mxnet, said and " and " + said)
 
     def __str__(self):
@@ -80,7 +91,7 @@ def document(sections):
     """dict: as JSON, for people; `sections` is a dict of Setting to section."""
     return {"version": VERSION, "measured": [
         dict(sections[setting], cpu=setting.cpu, mxnet=setting.mxnet, settings=dict(setting.settings),
-             threads=setting.threads, batch_size=setting.batch_size) for setting in sorted(sections)]}
+             threads=setting.threads, batch_size=setting.batch_size, isa=setting.isa) for setting in sorted(sections)]}
 
 
 def parse(written):
@@ -91,7 +102,7 @@ def parse(written):
     for row in written["measured"]:
         setting = Setting(_text(row["cpu"]), _text(row["mxnet"]),
                           tuple(sorted((name, _text(value)) for name, value in row["settings"].items())),
-                          _counted(row["threads"]), _counted(row["batch_size"]))
+                          _counted(row["threads"]), _counted(row["batch_size"]), _text(row.get("isa", "")))
         section = _section(row)
         sections[setting] = merged(section, sections[setting]) if setting in sections else section
     return sections

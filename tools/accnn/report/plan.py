@@ -35,15 +35,15 @@ def totals(report):
     """list of tuple of str: rows of milliseconds for the whole network, as the report's other totals are."""
     rows, planned = [], _planned(report)
     if report.get("measured"):
-        run = report["measured"]["runs"][0]
+        run, isa = report["measured"]["runs"][0], report["measured"]["environment"]["isa"]
         before, after = run["baseline"], run["model"]
         rows.append(("ms, whole network", milliseconds(before["median_ms"]), "->", milliseconds(after["median_ms"]),
-                     times(run["measured"]["median"]), "measured; " + _how_sure(run, run["measured"])))
+                     times(run["measured"]["median"]), "measured; " + _how_sure(run, run["measured"], isa)))
     elif planned and planned["measured"]:
         found = planned["measured"]
         rows.append(("ms, whole network", milliseconds(planned["before_ms"]), "->",
                      milliseconds(planned["measured_ms"]), times(found["median"]),
-                     "measured with random weights; " + _how_sure(planned, found)))
+                     "measured with random weights; " + _how_sure(planned, found, planned.get("isa"))))
     if planned and (planned["measured"] or planned["foreign"]):
         note = (percent(planned["prediction_error"], 1, "+") + " off" if planned["measured"] else
                 "for " + planned["machine"])
@@ -52,11 +52,12 @@ def totals(report):
     return rows
 
 
-def _how_sure(run, ratio):
+def _how_sure(run, ratio, isa):
     """str: what a ratio was measured with, how its rounds spread, and how well their median is known."""
     known = known_to(ratio.get("uncertainty"))  # plans that were written by earlier versions have none
-    return "%s, quartiles %.2f %.2f%s" % ((conditions(run["threads"], run["batch_size"]),) + tuple(ratio["quartiles"]) +
-                                          (", known to " + known if known else "",))
+    return "%s%s, quartiles %.2f %.2f%s" % (
+        (conditions(run["threads"], run["batch_size"]), ", " + isa if isa else "") + tuple(ratio["quartiles"]) +
+        (", known to " + known if known else "",))
 
 
 def _planned(report):

@@ -25,7 +25,8 @@ def _head(result):
             for side, network in result["networks"].items()]
     rows += [("input " + name, sizes(shape)) for name, shape in result["input_shapes"].items()]
     rows += [("machine", "%s, %d cores" % (machine["cpu"], machine["cores"])),
-             ("mxnet", "%s, subgraph backend %s" % (machine["mxnet"], machine["MXNET_SUBGRAPH_BACKEND"] or "default"))]
+             ("mxnet", "%s, subgraph backend %s" % (machine["mxnet"], machine["MXNET_SUBGRAPH_BACKEND"] or "default")),
+             ("instructions", instructions(machine))]
     if macs["ratio"] is not None:
         rows.append(("theoretical", "%s: MACs %s -> %s over convolutions and fully connected layers"
                      % (times(macs["ratio"]), count(macs["macs_before"]), count(macs["macs_after"]))))
@@ -34,6 +35,17 @@ def _head(result):
     if macs["uncounted"]:
         rows.append(("", "layers of unknown shape, which are not counted: %d" % macs["uncounted"]))
     return columns(rows, "<<")
+
+
+def instructions(machine):
+    """str: the instruction set that ran, and whether AMX did.
+
+    Parameters
+    ----------
+    machine : dict
+        See :func:`accnn.timing.machine.environment`.
+    """
+    return "%s, AMX %s" % (machine["isa"], "on" if machine["amx"] else "off")
 
 
 def _whole(result):

@@ -13,6 +13,7 @@ import json
 import threading
 from dataclasses import asdict
 
+from accnn.core import amx
 from accnn.core.compat import import_mxnet
 from accnn.core.errors import AccnnError
 from accnn.timing.chains import survey
@@ -36,6 +37,10 @@ def main():
 
 def _told(job):
     try:
+        import_mxnet()
+        if job.amx != amx.enabled():
+            raise AccnnError("the measuring process was started %s AMX: this is a bug of accnn, report it"
+                             % ("without" if job.amx else "with"))
         yield from _WORK[type(job)](job)
     except AccnnError as error:
         yield {"error": str(error)}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+from accnn.core.amx import environment_for as environment
 from accnn.core.errors import AccnnError
 from accnn.core.files import interrupts_wait
 from accnn.core.progress import say
@@ -46,10 +47,10 @@ def measure(job, child=None):
     return dict(first, runs=[run for result in [first] + others for run in result["runs"]])
 
 
-def environment_for(threads):
-    """dict: this process's environment, with the number of threads MXNet is to use."""
+def environment_for(threads, amx=False):
+    """dict: this process's environment, with the number of threads MXNet is to use, and whether AMX units."""
     # One arena keeps what its threads give back for the next to take: 56 MB less for VGG-16.
-    return dict({"MALLOC_ARENA_MAX": "1"}, **dict(os.environ, **{name: str(threads) for name in _THREADS}))
+    return dict({"MALLOC_ARENA_MAX": "1"}, **dict(environment(amx), **{name: str(threads) for name in _THREADS}))
 
 
 def _settled(job, answer):
@@ -60,7 +61,7 @@ def _settled(job, answer):
                    input_shapes=tuple(answer["input_shapes"].items()))
 
 
-def survey(questions, threads, batch_size, rounds=5, seed=0):
+def survey(questions, threads, batch_size, rounds=5, seed=0, amx=False):
     """Time chains in isolation, each beside a reference that always is the same.
 
     Parameters
@@ -72,6 +73,8 @@ def survey(questions, threads, batch_size, rounds=5, seed=0):
         Rounds of each; up to three times as many where the times are noisy.
     seed : int
         Of weights and inputs.
+    amx : bool
+        With the AMX units.
 
     Yields
     ------
@@ -85,7 +88,7 @@ def survey(questions, threads, batch_size, rounds=5, seed=0):
     ValueError
         A question is no key.
     """
-    job = SurveyJob(tuple(questions), threads, batch_size, rounds, seed)
+    job = SurveyJob(tuple(questions), threads, batch_size, rounds, seed, amx)
     for text in job.questions:
         keys.parse(text)
     if job.questions:
@@ -129,24 +132,26 @@ def _only(answers):
 
 
 @contextlib.contextmanager
-def started(threads):
+def started(threads, amx=False):
     """Context of a process that imports what it needs and waits to be asked; no end of this process leaves it behind.
 
     Parameters
     ----------
     threads : int
         That it is to compute in.
+    amx : bool
+        Whether with the AMX units; only a job that says the same can be done there.
     """
     with contextlib.ExitStack() as ending:
         with interrupts_wait():  # Python drops one that falls into what it does around a fork
-            child = ending.enter_context(_process(threads))
+            child = ending.enter_context(_process(threads, amx))
             ending.callback(child.kill)
         yield child
 
 
 def _answers(job, threads, child=None):
     """Hand `job` to a process, started here unless there is one, and yield its answers."""
-    with contextlib.nullcontext(child) if child else started(threads) as child:
+    with contextlib.nullcontext(child) if child else started(threads, job.amx) as child:
         with contextlib.suppress(BrokenPipeError):
             _write(child.stdin, (job.text() + "\n").encode("utf-8"))
         rest = b""
@@ -158,8 +163,8 @@ def _answers(job, threads, child=None):
             _heard(rest, code)
 
 
-def _process(threads):
-    return subprocess.Popen([sys.executable, _CHILD], env=environment_for(threads), stdin=subprocess.PIPE,
+def _process(threads, amx):
+    return subprocess.Popen([sys.executable, _CHILD], env=environment_for(threads, amx), stdin=subprocess.PIPE,
                             stdout=subprocess.PIPE, bufsize=0, preexec_fn=_leave_interrupts)
 
 

@@ -49,6 +49,8 @@ class SurveyJob:
     threads, batch_size, rounds : int
     seed : int
         Of weights and inputs.
+    amx : bool
+        In a process that uses the AMX units.
     """
 
     questions: Tuple[str, ...]
@@ -56,6 +58,7 @@ class SurveyJob:
     batch_size: int = 1
     rounds: int = 5
     seed: int = 0
+    amx: bool = False
 
     def __post_init__(self):
         _refuse(self)
@@ -83,6 +86,8 @@ class NetworksJob:
         times as many again until all ratios are known.
     seed : int
         Of the weights of chains and of the input.
+    amx : bool
+        In a process that uses the AMX units.
     precision : {'fp32', 'int8', 'bf16'}
         Of the networks of `plans`; the network itself is timed as it is.
     exclude : tuple of str
@@ -97,6 +102,7 @@ class NetworksJob:
     batch_size: int = 1
     rounds: int = 10
     seed: int = 0
+    amx: bool = False
     precision: str = FP32
     exclude: Tuple[str, ...] = ()
 
@@ -156,6 +162,8 @@ class Job:
         Stop as soon as the ratio is known to some percent; and few rounds of layers.
     seed : int
         Of the random inputs.
+    amx : bool
+        In a process that uses the AMX units.
     precision : {'fp32', 'int8', 'bf16'}
         To which the model is converted, the baseline not; ranges of INT8 are made up.
     exclude : tuple of str
@@ -175,6 +183,7 @@ class Job:
     warm_up: int = 3
     seed: int = 0
     quick: bool = False
+    amx: bool = False
     precision: str = FP32
     exclude: Tuple[str, ...] = ()
 

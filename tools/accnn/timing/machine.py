@@ -7,6 +7,7 @@ from math import prod
 
 import numpy as np
 
+from accnn.core import amx
 from accnn.core.compat import mx
 from accnn.core.layers import walk
 from accnn.core.text import gigabytes
@@ -62,10 +63,10 @@ def cpu_model():
 
 
 def environment():
-    """dict: processor, versions, and the settings that change what MXNet runs."""
+    """dict: processor, versions, instruction set, and the settings that change what MXNet runs."""
     return {"cpu": cpu_model(), "cores": cores(), "system": platform.platform(),
             "python": platform.python_version(), "mxnet": mx.__version__, "numpy": np.__version__,
-            "gpus": mx.context.num_gpus(),
+            "gpus": mx.context.num_gpus(), "isa": amx.isa(), "amx": amx.enabled(),
             "settings": {name: value for name, value in sorted(os.environ.items())
                          if name.startswith(_TELLING) and not name.endswith("_NUM_THREADS")},  # a run's own matter
             # None is MXNet's default, which for 1.9.1 on the CPU is MKLDNN.
