@@ -36,18 +36,18 @@ def run(args):
     AccnnError
     """
     calibration.check(args)
-    measuring = options.measuring(args)
     with contextlib.nullcontext() if args.dry_run else outputs.claimed("--save-model", args.save_model):
-        return _accelerated(args, measuring)
+        return _accelerated(args)
 
 
-def _accelerated(args, measuring):
+def _accelerated(args):
     ratio = getattr(args, "ratio", options.RATIO)
     config = None if args.config is not None else outputs.config_path(args.save_model, ratio)
     if not args.dry_run:
         outputs.check_checkpoint(args.model, args.save_model, args.force, config)
     outputs.check_export(args, [config, symbol_path(args.save_model), params_path(args.save_model, 1)])
     plan = options.given_plan(args)
+    measuring = options.measuring(args, plan and plan.precision)
     request = None if plan is not None else options.request(args, measuring)
     wanted = (plan or request).precision
     precision.check(args, wanted)

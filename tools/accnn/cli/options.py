@@ -7,6 +7,7 @@ from accnn import costs, methods, ranks
 from accnn.cli.data_options import images_of
 from accnn.cli.replacing import add_force_option
 from accnn.cli.types import positive, rank
+from accnn.core import amx
 from accnn.core.errors import AccnnError
 from accnn.core.layers import FP32, PRECISIONS
 from accnn.core.progress import Progress, say
@@ -100,8 +101,8 @@ def add_planning_options(parser):
         help="ranks that --rank-selection profit starts at, a plan or config as for --config (default: the same "
              "speed-up for every layer)")
     add("--precision", choices=PRECISIONS,
-        help="in which the faster network is computed: int8 = oneDNN's INT8 operators, bf16 = bfloat16, which needs AMX "
-             "to be fast; ratios are over the float32 original (default: %s)" % FP32)
+        help="in which the faster network is computed: int8 = oneDNN's INT8 operators, bf16 = bfloat16, which needs "
+             "AMX to be fast; ratios are over the float32 original (default: %s)" % FP32)
     add("--keep-fp32", action="append", metavar="PATTERN",
         help="with --precision int8 or bf16: these layers stay in float32; may be repeated")
     add("--seed", type=int, help="for methods that draw random numbers, and for drawing images (default: 0)")
@@ -118,20 +119,27 @@ def add_measuring_options(parser):
         help="where nothing is as fast as asked for, write the fastest; the exit code is 1 all the same")
     add("--cache", metavar="FOLDER", default=cache_folder(),
         help="where latencies and energies are kept for later runs; '' keeps nothing (default: %(default)s)")
+    add("--amx", action="store_true", default=None,
+        help="with the processor's AMX units (default: with --precision int8 or bf16, where there are any)")
+    add("--no-amx", dest="amx", action="store_false", help="without them")
     add("--import-latencies", metavar="FILE",
         help="plan with the times of this file, of this machine or another, on which --export-latencies wrote it")
     add("--export-latencies", metavar="FILE", help="write the times that the plan was made with")
 
 
-def measuring(args):
-    """TimingConfig: what :func:`add_measuring_options` and ``--batch-size`` said."""
+def measuring(args, precision=None):
+    """TimingConfig: what :func:`add_measuring_options` and ``--batch-size`` said.
+
+    `precision`: of what is timed; default: what ``--precision`` said.
+    """
     dry, exported = getattr(args, "dry_run", False), args.export_latencies
     if dry and exported is not None:
         say("--dry-run writes nothing: ignoring --export-latencies %s" % exported)
         exported = None
     return TimingConfig(1 if args.batch_size is None else args.batch_size, args.threads, args.repeats,
                         args.cache or None,
-                        args.import_latencies, exported, args.gpus, not dry, args.best_effort)
+                        args.import_latencies, exported, args.gpus, not dry, args.best_effort,
+                        amx.chosen(args.amx, [precision or getattr(args, "precision", FP32)]))
 
 
 def timing(args, measuring, request, accelerator):

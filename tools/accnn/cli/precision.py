@@ -11,8 +11,8 @@ ENDING = "-int8"  # of the prefix of the INT8 checkpoint
 def add_precision_options(parser):
     """What scripts need beside ``--precision`` that write networks."""
     parser.add_argument("--random-thresholds", action="store_true",
-                        help="with --precision int8: plan and time with ranges that are made up, without images; no INT8 "
-                             "checkpoint is written")
+                        help="with --precision int8: plan and time with ranges that are made up, without images; no "
+                             "INT8 checkpoint is written")
 
 
 def check(args, precision):
@@ -20,10 +20,10 @@ def check(args, precision):
     if args.random_thresholds and precision != INT8:
         raise AccnnError("--random-thresholds makes up ranges of INT8 tensors: give --precision int8 with it")
     if precision == INT8 and args.data_calib is None and not args.random_thresholds:
-        raise AccnnError("--precision int8 needs images that tell the range of every tensor: give --data-calib FILE.rec, "
-                         "or --random-thresholds to plan and time without an INT8 checkpoint")
+        raise AccnnError("--precision int8 needs images that tell the range of every tensor: give --data-calib "
+                         "FILE.rec, or --random-thresholds to plan and time without an INT8 checkpoint")
     if args.random_thresholds:
-        say("--random-thresholds: the ranges are made up for the clock, %s%s is not written" % (args.save_model, ENDING))
+        say("--random-thresholds: ranges are made up for the clock, %s%s is not written" % (args.save_model, ENDING))
 
 
 def int8_prefix(args, precision):

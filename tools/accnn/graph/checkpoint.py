@@ -234,7 +234,8 @@ def save_model(model, prefix, epoch=1, also=None, removed=(), marked=False, besi
         files of that prefix.
     """
     others = {os.fspath(name): (one.symbol, one.arg_params, one.aux_params) for name, one in (beside or {}).items()}
-    _save({os.fspath(prefix): (model.symbol, model.arg_params, model.aux_params), **others}, epoch, also, removed, marked)
+    own = {os.fspath(prefix): (model.symbol, model.arg_params, model.aux_params)}
+    _save({**own, **others}, epoch, also, removed, marked)
 
 
 def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, also=None, removed=(), marked=False):

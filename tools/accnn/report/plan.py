@@ -5,13 +5,16 @@ from dataclasses import replace
 import numpy as np
 
 from accnn import costs, methods
-from accnn.core.layers import CONVOLUTION
+from accnn.core.layers import CONVOLUTION, FP32
 from accnn.core.text import before_after, columns, count, milliseconds, percent, ruled, sizes, times
 from accnn.core.threads import one_blas_thread
 from accnn.planning.plan import NOT_IN_PLAN, of_this_run
 from accnn.reconstruction import DATA_FREE
 from accnn.timing.clock import conditions, known_to
 
+_TITLES = ("layer", "method", "rank", "precision", "MACs before", "after", "ratio", "ms before", "after", "ratio",
+           "energy", "error", "")
+_PRECISION, _ALWAYS = 3, {0, 1, 2, 4, 5, 6}  # columns; the others are shown where they tell something
 _SHORT = 0.15  # of the theoretical speed-up: what falls short by more is worth a word
 
 
@@ -86,7 +89,9 @@ def hints(report):
         return [sentence]
     remedies = ["--align 16"] * (made_by.get("align", 1) == 1)
     if report["weight_types"] == ["float32"]:  # the only one in which chains are timed
-        remedies.append("--cost latency, which plans by measured latency")
+        remedies.append("--cost latency, which plans by measured latency" + (
+            ", and with --precision int8 for INT8 kernels" if not any(
+                layer["precision"] != FP32 for layer in report["layers"]) else ""))
     return [sentence + ("; try " + " or ".join(remedies) if remedies else "")]
 
 
@@ -140,7 +145,8 @@ def _layer(accelerator, spec, row):
     macs = costs.get("macs")
     before = macs.layer(spec) if spec.part else None
     stored = _parameters([spec.part]) if spec.part else 0
-    layer = {"layer": row.layer, "op": spec.op, "method": row.method, "rank": row.rank, "reason": row.reason,
+    layer = {"layer": row.layer, "op": spec.op, "method": row.method, "rank": row.rank, "precision": row.precision,
+             "reason": row.reason,
              "macs_before": before, "macs_after": before, "energy": None, "reconstruction": None, "remark": None,
              "parameters_before": stored, "parameters_after": stored}
     if row.method:
@@ -175,14 +181,15 @@ def _total(layers):
 
 def table(report):
     """The report as lines of text; wide enough for its longest layer name."""
-    unnamed = [layer for layer in report["layers"] if layer["reason"] == NOT_IN_PLAN]
+    unnamed = [layer for layer in report["layers"]
+               if layer["reason"] == NOT_IN_PLAN and layer["precision"] == FP32]
     clock = by_layer(report)
-    rows = [("layer", "method", "rank", "MACs before", "after", "ratio", "ms before", "after", "ratio", "energy",
-             "error", "")]
-    rows += [_cells(layer, clock.get(layer["layer"])) for layer in report["layers"] if layer["reason"] != NOT_IN_PLAN]
-    shown = [bool(column < 6 or any(row[column] for row in rows[1:])) for column in range(len(rows[0]))]
-    rows, alignment = [tuple(itertools.compress(row, shown)) for row in rows], "".join(
-        itertools.compress("<<>>>>>>>>><", shown))
+    rows = [_cells(layer, clock.get(layer["layer"])) for layer in report["layers"] if layer not in unnamed]
+    if all(layer["precision"] == FP32 for layer in report["layers"]):
+        rows = [row[:_PRECISION] + ("",) + row[_PRECISION + 1:] for row in rows]
+    shown = [column in _ALWAYS or any(row[column] for row in rows) for column in range(len(_TITLES))]
+    rows = [tuple(itertools.compress(row, shown)) for row in [_TITLES] + rows]
+    alignment = "".join(itertools.compress("<<><>>>>>>>><", shown))
     lines = ruled(rows, alignment, header=True)
     if unnamed:
         lines.append("and %d other layers, unchanged" % len(unnamed))
@@ -194,12 +201,13 @@ def table(report):
 def _cells(layer, clock):
     """A row; `clock` has the milliseconds before and after, or is None."""
     before, after = layer["macs_before"], layer["macs_after"]
-    clocked = _clocked(clock, layer["method"])
+    clocked = _clocked(clock, layer["method"] or layer["precision"] != FP32)
     if not layer["method"]:
-        return ((layer["layer"], "-", "-", count(before), count(after), "") + clocked +
+        return ((layer["layer"], "-", "-", layer["precision"], count(before), count(after), "") + clocked +
                 ("", "", "left alone: " + layer["reason"]))
-    counted = layer["layer"], layer["method"], sizes(layer["rank"]), count(before), count(after), times(before / after)
-    return counted + clocked + (percent(layer["energy"]), _error(layer["reconstruction"]), _remark(layer))
+    counted = count(before), count(after), times(before / after)
+    return ((layer["layer"], layer["method"], sizes(layer["rank"]), layer["precision"]) + counted + clocked +
+            (percent(layer["energy"]), _error(layer["reconstruction"]), _remark(layer)))
 
 
 def _clocked(clock, changed):

@@ -2,6 +2,7 @@
 import numpy as np
 
 from accnn.core.errors import AccnnError, said_of
+from accnn.core.layers import FP32
 from accnn.core.progress import Progress, say
 from accnn.core.text import sizes
 from accnn.data.choice import choose_shapes
@@ -17,6 +18,7 @@ from accnn.timing.bound import bound
 from accnn.timing.clock import Enough, alternate, counted_threads, described_ratio, described_seconds, ratios
 from accnn.timing.job import shapes_given
 from accnn.timing.machine import environment
+from accnn.timing.precision import converted
 from accnn.timing.stored import StoredModel, released
 
 _KNOWN = Enough(0.03, least=0.5, most=2.5, fewest=6)  # a ratio that need be known to 3%; seconds of timed passes
@@ -128,7 +130,8 @@ def _run(job, stored, specs, shapes, batch_size, rng):
 def _whole(job, stored, shapes, batch_size, arrays, title):
     with released(stored.values()):  # all weights are read once here, and copied
         # The network that runs first stays some percent slower, wherever its memory lies: let that be no baseline.
-        calls = {side: _pass(job, one.model, shapes, batch_size, arrays) for side, one in list(stored.items())[::-1]}
+        calls = {side: _pass(job, converted(one.model, job.precision if side == "model" else FP32, job.exclude), shapes,
+                             batch_size, arrays) for side, one in list(stored.items())[::-1]}
     samples = dict(zip(stored, alternate([calls[side] for side in stored], job.repeats, max(0, job.warm_up - 1),
                                          tell=teller(title), enough=_KNOWN if job.quick else None)))
     run = {side: dict(described_seconds(sample, every_round=True), images_per_second=batch_size / sample.median)
