@@ -34,10 +34,9 @@ class LatencyProfiler:
     config : TimingConfig
     table : LatencyTable, optional
         Default: that of `config`.
-    precision : {'fp32', 'int8', 'bf16'}
-        Of planned networks, and of the chains in them.
     precisions : dict of str to str, optional
-        By layer, where some stay in float32; default: `precision`.
+        Of layers, or of the chains in their place, in planned networks: see :data:`accnn.core.layers.PRECISIONS`, of
+        which a network has one beside float32. Default: all are float32.
 
     Attributes
     ----------
@@ -45,14 +44,15 @@ class LatencyProfiler:
     accelerator : Accelerator
     table : LatencyTable
     precision : str
+        Of planned networks.
     refused : dict of str to str
         Chains that MXNet refuses to run, and what it says. Not kept: another time there may be more memory.
     """
 
-    def __init__(self, accelerator, config, table=None, precision=FP32, precisions=None):
+    def __init__(self, accelerator, config, table=None, precisions=None):
         _refuse_config(config)
-        self.precision = precision
-        self._precisions = precisions or {spec.name: precision for spec in accelerator.layers}
+        self._precisions = precisions or {}
+        self.precision = next((one for one in self._precisions.values() if one != FP32), FP32)
         self.accelerator, self.config = accelerator, config
         self.table = open_table(config) if table is None else table
         self.refused, self._asked, self._partial_batches = {}, set(), {}

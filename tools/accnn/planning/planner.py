@@ -40,8 +40,7 @@ def select_ranks(accelerator, request):
     rule, cost = ranks.get(request.rank_selection), costs.get(request.cost)
     precisions = layer_precisions(accelerator, request)
     profiler = None if cost.is_analytic else LatencyProfiler(
-        accelerator, request.measuring, precision=request.precision,
-        precisions={name: found.precision for name, found in precisions.items()})
+        accelerator, request.measuring, precisions={name: one.precision for name, one in precisions.items()})
     _check_rule(accelerator, rule, cost)
     if not rule.needs_decompositions and request.measuring.cache is not None:
         accelerator.remember(request.measuring.cache)

@@ -2,12 +2,15 @@
 import json
 import os
 
+import numpy as np
+
 from accnn.core.compat import mx
 from accnn.runtime.fusion import right_fusion
 from accnn.runtime.predictor import Predictor
 
 _BACKEND = "MKLDNN"
-_READING_ONCE = {"_sg_mkldnn_conv", "_sg_mkldnn_fully_connected"}
+_CONVOLUTION = "_sg_mkldnn_conv"
+_READING_ONCE = {_CONVOLUTION, "_sg_mkldnn_fully_connected"}
 
 
 def bound(model, input_shapes, batch_size, contexts, symbol=None):
@@ -84,8 +87,19 @@ def parameters(model, symbol, context):
     context : mx.Context
     """
     once = read_once(symbol) if context.device_type == "cpu" else ()
-    return {name: model.arg_params[name] if name in once else model.arg_params[name].copyto(context)
-            for name in symbol.list_arguments() if name in model.arg_params}
+    arrays = _as_read(model, symbol)
+    return {name: array if name in once or array is not model.arg_params[name] else array.copyto(context)
+            for name, array in arrays.items()}
+
+
+def _as_read(model, symbol):
+    """dict of str to mx.nd.NDArray: the parameters of `symbol`; INT8 weights that are read as floats are made these."""
+    arrays = {name: model.arg_params[name] for name in symbol.list_arguments() if name in model.arg_params}
+    nodes = json.loads(symbol.tojson(remove_amp_cast=False), strict=False)["nodes"]
+    floats = {nodes[position]["name"] for node in nodes if node["op"] == _CONVOLUTION
+              for position, *_ in node["inputs"]}
+    return {name: array.astype(np.float32) if array.dtype == np.int8 and name in floats else array
+            for name, array in arrays.items()}
 
 
 def read_once(symbol):

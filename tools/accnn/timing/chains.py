@@ -83,6 +83,8 @@ def chain_call(text, batch_size, seed):
     shape = (batch_size * place.repeats,) + place.in_shape
     if place.numbers:
         data = passes.random_array(rng, shape)
+        if chain[0].op == "FullyConnected" and chain[0].flatten:
+            data = data.reshape((shape[0], -1))
         before, once = precision.chain_call(random_chain(chain, rng), data, place)
     else:
         data = input_of(rng, shape, inside=not place.plain)

@@ -37,7 +37,7 @@ class _Int8:
         found = zip(model.graph.nodes, nonnegative(model.graph))
         thresholds.update({node.name + "_output": _RANGES["u8"] for node, is_above in found if is_above})
         thresholds[DATA] = self._range
-        return quantize(model, thresholds, exclude)
+        return quantize(model, thresholds, exclude, stored=False)
 
 
     @staticmethod
@@ -103,11 +103,11 @@ def chain_call(part, data, place):
     part : Cut
         In float32.
     data : mx.nd.NDArray of float32
-        The input, from which that of the chain is made.
+        The input, from which that of the chain is made; flat where a fully connected layer comes first.
     place : Place
         With `numbers`.
     """
-    form = _FORMS[_OF_NUMBERS[place.numbers]](place.numbers)
+    form = form_of(place.numbers)
     producer = _converting(form) if place.plain or data.ndim != 4 else opened_end(
         form.convert(_mixing(data.shape[1], place.numbers != "s8")), form)
     front = passes.executor(producer, {DATA: data})
@@ -115,6 +115,11 @@ def chain_call(part, data, place):
     before()
     body = opened(form.convert(part.model), form)
     return before, passes.running(passes.executor(body, dict(zip(form.feeds, front.outputs))))
+
+
+def form_of(numbers):
+    """The form of networks whose operators read such `numbers`: see :attr:`accnn.timing.keys.Place.numbers`."""
+    return _FORMS[_OF_NUMBERS[numbers]](numbers)
 
 
 def _converting(form):
@@ -142,9 +147,15 @@ def opened_end(model, form):
 
 
 def opened(model, form):
-    """Model: without the conversions at its ends; where it begins in float32, its input is converted to that."""
+    """Model: without the conversions at its ends; where it begins in float32, its input is converted to that.
+
+    A Flatten at its beginning is taken off, too: it is for an input that is flat.
+    """
     graph, feeds = opened_end(model, form).graph, range(len(form.feeds))
     nodes = [Node("null", name, {}) for name in form.feeds]
+    given = {position for position, node in enumerate(graph.nodes) if node.name == DATA}
+    given |= {position for position, node in enumerate(graph.nodes)
+              if node.op == "Flatten" and node.inputs[0][0] in given}
     nodes.append(Node(form.out_of, "float_data", form.back, tuple((place, 0, 0) for place in feeds)))
     place = {}
 
@@ -152,9 +163,9 @@ def opened(model, form):
         return place.get(entry[:2]) or (place[entry[0], None],) + tuple(entry[1:])
 
     for position, node in enumerate(graph.nodes):
-        if node.name == DATA:
+        if position in given:
             place[position, None] = len(feeds)
-        elif node.op == form.into and graph.nodes[node.inputs[0][0]].name == DATA:
+        elif node.op == form.into and node.inputs[0][0] in given:
             place.update(((position, output), (output, 0, 0)) for output in feeds)
         else:
             place[position, None] = len(nodes)
