@@ -26,8 +26,9 @@ def by_layer(report):
     report : dict
         Of :func:`accnn.report.plan.summary`, with ``measured`` where :func:`timed` was called.
     """
-    if report.get("measured"):
-        rows = report["measured"]["runs"][0]["layers"]["rows"]
+    timed = (report["measured"]["runs"][0] if report.get("measured") else {}).get("layers")
+    if timed:
+        rows = timed["rows"]
         return {row["layer"]: (row["before"]["median_ms"], row["after"]["median_ms"])
                 for row in rows if "before" in row}
     planned = _planned(report)
@@ -242,6 +243,10 @@ def _totals(report):
     files = report.get("file_bytes")
     if files:
         rows.append((".params file, bytes", count(files["before"]), "->", count(files["after"]), times(files["ratio"]),
+                     ""))
+    if report.get("int8"):
+        stored = report["int8"]["file_bytes"]
+        rows.append(("the same, INT8", count(stored["before"]), "->", count(stored["after"]), times(stored["ratio"]),
                      ""))
     rows[2:2] = totals(report)
     lines = columns(rows, "<>>>><")

@@ -1,0 +1,84 @@
+"""``--precision`` on the command line: what is written and told, and one sentence where something is missing."""
+import json
+import os
+
+import pytest
+
+from accnn import accnn, rank_selection
+from accnn.graph.checkpoint import load_model
+from accnn.planning.plan import load_plan
+from accnn.quantization.fusing import is_quantized
+from clockwork import Clockwork
+from networks import chain_model, saved
+from pictures import items, packed
+
+SCALE = ["--rgb-mean", "127", "--rgb-std", "64"]
+
+
+@pytest.fixture
+def net(tmp_path):
+    """Prefix of a network that is worth a plan, alone in a folder."""
+    (tmp_path / "model").mkdir()
+    return saved(chain_model(widths=(32, 48, 64), side=16), tmp_path / "model" / "net")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clockwork(grain=4, launch=0.001, rest=0.02, bias=1.0).patched(monkeypatch)
+
+
+def command(net, tmp_path, *more, ratio="5"):
+    return ["-m", net, "--cost", "latency", "--ratio", ratio, "--save-model", str(tmp_path / "new"), "--cache",
+            str(tmp_path / "model"), "--precision", "int8", "--no-timing", *more]
+
+
+def written(tmp_path):
+    return sorted(name for name in os.listdir(tmp_path) if name not in ("model", "images.rec", "images.idx"))
+
+
+def test_without_images_a_plan_is_timed_and_no_int8_written(net, clock, tmp_path, capsys):
+    assert accnn.main(command(net, tmp_path, "--random-thresholds", "--json")) == 0
+    said = capsys.readouterr()
+    result = json.loads(said.out)
+    assert written(tmp_path) == ["config-rksel-5.0.json", "new-0001.params", "new-symbol.json"]
+    assert {layer["precision"] for layer in result["layers"]} == {"int8"} and "new-int8 is not written" in said.err
+    assert result["made_by"]["latency"]["measured"]["median"] == pytest.approx(5, rel=0.03)
+    assert {row.precision for row in load_plan(str(tmp_path / "config-rksel-5.0.json")).rows} == {"int8"}
+
+
+def test_with_images_both_are_written_together(net, clock, tmp_path, capsys):
+    rec = packed(tmp_path / "images", items(40))
+    assert accnn.main(command(net, tmp_path, "--data-calib", rec, "--keep-fp32", "fc*", *SCALE)) == 0
+    table = capsys.readouterr().out
+    assert written(tmp_path) == ["config-rksel-5.0.json", "net-sensitivity.json", "new-0001.params",
+                                 "new-int8-0001.params", "new-int8-symbol.json", "new-symbol.json"]
+    assert is_quantized(load_model(str(tmp_path / "new-int8"))) and not is_quantized(load_model(str(tmp_path / "new")))
+    assert " precision " in table and "INT8" in table and str(tmp_path / "new-int8-symbol.json") in table
+    again = ["-m", net, "--config", str(tmp_path / "config-rksel-5.0.json"), "--save-model", str(tmp_path / "again"),
+             "--data-calib", rec, "--no-timing", "--json", *SCALE]
+    assert accnn.main(again) == 0
+    kept = {layer["layer"]: layer["precision"] for layer in json.loads(capsys.readouterr().out)["layers"]}
+    assert kept["conv2"] == "int8" and kept["fc1"] == "fp32" and (tmp_path / "again-int8-symbol.json").exists()
+
+
+def test_ranks_are_selected_in_a_precision_too(net, clock, tmp_path, capsys):
+    output = str(tmp_path / "plan.json")
+    assert rank_selection.main(["-m", net, "--ratio", "3", "--precision", "int8", "--output", output]) == 0
+    assert {row.precision for row in load_plan(output).rows} == {"int8"}
+
+
+@pytest.mark.parametrize("more, said", [
+    ([], "--data-calib"), (["--random-thresholds", "--precision", "fp32"], "--precision int8"),
+    (["--random-thresholds", "--keep-fp32", "conv9"], "conv9"),
+    (["--precision", "fp32", "--keep-fp32", "conv1"], "precision")])
+def test_refused_in_one_sentence(net, clock, tmp_path, capsys, more, said):
+    assert accnn.main(command(net, tmp_path, *more)) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
+    assert len(errors) == 1 and said in errors[0] and written(tmp_path) == []
+
+
+def test_an_int8_checkpoint_that_is_none_of_ours_is_not_replaced(net, clock, tmp_path, capsys):
+    (tmp_path / "new-int8-symbol.json").write_text("mine")
+    rec = packed(tmp_path / "images", items(4))
+    assert accnn.main(command(net, tmp_path, "--data-calib", rec, *SCALE)) == 2
+    assert written(tmp_path) == ["new-int8-symbol.json"]
