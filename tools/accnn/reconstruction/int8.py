@@ -212,6 +212,11 @@ class _Maker:
         before = self._cost
         layers = [one.layer for one in layer_precisions(self._model, self._quantized(), self._names())
                   if one.precision == "int8"]
+        if max(self._judge.errors(self._quantized()).values()) <= (LIMIT if limit is None else limit):
+            return
+        # Other tensors become INT8 where a layer does not.
+        every = ranges(histograms(self._model, self._images, self._shapes, self._names(), every=True), self._kind)
+        self._ranges = dict(every, **self._ranges)
         self._excluded, _ = exclude(layers, self._error_without, LIMIT if limit is None else limit)
         if self._excluded:
             self._cost = self._judge(self._quantized())
