@@ -6,7 +6,7 @@ purpose, and writes thresholds with six decimals only.
 from dataclasses import replace
 
 from accnn.graph.ir import Graph, moved, prune
-from accnn.quantization.fusing import CONVOLUTION, DENSE
+from accnn.quantization.supported import CONVOLUTION, DENSE, SIGNED
 
 _REQUANTIZING = {CONVOLUTION, DENSE, "_contrib_quantized_elemwise_add", "_contrib_quantized_elemwise_mul"}
 _RANGE = ("min_calib_range", "max_calib_range")
@@ -21,25 +21,24 @@ def fold(graph, ranges):
     ranges : dict of str to (float, float)
         Thresholds by tensor: written in full.
     """
-    graph = _float_outputs(_requantized(_exact(graph, ranges)))
-    return prune(graph)
+    return prune(_float_outputs(prune(_requantized(_signed_sums(_exact(graph, ranges))))))
 
 
 def _exact(graph, ranges):
     """Write thresholds with all their digits."""
-    nodes = list(graph.nodes)
+    nodes, names = list(graph.nodes), dict(zip(graph.internals.entries, graph.internals.symbol.list_outputs()))
     for position, node in enumerate(nodes):
         if _RANGE[0] in node.attrs:
-            found = ranges.get(_tensor(graph, node))
+            found = ranges.get(_tensor(node, names))
             if found:
                 nodes[position] = _with_attrs(node, zip(_RANGE, map("%.9g".__mod__, found)))
     return replace(graph, nodes=tuple(nodes))
 
 
-def _tensor(graph, node):
+def _tensor(node, names):
     """The name of the tensor whose range a node has: what it reads, or what it is the quantized form of."""
     if node.op == "_contrib_quantize_v2":
-        return node.name[:-len("_quantize")]
+        return names[node.inputs[0][:2]]
     return node.name[len("requantize_" if node.op == "_contrib_requantize" else "quantized_"):] + "_output"
 
 
@@ -49,10 +48,34 @@ def _requantized(graph):
     for position, node in enumerate(graph.nodes):
         if node.op == "_contrib_requantize" and _RANGE[0] in node.attrs:
             producer = node.inputs[0][0]
-            if nodes[producer].op in _REQUANTIZING:
+            if nodes[producer].op in _REQUANTIZING and not _is_grouped(nodes[producer]):
                 nodes[producer] = _with_attrs(nodes[producer], ((key, node.attrs[key]) for key in _RANGE))
                 place[position] = producer
     return _redirected(Graph(tuple(nodes), graph.heads), lambda entry: (place.get(entry[0], entry[0]),) + entry[1:])
+
+
+def _is_grouped(node):
+    """Whether a convolution is grouped, but not depthwise: with a range of its own, and so a scale for every output
+    channel, MXNet 1.9.1 quantizes all weights of group g with the scale of channel g."""
+    for document in node.extra.get("subgraphs", ()):
+        for inner in document["nodes"]:
+            attributes = inner.get("attrs", {})
+            groups = int(attributes.get("num_group", 1))
+            if inner["op"] == "Convolution" and groups not in (1, int(attributes["num_filter"])):
+                return True
+    return False
+
+
+def _signed_sums(graph):
+    """Let what is quantized for a fused sum that can be negative be signed, as the sum is."""
+    nodes = list(graph.nodes)
+    for node in graph.nodes:
+        said = node.attrs if node.op == CONVOLUTION and "quantized" in node.attrs else {}
+        if "with_sum" in said and "with_postsum_act" not in said:
+            source = node.inputs[-5][0]  # behind it are the ranges of the data and of the sum
+            if nodes[source].op == "_contrib_quantize_v2":
+                nodes[source] = _with_attrs(nodes[source], [("out_type", SIGNED)])
+    return Graph(tuple(nodes), graph.heads)
 
 
 def _float_outputs(graph):

@@ -6,7 +6,6 @@ made here. MXNet's choice is wrong where a fused tensor is an output of the netw
 the name of the last operator in it: its output is a tensor of the original network, of the same name.
 """
 import difflib
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Dict
 
@@ -15,12 +14,9 @@ from accnn.graph import attrs
 from accnn.graph.checkpoint import Model
 from accnn.graph.ir import Graph, Node, moved, prune
 from accnn.graph.passing import passes_on
+from accnn.quantization import supported
 
-CONVOLUTION, DENSE = "_sg_mkldnn_conv", "_sg_mkldnn_fully_connected"
-LAYERS = {"Convolution": CONVOLUTION, "FullyConnected": DENSE}
-_SUMS = {"elemwise_add", "_npi_add"}
 _VECTORS = {"Flatten", "FullyConnected"}
-_LAYOUTS = {"", "NCHW", "NCDHW"}
 
 
 @dataclass(frozen=True)
@@ -54,8 +50,8 @@ def partition(model, exclude=()):
     model : Model
         Not changed.
     exclude : iterable of str
-        Operators of `model` that are to stay in float32: layers, but also sums, pooling and so on. Whatever is fused
-        with one of them stays in float32 too.
+        Operators of `model` that are to stay in float32: layers, with what is fused behind them, but also sums,
+        pooling and so on.
 
     Returns
     -------
@@ -70,13 +66,16 @@ def partition(model, exclude=()):
     refuse_quantized(model)
     _refuse_unknown(model, exclude)
     graph = _with_flattened(without_identities(model.graph))
-    kept = {node.name: reason for node, reason in _refusals(model, graph) if reason}
-    groups = _groups(graph, kept)
-    fused = _fuse(graph, groups)
+    kept = {node.name: reason for node, reason in supported.refusals(model, graph) if reason}
+    grouping = _Grouping(graph, kept, set(exclude))
+    groups = grouping.groups
     homes = {node.name: node.name for node in model.graph.nodes if not node.is_variable}
     homes.update((graph.nodes[part].name, graph.nodes[group[-1]].name) for group in groups for part in group)
-    kept.update(dict.fromkeys(exclude, "it is excluded"))
-    return Partition(replace(model, graph=fused), homes, kept, frozenset(homes[name] for name in exclude))
+    excluded = {homes[name] for name in exclude} | {graph.nodes[position].name for position in grouping.floats}
+    excluded |= {node.name for node in graph.nodes if supported.is_wrong(node)}
+    fused = Graph.from_symbol(_fuse(graph, groups).to_symbol())
+    return Partition(replace(model, graph=fused), homes, dict(kept, **dict.fromkeys(exclude, "it is excluded")),
+                     frozenset(excluded.union(kept)))
 
 
 def is_quantized(model):
@@ -116,56 +115,89 @@ def _refuse_unknown(model, names):
                 model.prefix, name, ": did you mean %s?" % " or ".join(near) if near else ""))
 
 
-# ---- which layers
-
-def _refusals(model, graph):
-    """Yield every layer of a graph and the reason why oneDNN cannot compute it in INT8, or None."""
-    names = Counter(node.name for node in graph.nodes if not node.is_variable)
-    for node in graph.nodes:
-        if node.op in LAYERS:
-            twin = "another operator has the same name" if names[node.name] > 1 else None
-            yield node, twin or _SHAPES[node.op](node) or _parameter_refusal(model, graph, node)
-        elif node.op == "Deconvolution":
-            yield node, "oneDNN has no INT8 transposed convolution in MXNet"
-
-
-def _convolution_refusal(node):
-    if attrs.layout(node) not in _LAYOUTS:
-        return "its layout is %s" % attrs.layout(node)
-    sides = len(attrs.shape(node, "kernel", ()))
-    return None if sides == 2 else "it is a %d-D convolution" % sides
-
-
-def _dense_refusal(node):
-    return None if attrs.boolean(node, "flatten", True) else "flatten=False: oneDNN's INT8 layer takes vectors only"
-
-
-_SHAPES = {"Convolution": _convolution_refusal, "FullyConnected": _dense_refusal}
-
-
-def _parameter_refusal(model, graph, node):
-    arrays = [model.arg_params.get(graph.nodes[entry[0]].name) for entry in node.inputs[1:]]
-    if not arrays or any(array is None for array in arrays):
-        return "its weights are computed, not stored"
-    kinds = {array.dtype.__name__ for array in arrays} - {"float32"}
-    return "its weights are %s" % kinds.pop() if kinds else None
-
-
 # ---- what is fused
 
-def _groups(graph, kept):
-    """list of list of int: for every layer that oneDNN computes the positions of it and of what is fused with it."""
-    readers, taken, groups = _readers(graph), set(), []
-    for position, node in enumerate(graph.nodes):
-        if node.op in LAYERS and node.name not in kept:
-            group = [position]
-            for accepts in _STEPS[node.op]:
-                following = _only_reader(graph, readers, group[-1])
-                if following is not None and following not in taken and accepts(graph.nodes[following], group, graph):
-                    group.append(following)
-            taken.update(group)
-            groups.append(group)
-    return groups
+class _Grouping:
+    """Which nodes of a graph become one.
+
+    Attributes
+    ----------
+    groups : list of list of int
+        For every layer that oneDNN computes the positions of it and of what is fused with it.
+    floats : list of int
+        Other positions that are to stay in float32.
+    """
+
+    def __init__(self, graph, kept, exclude):
+        self._graph, self._exclude, self._readers = graph, exclude, _readers(graph)
+        self._types, self.groups, self.floats = {}, [], []
+        for position, node in enumerate(graph.nodes):
+            if node.op in supported.LAYERS and node.name not in kept:
+                group = [position] + self._followers(position)
+                self.groups.append(group)
+                self._types[group[-1]] = self._type(group)
+            elif self._is_float_sum(position):
+                self.floats.append(position)
+                self._types[position] = supported.UNSIGNED if supported.is_unsigned(node) else supported.FLOAT
+
+    def _is_float_sum(self, position):
+        """A sum that no convolution takes, or the activation behind one: what is next can then be unsigned."""
+        node = self._graph.nodes[position]
+        if position in self._taken():
+            return False
+        return node.op in supported.SUMS or supported.is_unsigned(node) and node.inputs[0][0] in self.floats
+
+    def _followers(self, position):
+        found = []
+        for step in (self._takes_normalization, self._takes_sum, self._takes_activation):
+            following = self._only_reader(([position] + found)[-1])
+            if following is not None and following not in self._taken() and self._may_follow(following, position) \
+                    and step(following, [position] + found):
+                found.append(following)
+        return found
+
+    def _taken(self):
+        return {part for group in self.groups for part in group}
+
+    def _only_reader(self, position):
+        found = self._readers[position]
+        return found[0][0] if len(found) == 1 and found[0][1] == 0 else None
+
+    def _may_follow(self, following, layer):
+        return self._graph.nodes[following].name not in self._exclude or self._is_float(layer)
+
+    def _is_float(self, layer):
+        return self._graph.nodes[layer].name in self._exclude
+
+    def _takes_normalization(self, following, group):
+        node, layer = self._graph.nodes[following], self._graph.nodes[group[0]]
+        return (layer.op, node.op) == ("Convolution", "BatchNorm") and attrs.integer(node, "axis", 1) == 1 \
+            and node.inputs[0][0] == group[-1]
+
+    def _takes_sum(self, following, group):
+        """Only a sum whose other operand has the type of the result: oneDNN adds to it in its place, unconverted."""
+        node, layer = self._graph.nodes[following], self._graph.nodes[group[0]]
+        if layer.op != "Convolution" or node.op not in supported.SUMS:
+            return False
+        other = next((entry for entry in node.inputs if entry[0] != group[-1]), node.inputs[0])
+        behind = self._only_reader(following)
+        activated = behind is not None and self._may_follow(behind, group[0]) and \
+            self._takes_activation(behind, group + [following])
+        unsigned = activated and supported.is_unsigned(self._graph.nodes[behind])
+        accepted = (supported.UNSIGNED,) if unsigned else (supported.SIGNED, supported.FLOAT)
+        return self._is_float(group[0]) or supported.stored_type(self._graph, other, self._types) in accepted
+
+    def _takes_activation(self, following, group):
+        nodes = self._graph.nodes
+        return supported.activates(nodes[following], nodes[group[0]], self._is_summed(group))
+
+    def _is_summed(self, group):
+        return any(self._graph.nodes[part].op in supported.SUMS for part in group)
+
+    def _type(self, group):
+        if supported.is_unsigned(self._graph.nodes[group[-1]]):
+            return supported.UNSIGNED
+        return supported.FLOAT if self._is_float(group[0]) else supported.SIGNED
 
 
 def _readers(graph):
@@ -177,31 +209,6 @@ def _readers(graph):
     for producer, output, _ in graph.heads:
         found[producer].append((None, output))
     return found
-
-
-def _only_reader(graph, readers, position):
-    found = readers[position]
-    return found[0][0] if len(found) == 1 and found[0][1] == 0 else None
-
-
-def _is_normalization(node, group, graph):
-    return node.op == "BatchNorm" and attrs.integer(node, "axis", 1) == 1 and node.inputs[0][0] == group[-1]
-
-
-def _is_sum(node, group, graph):
-    return node.op in _SUMS
-
-
-def _is_activation(node, group, graph):
-    if node.op == "Activation":
-        return node.attrs.get("act_type") == "relu"
-    if node.op == "clip":
-        summed = any(graph.nodes[part].op in _SUMS for part in group)
-        return attrs.number(node, "a_min", 0.0) == 0 and not summed
-    return node.op == "LeakyReLU" and node.attrs.get("act_type", "leaky") == "leaky"
-
-
-_STEPS = {"Convolution": (_is_normalization, _is_sum, _is_activation), "FullyConnected": (_is_activation,)}
 
 
 # ---- the fused graph
@@ -289,7 +296,7 @@ def fused_node(parts, entries):
                           **({"attrs": _own(part)} if _own(part) else {})))
     document = {"nodes": inner, "arg_nodes": [i for i, node in enumerate(inner) if node["op"] == "null"],
                 "heads": [[len(inner) - 1, 0, 0]]}
-    return Node(LAYERS[parts[0].op], parts[-1].name, _fused_attrs(parts), tuple(sum(map(tuple, entries), ())),
+    return Node(supported.LAYERS[parts[0].op], parts[-1].name, _fused_attrs(parts), tuple(sum(map(tuple, entries), ())),
                 {"subgraphs": [document]})
 
 
@@ -307,4 +314,4 @@ def _fused_attrs(parts):
 
 
 def _kind(node):
-    return "bn" if node.op == "BatchNorm" else "sum" if node.op in _SUMS else "act"
+    return "bn" if node.op == "BatchNorm" else "sum" if node.op in supported.SUMS else "act"

@@ -2,9 +2,10 @@
 import numpy as np
 
 from accnn.core.errors import AccnnError
-from accnn.quantization.fusing import LAYERS, partition
+from accnn.quantization.fusing import partition
 from accnn.quantization.int8_graph import calibrated_tensors
 from accnn.quantization.ranges import tensors
+from accnn.quantization.supported import LAYERS
 from accnn.quantization.thresholds import Histogram
 
 _VALUES = 4096  # of every image and tensor; the least and the largest are of all

@@ -96,7 +96,7 @@ def resolve(model, original, images, input_shapes, thresholds, exclude=(), setti
             Tap(pair.spec, RESPONSE, pair.truth.entry + (0,)) for pair in pairs.values()])))
         for level in levels(model.graph, names):
             chosen = [pairs[names[name]] for name in level]
-            now, entries = _with_float_inputs(quantize(model, thresholds, exclude), chosen)
+            now, entries = _with_float_inputs(quantize(model, thresholds, exclude, stored=False), chosen)
             inputs = read(now, [Tap(pair.spec, INPUT, entry) for pair, entry in zip(chosen, entries)])
             for pair, samples in zip(chosen, inputs):
                 tell(len(gains), pair.name)

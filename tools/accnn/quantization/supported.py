@@ -1,0 +1,120 @@
+"""What oneDNN's operators in MXNet 1.9.1 compute in INT8, and compute rightly: with the reason where they do not."""
+from collections import Counter
+
+from accnn.graph import attrs
+
+CONVOLUTION, DENSE = "_sg_mkldnn_conv", "_sg_mkldnn_fully_connected"
+LAYERS = {"Convolution": CONVOLUTION, "FullyConnected": DENSE}
+SUMS = {"elemwise_add", "_npi_add"}
+SIGNED, UNSIGNED, FLOAT, UNKNOWN = "int8", "uint8", "float32", "unknown"
+
+_LAYOUTS = {"", "NCHW", "NCDHW"}
+_KEEPING_TYPE = {"Pooling", "Flatten"}
+_KEEPING_SIGN = {"slice", "slice_axis", "slice_like", "SliceChannel", "Crop", "UpSampling", "zeros_like", "Pad",
+                 "Reshape", "transpose", "relu"}
+_ASKED = {"Concat", "Activation", "BatchNorm", "elemwise_mul", "Embedding"} | SUMS  # may become INT8 themselves
+
+
+def refusals(model, graph):
+    """Yield every layer of a graph with weights, and the reason why it cannot be INT8, or None.
+
+    Parameters
+    ----------
+    model : Model
+        Holds the parameters.
+    graph : Graph
+
+    Yields
+    ------
+    Node, str or None
+    """
+    names = Counter(node.name for node in graph.nodes if not node.is_variable)
+    for node in graph.nodes:
+        if node.op in LAYERS:
+            twin = "another operator has the same name" if names[node.name] > 1 else None
+            yield node, twin or _FORMS[node.op](node) or _parameter_refusal(model, graph, node)
+        elif node.op == "Deconvolution":
+            yield node, "MXNet has no INT8 transposed convolution"
+
+
+def is_wrong(node):
+    """bool: an operator without weights that MXNet's pass would quantize, and that would then answer something else."""
+    if node.op == "Pooling":  # in INT8 windows that overlap the border are divided by what is inside
+        return node.attrs.get("pool_type") == "avg" and node.attrs.get("pooling_convention") == "full" \
+            and attrs.boolean(node, "count_include_pad", True) and not attrs.boolean(node, "global_pool")
+    if node.op == "Activation":
+        return node.attrs.get("act_type") != "relu"
+    return node.op == "elemwise_mul"  # fails where a factor is not negative, which oneDNN stores in uint8
+
+
+def activates(node, layer, summed):
+    """bool: an activation that is computed rightly in INT8 when it is fused with a layer.
+
+    Parameters
+    ----------
+    node : Node
+    layer : Node
+        The convolution or fully connected layer.
+    summed : bool
+        There is a sum between them.
+    """
+    if node.op == "Activation":
+        return node.attrs.get("act_type") == "relu"
+    if node.op == "clip":
+        return attrs.number(node, "a_min", 0.0) == 0 and not summed
+    return node.op == "LeakyReLU" and node.attrs.get("act_type", "leaky") == "leaky" and layer.op == "Convolution"
+
+
+def is_unsigned(node):
+    """bool: an activation whose output is never negative, which oneDNN stores as uint8."""
+    return node.op == "Activation" and node.attrs.get("act_type") == "relu" or \
+        node.op == "clip" and attrs.number(node, "a_min", 0.0) >= 0
+
+
+def stored_type(graph, entry, known):
+    """The type in which a quantized graph stores an entry where something in INT8 reads it.
+
+    Parameters
+    ----------
+    graph : Graph
+    entry : (int, int, int)
+    known : dict of int to str
+        The types of outputs of layers, by the position of the node that computes them.
+
+    Returns
+    -------
+    str
+        `SIGNED`, `UNSIGNED`; `FLOAT` where a quantize operator will make one of the two of it, by its range; `UNKNOWN`.
+    """
+    if entry[0] in known:
+        return known[entry[0]]
+    node = graph.nodes[entry[0]]
+    read = [stored_type(graph, one, known) for one in node.inputs] \
+        if node.op in _KEEPING_TYPE | _KEEPING_SIGN | {"Concat"} else []
+    if node.op == "Concat" and not {SIGNED}.issuperset(read) and not {UNSIGNED}.issuperset(read):
+        return SIGNED if SIGNED in read and UNKNOWN not in read else UNKNOWN
+    if node.op in _KEEPING_SIGN:
+        return UNSIGNED if {UNSIGNED}.issuperset(read) else FLOAT
+    return read[0] if read else UNKNOWN if node.op in _ASKED else FLOAT
+
+
+def _convolution_refusal(node):
+    if attrs.layout(node) not in _LAYOUTS:
+        return "its layout is %s" % attrs.layout(node)
+    sides = len(attrs.shape(node, "kernel", ()))
+    return None if sides == 2 else "it is a %d-D convolution" % sides
+
+
+def _dense_refusal(node):
+    return None if attrs.boolean(node, "flatten", True) else "flatten=False: the INT8 layer takes vectors only"
+
+
+_FORMS = {"Convolution": _convolution_refusal, "FullyConnected": _dense_refusal}
+
+
+def _parameter_refusal(model, graph, node):
+    arrays = [model.arg_params.get(graph.nodes[entry[0]].name) for entry in node.inputs[1:]]
+    if not arrays or any(array is None for array in arrays):
+        return "its weights are computed, not stored"
+    kinds = {array.dtype.__name__ for array in arrays} - {"float32"}
+    return "its weights are %s" % kinds.pop() if kinds else None
