@@ -67,10 +67,12 @@ def partition(model, exclude=()):
     _refuse_unknown(model, exclude)
     graph = _with_flattened(without_identities(model.graph))
     kept = {node.name: reason for node, reason in supported.refusals(model, graph) if reason}
-    groups = _Grouping(graph, kept, set(exclude)).groups
+    grouping = _Grouping(graph, kept, set(exclude))
+    groups = grouping.groups
     homes = {node.name: node.name for node in model.graph.nodes if not node.is_variable}
     homes.update((graph.nodes[part].name, graph.nodes[group[-1]].name) for group in groups for part in group)
-    excluded = {homes[name] for name in exclude} | {node.name for node in graph.nodes if supported.is_wrong(node)}
+    excluded = {homes[name] for name in exclude} | {graph.nodes[position].name for position in grouping.floats}
+    excluded |= {node.name for node in graph.nodes if supported.is_wrong(node)}
     fused = Graph.from_symbol(_fuse(graph, groups).to_symbol())
     return Partition(replace(model, graph=fused), homes, dict(kept, **dict.fromkeys(exclude, "it is excluded")),
                      frozenset(excluded.union(kept)))
@@ -122,17 +124,28 @@ class _Grouping:
     ----------
     groups : list of list of int
         For every layer that oneDNN computes the positions of it and of what is fused with it.
+    floats : list of int
+        Other positions that are to stay in float32.
     """
 
     def __init__(self, graph, kept, exclude):
         self._graph, self._exclude, self._readers = graph, exclude, _readers(graph)
-        self._types, self.groups = {}, []
+        self._types, self.groups, self.floats = {}, [], []
         for position, node in enumerate(graph.nodes):
             if node.op in supported.LAYERS and node.name not in kept:
                 group = [position] + self._followers(position)
                 self.groups.append(group)
                 self._types[group[-1]] = self._type(group)
-        # A node that is taken has one reader only, or is the last of its group: no group takes it twice.
+            elif self._is_float_sum(position):
+                self.floats.append(position)
+                self._types[position] = supported.UNSIGNED if supported.is_unsigned(node) else supported.FLOAT
+
+    def _is_float_sum(self, position):
+        """A sum that no convolution takes, or the activation behind one: what is next can then be unsigned."""
+        node = self._graph.nodes[position]
+        if position in self._taken():
+            return False
+        return node.op in supported.SUMS or supported.is_unsigned(node) and node.inputs[0][0] in self.floats
 
     def _followers(self, position):
         found = []
@@ -182,9 +195,9 @@ class _Grouping:
         return any(self._graph.nodes[part].op in supported.SUMS for part in group)
 
     def _type(self, group):
-        if self._is_float(group[0]):
-            return supported.FLOAT
-        return supported.UNSIGNED if supported.is_unsigned(self._graph.nodes[group[-1]]) else supported.SIGNED
+        if supported.is_unsigned(self._graph.nodes[group[-1]]):
+            return supported.UNSIGNED
+        return supported.FLOAT if self._is_float(group[0]) else supported.SIGNED
 
 
 def _readers(graph):

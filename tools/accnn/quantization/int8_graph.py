@@ -10,6 +10,7 @@ from accnn.graph.ir import Graph, prune
 from accnn.quantization import supported
 from accnn.quantization.folding import fold
 from accnn.quantization.fusing import Partition, is_quantized, partition
+from accnn.quantization.stored import store
 
 __all__ = ["LayerPrecision", "Partition", "calibrated_tensors", "is_quantized", "layer_precisions", "partition",
            "quantize", "random_thresholds"]
@@ -31,7 +32,7 @@ def random_thresholds(partitioned, spread=_RANDOM):
     return dict.fromkeys(calibrated_tensors(partitioned), spread)
 
 
-def quantize(model, thresholds, exclude=()):
+def quantize(model, thresholds, exclude=(), stored=True):
     """Return the INT8 network of a model.
 
     Parameters
@@ -44,12 +45,14 @@ def quantize(model, thresholds, exclude=()):
         comes from a ReLU or its minimum is not negative, else to -127..127.
     exclude : iterable of str
         Layers of `model` that are to stay in float32.
+    stored : bool
+        With weights as int8 arrays, see :mod:`accnn.quantization.stored`. False: as MXNet has them, convolutions in
+        float32.
 
     Returns
     -------
     Model
-        Of the same outputs. Weights of convolutions are quantized per output channel by oneDNN at the first pass,
-        those of fully connected layers are INT8 here already.
+        Of the same outputs.
 
     Raises
     ------
@@ -61,8 +64,9 @@ def quantize(model, thresholds, exclude=()):
     ranges = {name: _range(model, name, thresholds) for name in needed}
     symbol = mx.contrib.quantization._calibrate_quantized_sym(symbol, ranges) if ranges else symbol
     graph = _with_output_names(fold(Graph.from_symbol(symbol), ranges), model)
-    return replace(model, graph=graph, arg_params=_parameters(graph, model.arg_params),
-                   aux_params={name: model.aux_params[name] for name in graph.variables() if name in model.aux_params})
+    made = replace(model, graph=graph, arg_params=_parameters(graph, model.arg_params), aux_params={
+        name: model.aux_params[name] for name in graph.variables() if name in model.aux_params})
+    return store(made) if stored else made
 
 
 def layer_precisions(model, quantized, exclude=()):

@@ -10,7 +10,9 @@ SIGNED, UNSIGNED, FLOAT, UNKNOWN = "int8", "uint8", "float32", "unknown"
 
 _LAYOUTS = {"", "NCHW", "NCDHW"}
 _KEEPING_TYPE = {"Pooling", "Flatten"}
-_ASKED = _KEEPING_TYPE | {"Concat", "Activation", "BatchNorm", "elemwise_mul", "Embedding"} | SUMS
+_KEEPING_SIGN = {"slice", "slice_axis", "slice_like", "SliceChannel", "Crop", "UpSampling", "zeros_like", "Pad",
+                 "Reshape", "transpose", "relu"}
+_ASKED = {"Concat", "Activation", "BatchNorm", "elemwise_mul", "Embedding"} | SUMS  # may become INT8 themselves
 
 
 def refusals(model, graph):
@@ -64,12 +66,13 @@ def activates(node, layer, summed):
 
 
 def is_unsigned(node):
-    """bool: an activation behind which oneDNN stores a tensor as uint8."""
-    return node.op in ("Activation", "clip")
+    """bool: an activation whose output is never negative, which oneDNN stores as uint8."""
+    return node.op == "Activation" and node.attrs.get("act_type") == "relu" or \
+        node.op == "clip" and attrs.number(node, "a_min", 0.0) >= 0
 
 
 def stored_type(graph, entry, known):
-    """The type in which an entry is stored where everything around it is INT8.
+    """The type in which a quantized graph stores an entry where something in INT8 reads it.
 
     Parameters
     ----------
@@ -81,12 +84,18 @@ def stored_type(graph, entry, known):
     Returns
     -------
     str
-        `SIGNED`, `UNSIGNED`; `FLOAT` where a quantize operator will make one of the two of it; `UNKNOWN`.
+        `SIGNED`, `UNSIGNED`; `FLOAT` where a quantize operator will make one of the two of it, by its range; `UNKNOWN`.
     """
-    position = entry[0]
-    while position not in known and graph.nodes[position].op in _KEEPING_TYPE:
-        position = graph.nodes[position].inputs[0][0]
-    return known.get(position, UNKNOWN if graph.nodes[position].op in _ASKED else FLOAT)
+    if entry[0] in known:
+        return known[entry[0]]
+    node = graph.nodes[entry[0]]
+    read = [stored_type(graph, one, known) for one in node.inputs] \
+        if node.op in _KEEPING_TYPE | _KEEPING_SIGN | {"Concat"} else []
+    if node.op == "Concat" and not {SIGNED}.issuperset(read) and not {UNSIGNED}.issuperset(read):
+        return SIGNED if SIGNED in read and UNKNOWN not in read else UNKNOWN
+    if node.op in _KEEPING_SIGN:
+        return UNSIGNED if {UNSIGNED}.issuperset(read) else FLOAT
+    return read[0] if read else UNKNOWN if node.op in _ASKED else FLOAT
 
 
 def _convolution_refusal(node):
