@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import accnn as package
-from accnn import check, quantize, score
+from accnn import acc_conv, check, quantize, score
 from accnn.core.compat import mx
 from accnn.graph.checkpoint import load_model
 from accnn.graph.quantized import is_quantized
@@ -24,7 +24,7 @@ from processes import stop
 SHAPE, MEAN, STD = (3, 12, 12), (120.0, 125.0, 130.0), (60.0, 61.0, 62.0)
 COLOURS = ["--rgb-mean", "120,125,130", "--rgb-std", "60,61,62"]
 SCRIPT = os.path.abspath(quantize.__file__)
-FILES = ["new-0001.params", "new-int8.json", "new-symbol.json"]
+FILES = ["new-0001.params", "new-plan.json", "new-symbol.json"]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_what_is_written_runs_in_plain_mxnet(quantizing, prefix, rec, capsys):
     assert 0 < error < 0.02 and found.argmax(axis=1).tolist() == wanted.argmax(axis=1).tolist()
     assert told["errors"]["softmax_output"] < 0.02 and told["held"] > 0 and told["divergence"] >= 0
     assert [layer["precision"] for layer in told["layers"]] == ["int8"] * 5
-    with open("new-int8.json") as handle:
+    with open("new-plan.json") as handle:
         kept = json.load(handle)
     assert kept["layers"] == told["layers"] and kept["made_by"]["seed"] == 0
 
@@ -96,6 +96,22 @@ def test_with_all_that_makes_it_better(prefix, rec, tmp_path, capsys):
     assert quantize.main(words) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["steps"] and told["divergence"] <= told["steps"][0]["before"] * (1 + 1e-6)
+
+
+def test_an_accelerated_network_is_solved_for_what_the_original_answers(prefix, rec, tmp_path, capsys):
+    """The error is told against that one, and parts without a nonlinearity have thresholds, too."""
+    assert acc_conv.main(["-m", prefix, "--layer", "conv2", "--K", "6", "--save-model", str(tmp_path / "vh")]) == 0
+    capsys.readouterr()
+    words = ["-m", str(tmp_path / "vh"), "--original", prefix, "--data-calib", rec, "--json", "--save-model",
+             str(tmp_path / "q")] + COLOURS
+    assert quantize.main(words) == 0
+    told = json.loads(capsys.readouterr().out)
+    layers = {layer["layer"]: layer for layer in told["layers"]}
+    assert layers["conv2_v"]["gives"] == "conv2_v_output" and layers["conv2_v"]["range"][0] < 0
+    assert layers["conv2_h"]["gives"] == "relu2_output" and layers["conv2_h"]["range"][0] == 0
+    solved = next(step for step in told["steps"] if step["step"] == "solved behind INT8")
+    assert told["divergence"] == pytest.approx(solved["after"] if solved["kept"] else solved["before"])
+    assert told["made_by"]["original"] == prefix
 
 
 @pytest.mark.timed

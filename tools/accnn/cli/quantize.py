@@ -82,7 +82,7 @@ def run(args):
 
 def plan_path(prefix):
     """Where it is written how an INT8 network was made."""
-    return prefix + "-int8.json"
+    return prefix + "-plan.json"
 
 
 def _check(args):
@@ -96,10 +96,10 @@ def _quantized(args):
     if not args.dry_run:
         outputs.check_checkpoint(args.model, args.save_model, args.force, plan_path(args.save_model), is_int8_plan)
     timed = not args.dry_run and not args.no_timing
-    measuring = TimingConfig(1 if args.batch_size is None else args.batch_size, args.threads, args.repeats)
+    measuring = TimingConfig(threads=args.threads, repeats=args.repeats)
     with verify.clock(measuring) if timed else contextlib.nullcontext() as child:
         source, shapes, result = _made(args)
-        measuring = replace(measuring, batch_size=chosen_batch(source, shapes, None, 1))
+        measuring = replace(measuring, batch_size=chosen_batch(source, shapes, args.batch_size, 1))
         source = replace(source, arg_params={}, aux_params={})
         gc.collect()
         try:

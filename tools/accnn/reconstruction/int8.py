@@ -102,7 +102,7 @@ class Int8:
     errors : dict of str to float
         Relative error of every output on images held aside.
     divergence : float
-        Of the outputs on these images from those of the network that was given, see
+        Of the outputs on these images from those of the original, see
         :class:`accnn.reconstruction.divergence.Divergence`.
     held : int
         How many images were held aside.
@@ -209,9 +209,10 @@ class _Maker:
     def made(self):
         """Int8."""
         quantized, names = self._quantized(), self._names()
+        judge = self._judge if self._original is self._first else _Judge(self._original, self._held, self._shapes)
         return Int8(quantized, self._model, self._ranges, self._chosen, self._excluded,
-                    layer_precisions(self._model, quantized, names), self._steps, self._judge.errors(quantized),
-                    self._judge(quantized), self._held.count)
+                    layer_precisions(self._model, quantized, names), self._steps, judge.errors(quantized),
+                    judge(quantized), self._held.count)
 
     def _names(self):
         return list(dict.fromkeys(list(self._config.exclude) + [one.layer for one in self._excluded]))

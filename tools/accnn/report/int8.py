@@ -1,9 +1,10 @@
 """What became of a network in INT8, as a dict for machines and as a table for people."""
 from accnn.core.text import columns, count, percent, ruled, sizes, times
+from accnn.graph.quantized import own_name
 from accnn.report.plan import totals
 
 INT8 = "int8"
-_RANGE = "min_calib_range", "max_calib_range"
+_RANGE = "min_calib_range"
 
 
 def summary(made, input_shapes, images, made_by):
@@ -50,7 +51,7 @@ def _given(graph):
     for node in graph.nodes:
         for document in node.extra.get("subgraphs", ()):
             inside = [inner["name"] for inner in document["nodes"]]
-            found.update(dict.fromkeys(inside, inside[-1] + "_output" if _RANGE[0] in node.attrs else None))
+            found.update(dict.fromkeys(inside, own_name(node.name) + "_output" if _RANGE in node.attrs else None))
     return found
 
 
@@ -104,9 +105,9 @@ def _whole(report):
         sum(layer["precision"] == INT8 for layer in report["layers"]), len(report["layers"]),
         report["calibration"]["images"] - report["held"],
         " of " + report["calibration"]["file"] if report["calibration"]["file"] else ""))
-    lines.append("divergence from the float32 network on %d images held aside: %s; relative error: %s" % (
-        report["held"], _number(report["divergence"]), ", ".join(
-            "%s %s" % (name, percent(error, 2)) for name, error in report["errors"].items())))
+    errors = ", ".join("%s of %s" % (percent(error, 2), name) for name, error in report["errors"].items())
+    lines.append("on %d images held aside, from %s: divergence %s; relative error %s" % (
+        report["held"], report["made_by"]["original"] or "the float32 network", _number(report["divergence"]), errors))
     return lines
 
 
