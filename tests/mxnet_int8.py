@@ -31,6 +31,15 @@ def quantized(model, images, **how):
     return Model(Graph.from_symbol(symbol), args, aux)
 
 
+def by_accnn(model, images, exclude=()):
+    """Model: the same as :mod:`accnn.quantization` makes it, with weights that are stored in INT8."""
+    from accnn.quantization.int8_graph import partition, quantize
+    from accnn.quantization.ranges import minimum_and_maximum
+
+    ranges = minimum_and_maximum(partition(model, exclude), {"data": images.shape[1:]}, [{"data": images}])
+    return quantize(model, ranges, exclude)
+
+
 def module_outputs(symbol, args, aux, images, batch_size):
     """list of ndarray: outputs of a plain Module over all `images`, those that fill no batch by a Module of their own.
 

@@ -14,7 +14,8 @@ MANUAL = sorted(os.path.relpath(path, ROOT) for path in glob.glob(os.path.join(T
 DOCUMENTS = ["README.md", "tools/accnn/README.md"] + MANUAL
 CONSOLE = (("accnn", "accnn"), ("acc-conv", "acc_conv"), ("acc-fc", "acc_fc"), ("accnn-ranks", "rank_selection"),
            ("accnn-score", "score"), ("accnn-benchmark", "benchmark"), ("accnn-fine-tune", "fine_tune"),
-           ("accnn-two-pass", "two_pass"), ("accnn-launch", "launch"), ("accnn-pack", "pack"), ("accnn-check", "check"))
+           ("accnn-two-pass", "two_pass"), ("accnn-launch", "launch"), ("accnn-pack", "pack"), ("accnn-check", "check"),
+           ("accnn-quantize", "quantize"))
 SCRIPTS = ["accnn." + module for _, module in CONSOLE] + ["model_zoo.get_model", "model_zoo.demo.run"]
 # Lines of commands that are the shell's, or other programs': what they name is not ours to check.
 OTHERS = ("cd tools/accnn", ". .venv/bin/activate", "python3 -m venv ", "CONV=$(python ", "pip install ",
@@ -225,14 +226,23 @@ def test_every_file_and_function_of_the_package_that_is_named_exists():
 
 # --- what runs ------------------------------------------------------------------------------------
 
+WRITTEN = {"README.md": ["new-vgg16-symbol.json", "new-vgg16-0001.params", "plan.json"],
+           "tools/accnn/docs/quantization.md": ["vgg16-int8-symbol.json", "vgg16-int8-0001.params"]}
+
+
 @pytest.mark.parametrize("path,code", [(path, code) for path in DOCUMENTS for code in blocks(TEXTS[path], "python")])
 def test_python_runs(path, code, tmp_path, monkeypatch):
-    from networks import chain_model, saved
+    import accnn
+    from networks import chain_model, random_input, saved
 
-    saved(chain_model(widths=(16, 32, 32)), tmp_path / "vgg16")
+    model = chain_model(widths=(16, 32, 32))
+    saved(model, tmp_path / "vgg16")
+    if "accnn" not in code:  # loads what another page's block wrote
+        saved(accnn.quantize(model, {"data": random_input(16, 3, 12, 12)}, kinds=("naive",)), tmp_path / "vgg16-int8")
+    before = set(os.listdir(tmp_path))
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, path, "exec"), {})  # noqa: S102  (our own page)
-    assert (tmp_path / "new-vgg16-0001.params").exists() and (tmp_path / "plan.json").exists()
+    exec(compile(code.replace("224, 224", "12, 12"), path, "exec"), {})  # noqa: S102  (our own page)
+    assert set(os.listdir(tmp_path)) - before == (set(WRITTEN[path]) if "accnn" in code else set())
 
 
 def photographed(folder, count):
@@ -247,7 +257,7 @@ def photographed(folder, count):
 
 # What measures, and jobs of several workers, take too long; they have tests of their own.
 @pytest.mark.parametrize("path", ["README.md"] + ["tools/accnn/docs/%s.md" % name for name in (
-    "calibration", "checkpoints", "methods", "training")])
+    "calibration", "checkpoints", "methods", "quantization", "training")])
 def test_commands_run(path, tmp_path, monkeypatch, capsys):
     from networks import chain_model, saved
     from pictures import items, packed

@@ -105,7 +105,7 @@ WRONG = [
     (other("conv2_weight", mx.nd.zeros((12, 8, 5, 5))), r"'conv2_weight' has the shape \(12, 8, 5, 5\)"),
     (other("fc2_weight_quantize", mx.nd.zeros((7, 6), dtype="int8")), r"'fc2_weight_quantize' has the shape \(7, 6\)"),
     (other("fc1_weight_quantize", mx.nd.zeros((16, 576))), "another type than the symbol needs .*another symbol"),
-    (other("conv2_weight", mx.nd.zeros((12, 8, 3, 3), dtype="int8")), "another type than the symbol needs"),
+    (other("conv2_weight", mx.nd.zeros((12, 8, 3, 3), dtype="int32")), "another type than the symbol needs"),
 ]
 
 

@@ -10,19 +10,21 @@ from accnn.runtime.fusion import fuses_rightly, unfused
 from accnn.runtime.predictor import Predictor
 from accnn.timing.bound import BoundNetwork
 from accnn.timing.stored import StoredModel, released
-from mxnet_int8 import module_outputs, quantized
+from mxnet_int8 import by_accnn, module_outputs, quantized
 from networks import chain_model, random_input, random_model, residual_net, saved
 
 SHAPES, IMAGES = {"data": (3, 12, 12)}, random_input(22, 3, 12, 12)
 MODELS = {"chain": chain_model, "residual": lambda: random_model(residual_net(), data=(3, 12, 12))}
-CASES = [(kind, how) for kind in MODELS for how in (
-    {}, {"excluded_sym_names": ["sg_mkldnn_conv_act_0", "sg_mkldnn_conv_0"]}, {"quantize_granularity": "channel-wise"})]
+CASES = [(kind, make, how) for kind in MODELS for make, how in (
+    (quantized, {}), (quantized, {"excluded_sym_names": ["sg_mkldnn_conv_act_0", "sg_mkldnn_conv_0"]}),
+    (quantized, {"quantize_granularity": "channel-wise"}), (by_accnn, {}))]
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: case[0] + "+".join(case[1]))
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: " ".join(
+    [case[0], case[1].__name__] + list(case[2])))
 def prefix(request, tmp_path_factory):
-    kind, how = request.param
-    return saved(quantized(MODELS[kind](), IMAGES[:8], **how), tmp_path_factory.mktemp(kind) / "q")
+    kind, make, how = request.param
+    return saved(make(MODELS[kind](), IMAGES[:8], **how), tmp_path_factory.mktemp(kind) / "q")
 
 
 def wanted(prefix, batch_size=8):
@@ -76,9 +78,9 @@ def test_weights_that_stay_in_the_file(prefix):
 def test_other_parameters_in_another_network_of_the_same_layers(prefix, tmp_path):
     """Each network keeps its own, although a Module that has run keeps those of its first pass."""
     model = load_model(prefix)
-    name = next(name for name in model.arg_params if name.endswith("weight"))
+    name = next(name for name in model.arg_params if "_weight" in name)
     halved = load_model(prefix)
-    halved.arg_params[name] = model.arg_params[name] / 2
+    halved.arg_params[name] = mx.nd.array(model.arg_params[name].asnumpy() // 2, dtype=model.arg_params[name].dtype)
     save_model(halved, str(tmp_path / "other"))
     first, second = Predictor(model, SHAPES, 8), Predictor(load_model(str(tmp_path / "other")), SHAPES, 8)
     for _ in range(2):

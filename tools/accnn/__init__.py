@@ -28,7 +28,7 @@ _HOMES = {
 # Names of earlier releases that scripts of others may use.
 _FORMER = {"Workbench": "Accelerator", "Wish": "ReconstructionConfig"}
 
-__all__ = sorted(_HOMES) + ["accelerate", "select_ranks"]
+__all__ = sorted(_HOMES) + ["accelerate", "quantize", "select_ranks"]
 
 
 def select_ranks(model, ratio, input_shapes=None, **options):
@@ -74,10 +74,12 @@ def accelerate(model, plan, input_shapes=None):
 
 
 def __dir__():
-    return sorted(list(globals()) + list(_HOMES))
+    return sorted(list(globals()) + list(_HOMES) + ["quantize"])
 
 
 def __getattr__(name):
+    if name == "quantize":  # the script, which can be called too: see there
+        return import_module("accnn.quantize")
     name = _FORMER.get(name, name)
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)

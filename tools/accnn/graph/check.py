@@ -243,15 +243,25 @@ def _types(subject):
 
 
 def _int8_types(subject):
-    """What INT8 operators read is not cast: MXNet says which type is another than the one that they take."""
+    """Where an INT8 network needs whole numbers, floats would be rounded to such without a word; not the other way."""
     if is_quantized(subject.graph):
-        kinds = {name: np.dtype(subject.params[name].dtype).name if name in subject.params else "float32"
-                 for name in subject.symbol.list_arguments()}
+        names = subject.symbol.list_arguments()
+        kinds = {name: np.dtype(subject.params[name].dtype) if name in subject.params else np.dtype(np.float32)
+                 for name in names}
         try:
-            subject.symbol.infer_type_partial(**kinds)
+            needed, _, _ = subject.symbol.infer_type_partial(**{
+                name: kind.name for name, kind in kinds.items() if kind != np.int8})
         except mx.base.MXNetError as error:
-            yield Finding(ERROR, subject.params_file, "precision", "a parameter has another type than the symbol needs "
-                          "(%s): the checkpoint belongs to another symbol" % reason(error))
+            yield _other_type(subject, "precision", "a parameter", reason(error))
+            return
+        for name, kind in zip(names, needed):
+            if kinds[name] == np.int8 and kind not in (np.int8, np.float32):
+                yield _other_type(subject, name, "the parameter %r" % name, "int8")
+
+
+def _other_type(subject, where, what, why):
+    return Finding(ERROR, subject.params_file, where, "%s has another type than the symbol needs (%s): the checkpoint "
+                   "belongs to another symbol" % (what, why))
 
 
 def _is_finite(array):

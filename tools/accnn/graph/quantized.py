@@ -119,7 +119,7 @@ class _Floats:
             self._now[position, 0] = self._where(node.inputs[0])
         elif _kind(node):
             self._now[position, 0] = self._appended(Node(
-                _FLOATS[_kind(node)], _own_name(node.name), _float_attrs(node),
+                _FLOATS[_kind(node)], own_name(node.name), _float_attrs(node),
                 tuple(map(self._where, node.inputs[:_arrays(node)]))))
         else:
             self._now[position] = self._appended(moved(node, self._where))[0]
@@ -144,7 +144,8 @@ class _Floats:
         return where(inside.heads[0])
 
 
-def _own_name(name):
+def own_name(name):
+    """str: the name of an operator without what MXNet's pass puts in front of those that it makes INT8."""
     return name[len(_PREFIX):] if name.startswith(_PREFIX) else name
 
 

@@ -4,8 +4,12 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
+from accnn.core.errors import AccnnError
 from accnn.core.progress import Silence
+from accnn.core.text import sizes
 from accnn.graph.checkpoint import Model
+from accnn.graph.inputs import resolve_input_shapes
+from accnn.graph.quantized import refuse_quantized
 from accnn.quantization import thresholds
 from accnn.quantization.choice import choose, ranges
 from accnn.quantization.equalisation import equalise
@@ -14,13 +18,15 @@ from accnn.quantization.histograms import histograms
 from accnn.quantization.int8_graph import layer_precisions, quantize
 from accnn.quantization.rotation import rotate
 from accnn.reconstruction.divergence import CLASS_SCORES, Divergence, compared_as
-from accnn.reconstruction.images import ImagesApart
+from accnn.reconstruction.images import ArrayImages, ImagesApart
 from accnn.reconstruction.int8_prefix import Settings, resolve
 from accnn.runtime.predictor import Predictor
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
 
 LIMIT = 0.02  # relative error of outputs that are no distribution over classes
 _HELD = 256
+_FEWEST = 16  # images
+_BATCH_SIZE = 64
 _SHARE = 4  # of few images every so manyth is held aside
 
 
@@ -95,6 +101,11 @@ class Int8:
     steps : list of Step
     errors : dict of str to float
         Relative error of every output on images held aside.
+    divergence : float
+        Of the outputs on these images from those of the original, see
+        :class:`accnn.reconstruction.divergence.Divergence`.
+    held : int
+        How many images were held aside.
     """
 
     model: Model
@@ -105,6 +116,8 @@ class Int8:
     precisions: list
     steps: List[Step]
     errors: Dict[str, float] = field(default_factory=dict)
+    divergence: float = 0.0
+    held: int = 0
 
 
 def make_int8(model, images, input_shapes, original=None, config=None, progress=None):
@@ -128,9 +141,44 @@ def make_int8(model, images, input_shapes, original=None, config=None, progress=
     -------
     Int8
     """
+    if images.count < _FEWEST:
+        raise AccnnError("%d images are too few to choose thresholds by: give at least %d" % (images.count, _FEWEST))
     maker = _Maker(model, images, input_shapes, original or model, config or Int8Config(), progress or Silence)
     maker.run()
     return maker.made()
+
+
+def int8_form(model, images, input_shapes=None, **options):
+    """Make the INT8 form of a network, whatever its inputs are; as ``accnn.quantize`` at hand for everybody.
+
+    Parameters
+    ----------
+    model : Model
+        Of float32; not changed.
+    images : dict of str to ndarray, or ArrayImages
+        Examples of every input, as the network takes them: they say which ranges of numbers INT8 must tell apart. At
+        least 16; some hundred are better.
+    input_shapes : dict of str to tuple of int, optional
+        Without the batch. Default: those of `images`, where it is a dict.
+    **options
+        Attributes of :class:`Int8Config`.
+
+    Returns
+    -------
+    Model
+        Saved by ``accnn.save_model`` it runs in plain MXNet.
+    """
+    refuse_quantized(model)
+    if isinstance(images, dict):
+        input_shapes = input_shapes or {name: array.shape[1:] for name, array in images.items()}
+        images = ArrayImages(images, _BATCH_SIZE)
+    shapes, _ = resolve_input_shapes(model, input_shapes)
+    _, first = next(images.batches(1))
+    for name, array in first.items():
+        if tuple(array.shape[1:]) != tuple(shapes.get(name, array.shape[1:])):
+            raise AccnnError("the images have the shape %s, but the input %r of %s has %s: give images of that shape"
+                             % (sizes(tuple(array.shape[1:])), name, model.prefix, sizes(shapes[name])))
+    return make_int8(model, images, shapes, config=Int8Config(**options)).model
 
 
 class _Maker:
@@ -161,8 +209,10 @@ class _Maker:
     def made(self):
         """Int8."""
         quantized, names = self._quantized(stored=True), self._names()
+        judge = self._judge if self._original is self._first else _Judge(self._original, self._held, self._shapes)
         return Int8(quantized, self._model, self._ranges, self._chosen, self._excluded,
-                    layer_precisions(self._model, quantized, names), self._steps, self._judge.errors(quantized))
+                    layer_precisions(self._model, quantized, names), self._steps, judge.errors(quantized),
+                    judge(quantized), self._held.count)
 
     def _names(self):
         return list(dict.fromkeys(list(self._config.exclude) + [one.layer for one in self._excluded]))
