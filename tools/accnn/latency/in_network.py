@@ -5,9 +5,8 @@ a plan is told by timing it: the search corrects its budget by that. Here is wha
 """
 from dataclasses import dataclass
 
-# Times what they take alone: large layers take a little longer in a network, and chains a little less, whose parts find
-# in the caches what the part before has just written.
-_LAYERS, _CHAINS = 1.05, 0.97
+_LAYERS = 1.05  # times what they take alone, of large layers
+_CHAINS = 0.97  # times what they take alone, where layers take no less: found on VGG-16, batch 1, one thread
 
 
 @dataclass(frozen=True)
