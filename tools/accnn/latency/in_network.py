@@ -5,7 +5,8 @@ a plan is told by timing it: the search corrects its budget by that. Here is wha
 """
 from dataclasses import dataclass
 
-_LAYERS = 1.05  # times what they take alone: large layers take a little longer in a network
+_LAYERS = 1.05  # times what they take alone, of large layers
+_CHAINS = 0.97  # times what they take alone, where layers take no less: found on VGG-16, batch 1, one thread
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class InNetworkFactors:
 
 
 def factors(share):
-    """InNetworkFactors: large layers take a little longer in a network than alone, and chains as long.
+    """InNetworkFactors: large layers take a little longer in a network than alone, and chains a little less.
 
     Where layers take more alone than the whole network does, each takes some time to be started alone that it does not
     take in the network, and so do chains.
@@ -37,4 +38,6 @@ def factors(share):
         What all planned layers take, each alone, of the untouched network's time.
     """
     rest = max(0.0, 1 - _LAYERS * share)
-    return InNetworkFactors(rest, (1 - rest) / share, min(1.0, 1 / share)) if share else InNetworkFactors(1.0, 1.0, 1.0)
+    if not share:
+        return InNetworkFactors(1.0, 1.0, 1.0)
+    return InNetworkFactors(rest, (1 - rest) / share, _CHAINS * min(1.0, 1 / share))

@@ -18,8 +18,8 @@ from accnn.timing.job import NetworksJob, Timed
 from accnn.timing.keys import layer_key, places_of
 from accnn.timing.machine import bytes_of, cores, machine_bytes
 
-_ROUNDS = 5
-_WIDE = 0.35  # interquartile range over median
+_ROUNDS = 5  # timed passes of a chain; more where they spread, see accnn.timing.client.survey
+_WIDE = 0.35  # interquartile range over median, from which a chain is called noisy
 _SHARE = 0.005  # of the whole network's time: what spreads by less does no harm
 _ABOUT = 0.06  # uncertainty of the untouched network beside the reference, which no ratio that is measured depends on
 _MEMORY = 0.4  # of the machine's memory: what the parameters and activations of all networks may take, counted once
