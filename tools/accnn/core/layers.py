@@ -13,6 +13,7 @@ from typing import Optional, Tuple, Union
 Shape = Tuple[int, ...]
 
 CONVOLUTION, FULLY_CONNECTED = "Convolution", "FullyConnected"  # the kinds of layers
+PRECISIONS = FP32, INT8, BF16 = "fp32", "int8", "bf16"  # in which a network is computed
 
 class _Part:
     """What parts of all kinds have: a weight that MXNet stores in the order of :attr:`weight_shape`."""
