@@ -116,6 +116,14 @@ def add_measuring_options(parser):
     add("--export-latencies", metavar="FILE", help="write the times that the plan was made with")
 
 
+def add_amx_options(parser):
+    """``--amx`` and ``--no-amx``; None where neither is given."""
+    add = parser.add_mutually_exclusive_group().add_argument
+    add("--amx", action="store_true", default=None,
+        help="compute in AMX units, which serve INT8 and bfloat16 (default: for these, where processor and system let)")
+    add("--no-amx", action="store_false", dest="amx", help="leave them asleep")
+
+
 def measuring(args):
     """TimingConfig: what :func:`add_measuring_options` and ``--batch-size`` said."""
     dry, exported = getattr(args, "dry_run", False), args.export_latencies

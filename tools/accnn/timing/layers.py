@@ -9,8 +9,8 @@ from accnn.core.errors import AccnnError
 from accnn.graph.cut import Cut, cut, source
 from accnn.graph.ir import Graph
 from accnn.graph.shapes import is_known
+from accnn.runtime.bound import bound
 from accnn.timing import passes
-from accnn.timing.bound import bound
 from accnn.timing.clock import NOT_COMPARED, REPLACED, UNCHANGED, alternate, described_ratio, described_seconds, ratios
 
 
