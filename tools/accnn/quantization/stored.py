@@ -1,0 +1,146 @@
+"""The stored form of INT8 convolutions: arrays of int8 that plain MXNet loads, with a scale for every output channel.
+
+MXNet 1.9.1 keeps the weights of a quantized convolution as float32, and quantizes them at the first pass. Here they are
+whole numbers from -128 to 127 already, stored as int8: whatever fills a bound network with them makes floats of them.
+Their scales stand in a BatchNorm that is fused behind the convolution: MXNet multiplies the weights by ``gamma`` before
+it quantizes them, and finds the same whole numbers again.
+That takes a moment at the first pass and nothing afterwards.
+"""
+from dataclasses import replace
+
+import numpy as np
+
+from accnn.core.compat import mx
+from accnn.graph import attrs
+from accnn.graph.ir import Graph, Node, moved, prune
+from accnn.quantization.fusing import free_name, fused_node, operators
+from accnn.quantization.supported import CONVOLUTION, SUMS
+
+RANGE = np.float32(127.5)  # what MXNet takes the largest weight of a channel to; what is stored is -128 or 127
+_NEAR = (-1, 1, -2, 2, -3, 3, -4, 4)  # units in the last place of a scale
+_NORMALIZATION = {"eps": "0", "fix_gamma": "False", "use_global_stats": "True"}
+
+
+def store(model):
+    """Return a quantized model whose convolutions have INT8 arrays as weights.
+
+    Parameters
+    ----------
+    model : Model
+        As MXNet's pass makes it: convolutions with float32 weights.
+
+    Returns
+    -------
+    Model
+    """
+    graph, arrays, states = model.graph, dict(model.arg_params), dict(model.aux_params)
+    nodes, place, names = [], {}, {node.name for node in graph.nodes}
+
+    def where(entry):
+        return (place[entry[0]],) + tuple(entry[1:])
+
+    for position, node in enumerate(graph.nodes):
+        made = moved(node, where)
+        if is_stored(node):
+            made = _stored(made, _folded(graph, node, model), nodes, names, (arrays, states))
+        place[position] = len(nodes)
+        nodes.append(made)
+    graph = Graph.from_symbol(prune(Graph(tuple(nodes), tuple(where(head) for head in graph.heads))).to_symbol())
+    there = set(graph.variables())
+    return replace(model, graph=graph, arg_params={name: arrays[name] for name in arrays if name in there},
+                   aux_params={name: states[name] for name in states if name in there})
+
+
+def is_stored(node):
+    """bool: a convolution that is computed in INT8."""
+    return node.op == CONVOLUTION and node.attrs.get("quantized", "").lower() == "true"
+
+
+def quantized_weights(weights, one_scale=False):
+    """Quantize weights as MXNet does: symmetrically, with a scale for every output channel.
+
+    MXNet takes the largest weight of a channel to 127.5 steps, and so to -128 or 127. With the scale such that this one
+    keeps its value, all others move by less than half a step: MXNet makes the same whole numbers of ``whole * scales``
+    again, with the same range. Where the largest became 127 and another -127, that takes a scale with which the largest
+    comes to a little less than 127.5.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (N, ...)
+    one_scale : bool
+        The same scale for all channels.
+
+    Returns
+    -------
+    whole : ndarray of int8, of that shape
+    scales : ndarray of float32, shape (N,)
+        ``whole * scales`` is what takes the place of `weights`.
+    """
+    rows = weights.astype(np.float32).reshape((1, -1) if one_scale else (len(weights), -1))
+    largest = _largest(rows)
+    whole = _whole(rows, largest)
+    first = largest / _largest(whole)
+    scales = first.copy()
+    for ulps in _NEAR:
+        wrong = np.any(_whole(whole * scales, _largest(whole * scales)) != whole, axis=1)
+        scales = np.where(wrong[:, None], first + ulps * np.spacing(first), scales)
+    return whole.astype(np.int8).reshape(weights.shape), scales.ravel().repeat(len(weights) // len(scales))
+
+
+def _largest(rows):
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    return np.where(largest > 0, largest, np.float32(1))
+
+
+def _whole(rows, largest):
+    return np.clip(np.rint(rows * (RANGE / largest)), -128, 127)
+
+
+def _folded(graph, node, model):
+    """Weight and bias (or None) of a convolution, with a BatchNorm that is fused behind it folded in as MXNet does."""
+    parts = operators(node)
+    arrays = [_array(model, graph.nodes[entry[0]].name) for entry in node.inputs[1:]]
+    with_bias = not attrs.boolean(parts[0], "no_bias")
+    weight, bias = arrays[0], arrays[1] if with_bias else None
+    if len(parts) > 1 and parts[1].op == "BatchNorm":
+        gamma, beta, mean, variance = arrays[1 + with_bias:5 + with_bias]
+        one = attrs.boolean(parts[1], "fix_gamma", True)
+        spread = np.sqrt(variance.astype(np.float64) + attrs.number(parts[1], "eps", 1e-3))
+        alpha = ((1.0 if one else gamma) / spread).astype(np.float32)
+        bias = beta + alpha * ((0 if bias is None else bias) - mean)
+        weight = weight * alpha.reshape((-1,) + (1,) * (weight.ndim - 1))
+    return weight, bias
+
+
+def _array(model, name):
+    found = model.arg_params.get(name, model.aux_params.get(name))
+    return None if found is None else found.asnumpy()
+
+
+def _stored(node, folded, nodes, names, into):
+    """The fused operator with an INT8 weight and a BatchNorm with its scales, whose variables are added to `nodes`."""
+    parts = operators(node)
+    # Where a convolution does not requantize by itself, MXNet takes one scale for all its channels.
+    whole, scales = quantized_weights(folded[0], one_scale="min_calib_range" not in node.attrs)
+    size, layer = len(scales), parts[0].name
+    fresh = {"_weight_quantize": whole, "_scale": scales,
+             "_shift": np.zeros(size, np.float32) if folded[1] is None else folded[1]}
+    variables = [_variable(layer + end, values, nodes, names, into[0]) for end, values in fresh.items()]
+    variables += [_variable(layer + end, values, nodes, names, into[1])
+                  for end, values in (("_zero", np.zeros(size, np.float32)), ("_one", np.ones(size, np.float32)))]
+    layer_node = replace(parts[0], attrs=dict(parts[0].attrs, no_bias="True"))
+    behind = [part for part in parts[1:] if part.op != "BatchNorm"]
+    summed = any(part.op in SUMS for part in behind)
+    ranges = node.inputs[-4 if summed else -2:]
+    read = [(node.inputs[0], variables[0]), tuple(variables[1:])] + \
+        [(node.inputs[-5],) if part.op in SUMS else () for part in behind]
+    made = fused_node([layer_node, Node("BatchNorm", layer + "_scaled", _NORMALIZATION)] + behind, read)
+    return replace(made, name=node.name, attrs=dict(node.attrs, **made.attrs), inputs=made.inputs + tuple(ranges))
+
+
+def _variable(name, values, nodes, names, into):
+    """Add a variable of a new name to `nodes` and its array to `into`; the entry of it."""
+    name = free_name(name, names)
+    into[name] = mx.nd.array(values, dtype=values.dtype)
+    nodes.append(Node("null", name, {}))
+    return (len(nodes) - 1, 0, 0)
