@@ -17,8 +17,8 @@ DENSE = "64 %s|fc 64-16|fc 16-32 b"
 def opened(text):
     """(Model, Model): the chain of a key in float32, and what is timed of it."""
     place, chain = parse(text)
-    part, form = chains.random_chain(chain, np.random.RandomState(0)), precision.form_of(place.numbers)
-    return part.model, precision.opened(form.convert(part.model), form)
+    part, form = chains.random_chain(chain, np.random.RandomState(0)), precision.FORMS[place.numbers]
+    return part.model, precision.opened(precision.converted(part.model, form.precision), form)
 
 
 @pytest.mark.parametrize("numbers", ["u8", "s8"])
@@ -28,6 +28,12 @@ def test_chains_of_int8_read_and_give_int8(text, numbers):
     operators = [node.op for node in model.graph.nodes if not node.is_variable]
     assert operators == ["_sg_mkldnn_conv"] * 2 and len(model.graph.heads) == 3
     assert [name for name in model.symbol.list_arguments() if DATA in name] == [DATA, DATA + "_min", DATA + "_max"]
+
+
+@pytest.mark.parametrize("text", [V_H, DENSE, "8,6,6 %s|fc 288-16|fc 16-4 b"])
+def test_chains_of_bf16_convert_nothing(text):
+    _, model = opened(text % "bf16")
+    assert not [node for node in model.graph.nodes if "cast" in node.op]
 
 
 def test_numbers_are_those_of_the_chain():
@@ -47,7 +53,7 @@ def test_a_layer_that_int8_does_not_compute_converts_what_it_reads():
 
 
 @pytest.mark.parametrize("text", [V_H, DENSE, "3,12,12 plain %s|conv 3-8 3x3 p1x1 b", "8,6,6 %s|fc 288-16|fc 16-4 b"])
-@pytest.mark.parametrize("numbers", ["u8", "s8"])
+@pytest.mark.parametrize("numbers", ["u8", "s8", "bf16"])
 def test_a_pass_runs(text, numbers):
     before, once = chains.chain_call(text % numbers, 2, 0)
     before()

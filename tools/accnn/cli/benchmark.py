@@ -4,6 +4,8 @@ import time
 
 from accnn.cli import options
 from accnn.cli.types import Parser
+from accnn.core import amx
+from accnn.core.layers import PRECISIONS
 from accnn.core.progress import say
 from accnn.core.text import seconds
 from accnn.report import timing
@@ -18,6 +20,8 @@ quartiles are those of the rounds, 'known to' is the standard error of the media
 memory and ends when all outputs are there.
 --layers runs each layer and its chain alone, on the input that the baseline's pass gives it, as it lies in memory
 (on random numbers where it is no map).
+--precision times every network in every precision, in turns; 'measured' is against the first row, 'difference' the
+largest of the outputs' from those of the same network in the first precision, over the largest output.
 'outside the layers' is the whole network less their sum: below zero where the machine slowed down in between."""
 
 
@@ -31,6 +35,13 @@ def parser(description):
                            help="images in one pass, one or several (default: 1, or what the network is made for)")
     arguments.add_argument("--threads", type=_numbers, default=None, metavar="N,...",
                            help="threads MXNet computes in, one or several (default: all cores)")
+    arguments.add_argument("--precision", type=_names, default=(), metavar="P,...",
+                           help="convert float32 checkpoints when they are loaded, and compare: %s (default: as they "
+                                "are)" % ", ".join(PRECISIONS))
+    arguments.add_argument("--random-thresholds", action="store_true",
+                           help="with --precision int8: make up the ranges of INT8 tensors, which is right for timing "
+                                "only")
+    options.add_amx_options(arguments)
     arguments.add_argument("--layers", action="store_true",
                            help="also every layer that was replaced, in isolation, beside the chain in its place")
     arguments.add_argument("--repeats", type=int, default=20, metavar="N",
@@ -49,7 +60,9 @@ def run(args):
     AccnnError
     """
     job = Job(args.model, args.baseline, args.load_epoch, args.baseline_epoch, args.gpus, tuple(args.input_shape),
-              args.batch_size, args.threads or (cores(),), args.layers, args.repeats, args.warm_up, args.seed)
+              args.batch_size, args.threads or (cores(),), args.layers, args.repeats, args.warm_up, args.seed,
+              amx=amx.chosen(args.amx, args.precision), precisions=args.precision,
+              random_thresholds=args.random_thresholds)
     result = client.measure(job)
     for sentence in timing.noise(result, NOISY):
         say(sentence)
@@ -60,6 +73,10 @@ def run(args):
 
 def _numbers(text):
     return tuple(int(number) for number in text.split(","))
+
+
+def _names(text):
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",")))
 
 
 _numbers.__name__ = "list of numbers"  # what argparse calls it in its complaints

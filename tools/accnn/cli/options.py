@@ -126,12 +126,18 @@ def add_measuring_options(parser):
         help="where nothing is as fast as asked for, write the fastest; the exit code is 1 all the same")
     add("--cache", metavar="FOLDER", default=cache_folder(),
         help="where latencies and energies are kept for later runs; '' keeps nothing (default: %(default)s)")
-    add("--amx", action="store_true", default=None,
-        help="with the processor's AMX units (default: with --precision int8 or bf16, where there are any)")
-    add("--no-amx", dest="amx", action="store_false", help="without them")
     add("--import-latencies", metavar="FILE",
         help="plan with the times of this file, of this machine or another, on which --export-latencies wrote it")
     add("--export-latencies", metavar="FILE", help="write the times that the plan was made with")
+    add_amx_options(parser)
+
+
+def add_amx_options(parser):
+    """``--amx`` and ``--no-amx``; None where neither is given."""
+    add = parser.add_mutually_exclusive_group().add_argument
+    add("--amx", action="store_true", default=None,
+        help="compute in AMX units, which serve INT8 and bfloat16 (default: for these, where processor and system let)")
+    add("--no-amx", action="store_false", dest="amx", help="leave them asleep")
 
 
 def add_clock_options(add):

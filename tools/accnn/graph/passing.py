@@ -81,6 +81,13 @@ def nonnegative(graph):
     found = []
     for node in graph.nodes:
         read = [found[position] for position, _, _ in node.inputs]
-        found.append(node.attrs.get("act_type") in _NONNEGATIVE or (
+        found.append(_rectifies(node) or (
             node.op in _KEEPING_SIGN and bool(read) and (all(read) if node.op == "Concat" else read[0])))
     return found
+
+
+def _rectifies(node):
+    """bool: whether it is, or ends in, an activation that is never below 0."""
+    inside = [inner for graph in node.extra.get("subgraphs", ()) for inner in graph["nodes"][-1:]]
+    return any(attrs.get("act_type") in _NONNEGATIVE
+               for attrs in [node.attrs] + [inner.get("attrs", {}) for inner in inside])

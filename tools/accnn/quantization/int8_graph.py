@@ -7,6 +7,7 @@ import numpy as np
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.graph.ir import Graph, prune
+from accnn.graph.passing import nonnegative
 from accnn.quantization import fusing, supported
 from accnn.quantization.folding import fold, with_guards, without_guards
 from accnn.quantization.fusing import Partition, is_quantized, partition
@@ -29,8 +30,13 @@ def calibrated_tensors(partitioned):
 
 
 def random_thresholds(partitioned, spread=_RANDOM):
-    """dict: one fixed range for every tensor of a :class:`Partition`: right for timing, and for nothing else."""
-    return dict.fromkeys(calibrated_tensors(partitioned), spread)
+    """dict: one fixed range for every tensor of a :class:`Partition`: right for timing, and for nothing else.
+
+    It begins at 0 where a tensor cannot be below: oneDNN takes an unsigned tensor with such a range only.
+    """
+    graph = partitioned.model.graph
+    positive = {node.name + "_output" for node, is_positive in zip(graph.nodes, nonnegative(graph)) if is_positive}
+    return {name: (0.0, spread[1]) if name in positive else spread for name in calibrated_tensors(partitioned)}
 
 
 def quantize(model, thresholds, exclude=(), stored=True):

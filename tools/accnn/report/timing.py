@@ -50,6 +50,8 @@ def instructions(machine):
 
 def _whole(result):
     """One line a run; quartiles in brackets, since a median alone does not say how far to trust it."""
+    if "rows" in result["runs"][0]:
+        return _precisions(result)
     if "baseline" not in result["networks"]:
         rows = [("threads", "batch", "ms", "[quartiles]", "images/s", "rounds")]
         rows += [_setting(run) + _milliseconds(run["model"]) + (_rate(run["model"]), str(run["model"]["rounds"]))
@@ -63,6 +65,20 @@ def _whole(result):
                     (_rate(run["baseline"]), _rate(run["model"]), times(result["theoretical"]["ratio"])) +
                     _ratio(measured) + (known_to(measured["uncertainty"]), str(measured["rounds"])))
     return ruled(rows, ">" * 13)
+
+
+def _precisions(result):
+    """A line for every network in every precision."""
+    rows = [("threads", "batch", "network", "precision", "ms", "[quartiles]", "images/s", "measured", "[quartiles]",
+             "known to", "rounds", "difference", "")]
+    for run in result["runs"]:
+        for row in run["rows"]:
+            measured = row["measured"]
+            rows.append(_setting(run) + (row["network"], row["precision"]) + _milliseconds(row) + (_rate(row),) +
+                        (_ratio(measured) + (known_to(measured["uncertainty"]),) if measured else ("", "", "")) +
+                        (str(row["rounds"]), "" if row["difference"] is None else percent(row["difference"], 2),
+                         "%s, %s" % (row["engine"], row["ran"])))
+    return ruled(rows, ">><<>>>>>>>><")
 
 
 def _layers(run):
@@ -131,13 +147,20 @@ def noise(result, noisy):
     sentences = []
     for run in result["runs"]:
         place = _place(run)
-        for side in result["networks"]:
-            if run[side]["spread"] > noisy:
+        for what, found in _timed(run, result["networks"]):
+            if found["spread"] > noisy:
                 sentences.append("noisy: %s at %s: half of its %d rounds lie within %s to %s ms, %s of the median"
-                                 % ((side, place, run[side]["rounds"]) + tuple(map(_ms, run[side]["quartiles_ms"])) +
-                                    (percent(run[side]["spread"], 0),)))
+                                 % ((what, place, found["rounds"]) + tuple(map(_ms, found["quartiles_ms"])) +
+                                    (percent(found["spread"], 0),)))
         sentences += _noisy_layers(run, place, noisy)
     return sentences
+
+
+def _timed(run, sides):
+    """list of (str, dict): what a run has timed as a whole."""
+    if "rows" in run:
+        return [("%s in %s" % (row["network"], row["precision"]), row) for row in run["rows"]]
+    return [(side, run[side]) for side in sides]
 
 
 def _noisy_layers(run, place, noisy):

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Dict, Optional, Tuple
 
 from accnn.core.errors import AccnnError
-from accnn.core.layers import FP32
+from accnn.core.layers import FP32, PRECISIONS
 from accnn.core.text import sizes
 
 # What everything is timed beside, always with batch 1: a second of it is a second of the machine as it was just then.
@@ -164,6 +164,10 @@ class Job:
         Of the random inputs.
     amx : bool
         In a process that uses the AMX units.
+    precisions : tuple of str
+        Compare the networks in all of these, see :mod:`accnn.timing.precisions`; empty: as they are.
+    random_thresholds : bool
+        Make up the ranges of INT8 tensors.
     precision : {'fp32', 'int8', 'bf16'}
         To which the model is converted, the baseline not; ranges of INT8 are made up.
     exclude : tuple of str
@@ -184,6 +188,8 @@ class Job:
     seed: int = 0
     quick: bool = False
     amx: bool = False
+    precisions: Tuple[str, ...] = ()
+    random_thresholds: bool = False
     precision: str = FP32
     exclude: Tuple[str, ...] = ()
 
@@ -192,8 +198,17 @@ class Job:
                         ("--repeats", (self.repeats,), 1), ("--warm-up", (self.warm_up,), 0)), self.seed)
         if self.layers and self.baseline is None:
             raise AccnnError("--layers compares with a baseline: give --baseline")
+        self._check_precisions()
         if self.baseline_epoch is not None and self.baseline is None:
             raise AccnnError("--baseline-epoch without --baseline: give both")
+
+    def _check_precisions(self):
+        unknown = sorted(set(self.precisions) - set(PRECISIONS))
+        if unknown:
+            raise AccnnError("`precision` %s: choose from %s" % (unknown[0], ", ".join(PRECISIONS)))
+        for name, given in (("layers", self.layers), ("gpus", self.gpus)):
+            if given and self.precisions:
+                raise AccnnError("`%s` does not go with `precision`, which compares whole networks on the CPU" % name)
 
     def text(self):
         """str: one line of JSON."""

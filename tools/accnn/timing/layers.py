@@ -10,8 +10,8 @@ from accnn.graph.cut import Cut, cut, source
 from accnn.graph.ir import Graph
 from accnn.graph.quantized import is_quantized
 from accnn.graph.shapes import is_known
+from accnn.runtime.bound import bound
 from accnn.timing import passes
-from accnn.timing.bound import bound
 from accnn.timing.clock import NOT_COMPARED, REPLACED, UNCHANGED, alternate, described_ratio, described_seconds, ratios
 
 _IN_INT8 = ("an INT8 network is timed as a whole, because its layers run fused with what follows them and read what "

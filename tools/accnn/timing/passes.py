@@ -8,8 +8,8 @@ from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.graph.cut import DATA
 from accnn.graph.ir import refusal
+from accnn.runtime.bound import parameters
 from accnn.runtime.fusion import right_fusion
-from accnn.timing.bound import parameters
 
 _BLOCK = 1048573  # a prime number, so that no two examples or channels begin alike
 

@@ -7,8 +7,8 @@ import numpy as np
 from accnn.core.errors import AccnnError
 from accnn.graph.rewrite import Replacement, replace_layers
 from accnn.graph.specs import kernel, layer_specs
+from accnn.runtime.bound import BoundNetwork
 from accnn.timing import passes
-from accnn.timing.bound import BoundNetwork
 from accnn.timing.chains import chain_call, random_numbers
 from accnn.timing.clock import described_ratio, described_seconds, ratios, time_interleaved
 from accnn.timing.job import REFERENCE, Job

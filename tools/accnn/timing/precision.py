@@ -3,51 +3,53 @@
 Alone a converted chain begins and ends with conversions that it does not have among neighbours of its precision. These
 are taken off: it reads what an operator of that precision has left in memory, and gives the like.
 """
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Dict, Tuple
 
 import numpy as np
 
 from accnn.core.compat import mx
-from accnn.core.layers import FP32, INT8
+from accnn.core.layers import BF16, FP32, INT8
+from accnn.engines.mxnet import convert
 from accnn.graph.checkpoint import Model
 from accnn.graph.cut import DATA
 from accnn.graph.ir import Graph, Node, moved, prune
-from accnn.graph.passing import nonnegative
-from accnn.quantization import int8_graph
-from accnn.quantization.int8_graph import LayerPrecision, partition, quantize, random_thresholds
+from accnn.quantization import bfloat16
+from accnn.quantization.int8_graph import LayerPrecision
+from accnn.quantization.int8_graph import layer_precisions as int8_layers
 from accnn.timing import passes
 
-_RANGES = {"u8": (0.0, 4.0), "s8": (-4.0, 4.0)}
+_QUANTIZE = {"out_type": "auto", "max_calib_range": "4"}
 
 
-class _Int8:
-    """Networks of INT8 operators, which pass on a tensor and its range."""
+@dataclass(frozen=True)
+class _Form:
+    """How operators of a precision are fed.
 
-    into, out_of, back = "_contrib_quantize_v2", "_contrib_dequantize", {}
-    feeds = DATA, DATA + "_min", DATA + "_max"
+    Attributes
+    ----------
+    precision : str
+    into, out_of : (str, dict)
+        Operators that convert float32 into the precision, and back, and their attributes.
+    feeds : tuple of str
+        What is read in the place of one tensor of float32.
+    """
 
-    def __init__(self, numbers="s8"):
-        self._range = _RANGES[numbers]
-        low, high = map(str, self._range)
-        self.there = {"out_type": "auto", "min_calib_range": low, "max_calib_range": high}
-
-    def convert(self, model, exclude=()):
-        """Model: with ranges that are made up, but not below 0 where tensors are not."""
-        thresholds = random_thresholds(partition(model, exclude), _RANGES["s8"])
-        found = zip(model.graph.nodes, nonnegative(model.graph))
-        thresholds.update({node.name + "_output": _RANGES["u8"] for node, is_above in found if is_above})
-        thresholds[DATA] = self._range
-        return quantize(model, thresholds, exclude, stored=False)
-
-
-    @staticmethod
-    def layers(model, converted_model, exclude):
-        """list of LayerPrecision."""
-        return int8_graph.layer_precisions(model, converted_model, exclude)
+    precision: str
+    into: Tuple[str, Dict[str, str]]
+    out_of: Tuple[str, Dict[str, str]]
+    feeds: Tuple[str, ...]
 
 
-_FORMS = {INT8: _Int8}
-_OF_NUMBERS = {"u8": INT8, "s8": INT8}
+def _int8(least):
+    return _Form(INT8, ("_contrib_quantize_v2", dict(_QUANTIZE, min_calib_range=least)), ("_contrib_dequantize", {}),
+                 (DATA, DATA + "_min", DATA + "_max"))
+
+
+# By what is read: see accnn.timing.keys.Place.numbers.
+FORMS = {"u8": _int8("0"), "s8": _int8("-4"),
+         "bf16": _Form(BF16, ("amp_cast", {"dtype": "bfloat16"}), ("amp_cast", {"dtype": "float32"}), (DATA,))}
+_LAYERS = {INT8: int8_layers, BF16: lambda model, _, exclude: bfloat16.layer_precisions(model, exclude)}
 
 
 def converted(model, precision, exclude=()):
@@ -69,7 +71,7 @@ def converted(model, precision, exclude=()):
     AccnnError
         The network cannot be converted.
     """
-    return model if precision == FP32 else _FORMS[precision]().convert(model, exclude)
+    return convert(model, precision, exclude, random_thresholds=True)
 
 
 def layer_precisions(model, names, precision, exclude=()):
@@ -89,8 +91,7 @@ def layer_precisions(model, names, precision, exclude=()):
     """
     if precision == FP32:
         return {name: LayerPrecision(name, FP32, "") for name in names}
-    form = _FORMS[precision]()
-    found = {one.layer: one for one in form.layers(model, form.convert(model, exclude), exclude)}
+    found = {one.layer: one for one in _LAYERS[precision](model, converted(model, precision, exclude), exclude)}
     return {name: found.get(name) or LayerPrecision(name, FP32, "no %s operator computes it" % precision)
             for name in names}
 
@@ -107,24 +108,19 @@ def chain_call(part, data, place):
     place : Place
         With `numbers`.
     """
-    form = form_of(place.numbers)
+    form = FORMS[place.numbers]
     producer = _converting(form) if place.plain or data.ndim != 4 else opened_end(
-        form.convert(_mixing(data.shape[1], place.numbers != "s8")), form)
+        converted(_mixing(data.shape[1], place.numbers != "s8"), form.precision), form)
     front = passes.executor(producer, {DATA: data})
     before = passes.running(front)
     before()
-    body = opened(form.convert(part.model), form)
+    body = opened(converted(part.model, form.precision), form)
     return before, passes.running(passes.executor(body, dict(zip(form.feeds, front.outputs))))
-
-
-def form_of(numbers):
-    """The form of networks whose operators read such `numbers`: see :attr:`accnn.timing.keys.Place.numbers`."""
-    return _FORMS[_OF_NUMBERS[numbers]](numbers)
 
 
 def _converting(form):
     """Model: what converts its input, and gives what operators of the precision read."""
-    nodes = (Node("null", DATA, {}), Node(form.into, "given", form.there, ((0, 0, 0),)))
+    nodes = (Node("null", DATA, {}), Node(form.into[0], "given", form.into[1], ((0, 0, 0),)))
     return Model(Graph(nodes, tuple((1, output, 0) for output in range(len(form.feeds)))), {})
 
 
@@ -142,7 +138,7 @@ def opened_end(model, form):
     """Model: whose output is what the last operator of the precision gives, instead of what is converted of it."""
     nodes = model.graph.nodes
     heads = tuple(entry for head in model.graph.heads
-                  for entry in (nodes[head[0]].inputs if nodes[head[0]].op == form.out_of else (head,)))
+                  for entry in (nodes[head[0]].inputs if nodes[head[0]].op == form.out_of[0] else (head,)))
     return replace(model, graph=prune(Graph(nodes, heads)))
 
 
@@ -156,7 +152,7 @@ def opened(model, form):
     given = {position for position, node in enumerate(graph.nodes) if node.name == DATA}
     given |= {position for position, node in enumerate(graph.nodes)
               if node.op == "Flatten" and node.inputs[0][0] in given}
-    nodes.append(Node(form.out_of, "float_data", form.back, tuple((place, 0, 0) for place in feeds)))
+    nodes.append(Node(form.out_of[0], "float_data", form.out_of[1], tuple((place, 0, 0) for place in feeds)))
     place = {}
 
     def where(entry):
@@ -165,7 +161,7 @@ def opened(model, form):
     for position, node in enumerate(graph.nodes):
         if position in given:
             place[position, None] = len(feeds)
-        elif node.op == form.into and node.inputs[0][0] in given:
+        elif node.op == form.into[0] and node.inputs[0][0] in given:
             place.update(((position, output), (output, 0, 0)) for output in feeds)
         else:
             place[position, None] = len(nodes)

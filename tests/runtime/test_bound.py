@@ -8,9 +8,9 @@ from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.graph.checkpoint import load_model, params_path
 from accnn.graph.params_file import places
+from accnn.runtime.bound import BoundNetwork, read_once
 from accnn.runtime.fusion import unfused
 from accnn.runtime.predictor import Predictor
-from accnn.timing.bound import BoundNetwork, read_once
 from accnn.timing.stored import StoredModel, released
 from networks import chain_model, random_input, random_model, residual_net, saved
 

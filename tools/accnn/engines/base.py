@@ -1,0 +1,132 @@
+"""The contract of an engine, and the registry that finds one by name."""
+from abc import ABC, abstractmethod
+
+from accnn.core.errors import AccnnError
+from accnn.core.layers import FP32
+from accnn.core.registry import Registry
+
+
+class Engine(ABC):
+    """A library that runs networks: loads a model in a precision, and gives a callable.
+
+    Attributes
+    ----------
+    name : str
+        What ``--engine`` and tables call it.
+    summary : str
+        One line for ``--help``.
+    precisions : tuple of str
+        Those it may have, of :data:`accnn.core.layers.PRECISIONS`; whether here: :meth:`refuse`.
+    """
+
+    name = summary = None
+    precisions = (FP32,)
+
+    @abstractmethod
+    def available(self):
+        """str or None: why it cannot be used in this environment, and what to install."""
+
+    @property
+    @abstractmethod
+    def version(self):
+        """str: of the library."""
+
+    def refuse(self, precision):
+        """Say why networks cannot be run in a precision here.
+
+        Parameters
+        ----------
+        precision : str
+
+        Returns
+        -------
+        str or None
+        """
+        why = self.available()
+        if why is None and precision not in self.precisions:
+            why = "the engine %s has no precision %r: choose from %s" % (
+                self.name, precision, ", ".join(self.precisions))
+        return why
+
+    def check(self, precision):
+        """Raise an AccnnError, one sentence, where :meth:`refuse` has a reason."""
+        why = self.refuse(precision)
+        if why is not None:
+            raise AccnnError(why)
+
+    @abstractmethod
+    def load(self, model, input_shapes, batch_size, threads=None, precision=FP32, random_thresholds=False):
+        """Make a network ready to run in this process.
+
+        Parameters
+        ----------
+        model : Model
+            Not changed, nor its arrays.
+        input_shapes : dict of str to tuple of int
+            Of every input, without the batch.
+        batch_size : int
+            Examples in one pass.
+        threads : int, optional
+            Default: as many as the process has been told.
+        precision : str
+        random_thresholds : bool
+            Make up the ranges of INT8 tensors where the model does not hold them: right for timing only.
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        AccnnError
+            The engine is not there, or cannot run the network like that; says why.
+        """
+
+
+class Network(ABC):
+    """A network that an engine has loaded.
+
+    Attributes
+    ----------
+    inputs : list of str
+        In the order in which arrays are taken; labels come last and may be left out.
+    output_names : list of str
+    precision : str
+        That was asked for.
+    ran : str
+        What really runs, for tables, as in ``'int8 in 16 of 16 layers'``.
+    """
+
+    @abstractmethod
+    def __call__(self, *arrays):
+        """Run a batch.
+
+        Parameters
+        ----------
+        *arrays : ndarray
+            One for each of :attr:`inputs`, with as many rows as the network was loaded for.
+
+        Returns
+        -------
+        list of ndarray
+            The outputs, float32 where they are no whole numbers.
+        """
+
+    @abstractmethod
+    def once(self, *arrays):
+        """Return what the clock is given: a callable that runs a pass, and returns when all outputs are in memory.
+
+        Parameters
+        ----------
+        *arrays : ndarray
+            As for a call; they are brought to where the engine reads them here, untimed.
+
+        Returns
+        -------
+        callable
+            Without arguments; returns nothing.
+        """
+
+
+_registry = Registry("engine")
+register, names, get = _registry.register, _registry.names, _registry.get

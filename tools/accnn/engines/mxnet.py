@@ -1,0 +1,128 @@
+"""MXNet itself, on the CPU: float32, bfloat16 and INT8 by oneDNN."""
+import os
+
+import numpy as np
+
+from accnn.core import amx
+from accnn.core.compat import import_mxnet, mx
+from accnn.core.errors import AccnnError
+from accnn.core.layers import BF16, FP32, INT8
+from accnn.engines.base import Engine, Network, register
+from accnn.quantization import bfloat16, int8_graph
+from accnn.runtime.bound import BoundNetwork
+
+_MADE_UP = (-4.0, 4.0)  # a range of INT8 tensors for the clock
+
+
+@register
+class MXNet(Engine):
+    """MXNet 1.9.1: INT8 and bfloat16 are several times faster with AMX, see :func:`accnn.enable_amx`."""
+
+    name = "mxnet"
+    summary = "MXNet itself, by oneDNN on the CPU"
+    precisions = (FP32, BF16, INT8)
+
+    def available(self):
+        try:
+            import_mxnet()
+        except AccnnError as error:
+            return str(error)
+        return None
+
+    @property
+    def version(self):
+        return mx.__version__
+
+    def refuse(self, precision):
+        why = super().refuse(precision)
+        if why is None and precision == BF16 and not amx.isa().startswith("AVX512"):
+            why = "oneDNN computes bfloat16 with AVX-512 or AMX only, and this processor has %s" % amx.isa()
+        return why
+
+    def load(self, model, input_shapes, batch_size, threads=None, precision=FP32, random_thresholds=False):
+        self.check(precision)
+        said = os.environ.get("OMP_NUM_THREADS")
+        if threads is not None and said != str(threads):
+            raise AccnnError("MXNet reads its number of threads when it is imported: start a process with "
+                             "OMP_NUM_THREADS=%d, this one has %s" % (threads, said or "none"))
+        converted = convert(model, precision, random_thresholds=random_thresholds)
+        return MXNetNetwork(BoundNetwork(converted, input_shapes, batch_size), precision,
+                            _ran(model, converted, precision))
+
+
+class MXNetNetwork(Network):
+    """A network bound by MXNet.
+
+    Parameters
+    ----------
+    bound : Predictor
+    precision, ran : str
+    """
+
+    def __init__(self, bound, precision, ran):
+        self._bound, self.precision, self.ran = bound, precision, ran
+        self.inputs, self.output_names = bound.inputs, list(bound.output_shapes)
+
+    def __call__(self, *arrays):
+        return [output.asnumpy() for output in self._bound.forward(*map(_array, arrays))]
+
+    def once(self, *arrays):
+        given = list(map(_array, arrays))
+
+        def run():
+            for output in self._bound.forward(*given):
+                output.wait_to_read()
+
+        return run
+
+
+def _array(values):
+    return values if isinstance(values, mx.nd.NDArray) else mx.nd.array(values, dtype=np.asarray(values).dtype)
+
+
+def convert(model, precision, exclude=(), random_thresholds=False):
+    """Return a network as it is in a precision.
+
+    Parameters
+    ----------
+    model : Model
+        Not changed. A quantized one is INT8 as it is.
+    precision : str
+    exclude : iterable of str
+        Layers that stay in float32.
+    random_thresholds : bool
+        Make up the ranges of INT8 tensors: right for timing only.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    AccnnError
+        The model is in another precision already, or has no ranges of INT8 tensors.
+    """
+    if int8_graph.is_quantized(model):
+        if precision != INT8:
+            raise AccnnError("%s is quantized and cannot be run in %s: give the float32 checkpoint it was made from"
+                             % (model.prefix, precision))
+        return model
+    if precision == BF16:
+        return bfloat16.to_bfloat16(model, exclude)
+    return _quantized(model, exclude, random_thresholds) if precision == INT8 else model
+
+
+def _quantized(model, exclude, random_thresholds):
+    if not random_thresholds:
+        raise AccnnError("%s is float32, and INT8 needs the range of every tensor: quantize it with images, or give "
+                         "`random_thresholds` to time it with ranges that are made up" % model.prefix)
+    partitioned = int8_graph.partition(model, exclude)
+    return int8_graph.quantize(model, int8_graph.random_thresholds(partitioned, _MADE_UP), exclude, stored=False)
+
+
+def _ran(model, converted, precision):
+    """str: what runs in which precision."""
+    if converted is model:
+        return precision
+    layers = bfloat16.layer_precisions(model) if precision == BF16 else int8_graph.layer_precisions(model, converted)
+    return "%s in %d of %d layers" % (precision, sum(one.precision == precision for one in layers), len(layers))

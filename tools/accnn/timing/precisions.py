@@ -1,0 +1,72 @@
+"""Networks compared in several precisions: converted when they are loaded, timed in turns, outputs compared."""
+import numpy as np
+
+from accnn import engines
+from accnn.timing.clock import alternate, described_ratio, described_seconds, ratios
+from accnn.timing.stored import released
+
+
+def compare(job, stored, shapes, batch_size, arrays, tell):
+    """Time every network in every precision of a job.
+
+    Parameters
+    ----------
+    job : Job
+    stored : dict of str to StoredModel
+        'baseline', where there is one, and 'model'.
+    shapes : dict of str to tuple of int
+        Of the inputs, without the batch.
+    batch_size : int
+    arrays : dict of str to mx.nd.NDArray
+        The inputs.
+    tell : callable
+        See :func:`accnn.timing.clock.alternate`.
+
+    Returns
+    -------
+    list of dict
+        A row for each, in the order in which they were asked for: ``network``, ``precision``, ``ran``, ``engine``,
+        milliseconds, ``images_per_second``; ``measured``, how many times faster than the first row it is; and
+        ``difference``, the largest of its outputs from those of the same network in the first precision, over the
+        largest of these. The last two are None where a row is compared with itself.
+
+    Raises
+    ------
+    AccnnError
+        A network cannot be converted.
+    """
+    engine = engines.get(engines.DEFAULT)
+    asked = [(side, precision) for side in stored for precision in job.precisions]
+    loaded = {}
+    with released(stored.values()):
+        for side, precision in asked[::-1]:  # the network that runs first stays some percent slower
+            network = engine.load(stored[side].model, shapes, batch_size, job.threads[0], precision,
+                                  job.random_thresholds)
+            given = [arrays[name] for name in network.inputs]
+            loaded[side, precision] = network, given, network(*given)
+    samples = alternate([loaded[one][0].once(*loaded[one][1]) for one in asked], job.repeats, max(0, job.warm_up - 1),
+                        tell=tell)
+    rows = [_row(side, loaded[side, precision][0], sample, batch_size)
+            for (side, precision), sample in zip(asked, samples)]
+    for row, one, sample in zip(rows, asked, samples):
+        first = one[0], job.precisions[0]
+        row.update(engine="%s %s" % (engine.name, engine.version),
+                   measured=described_ratio(ratios(samples[0], sample)) if sample is not samples[0] else None,
+                   difference=None if one == first else difference(loaded[first][2], loaded[one][2]))
+    return rows
+
+
+def _row(side, network, sample, batch_size):
+    return dict(described_seconds(sample, every_round=True), network=side, precision=network.precision,
+                ran=network.ran, images_per_second=batch_size / sample.median)
+
+
+def difference(expected, found):
+    """float: the largest difference of any output, over the largest number in that output.
+
+    Parameters
+    ----------
+    expected, found : list of ndarray
+    """
+    return max((float(np.abs(two.astype(np.float64) - one).max() / max(np.abs(one).max(), np.finfo(np.float32).tiny))
+                for one, two in zip(expected, found) if one.size), default=0.0)
