@@ -3,6 +3,7 @@ import contextlib
 import gc
 import time
 from dataclasses import replace
+from functools import partial
 
 from accnn.cli import calibration, options, outputs, precision, verify
 from accnn.cli.types import Parser
@@ -56,19 +57,19 @@ def _accelerated(args):
         outputs.check_checkpoint(args.model, int8, args.force)
     timed = not args.dry_run and not args.no_timing
     with verify.clock(measuring) if timed else contextlib.nullcontext() as child:
-        plan, result, job = _written(args, measuring, plan, request, config, int8)
+        plan, result, clocked = _written(args, measuring, plan, request, config, int8)
         gc.collect()  # a workbench and its candidates refer to each other
         result["measured"] = None
         try:
             if timed:
-                result["measured"] = verify.timed(job, child)
+                result["measured"] = clocked(child)
         finally:  # whatever became of the clock, the files are there
             outputs.show(dict(result, seconds=time.monotonic() - args.started), args.json)
     return (outputs.missed_exit_code(plan) or verify.verify_speedup(result["measured"], plan)) if request else 0
 
 
 def _written(args, measuring, plan, request, config, int8):
-    """Plan, decompose and write; return the plan, the report, and how to time what was written.
+    """Plan, decompose and write; return the plan, the report, and what times, in a given process, what was written.
 
     All else is gone from memory when the clock, in another process, needs it.
     """
@@ -81,6 +82,6 @@ def _written(args, measuring, plan, request, config, int8):
                   outputs.accelerate_and_write(accelerator, plan, args.save_model, config, int8))
     source, shapes = replace(accelerator.model, arg_params={}, aux_params={}), accelerator.input_shapes
     if int8 is not None:
-        return plan, result, verify.job(how, source, int8, shapes)
-    return plan, result, verify.job(how, source, args.save_model, shapes, plan.precision,
-                                    precision.in_fp32(accelerator, plan))
+        return plan, result, partial(verify.timed, how, source, int8, shapes)
+    return plan, result, partial(verify.timed, how, source, args.save_model, shapes, precision=plan.precision,
+                                 exclude=precision.in_fp32(accelerator, plan))

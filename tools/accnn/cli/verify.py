@@ -27,8 +27,8 @@ def _threads(measuring):
     return measuring.threads or cores()
 
 
-def job(measuring, source, prefix, input_shapes, precision=FP32, exclude=()):
-    """Job or None: how to time a new checkpoint against the one it was made from, whole and layer by layer.
+def timed(measuring, source, prefix, input_shapes, child=None, precision=FP32, exclude=()):
+    """Time a new checkpoint against the one it was made from, as a whole and layer by layer.
 
     Parameters
     ----------
@@ -38,44 +38,28 @@ def job(measuring, source, prefix, input_shapes, precision=FP32, exclude=()):
     prefix : str
         Of the new checkpoint, of which epoch 1 is timed.
     input_shapes : dict of str to tuple of int
-    precision : str
-        To which it is converted for that, and only timed as a whole.
-    exclude : tuple of str
-        Operators that stay in float32 then.
-
-    Returns
-    -------
-    Job or None
-        None where there is nothing to time it against, which is said.
-    """
-    if os.path.realpath(prefix) == os.path.realpath(source.prefix):
-        say("what was written took the place of what it was made from: there is nothing to time it against")
-        return None
-    return Job(prefix, source.prefix, 1, source.epoch, measuring.gpus, tuple(input_shapes.items()),
-               (measuring.batch_size,), (_threads(measuring),), layers=precision == FP32, repeats=measuring.repeats,
-               warm_up=2, quick=True, amx=measuring.amx, precision=precision, exclude=tuple(exclude))
-
-
-def timed(job, child=None):
-    """Time what was written.
-
-    Parameters
-    ----------
-    job : Job or None
-        Of :func:`job`.
     child : Popen, optional
         Of :func:`clock`.
+    precision : str
+        To which the new network is converted, with made-up ranges, and then only timed as a whole.
+    exclude : sequence of str
+        Operators that stay in float32 then.
 
     Returns
     -------
     dict or None
         See :func:`accnn.timing.client.measure`; None where it cannot be timed, which is said.
     """
-    if job is None:
+    if os.path.realpath(prefix) == os.path.realpath(source.prefix):
+        say("what was written took the place of what it was made from: there is nothing to time it against")
         return None
     give_back()
     try:
-        result = client.measure(job, child)
+        result = client.measure(Job(prefix, source.prefix, 1, source.epoch, measuring.gpus,
+                                    tuple(input_shapes.items()), (measuring.batch_size,),
+                                    (_threads(measuring),), layers=precision == FP32, repeats=measuring.repeats,
+                                    warm_up=2, quick=True, amx=measuring.amx, precision=precision,
+                                    exclude=tuple(exclude)), child)
     except AccnnError as error:  # the checkpoint is there, and good for whatever cannot be timed here
         say("what was written could not be timed: %s" % error)
         return None

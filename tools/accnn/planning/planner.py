@@ -10,7 +10,7 @@ from accnn.latency.profiler import LatencyProfiler
 from accnn.latency.survey import survey
 from accnn.planning.budget import BudgetAllocator
 from accnn.planning.plan import Plan, Row
-from accnn.planning.request import Request, check_pattern
+from accnn.planning.request import Request, check_pattern, matches
 from accnn.planning.search import search
 from accnn.timing import precision
 
