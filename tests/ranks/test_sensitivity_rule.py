@@ -7,7 +7,7 @@ import pytest
 from accnn import costs, methods, ranks
 from accnn.core.errors import AccnnError, TargetError
 from accnn.planning.accelerator import Accelerator
-from accnn.ranks.curve import Curve, measured_ranks
+from accnn.ranks.curve import Curve, Noise, measured_ranks
 from networks import chain_model
 
 MACS = costs.get("macs")
@@ -25,6 +25,13 @@ class Responses:
         return {(one.name, one.method.name): Curve(one, self.points(one)) for one in candidates
                 if one.name not in self._silent and measured_ranks(one)}
 
+    def int8_noise(self, candidates):
+        """dict: what INT8 adds, to layers 0.2, to chains some share of that."""
+        found = {one.name: 0.2 for one in candidates}
+        found.update(((one.name, one.method.name), Noise(one, [(some[0], 0.1), (some[-1], 0.01)]))
+                     for one in candidates for some in [measured_ranks(one)])
+        return found
+
     def points(self, candidate):
         """list of (rank, float): falling with the rank, but for some noise."""
         rng = np.random.RandomState(self._seed + sum(map(ord, candidate.name + candidate.method.name)))
@@ -38,14 +45,17 @@ def bench_of(seed=0, silent=()):
     return bench
 
 
-def best(bench, candidates, budget, align):
+def best(bench, candidates, budget, align, int8=()):
     """The least sum of divergences within the budget, of all combinations; every layer may stay."""
     curves, layers = bench.responses.curves(candidates), {}
+    noise = bench.responses.int8_noise([one for one in candidates if one.name in int8])
     for one in candidates:
-        options = layers.setdefault(one.name, [(MACS.layer(one.spec), 0.0)])
-        if (one.name, one.method.name) in curves:
-            curve = curves[one.name, one.method.name]
-            options += [(MACS.chain(one.spec, one.chain(rank)), curve.at(rank)) for rank in one.ranks(align)]
+        key = one.name, one.method.name
+        options = layers.setdefault(one.name, [(MACS.layer(one.spec), noise.get(one.name, 0.0))])
+        if key in curves:
+            options += [(MACS.chain(one.spec, one.chain(rank)),
+                         curves[key].at(rank) + (noise[key].at(rank) if key in noise else 0))
+                        for rank in one.ranks(align)]
     # What costs more and loses more than another is never needed, and all combinations would be too many.
     for name, options in layers.items():
         layers[name] = [a for a in options if not any(b[0] <= a[0] and b[1] < a[1] for b in options)]
@@ -90,6 +100,17 @@ def test_it_chooses_among_methods(seed):
     chosen = ranks.get("sensitivity").select(problem)
     assert chosen.cost <= budget
     assert -chosen.objective == pytest.approx(best(bench, candidates, budget, 1), rel=1e-9)
+
+
+@pytest.mark.parametrize("ratio", [1.1, 2.0])
+def test_what_int8_adds_counts_of_layers_too(ratio):
+    bench = bench_of()
+    candidates = [bench.candidate(layer, methods.get(name)) for layer in ("conv1", "conv2", "conv3")
+                  for name in ("vh", "channel")]
+    budget = sum(MACS.layer(bench.specs[layer]) for layer in ("conv1", "conv2", "conv3")) / ratio
+    chosen = ranks.get("sensitivity").select(ranks.Problem(candidates, budget, MACS, responses=bench.responses,
+                                                           int8=frozenset(["conv1", "conv3"])))
+    assert -chosen.objective == pytest.approx(best(bench, candidates, budget, 1, ("conv1", "conv3")), rel=1e-9)
 
 
 def test_layers_of_which_nothing_is_known_stay():

@@ -12,6 +12,8 @@ from accnn.graph.checkpoint import load_model
 from accnn.graph.fingerprint import fingerprint
 from accnn.graph.rewrite import Replacement, replace_layers
 from accnn.planning.accelerator import Accelerator
+from accnn.quantization.int8_graph import partition, quantize
+from accnn.quantization.ranges import minimum_and_maximum
 from accnn.ranks.curve import measured_ranks
 from accnn.reconstruction import calibration as measuring
 from accnn.reconstruction import sensitivity
@@ -316,3 +318,32 @@ def test_what_is_before_a_layer_is_computed_once(name, monkeypatch):
     monkeypatch.setattr(sensitivity, "_MOST_HELD", 0)
     small = Comparison(model, images, bench.input_shapes)
     assert small.of_replaced(replacement) == pytest.approx(compare.of_replaced(replacement), rel=1e-4)
+
+
+# ---- INT8
+
+def test_what_int8_adds_is_measured_once_and_kept(tmp_path, forwards):
+    bench = bench_of(table=tmp_path / "table.json")
+    candidates = candidates_of(bench)[1:]
+    bench.responses.curves(candidates)
+    noise, measured = bench.responses.int8_noise(candidates), len(forwards)
+    assert set(noise) == {"conv2", "conv3", ("conv2", "vh"), ("conv3", "vh")}
+    rank = measured_ranks(candidates[0])[-1]
+    assert 0 < noise["conv2"] < 1e-2 and 0 <= noise["conv2", "vh"].at(rank) < 1e-2
+    again = bench_of(table=tmp_path / "table.json")
+    found = again.responses.int8_noise(candidates_of(again)[1:])
+    assert len(forwards) == measured and found["conv3"] == noise["conv3"]
+    assert len(again.responses.curves(candidates_of(again)[1:])) == 2 and len(forwards) == measured
+
+
+def test_int8_of_one_layer_is_that_of_the_pass():
+    """Against the whole network with all other layers left out, calibrated on all images."""
+    x = random_input(16, *SHAPE)
+    bench = bench_of(x=x)
+    compare = Comparison(bench.model, bench.responses.images, bench.input_shapes)
+    others = ["conv1", "conv3", "fc1", "fc2"]
+    ranges = minimum_and_maximum(partition(bench.model, others), {"data": SHAPE}, [{"data": x}])
+    found = outputs(quantize(bench.model, ranges, others, stored=False), data=x)[0]
+    true = outputs(bench.model, data=x)[0].astype(np.float64)
+    expected = (true * (np.log(true) - np.log(found))).sum(axis=1).mean()
+    assert compare.of_int8("conv2") == pytest.approx(expected, rel=0.05)  # of float32

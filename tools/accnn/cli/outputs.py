@@ -2,7 +2,6 @@
 import json
 import os
 import re
-from dataclasses import asdict
 
 from accnn.cli import precision
 from accnn.cli.replacing import check_replaced, is_plan, is_special
@@ -14,6 +13,7 @@ from accnn.graph.checkpoint import epochs, params_path, save_model, symbol_path
 from accnn.graph.mark import is_marked
 from accnn.latency.table import TABLE, check_target
 from accnn.ranks.energy_cache import FILE
+from accnn.report import int8
 from accnn.report.plan import summary, table
 
 
@@ -210,7 +210,7 @@ def accelerate_and_write(accelerator, plan, prefix, config=None, int8_prefix=Non
     -------
     dict
         :func:`accnn.report.plan.summary` with ``written`` (paths) and ``file_bytes``; with an INT8 form ``int8`` too:
-        its ``file_bytes``, and the ``steps`` by which it was made.
+        :func:`accnn.report.int8.summary` with its own ``file_bytes``.
     """
     before = os.path.getsize(params_path(accelerator.model.prefix, accelerator.model.epoch))
     faster = accelerator.accelerate(plan)
@@ -224,8 +224,12 @@ def accelerate_and_write(accelerator, plan, prefix, config=None, int8_prefix=Non
     if config:
         written["config"] = config
     sizes = {name: before_after(before, os.path.getsize(path)) for name, path in written.items() if "params" in name}
-    int8 = {"int8": {"file_bytes": sizes["int8_params"], "steps": list(map(asdict, found.steps))}} if found else {}
-    return dict(summary(accelerator, plan), written=written, file_bytes=sizes["params"], **int8)
+    result = dict(summary(accelerator, plan), written=written, file_bytes=sizes["params"])
+    if found:
+        told = int8.summary(found, accelerator.input_shapes, accelerator.responses.images,
+                            {"original": accelerator.model.prefix})
+        result["int8"] = dict(told, file_bytes=sizes["int8_params"])
+    return result
 
 
 def say_replaced(paths):
@@ -248,7 +252,7 @@ def show(report, as_json):
     if as_json:
         print(json.dumps(report, indent=2))
         return
-    print("\n".join(table(report)))
+    print("\n".join(table(report) + (int8.outcome(report["int8"]) if report.get("int8") else [])))
     for kind, path in report.get("written", {}).items():
         print("%-8s %s" % (kind, path))
     print(seconds(report["seconds"]))

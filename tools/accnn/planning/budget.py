@@ -36,6 +36,8 @@ class BudgetAllocator:
     select : callable
         ``select(problem)`` returns a Selection: :meth:`accnn.ranks.RankRule.select` or the like.
     pinned : dict of str to (Candidate, rank), optional
+    int8 : iterable of str
+        Layers that are computed in INT8.
 
     Attributes
     ----------
@@ -44,7 +46,8 @@ class BudgetAllocator:
     total : Total
     """
 
-    def __init__(self, accelerator, candidates, request, cost, select, pinned=None):
+    def __init__(self, accelerator, candidates, request, cost, select, pinned=None, int8=()):
+        self._int8 = frozenset(int8)
         self.request, self.pinned = request, pinned or {}
         self._accelerator, self._candidates, self._cost = accelerator, candidates, cost
         self._select = select if candidates else _select_nothing
@@ -76,7 +79,8 @@ class BudgetAllocator:
         total, request, accelerator = self.total, self.request, self._accelerator
         return ranks.Problem(
             self._candidates, total.before / ratio - total.fixed, self._cost, request.align, accelerator.responses,
-            total.before, total.fixed, request.margin, request.initial_ranks, accelerator.progress)
+            total.before, total.fixed, request.margin, request.initial_ranks, self._int8,
+            accelerator.progress)
 
     def _best_instead(self, error):
         request, total = self.request, self.total

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from accnn import costs, methods, ranks
 from accnn.core.errors import AccnnError
-from accnn.core.layers import CONVOLUTION
+from accnn.core.layers import CONVOLUTION, INT8
 from accnn.core.progress import say
 from accnn.core.text import some
 from accnn.latency.profiler import LatencyProfiler
@@ -52,7 +52,8 @@ def select_ranks(accelerator, request):
         cost = survey(profiler, candidates, pinned, request.align, _initial_picks(request, rule, candidates))
     if rule.needs_decompositions:
         accelerator.decompose(candidates)
-    allocator = BudgetAllocator(accelerator, candidates, request, cost, rule.select, pinned)
+    allocator = BudgetAllocator(accelerator, candidates, request, cost, rule.select, pinned,
+                                [name for name, one in precisions.items() if one.precision == INT8])
     try:
         if profiler is None:
             selection, found = allocator.solve(), {}

@@ -2,7 +2,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Callable, Dict, FrozenSet, List, Mapping, Optional, Tuple
 
 from accnn.core.layers import macs
 from accnn.core.progress import Silence
@@ -137,6 +137,9 @@ class Problem:
         What counts of the network beside these layers, and stays as it is.
     margin : float
         How far above the speed-up that was asked for a rule may end, in units of the speed-up.
+    int8 : frozenset of str
+        Layers that are computed in INT8, or the chains in their place: of these ``responses.int8_noise(candidates)``
+        tells what that adds, by (layer, method) as ``noise.at(rank)``, and by layer where that is not split.
     initial : mapping of str to rank
         Ranks that people want a search to start at, for some of the layers.
     progress : callable
@@ -152,6 +155,7 @@ class Problem:
     rest: float = 0
     margin: float = MARGIN
     initial: Mapping[str, object] = field(default_factory=dict)
+    int8: FrozenSet[str] = frozenset()
     progress: Callable = Silence
 
     def speed_up(self, cost):

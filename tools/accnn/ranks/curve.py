@@ -41,6 +41,25 @@ class Curve:
         return float(np.exp(np.interp(cost, self._costs, self._values)))
 
 
+class Noise:
+    """What INT8 adds to the loss of a chain, at any rank: interpolated in the logarithm of MACs, and constant beyond.
+
+    Parameters
+    ----------
+    candidate : Candidate
+    points : list of (rank, float)
+        What was measured.
+    """
+
+    def __init__(self, candidate, points):
+        self._candidate = candidate
+        self._costs, self._values = zip(*sorted((np.log(candidate.macs(rank)), value) for rank, value in points))
+
+    def at(self, rank):
+        """float: of the chain at `rank`."""
+        return float(np.interp(np.log(self._candidate.macs(rank)), self._costs, self._values))
+
+
 def measured_ranks(candidate, points=_POINTS):
     """Ranks to measure: evenly spread in the logarithm of MACs, among those that make the layer cheaper."""
     spec = candidate.spec

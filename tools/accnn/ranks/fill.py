@@ -23,14 +23,16 @@ class Option:
     value: float
 
 
-def weighed(problem, values):
-    """What can be done with every layer: to leave it alone, at no loss, or what makes it cheaper.
+def weighed(problem, values, unsplit=None):
+    """What can be done with every layer: to leave it alone, or what makes it cheaper.
 
     Parameters
     ----------
     problem : Problem
     values : dict of Candidate to list of (rank, float)
-        What ranks are worth, 0 being the layer itself.
+        What ranks are worth.
+    unsplit : dict of str to float, optional
+        What layers are worth that are left alone; default: 0.
 
     Returns
     -------
@@ -40,7 +42,7 @@ def weighed(problem, values):
     for name, candidates in problem.layers().items():
         spec = candidates[0].spec
         whole = problem.cost.layer(spec)
-        options[name] = [Option(None, None, whole, 0.0)]
+        options[name] = [Option(None, None, whole, (unsplit or {}).get(name, 0.0))]
         for candidate in candidates:
             for rank, value in values[candidate]:
                 cost = problem.cost.chain(spec, candidate.chain(rank))

@@ -25,17 +25,22 @@ class LeastDivergence(RankRule):
     def select(self, problem):
         """See :meth:`RankRule.select`."""
         curves = problem.responses.curves(problem.candidates)
+        in_int8 = [candidate for candidate in problem.candidates if candidate.name in problem.int8]
+        noise = problem.responses.int8_noise(in_int8) if in_int8 else {}
+        unsplit = {name: -noise.get(name, 0.0) for name in problem.layers()}
         try:
-            return fill(weighed(problem, _divergences(problem, curves)), problem.budget)
+            return fill(weighed(problem, _divergences(problem, curves, noise), unsplit), problem.budget)
         except Unreachable:
-            return fill(weighed(problem, _divergences(problem, curves, beyond=True)), problem.budget)
+            return fill(weighed(problem, _divergences(problem, curves, noise, beyond=True), unsplit), problem.budget)
 
 
-def _divergences(problem, curves, beyond=False):
+def _divergences(problem, curves, noise, beyond=False):
     """dict: for every candidate a list of (rank, minus its divergence); `beyond`: also below what was measured."""
     values = {}
     for candidate in problem.candidates:
-        curve = curves.get((candidate.name, candidate.method.name))
-        values[candidate] = [(rank, -curve.at(rank)) for rank in (problem.ranks(candidate) if curve else ())
+        key = candidate.name, candidate.method.name
+        curve, added = curves.get(key), noise.get(key)
+        values[candidate] = [(rank, -curve.at(rank) - (added.at(rank) if added else 0))
+                             for rank in (problem.ranks(candidate) if curve else ())
                              if beyond or curve.covers(rank)]
     return values

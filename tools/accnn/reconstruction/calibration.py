@@ -12,7 +12,7 @@ from accnn.graph.fingerprint import fingerprint
 from accnn.graph.following import following
 from accnn.graph.precision import in_full_precision
 from accnn.graph.rewrite import Replacement
-from accnn.ranks.curve import measured_ranks
+from accnn.ranks.curve import Noise, measured_ranks
 from accnn.reconstruction import DATA_FREE, LINEAR, NETWORK
 from accnn.reconstruction.activations import Behind
 from accnn.reconstruction.importance import importances
@@ -23,6 +23,7 @@ from accnn.reconstruction.samples import evidence_of
 from accnn.reconstruction.sampling import INPUT, RESPONSE, Tap, sample
 from accnn.reconstruction.sensitivity import Comparison, Sensitivity
 
+_INT8 = " int8"  # behind a method's name in the table: what INT8 adds; alone: what it costs the layer itself
 _DISK = 2e9  # bytes that samples for the table of sensitivities may take at a time
 
 
@@ -110,6 +111,49 @@ class Calibrated:
         unknown = {(one.name, one.method.name) for one in table.missing(candidates)}
         return {(one.name, one.method.name): table.curve(one) for one in candidates
                 if (one.name, one.method.name) not in unknown}
+
+    def int8_noise(self, candidates):
+        """What INT8 adds to the divergence: of layers, and of chains at two ranks; each alone, in the original network.
+
+        Parameters
+        ----------
+        candidates : list of Candidate
+            Of layers that are computed in INT8.
+
+        Returns
+        -------
+        dict
+            By name of the layer a float; by names of layer and method a Noise, where a rank makes the layer cheaper.
+        """
+        table = self._table()
+        missing = [one for one in table.missing(candidates, _INT8) if measured_ranks(one)]
+        try:
+            self._measure_noise(table, missing)
+        finally:
+            table.save()
+        found = {name: table.points(name, _INT8)[0][1] for name in {one.name for one in candidates}
+                 if table.points(name, _INT8)}
+        found.update(((one.name, one.method.name), Noise(one, table.points(one.name, one.method.name + _INT8)))
+                     for one in candidates if table.points(one.name, one.method.name + _INT8))
+        return found
+
+    def _measure_noise(self, table, candidates):
+        if not candidates:
+            return
+        compare = Comparison(self._model, self.images, self._accelerator.input_shapes)
+        progress = self._progress("measuring what INT8 costs", len(candidates))
+        with one_blas_thread(), contextlib.closing(progress):
+            for done, (candidate, split) in enumerate(self._evidence_of(candidates)):
+                progress(done, candidate.name)
+                if table.points(candidate.name, _INT8) is None:
+                    table.add_row(candidate.name, _INT8, [(1, compare.of_int8(candidate.name))])
+                hasty, points = candidate.hasty(), []
+                for rank in measured_ranks(candidate, 4)[1:3] or measured_ranks(candidate)[:1]:
+                    made = self._alone(hasty, rank, split)
+                    added = compare.of_int8(candidate.name, made) - compare.of_replaced(made)
+                    points.append((rank, max(added, 0.0)))
+                table.add(candidate, points, _INT8)
+                hasty.forget()
 
     def _table(self):
         if self._sensitivities is None:

@@ -11,12 +11,16 @@ from accnn.graph.cut import START, between, depending_on, rest
 from accnn.graph.ir import Graph, prune
 from accnn.graph.rewrite import replace_layers
 from accnn.graph.shapes import infer_shapes
+from accnn.quantization.int8_graph import partition, quantize
+from accnn.quantization.ranges import minimum_and_maximum
+from accnn.quantization.supported import LAYERS
 from accnn.ranks.curve import Curve
 from accnn.reconstruction.divergence import Divergence
 from accnn.runtime.predictor import Predictor, compute_errors_told
 
 _MOST_IMAGES = 1000
 _MOST_BYTES = 300e6  # of the images that outputs are compared on
+_RANGED = 4          # batches that tell the ranges of INT8 tensors
 _MOST_HELD = 1e9    # bytes that what a layer reads, for all these images, may take
 
 
@@ -38,20 +42,28 @@ class Sensitivity:
         self._file, self._changed = JsonStore(path, "table of sensitivities", _parse, loose=True), False
         self._rows = self._read()
 
-    def missing(self, candidates):
-        """list of Candidate: those of which nothing is known."""
-        return [one for one in candidates if one.method.name not in self._rows.get(one.name, {})]
+    def missing(self, candidates, kind=""):
+        """list of Candidate: those of which nothing is known, of a `kind` of loss beside the divergence."""
+        return [one for one in candidates if one.method.name + kind not in self._rows.get(one.name, {})]
 
-    def add(self, candidate, points):
+    def add(self, candidate, points, kind=""):
         """Keep what was measured of a candidate, a list of (rank, divergence)."""
-        self._rows.setdefault(candidate.name, {})[candidate.method.name] = [
+        self.add_row(candidate.name, candidate.method.name + kind, points)
+
+    def add_row(self, layer, name, points):
+        """Keep what was measured of a layer, under a name."""
+        self._rows.setdefault(layer, {})[name] = [
             [list(map(int, rank)) if isinstance(rank, tuple) else int(rank), float(value)] for rank, value in points]
         self._changed = True
 
+    def points(self, layer, name):
+        """list of (rank, float): what was kept of a layer under a name, or None where nothing was."""
+        return [(tuple(rank) if isinstance(rank, list) else rank, value)
+                for rank, value in self._rows.get(layer, {}).get(name, ())] or None
+
     def curve(self, candidate):
         """Return the Curve of a candidate that was measured."""
-        return Curve(candidate, [(tuple(rank) if isinstance(rank, list) else rank, value)
-                                 for rank, value in self._rows[candidate.name][candidate.method.name]])
+        return Curve(candidate, self.points(candidate.name, candidate.method.name))
 
     def save(self):
         """Write the table, where it has a path and something new."""
@@ -96,9 +108,23 @@ class Comparison:
 
     def of_replaced(self, replacement):
         """float: the divergence when one layer is replaced; what is before it was computed once."""
-        if self._layer != replacement.spec.name:
-            self._layer, self._stage = replacement.spec.name, self._whole.behind(replacement.spec.name)
-        return self._told(self._stage.outputs(replace_layers(self._stage.model, [replacement])))
+        stage = self._behind(replacement.spec.name)
+        return self._told(stage.outputs(replace_layers(stage.model, [replacement])))
+
+    def of_int8(self, layer, replacement=None):
+        """float: the divergence when one layer, or the chain in its place, is computed in INT8, and nothing else is."""
+        stage = self._behind(layer)
+        model, parts = stage.model, {layer}
+        if replacement is not None:
+            model = replace_layers(model, [replacement])
+            parts = {layer + part.suffix for part in replacement.chain}
+        others = [node.name for node in model.graph.nodes if node.op in LAYERS and node.name not in parts]
+        return self._told(stage.outputs(quantize(model, stage.ranges(model, others), others, stored=False)))
+
+    def _behind(self, layer):
+        if self._layer != layer:
+            self._layer, self._stage = layer, self._whole.behind(layer)
+        return self._stage
 
     def _told(self, outputs):
         value = self._divergence.of(outputs)
@@ -122,6 +148,11 @@ class _Stage:
             found = [[output.copy() for output in predictor.forward(*predictor.arranged(batch))]
                      for batch in self._batches]
             return [np.concatenate([array.asnumpy() for array in arrays]) for arrays in zip(*found)]
+
+    def ranges(self, model, exclude):
+        """dict: minimum and maximum of the tensors that are INT8 where only `exclude` are not, on the first images."""
+        batches = [{name: values.asnumpy() for name, values in batch.items()} for batch in self._batches[:_RANGED]]
+        return minimum_and_maximum(partition(model, exclude), self._shapes, batches)
 
     def behind(self, name):
         """Return the stage that begins with a layer; this one where the cut would hold too much, or cut off a head."""

@@ -101,10 +101,15 @@ def _whole(report):
                      ""))
     lines = columns(rows, "<>>>><") if rows else []
     lines += ["input %s  %s" % (name, sizes(shape)) for name, shape in report["input_shapes"].items()]
-    lines.append("%d of %d layers in INT8, thresholds from %d images%s" % (
+    return lines + outcome(report)
+
+
+def outcome(report):
+    """list of str: how much of the network is INT8, and how far its outputs are from the float32 network's."""
+    lines = ["%d of %d layers in INT8, thresholds from %d images%s" % (
         sum(layer["precision"] == INT8 for layer in report["layers"]), len(report["layers"]),
         report["calibration"]["images"] - report["held"],
-        " of " + report["calibration"]["file"] if report["calibration"]["file"] else ""))
+        " of " + report["calibration"]["file"] if report["calibration"]["file"] else "")]
     errors = ", ".join("%s of %s" % (percent(error, 2), name) for name, error in report["errors"].items())
     lines.append("on %d images held aside, from %s: divergence %s; relative error %s" % (
         report["held"], report["made_by"]["original"] or "the float32 network", _number(report["divergence"]), errors))
