@@ -55,7 +55,8 @@ def best(bench, candidates, budget, align, int8=()):
         if key in curves:
             options += [(MACS.chain(one.spec, one.chain(rank)),
                          curves[key].at(rank) + (noise[key].at(rank) if key in noise else 0))
-                        for rank in one.ranks(align)]
+                        for rank in one.ranks(align) if not int8 or curves[key].covers(rank)
+                        and MACS.chain(one.spec, one.chain(rank)) < MACS.layer(one.spec)]
     # What costs more and loses more than another is never needed, and all combinations would be too many.
     for name, options in layers.items():
         layers[name] = [a for a in options if not any(b[0] <= a[0] and b[1] < a[1] for b in options)]

@@ -53,7 +53,8 @@ def test_with_images_both_are_written_together(net, clock, tmp_path, capsys):
     assert written(tmp_path) == ["config-rksel-5.0.json", "net-sensitivity.json", "new-0001.params",
                                  "new-int8-0001.params", "new-int8-symbol.json", "new-symbol.json"]
     assert is_quantized(load_model(str(tmp_path / "new-int8"))) and not is_quantized(load_model(str(tmp_path / "new")))
-    assert " precision " in table and " layers in INT8, thresholds from 30 images" in table and str(tmp_path / "new-int8-symbol.json") in table
+    assert all(text in table for text in (" precision ", " layers in INT8, thresholds from 30 images",
+                                          str(tmp_path / "new-int8-symbol.json")))
     again = ["-m", net, "--config", str(tmp_path / "config-rksel-5.0.json"), "--save-model", str(tmp_path / "again"),
              "--data-calib", rec, "--no-timing", "--json", *SCALE]
     assert accnn.main(again) == 0
