@@ -40,7 +40,7 @@ def no_clock(request, monkeypatch):
     """Scripts that are called in this process time what they write only where a test is marked as ``timed``."""
     if request.node.get_closest_marker("timed") is None:
         monkeypatch.setattr("accnn.cli.verify.clock", contextlib.nullcontext)
-        monkeypatch.setattr("accnn.cli.verify.timed", lambda *_: None)
+        monkeypatch.setattr("accnn.cli.verify.timed", lambda *_, **__: None)
 
 
 @pytest.fixture(autouse=True)
