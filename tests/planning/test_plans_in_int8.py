@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from accnn import engines
 from accnn.core.errors import AccnnError
 from accnn.latency.config import TimingConfig
 from accnn.planning.accelerator import Accelerator
@@ -33,6 +34,18 @@ def test_the_ratio_is_that_of_int8_over_float32(clock):
     assert found["measured"]["median"] == pytest.approx(6.0, rel=0.03)
     assert {row.precision for row in plan.rows} == {"int8"} and plan.chosen()
     assert any(" u8|" in key for key in clock.asked) and any(" s8|" in key for key in clock.asked)
+
+
+def test_bfloat16_is_planned_the_same_way(clock):
+    plan = planned(2.5, precision="bf16")
+    assert plan.made_by["latency"]["measured"]["median"] == pytest.approx(2.5, rel=0.03)
+    assert {row.precision for row in plan.rows} == {"bf16"} and any(" bf16|" in key for key in clock.asked)
+
+
+def test_a_precision_that_the_engine_does_not_have_here(clock, monkeypatch):
+    monkeypatch.setattr(engines.get("mxnet"), "refuse", lambda precision: "no %s here" % precision)
+    with pytest.raises(AccnnError, match="no bf16 here"):
+        planned(2.0, precision="bf16")
 
 
 def test_chains_of_layers_that_stay_in_float32_are_timed_in_it(clock):

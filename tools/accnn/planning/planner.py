@@ -1,9 +1,9 @@
 """From a request ("twice as fast, leave conv1_1 alone") to a plan: which layers, which method, a rank rule's ranks."""
 from dataclasses import replace
 
-from accnn import costs, methods, ranks
+from accnn import costs, engines, methods, ranks
 from accnn.core.errors import AccnnError
-from accnn.core.layers import CONVOLUTION, INT8
+from accnn.core.layers import CONVOLUTION, FP32, INT8
 from accnn.core.progress import say
 from accnn.core.text import some
 from accnn.latency.profiler import LatencyProfiler
@@ -77,8 +77,11 @@ def layer_precisions(accelerator, request):
     Raises
     ------
     AccnnError
-        No layer can be in the precision asked for, or a pattern of `keep_fp32` matches none.
+        No layer can be in the precision asked for, or MXNet has none such here; a pattern of `keep_fp32` matches no
+        layer.
     """
+    if request.precision != FP32 and request.measuring.imported is None:
+        engines.get(engines.DEFAULT).check(request.precision)
     _check_patterns(accelerator, request.keep_fp32)
     kept = [name for name in accelerator.specs if matches(name, request.keep_fp32)]
     found = precision.layer_precisions(accelerator.model, accelerator.specs, request.precision, kept)
