@@ -22,6 +22,7 @@ def parser(description):
     options.add_measuring_options(arguments)
     calibration.add_calibration_options(arguments)
     precision.add_precision_options(arguments)
+    precision.add_threshold_option(arguments)
     arguments.add_argument("--config", metavar="FILE",
                            help="ranks to use instead of choosing them: a plan, or a config of the original")
     arguments.add_argument("--dry-run", action="store_true", help="print the table, write nothing")

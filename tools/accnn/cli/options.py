@@ -9,7 +9,7 @@ from accnn.cli.replacing import add_force_option
 from accnn.cli.types import positive, rank
 from accnn.core import amx
 from accnn.core.errors import AccnnError
-from accnn.core.layers import FP32, PRECISIONS
+from accnn.core.layers import FP32
 from accnn.core.progress import Progress, say
 from accnn.core.text import sizes
 from accnn.data.choice import choose_shapes
@@ -110,11 +110,6 @@ def add_planning_options(parser):
     add("--initial-ranks", metavar="FILE",
         help="ranks that --rank-selection profit starts at, a plan or config as for --config (default: the same "
              "speed-up for every layer)")
-    add("--precision", choices=PRECISIONS,
-        help="in which the faster network is computed: int8 = oneDNN's INT8 operators, bf16 = bfloat16, which needs "
-             "AMX to be fast; ratios are over the float32 original (default: %s)" % FP32)
-    add("--keep-fp32", action="append", metavar="PATTERN",
-        help="with --precision int8 or bf16: these layers stay in float32; may be repeated")
     add("--seed", type=int, help="for methods that draw random numbers, and for drawing images (default: 0)")
 
 

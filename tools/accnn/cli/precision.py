@@ -1,7 +1,9 @@
 """INT8 and bfloat16 on the command line: what they need, and the INT8 checkpoint beside the float32 one."""
+import argparse
+
 from accnn import methods
 from accnn.core.errors import AccnnError
-from accnn.core.layers import FP32, INT8
+from accnn.core.layers import FP32, INT8, PRECISIONS
 from accnn.core.progress import Progress, say
 from accnn.reconstruction.int8 import Int8Config, make_int8
 
@@ -9,7 +11,17 @@ ENDING = "-int8"  # of the prefix of the INT8 checkpoint
 
 
 def add_precision_options(parser):
-    """What scripts need beside ``--precision`` that write networks."""
+    """Options that say in which precision the faster network is computed: attributes of a Request."""
+    add = parser.add_argument_group("precision").add_argument
+    add("--precision", choices=PRECISIONS, default=argparse.SUPPRESS,
+        help="in which the faster network is computed: int8 = oneDNN's INT8 operators, bf16 = bfloat16, which needs "
+             "AMX to be fast; ratios are over the float32 original (default: %s)" % FP32)
+    add("--keep-fp32", action="append", default=argparse.SUPPRESS, metavar="PATTERN",
+        help="with --precision int8 or bf16: these layers stay in float32; may be repeated")
+
+
+def add_threshold_option(parser):
+    """What a script that writes an INT8 network needs besides."""
     parser.add_argument("--random-thresholds", action="store_true",
                         help="with --precision int8: plan and time with ranges that are made up, without images; no "
                              "INT8 checkpoint is written")

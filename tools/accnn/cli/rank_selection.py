@@ -1,7 +1,7 @@
 """rank_selection.py: its options, a plan, its file."""
 import time
 
-from accnn.cli import calibration, options, outputs
+from accnn.cli import calibration, options, outputs, precision
 from accnn.cli.replacing import add_force_option
 from accnn.cli.types import Parser
 from accnn.planning.accelerator import Accelerator
@@ -22,6 +22,7 @@ def parser(description):
     options.add_effort_options(arguments)
     options.add_measuring_options(arguments)
     calibration.add_calibration_options(arguments)
+    precision.add_precision_options(arguments)
     arguments.add_argument("--output", metavar="FILE", help="config to write (default: config-rksel-RATIO.json)")
     add_force_option(arguments)
     arguments.add_argument("--json", action="store_true", help="print results as JSON")

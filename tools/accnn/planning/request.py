@@ -126,6 +126,8 @@ class Request:
                     keep_fp32=list(self.keep_fp32),
                     initial_ranks=_written(self.initial_ranks.items()))
         del said["measuring"]  # a plan by latency says itself how it was measured
+        if self.precision == FP32:
+            del said["precision"], said["keep_fp32"]
         return said
 
     def _asked(self):
