@@ -121,7 +121,7 @@ class Enough:
         return seconds >= self.most or (seconds >= self.least and ratio.uncertainty <= self.known)
 
 
-def alternate(passes, rounds=20, warm_up=3, clock=time.perf_counter, tell=None, noisy=NOISY, enough=None):
+def alternate(passes, rounds=20, warm_up=3, clock=time.perf_counter, tell=None, noisy=NOISY, enough=None, untimed=0):
     """Time callables in turns, A B A B.
 
     What slows the machine down for a while then slows all of them down, and their ratio within a round stays.
@@ -144,6 +144,8 @@ def alternate(passes, rounds=20, warm_up=3, clock=time.perf_counter, tell=None, 
     enough : callable, optional
         ``enough(samples)`` after each round, whether to stop; then rounds go on until it says so, up to four times
         `rounds`, whatever is noisy.
+    untimed : int or sequence of int
+        See :func:`time_interleaved`.
 
     Returns
     -------
@@ -156,7 +158,7 @@ def alternate(passes, rounds=20, warm_up=3, clock=time.perf_counter, tell=None, 
         return () if over else range(len(passes))
 
     results = time_interleaved(passes, None, rounds, _LONGEST * rounds, unsure, warm_up=warm_up, clock=clock, tell=tell,
-                               asked_from=1 if enough else rounds)
+                               asked_from=1 if enough else rounds, untimed=untimed)
     return [result.seconds for result in results]
 
 
@@ -215,8 +217,9 @@ def time_interleaved(calls, reference, rounds, longest, unsure, every=1, warm_up
     mirrored : bool
         Every other round runs backwards, A B C C B A: none has always the same before it, which counts where they are
         to be compared with each other.
-    untimed : int
-        Passes of each callable before its timed one, for those that are short and repeated when they are at work.
+    untimed : int or sequence of int
+        Passes of each callable before its timed one, for those that are short and repeated when they are at work: then
+        caches hold what is theirs.
     before : sequence of callable, optional
         For each callable what happens just before its timed pass, and is not timed.
     clock : callable
@@ -235,11 +238,12 @@ def time_interleaved(calls, reference, rounds, longest, unsure, every=1, warm_up
             once()
     taken = [([], []) for _ in calls]
     before = before or [_nothing] * len(calls)
+    untimed = [untimed] * len(calls) if isinstance(untimed, int) else untimed
     going_on, done = list(range(len(calls))), 0
     while going_on and done < longest:
         order = going_on[::-1] if mirrored and done % 2 else going_on
-        seconds, reference_seconds = _round([(before[place], calls[place]) for place in order], reference, every,
-                                            untimed, clock)
+        seconds, reference_seconds = _round([(before[place], calls[place], untimed[place]) for place in order],
+                                            reference, every, clock)
         done += 1
         for place, value in zip(order, seconds):
             taken[place][0].append(value)
@@ -256,10 +260,10 @@ def _results(taken):
             for seconds, reference in taken]
 
 
-def _round(calls, reference, every, untimed, clock):
+def _round(calls, reference, every, clock):
     """Return seconds of every callable, and of the reference: the median of its passes in this round, if there are."""
     seconds, references = [], []
-    for place, (before, once) in enumerate(calls):
+    for place, (before, once, untimed) in enumerate(calls):
         if reference and place % every == 0:
             references += _steady(reference, clock)
         for _ in range(untimed):

@@ -9,6 +9,7 @@ from accnn.data.choice import choose_shapes
 from accnn.graph.checkpoint import load_with_remarks
 from accnn.graph.cut import count_macs
 from accnn.graph.inputs import input_names
+from accnn.graph.quantized import is_quantized
 from accnn.graph.shapes import chosen_batch, infer_arguments, infer_shapes, native_batch
 from accnn.graph.specs import layer_specs
 from accnn.runtime.bound import bound
@@ -133,8 +134,11 @@ def _whole(job, stored, shapes, batch_size, arrays, title):
         # The network that runs first stays some percent slower, wherever its memory lies: let that be no baseline.
         calls = {side: _pass(job, converted(one.model, job.precision if side == "model" else FP32, job.exclude), shapes,
                              batch_size, arrays) for side, one in list(stored.items())[::-1]}
+    # What a network in a low precision reads stays in the caches when it is at work, but not behind another network.
+    untimed = [int(is_quantized(one.model.graph) or side == "model" and job.precision != FP32)
+               for side, one in stored.items()]
     samples = dict(zip(stored, alternate([calls[side] for side in stored], job.repeats, max(0, job.warm_up - 1),
-                                         tell=teller(title), enough=_KNOWN if job.quick else None)))
+                                         tell=teller(title), enough=_KNOWN if job.quick else None, untimed=untimed)))
     run = {side: dict(described_seconds(sample, every_round=True), images_per_second=batch_size / sample.median)
            for side, sample in samples.items()}
     if "baseline" in samples:

@@ -2,6 +2,7 @@
 import numpy as np
 
 from accnn import engines
+from accnn.core.layers import FP32
 from accnn.timing.clock import alternate, described_ratio, described_seconds, ratios
 from accnn.timing.stored import released
 
@@ -45,7 +46,7 @@ def compare(job, stored, shapes, batch_size, arrays, tell):
             given = [arrays[name] for name in network.inputs]
             loaded[side, precision] = network, given, network(*given)
     samples = alternate([loaded[one][0].once(*loaded[one][1]) for one in asked], job.repeats, max(0, job.warm_up - 1),
-                        tell=tell)
+                        tell=tell, untimed=[int(precision != FP32) for _, precision in asked])
     rows = [_row(side, loaded[side, precision][0], sample, batch_size)
             for (side, precision), sample in zip(asked, samples)]
     for row, one, sample in zip(rows, asked, samples):
