@@ -27,7 +27,7 @@ _HOMES = {
 # Names of earlier releases that scripts of others may use.
 _FORMER = {"Workbench": "Accelerator", "Wish": "ReconstructionConfig"}
 
-__all__ = sorted(_HOMES) + ["accelerate", "select_ranks"]
+__all__ = sorted(_HOMES) + ["accelerate", "quantize", "select_ranks"]
 
 
 def select_ranks(model, ratio, input_shapes=None, **options):
@@ -70,6 +70,26 @@ def accelerate(model, plan, input_shapes=None):
     Model
     """
     return import_module("accnn.planning.accelerator").Accelerator(model, input_shapes).accelerate(plan)
+
+
+def quantize(model, images, exclude=()):
+    """Make the INT8 network of a model, calibrated on images.
+
+    Parameters
+    ----------
+    model : Model
+        Float32, accelerated or not.
+    images : ArrayImages, or iterable of dict of str to ndarray
+        As the network takes them, preprocessed.
+    exclude : iterable of str, optional
+        Layers that are to stay in float32.
+
+    Returns
+    -------
+    Model
+        Its checkpoint holds INT8 weights, and loads in plain MXNet.
+    """
+    return import_module("accnn.quantization.calibrated").quantize_on_images(model, images, exclude)
 
 
 def __dir__():

@@ -3,13 +3,38 @@
 What MXNet does by a second ``get_backend_symbol('MKLDNN_QUANTIZE')``, which would also fuse what was left alone on
 purpose, and writes thresholds with six decimals only.
 """
+from collections import Counter
 from dataclasses import replace
 
-from accnn.graph.ir import Graph, moved, prune
+from accnn.graph.ir import Graph, Node, moved, prune
 from accnn.quantization.supported import CONVOLUTION, DENSE, SIGNED
 
 _REQUANTIZING = {CONVOLUTION, DENSE, "_contrib_quantized_elemwise_add", "_contrib_quantized_elemwise_mul"}
+_GUARD = "accnn_output_"
 _RANGE = ("min_calib_range", "max_calib_range")
+
+
+def with_guards(graph):
+    """Return `graph` with an identity in front of every output that is read inside too, or is an output twice.
+
+    MXNet's pass dequantizes what such an output is for its reader, and then what came of that again.
+    """
+    nodes, heads, used = list(graph.nodes), [], Counter(entry[0] for node in graph.nodes for entry in node.inputs)
+    used.update(entry[0] for entry in graph.heads)
+    for head in graph.heads:
+        if used[head[0]] > 1 and not nodes[head[0]].is_variable:
+            nodes.append(Node("_copy", "%s%d" % (_GUARD, len(nodes)), {}, (head,)))
+            head = (len(nodes) - 1, 0, 0)
+        heads.append(head)
+    return Graph(tuple(nodes), tuple(heads))
+
+
+def without_guards(graph):
+    """Return what the pass made of :func:`with_guards` without the identities."""
+    def where(entry):
+        node = graph.nodes[entry[0]]
+        return node.inputs[0] if node.name.startswith(_GUARD) and node.op == "_copy" else entry
+    return prune(_redirected(graph, where))
 
 
 def fold(graph, ranges):

@@ -90,6 +90,18 @@ def refuse_quantized(model):
                          % model.prefix)
 
 
+def unsigned_tensors(partitioned):
+    """set of str: outputs of fused layers of a :class:`Partition` that are never negative."""
+    return {node.name + "_output" for node in partitioned.model.graph.nodes
+            if node.op in (supported.CONVOLUTION, supported.DENSE) and supported.is_unsigned(operators(node)[-1])}
+
+
+def operators(node):
+    """list of Node: what is inside a fused operator, in order; their inputs say nothing of what they read outside."""
+    return [Node(inner["op"], inner["name"], inner.get("attrs", {})) for inner in node.extra["subgraphs"][0]["nodes"]
+            if inner["op"] != "null"]
+
+
 def without_identities(graph):
     """Return `graph` without operators that only pass on what they read, but for those that are outputs."""
     heads, nodes, place = {entry[0] for entry in graph.heads}, [], {}

@@ -7,8 +7,8 @@ import numpy as np
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.graph.ir import Graph, prune
-from accnn.quantization import supported
-from accnn.quantization.folding import fold
+from accnn.quantization import fusing, supported
+from accnn.quantization.folding import fold, with_guards, without_guards
 from accnn.quantization.fusing import Partition, is_quantized, partition
 from accnn.quantization.grid import SIGNED
 from accnn.quantization.stored import store
@@ -62,9 +62,10 @@ def quantize(model, thresholds, exclude=(), stored=True):
     """
     partitioned = partition(model, exclude)
     symbol, needed = _passed(partitioned)
-    ranges = {name: _range(model, name, thresholds) for name in needed}
+    unsigned = fusing.unsigned_tensors(partitioned)
+    ranges = {name: _range(model, name, thresholds, name in unsigned) for name in needed}
     symbol = mx.contrib.quantization._calibrate_quantized_sym(symbol, ranges) if ranges else symbol
-    graph = _with_output_names(fold(Graph.from_symbol(symbol), ranges), model)
+    graph = _with_output_names(fold(without_guards(Graph.from_symbol(symbol)), ranges), model)
     made = replace(model, graph=graph, arg_params=_parameters(graph, model.arg_params), aux_params={
         name: model.aux_params[name] for name in graph.variables() if name in model.aux_params})
     return store(made) if stored else made
@@ -98,12 +99,12 @@ def _passed(partitioned):
     """The symbol that MXNet's pass makes of a Partition, without thresholds, and the tensors that need some."""
     model = partitioned.model
     symbol, names = mx.contrib.quantization._quantize_symbol(
-        model.symbol, mx.cpu(), sorted(partitioned.excluded), offline_params=list(model.arg_params),
-        quantized_dtype="auto")
+        with_guards(model.graph).to_symbol(), mx.cpu(), sorted(partitioned.excluded),
+        offline_params=list(model.arg_params), quantized_dtype="auto")
     return symbol, list(dict.fromkeys(names))
 
 
-def _range(model, name, thresholds):
+def _range(model, name, thresholds, is_unsigned):
     if name not in thresholds:
         raise AccnnError("%s: the tensor %r has no thresholds: calibrate the network with images"
                          % (model.prefix, name))
@@ -111,7 +112,8 @@ def _range(model, name, thresholds):
     if not np.isfinite(low) or not np.isfinite(high) or low > high:
         raise AccnnError("%s: the tensor %r has the thresholds %g and %g, which are no range: are there NaN or "
                          "infinite values in the network or in the images?" % (model.prefix, name, low, high))
-    return (low, high) if max(abs(low), abs(high)) >= _LEAST else (min(low, -_LEAST) if low < 0 else 0.0, _LEAST)
+    low = max(low, 0.0) if is_unsigned else low
+    return (low, high) if max(-low, high) >= _LEAST else (low, _LEAST)
 
 
 def _with_output_names(graph, model):

@@ -84,6 +84,8 @@ def tensors(partitioned, input_shapes, batches, names=None):
     predictor, seen = None, 0
     for batch in batches:
         seen = max(seen, len(next(iter(batch.values()))))
+        if not entries:
+            continue
         if predictor is None:
             predictor = Predictor(partitioned.model, input_shapes, seen, symbol=_group(partitioned.model, entries))
         _check(input_shapes, batch)

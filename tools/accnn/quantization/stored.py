@@ -13,11 +13,12 @@ import numpy as np
 from accnn.core.compat import mx
 from accnn.graph import attrs
 from accnn.graph.ir import Graph, Node, moved, prune
-from accnn.quantization.fusing import free_name, fused_node
+from accnn.quantization.fusing import free_name, fused_node, operators
 from accnn.quantization.grid import SIGNED
 from accnn.quantization.supported import CONVOLUTION, SUMS
 
 RANGE = np.float32(SIGNED)  # what MXNet takes the largest weight of a channel to; what is stored is -128 or 127
+_NEAR = (-1, 1, -2, 2, -3, 3, -4, 4)  # units in the last place of a scale
 _NORMALIZATION = {"eps": "0", "fix_gamma": "False", "use_global_stats": "True"}
 
 
@@ -61,7 +62,8 @@ def quantized_weights(weights, one_scale=False):
 
     MXNet takes the largest weight of a channel to 127.5 steps, and so to -128 or 127. With the scale such that this one
     keeps its value, all others move by less than half a step: MXNet makes the same whole numbers of ``whole * scales``
-    again, with the same range.
+    again, with the same range. Where the largest became 127 and another one -127, that takes a scale with which the
+    largest comes to a little less than 127.5; where there is none, the other one becomes -128.
 
     Parameters
     ----------
@@ -75,24 +77,35 @@ def quantized_weights(weights, one_scale=False):
     scales : ndarray of float32, shape (N,)
         ``whole * scales`` is what takes the place of `weights`.
     """
-    axes = tuple(range(1, weights.ndim))
-    largest = np.abs(weights).max(axis=axes)
-    largest = np.full_like(largest, largest.max()) if one_scale else largest
-    largest = np.where(largest > 0, largest, np.float32(1))
-    factors = (RANGE / largest).reshape((-1,) + (1,) * len(axes))
-    whole = np.clip(np.rint(weights * factors), -128, 127)
-    steps = np.abs(whole).max(axis=axes)
-    steps = np.full_like(steps, steps.max()) if one_scale else steps
-    return whole.astype(np.int8), _scales(largest, np.where(steps > 0, steps, np.float32(1)))
+    rows = weights.astype(np.float32).reshape((1, -1) if one_scale else (len(weights), -1))
+    largest = _largest(rows)
+    whole = _whole(rows, largest)
+    whole = _again(whole, _lasting_scales(whole, largest))
+    scales = _lasting_scales(whole, largest)
+    return whole.astype(np.int8).reshape(weights.shape), scales.ravel().repeat(len(weights) // len(scales))
 
 
-def _scales(largest, steps):
-    """Scales that times `steps` are `largest` again, to the last bit where there are such float32."""
-    scales = largest / steps
-    for towards in (np.float32(np.inf), np.float32(0)):
-        near = np.nextafter(scales, towards)
-        scales = np.where((scales * steps != largest) & (near * steps == largest), near, scales)
+def _lasting_scales(whole, largest):
+    """Scales with which MXNet makes the same whole numbers again, where there are such."""
+    first = scales = largest / _largest(whole)
+    for ulps in _NEAR:
+        wrong = np.any(_again(whole, scales) != whole, axis=1, keepdims=True)
+        scales = np.where(wrong, first + ulps * np.spacing(first), scales)
     return scales
+
+
+def _again(whole, scales):
+    """What MXNet makes of the weights that are stored."""
+    return _whole(whole * scales, _largest(whole * scales))
+
+
+def _largest(rows):
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    return np.where(largest > 0, largest, np.float32(1))
+
+
+def _whole(rows, largest):
+    return np.clip(np.rint(rows * (RANGE / largest)), -128, 127)
 
 
 def _folded(graph, node, model):
@@ -114,12 +127,6 @@ def _folded(graph, node, model):
 def _array(model, name):
     found = model.arg_params.get(name, model.aux_params.get(name))
     return None if found is None else found.asnumpy()
-
-
-def operators(node):
-    """list of Node: what is inside a fused operator, in order; their inputs say nothing of what they read outside."""
-    return [Node(inner["op"], inner["name"], inner.get("attrs", {})) for inner in node.extra["subgraphs"][0]["nodes"]
-            if inner["op"] != "null"]
 
 
 def _stored(node, folded, nodes, names, into):
