@@ -4,6 +4,7 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
+from accnn.core.layers import FULLY_CONNECTED
 from accnn.core.progress import Silence
 from accnn.graph.checkpoint import Model
 from accnn.graph.cut import count_macs
@@ -24,6 +25,8 @@ from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
 LIMIT = 0.02  # relative error of outputs that are no distribution over classes
 _HELD, _LEAST = 500, 16  # images held aside
 _SHARE = 4  # of few images every so manyth is held aside
+_DENSE = 500000  # weights of all fully connected layers that may be stored as float32
+_WORTH = 0.95
 _JUDGED_MACS = int(6e11)  # that one look at the outputs may cost: INT8 makes about 2e11 a second
 _SEEN_MACS = int(1.5e12)  # that a pass over the others may cost, in float32
 
@@ -150,12 +153,13 @@ class _Maker:
         self._images, self._held = apart, apart.held()
         self._judge = _Judge(model, self._held, input_shapes)
         self._scales, self._excluded, self._steps, self._unrounded = {}, [], [], None
-        self._kinds = list(config.kinds or thresholds.names())
+        self._kinds, self._dense_channels = list(config.kinds or thresholds.names()), False
 
     def run(self):
         """Do all steps."""
         self._seen = self._histograms(self._model)
         self._ranges, self._kind, self._cost = self._best_kind(self._model, self._seen)
+        self._try_dense_channels()
         if self._config.equalise:
             self._try_network("scales across layers", equalise)
         if self._config.rotate:
@@ -175,7 +179,8 @@ class _Maker:
         return list(dict.fromkeys(list(self._config.exclude) + [one.layer for one in self._excluded]))
 
     def _quantized(self, ranges=None, more=(), model=None, stored=False):
-        return quantize(model or self._model, ranges or self._ranges, self._names() + list(more), stored)
+        return quantize(model or self._model, ranges or self._ranges, self._names() + list(more), stored,
+                        self._dense_channels)
 
     def _histograms(self, model):
         return histograms(model, self._images, self._shapes, self._config.exclude)
@@ -186,6 +191,18 @@ class _Maker:
         costs = [self._judge(self._quantized(one, model=model)) for _, one in found]
         best = int(np.argmin(costs))
         return found[best][1], found[best][0], costs[best]
+
+    def _try_dense_channels(self):
+        """A step for every output of fully connected layers, where their weights are few: files grow by it."""
+        sizes = [spec.part.out_units * spec.part.in_units for spec in layer_specs(self._model, self._shapes)
+                 if spec.op == FULLY_CONNECTED and spec.part]
+        if not sizes or sum(sizes) > _DENSE:
+            return
+        self._dense_channels = True
+        cost = self._judge(self._quantized())
+        self._dense_channels = cost < _WORTH * self._cost
+        self._steps.append(Step("a step for every fully connected output", self._cost, cost, self._dense_channels))
+        self._cost = min(cost, self._cost) if self._dense_channels else self._cost
 
     def _try_network(self, name, change):
         made, about = change(self._model, self._images, self._shapes, self._config.seed)
@@ -225,21 +242,21 @@ class _Maker:
         # Other tensors become INT8 where a layer does not.
         every = ranges(histograms(self._model, self._images, self._shapes, self._names(), every=True), self._kind)
         self._ranges = dict(every, **self._ranges)
+        # In float32 a layer must not have weights that were rounded for INT8.
+        rounded, self._model = self._model, self._unrounded or self._model
         self._excluded, reached = exclude(layers, self._error_without, limit)
         if self._excluded:
-            self._round_the_others(max(reached, limit))
+            self._round_the_others(reached)
             self._steps.append(Step("%d layers left in float32" % len(self._excluded), before,
                                     self._judge(self._quantized()), True))
+        else:
+            self._model = rounded
 
-    def _round_the_others(self, limit):
-        """Where weights were rounded for a network with all layers in INT8: those of layers in float32 were not to."""
-        if self._unrounded is None:
-            return
-        made = self._solved(self._unrounded, self._unrounded, False, {})
-        for model in (made, self._unrounded):
-            if max(self._judge.errors(self._quantized(model=model)).values()) <= limit:
-                self._model = model
-                return
+    def _round_the_others(self, reached):
+        if self._unrounded is not None:
+            made = self._solved(self._model, self._model, False, {})
+            if max(self._judge.errors(self._quantized(model=made)).values()) <= reached:
+                self._model = made
 
     def _error_without(self, names):
         return max(self._judge.errors(self._quantized(more=names)).values())
@@ -263,7 +280,7 @@ class _Maker:
                 self._unrounded = before_it
 
     def _solved(self, model, truth, solve, scales):
-        settings = Settings(self._config.positions, self._config.seed, solve, scales)
+        settings = Settings(self._config.positions, self._config.seed, solve, scales, self._dense_channels)
         return resolve(model, truth, self._images, self._shapes, self._ranges, self._names(), settings,
                        self._progress)[0]
 
