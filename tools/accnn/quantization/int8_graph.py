@@ -32,7 +32,7 @@ def random_thresholds(partitioned, spread=_RANDOM):
     return dict.fromkeys(calibrated_tensors(partitioned), spread)
 
 
-def quantize(model, thresholds, exclude=(), stored=True):
+def quantize(model, thresholds, exclude=()):
     """Return the INT8 network of a model.
 
     Parameters
@@ -45,14 +45,11 @@ def quantize(model, thresholds, exclude=(), stored=True):
         comes from a ReLU or its minimum is not negative, else to -127..127.
     exclude : iterable of str
         Layers of `model` that are to stay in float32.
-    stored : bool
-        With weights as int8 arrays, see :mod:`accnn.quantization.stored`. False: as MXNet has them, convolutions in
-        float32.
 
     Returns
     -------
     Model
-        Of the same outputs.
+        Of the same outputs. Its weights are int8 arrays, see :mod:`accnn.quantization.stored`.
 
     Raises
     ------
@@ -67,7 +64,8 @@ def quantize(model, thresholds, exclude=(), stored=True):
     graph = _with_output_names(fold(without_guards(Graph.from_symbol(symbol)), ranges), model)
     made = replace(model, graph=graph, arg_params=_parameters(graph, model.arg_params), aux_params={
         name: model.aux_params[name] for name in graph.variables() if name in model.aux_params})
-    return store(made) if stored else made
+    lifts = {name: (into, max(-ranges[name + "_output"][0], 0.0)) for name, into in partitioned.lifted.items()}
+    return store(made, lifts)
 
 
 def layer_precisions(model, quantized, exclude=()):
