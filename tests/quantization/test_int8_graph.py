@@ -191,6 +191,9 @@ def test_residual_sums_are_fused_where_types_agree():
     summed = [node.name for node in made.graph.nodes if "with_sum" in node.attrs]
     assert summed == ["quantized_rb0", "quantized_rb1", "quantized_rb2"]
     assert partition(model).lifted == {"b0": "rb0"}
+    assert max(errors(model, made, data=X)) < 0.03
+    unstored = quantize(model, ranges(model, data=X), stored=False)
+    assert max(errors(made, unstored, data=X)) < 0.01 and unstored.arg_params["a1_weight"].dtype == np.float32
 
 
 @pytest.mark.parametrize("name, side", [("cifar_resnet20", 32), ("mtcnn_det1", 24), ("mtcnn_det2", 24),

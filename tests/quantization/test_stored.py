@@ -62,7 +62,8 @@ def test_answers_are_those_of_the_float_form(symbol):
     inner, _ = contrib._quantize_symbol(partition(model).model.symbol, mx.cpu(), quantized_dtype="auto")
     inner = contrib._calibrate_quantized_sym(inner, found).get_backend_symbol("MKLDNN_QUANTIZE")
     right = forward(Model(Graph.from_symbol(inner), model.arg_params, model.aux_params), data=X)
-    made = forward(quantize(model, found), data=X)
+    made, unstored = [forward(quantize(model, found, stored=stored), data=X) for stored in (True, False)]
+    assert np.isclose(right[0], unstored[0], rtol=1e-5).mean() > 0.9999
     assert np.isclose(right[0], made[0], rtol=1e-5).mean() > 0.99
     assert np.abs(right[0] - made[0]).max() < 0.02 * np.abs(right[0]).max()
 

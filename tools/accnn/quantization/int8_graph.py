@@ -32,7 +32,7 @@ def random_thresholds(partitioned, spread=_RANDOM):
     return dict.fromkeys(calibrated_tensors(partitioned), spread)
 
 
-def quantize(model, thresholds, exclude=()):
+def quantize(model, thresholds, exclude=(), stored=True):
     """Return the INT8 network of a model.
 
     Parameters
@@ -46,10 +46,14 @@ def quantize(model, thresholds, exclude=()):
     exclude : iterable of str
         Layers of `model` that are to stay in float32.
 
+    stored : bool
+        With weights as int8 arrays, see :mod:`accnn.quantization.stored`. False: most convolutions keep float32, as
+        MXNet has them, which is made sooner: enough for timing.
+
     Returns
     -------
     Model
-        Of the same outputs. Its weights are int8 arrays, see :mod:`accnn.quantization.stored`.
+        Of the same outputs.
 
     Raises
     ------
@@ -65,7 +69,7 @@ def quantize(model, thresholds, exclude=()):
     made = replace(model, graph=graph, arg_params=_parameters(graph, model.arg_params), aux_params={
         name: model.aux_params[name] for name in graph.variables() if name in model.aux_params})
     lifts = {name: (into, max(-ranges[name + "_output"][0], 0.0)) for name, into in partitioned.lifted.items()}
-    return store(made, lifts)
+    return store(made, lifts, everything=stored)
 
 
 def layer_precisions(model, quantized, exclude=()):

@@ -21,7 +21,7 @@ _NEAR = (-1, 1, -2, 2, -3, 3, -4, 4)  # units in the last place of a scale
 _NORMALIZATION = {"eps": "0", "fix_gamma": "False", "use_global_stats": "True"}
 
 
-def store(model, lifts=None):
+def store(model, lifts=None, everything=True):
     """Return a quantized model whose convolutions have INT8 arrays as weights.
 
     Parameters
@@ -32,6 +32,8 @@ def store(model, lifts=None):
         Fused operators whose output only one other reads, which adds it to its own and ends in a ReLU -> that one, and
         the least value of the output, negated. The first gets it added to its bias and a ReLU, so that its output is
         unsigned, as that of the second is; the second gets it subtracted. The sum stays what it was.
+    everything : bool
+        False: store the operators of `lifts` only.
 
     Returns
     -------
@@ -48,7 +50,7 @@ def store(model, lifts=None):
 
     for position, node in enumerate(graph.nodes):
         made = moved(node, where)
-        if is_stored(node):
+        if is_stored(node) and (everything or node.name in offsets):
             weight, bias = _folded(graph, node, model)
             bias = bias + np.float32(offsets.get(node.name, 0))
             made = _lifted(made, offsets[node.name]) if node.name[len("quantized_"):] in lifts else made
