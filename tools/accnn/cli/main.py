@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 
+from accnn.cli.setting_names import options_named
 from accnn.core.errors import AccnnError
 from accnn.core.leftovers import sweep_temporary_folders
 from accnn.core.progress import _forget, _tell, say
@@ -56,9 +57,11 @@ class Script:
 
     def _run(self, argv):
         started = time.monotonic()
-        args = self.parser().parse_args(argv)
+        parser = self.parser()
+        args = parser.parse_args(argv)
         args.started = started
-        return self.steps.run(args)
+        with options_named(parser):
+            return self.steps.run(args)
 
 
 class JobScript(Script):

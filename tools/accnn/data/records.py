@@ -12,7 +12,7 @@ from typing import Optional
 import numpy as np
 
 from accnn.core.errors import AccnnError
-from accnn.core.files import open_input, recover, room_told, temporary_folder
+from accnn.core.files import open_input, recover, full_disk_as_sentence, temporary_folder
 from accnn.core.progress import Progress
 from accnn.data.headers import without_headers
 
@@ -136,7 +136,7 @@ class Records:
         with _copy_of_some() as copy, open(self.content or self.path, "rb") as whole:
             first = int(self.offsets[start])
             whole.seek(first)
-            with room_told(copy.name):
+            with full_disk_as_sentence(copy.name):
                 copy.write(whole.read(int(self.offsets[end]) - first if end < len(self) else -1))
                 copy.flush()
             yield Records(copy.name, self.offsets[start:end] - first, self.labels[start:end], self.several[start:end],
@@ -159,7 +159,7 @@ class Records:
         with _copy_of_some() as copy, open(self.content or self.path, "rb") as whole:
             ends = np.append(self.offsets[1:], os.fstat(whole.fileno()).st_size)
             sizes = (ends - self.offsets)[numbers]
-            with room_told(copy.name):
+            with full_disk_as_sentence(copy.name):
                 for number, size in zip(numbers, sizes):
                     whole.seek(int(self.offsets[number]))
                     copy.write(whole.read(int(size)))
@@ -238,7 +238,7 @@ def _told(found, progress):
 
 
 def _write_lines(path, lines):
-    with room_told(path), open(path, "w") as handle:
+    with full_disk_as_sentence(path), open(path, "w") as handle:
         handle.writelines(lines)
 
 

@@ -107,9 +107,9 @@ def load_state(prefix):
     except OSError as error:
         raise AccnnError("%s cannot be read: %s" % (path, error.strerror)) from error
     except (ValueError, RecursionError) as error:
-        raise AccnnError("%s is damaged (%s): say --force to start again" % (path, error)) from error
+        raise AccnnError("%s is damaged (%s): say `force` to start again" % (path, error)) from error
     if not _is_complete(said):
-        raise AccnnError("%s holds no two-pass run of this version: say --force to start again" % path)
+        raise AccnnError("%s holds no two-pass run of this version: say `force` to start again" % path)
     del said["version"]
     return State(prefix, **said)
 

@@ -222,7 +222,7 @@ class Calibrated:
         if few:
             name, outcome = max(few.items(), key=lambda item: item[1].unknowns - item[1].samples)
             say("%d layers were fitted to fewer places than they have unknowns, such as %s to %d for %d: there the "
-                "solution stays close to the one without images; more --calib-images would help"
+                "solution stays close to the one without images; more `images` would help"
                 % (len(few), name, outcome.samples, outcome.unknowns))
 
 

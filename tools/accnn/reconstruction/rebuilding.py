@@ -64,8 +64,8 @@ def rebuild(candidate, rank, bias, behind, evidence, solver=LINEAR):
     """
     part, chain, arrays = candidate.spec.part, candidate.chain(rank), candidate.arrays(rank, bias)
     if any(one.groups % len(evidence) for one in chain):
-        raise AccnnError("%s joins the groups of the layer %r, so that no group can be fitted alone: say --exclude %s, "
-                         "or --reconstruct none" % (candidate.method.name, candidate.name, candidate.name))
+        raise AccnnError("%s joins the groups of the layer %r, so that no group can be fitted alone: say `exclude='%s'`, "
+                         "or `solver=None`" % (candidate.method.name, candidate.name, candidate.name))
     tasks = _tasks(part, candidate.weight(), bias, chain, arrays, candidate.wide(rank), behind, len(evidence))
     with np.errstate(over="ignore", invalid="ignore"):  # told below
         starts, fits, solvers = zip(*(_fitted(task, seen, solver) for task, seen in zip(tasks, evidence)))
@@ -73,7 +73,7 @@ def rebuild(candidate, rank, bias, behind, evidence, solver=LINEAR):
                       evidence[0].fitted, evidence[0].width)
     if not np.isfinite(outcome.before):
         raise AccnnError("what the layer %r reads or answers is too large to be squared, or NaN behind it: check the "
-                         "parameters, --rgb-mean and --rgb-std" % candidate.name)
+                         "parameters, `mean` and `std`" % candidate.name)
     if outcome.solver != DATA_FREE:
         arrays = _arrays(chain, arrays, fits, len(evidence))
         chain = tuple(chain[:-1]) + (replace(chain[-1], bias=True),)

@@ -13,7 +13,7 @@ from accnn.core.errors import AccnnError, TargetError
 from accnn.core.progress import Progress
 from accnn.core.text import percent
 from accnn.graph.ir import reason
-from accnn.runtime.predictor import compute_errors_told
+from accnn.runtime.predictor import compute_errors_as_sentences
 from accnn.scoring.tally import Tally
 from accnn.training import resume
 from accnn.training.checkpoints import CheckpointManager
@@ -79,7 +79,7 @@ class Run:
             An image cannot be read, say; nothing is kept of a run that has learnt nothing yet.
         """
         try:
-            with compute_errors_told("the training of %s" % self.trainer.network):
+            with compute_errors_as_sentences("the training of %s" % self.trainer.network):
                 self._go()
         except TargetError:
             raise
@@ -166,8 +166,8 @@ class Run:
                 raise self._diverged(epoch, "the parameter %s holds NaN or infinity" % name)
 
     def _diverged(self, epoch, what):
-        return TargetError("fine-tuning diverged in epoch %d (%s, learning rate %.3g): lower --lr or add "
-                           "--warmup-epochs, with --force; %s"
+        return TargetError("fine-tuning diverged in epoch %d (%s, learning rate %.3g): lower `lr` or add "
+                           "`warmup_epochs`, with `force`; %s"
                            % (epoch, what, self.trainer.rate(), self.keeper.keep_last_good()))
 
     def _save(self, statistics=()):
@@ -193,7 +193,7 @@ class Run:
             # The first worker goes on with what all of them counted.
             self.unfinished = tuple(note["unfinished"]) if self.job.leads else _NOTHING
         except (KeyError, TypeError, mx.base.MXNetError) as error:
-            raise AccnnError("%s is damaged (%s): say --force to start again"
+            raise AccnnError("%s is damaged (%s): say `force` to start again"
                              % (resume.resume_path(self.keeper.prefix), reason(error))) from error
 
 
@@ -208,8 +208,7 @@ def scored(validate, model):
     started = time.monotonic()
     tally = validate(model)
     if not math.isfinite(tally.loss):
-        raise AccnnError("the network's answers to the validation images are not finite: check --rgb-mean and "
-                         "--rgb-std")
+        raise AccnnError("the network's answers to the validation images are not finite: check `mean` and `std`")
     return _timed(Entry(0, seconds=0.0, **_validation(tally)), started)
 
 
