@@ -31,7 +31,7 @@ def net(tmp_path):
 
 @pytest.fixture
 def clock(monkeypatch):
-    return Clockwork(grain=4, launch=0.005, rest=0.1).patched(monkeypatch)
+    return Clockwork(multiple=4, launch=0.005, rest=0.1).patched(monkeypatch)
 
 
 def command(net, tmp_path, *more, ratio="2"):

@@ -32,6 +32,8 @@ def test_a_plan_that_leaves_the_network_as_it_is(prefix, tmp_path, capsys):
     assert rank_selection.main(["-m", prefix, "--ratio", "1", "--output", config]) == 0
     plan = load_plan(config)
     assert plan.chosen() == [] and plan.made_by["ratio"] == 1 and len(plan.rows) == 5
+    assert {row.reason for row in plan.rows} == {"saving elsewhere loses less",
+                                                 "fully connected (`fc=True` plans these too)"}  # as Python has it
     capsys.readouterr()
     assert script.main(["-m", prefix, "--config", config, "--save-model", new, "--no-timing", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -43,6 +45,14 @@ def test_a_plan_that_leaves_the_network_as_it_is(prefix, tmp_path, capsys):
     assert all((after.weight(name) == before.weight(name)).all() for name in before.arg_params)
     assert script.main(["-m", prefix, "--config", config, "--dry-run"]) == 0
     assert "left alone: saving elsewhere loses less" in capsys.readouterr().out
+
+
+def test_reasons_are_printed_with_options_also_those_of_an_older_plan(prefix, tmp_path, capsys):
+    config, plan = tmp_path / "ranks.json", {"conv_params": {"conv2": 3}, "fc_params": {}, "made_by": {}}
+    for reason in "not asked for (`layers`)", "not asked for (--layers)":
+        config.write_text(json.dumps(dict(plan, left_alone={"conv1": reason})))
+        assert script.main(["-m", prefix, "--config", str(config), "--dry-run"]) == 0
+        assert "left alone: not asked for (--layers)\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("made_by", [None, {"reached": 2.0}])

@@ -90,9 +90,9 @@ class Session:
         self._stream(args.seed)
         if job.leads:
             self._tell_enlarged(args)
-        told = own_loss(model, head).told()
-        if told and job.leads:
-            say(told)
+        remark = own_loss(model, head).remark()
+        if remark and job.leads:
+            say(remark)
         self._teacher, self._form = self._load_teacher(model), None
 
     def _tell_enlarged(self, args):

@@ -84,15 +84,15 @@ class Comparison:
 
     def of(self, model):
         """float: the divergence of a network made from the original."""
-        return self._told(self._whole.outputs(model))
+        return self._finite(self._whole.outputs(model))
 
     def of_replaced(self, replacement):
         """float: the divergence when one layer is replaced; what is before it was computed once."""
         if self._layer != replacement.spec.name:
             self._layer, self._stage = replacement.spec.name, self._whole.behind(replacement.spec.name)
-        return self._told(self._stage.outputs(replace_layers(self._stage.model, [replacement])))
+        return self._finite(self._stage.outputs(replace_layers(self._stage.model, [replacement])))
 
-    def _told(self, outputs):
+    def _finite(self, outputs):
         value = self._divergence.of(outputs)
         if not np.isfinite(value):
             raise AccnnError("the outputs of %s hold NaN or infinite values: check the parameters, `mean` and "

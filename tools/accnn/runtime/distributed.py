@@ -57,7 +57,8 @@ def open_job(store="local", timeout=None):
         return
     missing = [name for name in _NEEDED if name not in os.environ]
     if missing:
-        raise AccnnError("`store=%s` needs a launcher, which sets %s: start with `accnn.launch`" % (store, ", ".join(missing)))
+        raise AccnnError("`store=%s` needs a launcher, which sets %s: start with `accnn.launch`"
+                         % (store, ", ".join(missing)))
     job = DistributedJob(store, timeout)
     try:
         yield job

@@ -62,14 +62,14 @@ class Head:
         return Graph(model.graph.nodes, (self.entry,)).to_symbol()
 
 
-def class_head(model, input_shapes, name=None):
+def class_head(model, input_shapes, output=None):
     """Return the output of a model that scores classes, in the form that the graph says.
 
     Parameters
     ----------
     model : Model
     input_shapes : dict of str to tuple of int
-    name : str, optional
+    output : str, optional
         An output or an operator, such as ``softmax_output`` or ``softmax``; needed where there are several outputs.
 
     Returns
@@ -80,10 +80,10 @@ def class_head(model, input_shapes, name=None):
     Raises
     ------
     AccnnError
-        There are several outputs and no `name`, the output reads a label, or it holds anything but one number for
+        There are several outputs and no `output`, the output reads a label, or it holds anything but one number for
         every class.
     """
-    name, entry = _output(model, name)
+    name, entry = _output(model, output)
     known = infer_shapes(model, input_shapes)
     batch = known.batch
     labels, shape = labels_read(model, entry), known.get(entry[:2])
@@ -120,7 +120,7 @@ def settled(model, head, rows):
     rows = rows.reshape(len(rows), head.classes)
     form, why = forms.settled(forms.followed(model.graph, head.node), rows)
     if why is None and form.kind == SCORE:
-        why = _told_scores(model, head)
+        why = _scores_remark(model, head)
     if why is not None:
         say("the output %s of %s is taken for %s: %s" % (head.name, model.prefix, _TAKEN_AS[form.kind], why))
     return replace(head, form=form.kind, total=form.total, scores=head.scores if form.source is not None else None)
@@ -131,7 +131,7 @@ def output_forms(model):
     return [forms.followed(model.graph, node).kind for node, _, _ in model.graph.heads]
 
 
-def _told_scores(model, head):
+def _scores_remark(model, head):
     """What is to be said of an output of which the numbers are no probabilities; None for plain scores."""
     kind = forms.other_kind(model.graph, head.node)
     softmax = forms.softmax_among(model.graph, forms.tail(model, head.node))

@@ -47,7 +47,8 @@ def frozen_parameters(model, patterns, used):
                 pattern, model.prefix, ": did you mean %s?" % ", ".join(near) if near else ""))
         frozen.update(*(owned[name] for name in matching))
     if not set(used) & set(model.arg_params) - frozen:
-        raise AccnnError("%s leaves nothing of %s to train" % ("`patterns`" if patterns else "the output", model.prefix))
+        raise AccnnError("%s leaves nothing of %s to train"
+                         % ("`patterns`" if patterns else "the output", model.prefix))
     return [name for name in model.arg_params if name in frozen]
 
 

@@ -119,7 +119,7 @@ def check_settings(path, begun, settings):
     for option, value in settings.items():
         if begun.get(option) != value:
             raise AccnnError("%s was begun with `%s` %s, not %s: resume with the same, or say `force` instead"
-                             % ((path, option.replace("-", "_")) + tuple(_said(some) for some in (begun.get(option), value))))
+                             % (path, option.replace("-", "_"), _said(begun.get(option)), _said(value)))
 
 
 def _said(value):
