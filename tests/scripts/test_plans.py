@@ -95,7 +95,7 @@ def test_a_layer_named_twice():
 
 
 def test_a_method_for_layers_that_are_not_planned():
-    with pytest.raises(AccnnError, match="add --fc"):
+    with pytest.raises(AccnnError, match="add `fc=True`"):
         Accelerator(chain_model()).select_ranks(1.5, method="fc-svd")
 
 
@@ -140,7 +140,7 @@ def test_every_layer_pinned_leaves_nothing_to_choose():
 
 
 def test_pins_that_make_a_ratio_unreachable():
-    with pytest.raises(TargetError, match="the best is .* and what --fixed says") as refused:
+    with pytest.raises(TargetError, match="the best is .* and what `fixed` says") as refused:
         Accelerator(chain_model()).select_ranks(5.0, fixed={"conv3": 20})
     best = float(str(refused.value).split("the best is ")[1].split("x")[0])
     Accelerator(chain_model()).select_ranks(best, fixed={"conv3": 20})
