@@ -1,4 +1,4 @@
-"""Milliseconds on the command line: once or twice by the clock of this machine, else by one made of arithmetic."""
+"""Milliseconds on the command line: once or twice measured on this machine, else on a clock made of arithmetic."""
 import json
 import os
 
@@ -54,7 +54,7 @@ def elsewhere(monkeypatch):
 NEW = ["config-rksel-2.0.json", "new-0001.params", "new-symbol.json"]
 
 
-# ---- by the clock of this machine
+# ---- measured on this machine
 
 @pytest.mark.timed
 def test_a_plan_by_the_clock(tmp_path, capsys, monkeypatch):
