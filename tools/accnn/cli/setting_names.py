@@ -1,4 +1,4 @@
-"""Settings as options of the running script: what the library calls `align=16` is printed as --align 16."""
+"""Settings as options of the running script: what the library calls ``align=16`` in backticks is printed as --align 16."""
 import contextlib
 
 from accnn.core.progress import print_line, said_to
@@ -12,7 +12,7 @@ _OPTIONS = {
     "patterns": "--freeze", "solver": "--reconstruct", "positions": "--calib-positions", "count": "--calib-images",
     "images": "--calib-images", "responses": "--data-calib", "table": "--sensitivity-table",
     "imported": "--import-latencies", "exported": "--export-latencies", "store": "--kv-store",
-    "timeout": "--worker-timeout"}
+    "timeout": "--worker-timeout", "model_prefix": "--save-model"}
 # What another script is for.
 _SCRIPTS = {"accnn.scoring.fidelity": "score.py --fidelity",
             "accnn.launch": "python tools/accnn/launch.py -n WORKERS --launcher local python ..."}
