@@ -1,4 +1,4 @@
-"""Settings as options of the running script: what the library calls ``align=16`` in backticks is printed as --align 16."""
+"""Settings as options of the running script: what the library calls ``align=16`` is printed as --align 16."""
 import contextlib
 
 from accnn.core.progress import print_line, said_to
