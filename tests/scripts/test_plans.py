@@ -150,8 +150,8 @@ def test_pins_that_make_a_ratio_unreachable():
     ({"conv9": 3}, {}, "no layer 'conv9': did you mean"), ({"relu1": 3}, {}, "'relu1' .* is a Activation"),
     ({"conv2": 999}, {}, "'conv2': vh takes 1 to 24"), ({"conv2": (2, 3)}, {}, "'conv2': vh takes 1 to 24"),
     ({"conv2": True}, {}, "'conv2': vh takes 1 to 24"), ({"conv2": 3}, {"method": "3d"}, "3d takes"),
-    ({"conv2": 3}, {"exclude": "conv2"}, "'conv2' is named in --fixed and in --exclude"),
-    ([("conv2", 3), ("conv2", 4)], {}, "'conv2' twice"), ({"fc1": 3}, {}, "fc1: .* add --fc"),
+    ({"conv2": 3}, {"exclude": "conv2"}, "'conv2' is named in `fixed` and in `exclude`"),
+    ([("conv2", 3), ("conv2", 4)], {}, "'conv2' twice"), ({"fc1": 3}, {}, "fc1`: .* add `fc=True`"),
 ])
 def test_pins_that_make_no_sense(pins, options, sentence):
     with pytest.raises(AccnnError, match=sentence):
