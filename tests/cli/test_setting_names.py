@@ -30,6 +30,7 @@ SENTENCES = [
      "--kv-store dist_sync: python tools/accnn/launch.py -n WORKERS --launcher local python ..."),
     (pack, "`classes=FILE`, `first=1`, `labels`", "--classes FILE, --first-label 1, --labels"),
     (two_pass, "`unfreeze` True, `iterations`", "--unfreeze True, --iterations"),
+    (fine_tune, "`augmentation` {}", "options of augmentation {}"),
     (fine_tune, "another `model_prefix`", "another --model-prefix"), (two_pass, "`model_prefix`", "--save-model"),
     (benchmark, "`warm_up=-1`", "--warm-up -1"),
     # no settings of the script

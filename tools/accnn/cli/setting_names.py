@@ -13,8 +13,8 @@ _OPTIONS = {
     "images": "--calib-images", "responses": "--data-calib", "table": "--sensitivity-table",
     "imported": "--import-latencies", "exported": "--export-latencies", "store": "--kv-store",
     "timeout": "--worker-timeout", "model_prefix": "--save-model"}
-# What another script is for.
-_SCRIPTS = {"accnn.scoring.fidelity": "score.py --fidelity",
+# What is another script's, or several options.
+_PHRASES = {"accnn.scoring.fidelity": "score.py --fidelity", "augmentation": "options of augmentation",
             "accnn.launch": "python tools/accnn/launch.py -n WORKERS --launcher local python ..."}
 _VALUES = {"True": "", "None": "none"}
 
@@ -32,7 +32,7 @@ def options_named(parser):
     options = _options(parser)
 
     def spell(name, value):
-        option = _SCRIPTS.get(name) or options.get(name)
+        option = _PHRASES.get(name) or options.get(name)
         return option and " ".join(filter(None, (option, _VALUES.get(value, value))))
 
     _spell.append(spell)
