@@ -18,6 +18,7 @@ from accnn.quantization import supported
 from accnn.quantization.grouping import Grouping
 
 _VECTORS = {"Flatten", "FullyConnected"}
+_KEEPING_SHAPE = {"Activation", "LeakyReLU", "clip", "BatchNorm"} | supported.SUMS
 
 
 @dataclass(frozen=True)
@@ -155,8 +156,12 @@ def _with_flattened(graph):
 
 
 def _reads_maps(graph, node):
-    return node.op == "FullyConnected" and attrs.boolean(node, "flatten", True) \
-        and graph.nodes[node.inputs[0][0]].op not in _VECTORS
+    if node.op != "FullyConnected" or not attrs.boolean(node, "flatten", True):
+        return False
+    source = graph.nodes[node.inputs[0][0]]
+    while source.op in _KEEPING_SHAPE:
+        source = graph.nodes[source.inputs[0][0]]
+    return source.op not in _VECTORS
 
 
 def free_name(name, taken):

@@ -97,10 +97,14 @@ def quantized_weights(weights, one_scale=False):
 
 
 def _lasting_scales(whole, largest):
-    """Scales with which MXNet makes the same whole numbers again, where there are such."""
-    first = scales = largest / _largest(whole)
+    """Scales with which MXNet makes the same whole numbers again, where there are such.
+
+    Only -127 beside 127 can become another one.
+    """
+    ends = np.stack((whole.min(axis=1), whole.max(axis=1)), axis=1)
+    first = scales = largest / _largest(ends)
     for ulps in _NEAR:
-        wrong = np.any(_again(whole, scales) != whole, axis=1, keepdims=True)
+        wrong = np.any(_again(ends, scales) != ends, axis=1, keepdims=True)
         scales = np.where(wrong, first + ulps * np.spacing(first), scales)
     return scales
 
