@@ -186,9 +186,14 @@ def test_residual_sums_are_fused_where_types_agree():
     x = R1
     for i in range(3):
         x = relu(conv(relu(conv(x, "a%d" % i), "ra%d" % i), "b%d" % i) + (x if i else conv(x, "s")), "rb%d" % i)
-    made = in_int8(random_model(x, data=X.shape[1:]), data=X)
+    model = random_model(x, data=X.shape[1:])
+    made = in_int8(model, data=X)
     summed = [node.name for node in made.graph.nodes if "with_sum" in node.attrs]
-    assert summed == ["quantized_rb1", "quantized_rb2"] and "elemwise_add" in {node.op for node in made.graph.nodes}
+    assert summed == ["quantized_rb0", "quantized_rb1", "quantized_rb2"]
+    assert partition(model).lifted == {"b0": "rb0"}
+    assert max(errors(model, made, data=X)) < 0.03
+    unstored = quantize(model, ranges(model, data=X), stored=False)
+    assert max(errors(made, unstored, data=X)) < 0.01 and unstored.arg_params["a1_weight"].dtype == np.float32
 
 
 @pytest.mark.parametrize("name, side", [("cifar_resnet20", 32), ("mtcnn_det1", 24), ("mtcnn_det2", 24),
