@@ -13,9 +13,9 @@ UNSIGNED = np.maximum(np.random.RandomState(1).standard_t(3, 20000), 0)
 
 def brute_force_error(values, threshold):
     """Mean squared error of INT8, element by element."""
-    steps = 127 if values.min() < 0 else 255
+    steps, least, most = (127.5, -128, 127) if values.min() < 0 else (255.5, 0, 255)
     scaled = np.round(values / threshold * steps)
-    return np.mean((np.minimum(np.maximum(scaled, -steps), steps) * threshold / steps - values) ** 2)
+    return np.mean((np.minimum(np.maximum(scaled, least), most) * threshold / steps - values) ** 2)
 
 
 @pytest.mark.parametrize("values", [SIGNED, UNSIGNED], ids=["signed", "unsigned"])

@@ -1,12 +1,11 @@
-"""The numbers that INT8 has: what rounding makes of activations and of weights, as oneDNN does it."""
+"""The numbers that INT8 has: what rounding makes of activations and of weights, as oneDNN does it in MXNet.
+
+A threshold, or the largest weight of an output, is 127.5 steps from zero, 255.5 where nothing is negative; numbers are
+-128 to 127, or 0 to 255: the largest one itself is half a step off.
+"""
 import numpy as np
 
-SIGNED, UNSIGNED = 127, 255  # steps from zero to the threshold
-
-
-def levels(is_signed):
-    """int: steps from zero to the threshold."""
-    return SIGNED if is_signed else UNSIGNED
+SIGNED, UNSIGNED = 127.5, 255.5  # steps from zero to the threshold
 
 
 def fake_quantized(array, threshold, is_signed=True):
@@ -25,9 +24,13 @@ def fake_quantized(array, threshold, is_signed=True):
     ndarray
         Of the same shape: multiples of the step.
     """
-    count = levels(is_signed)
-    step = max(float(threshold), 1e-30) / count
-    return np.clip(np.rint(array / step), -count if is_signed else 0, count) * step
+    step = max(float(threshold), 1e-30) / steps(is_signed)
+    return np.clip(np.rint(array / step), *((-128, 127) if is_signed else (0, 255))) * step
+
+
+def steps(is_signed):
+    """float: from zero to the threshold."""
+    return SIGNED if is_signed else UNSIGNED
 
 
 def rounded(matrix, is_whole=False):
@@ -41,7 +44,7 @@ def rounded(matrix, is_whole=False):
         One step for all, as MXNet's fully connected layers have it.
     """
     step = np.abs(matrix).max(None if is_whole else -1, keepdims=True) / SIGNED
-    return np.rint(matrix / np.where(step > 0, step, 1)) * step
+    return np.clip(np.rint(matrix / np.where(step > 0, step, 1)), -128, 127) * step
 
 
 def channel_errors(channels, groups=1, is_whole=False):

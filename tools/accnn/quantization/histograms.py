@@ -3,13 +3,15 @@ import numpy as np
 
 from accnn.core.errors import AccnnError
 from accnn.quantization.fusing import partition
+from accnn.quantization.int8_graph import calibrated_tensors
 from accnn.quantization.ranges import tensors
+from accnn.quantization.supported import LAYERS
 from accnn.quantization.thresholds import Histogram
 
 _VALUES = 4096  # of every image and tensor; the least and the largest are of all
 
 
-def histograms(model, images, input_shapes, exclude=()):
+def histograms(model, images, input_shapes, exclude=(), every=False):
     """Look at every tensor that becomes INT8.
 
     Parameters
@@ -20,6 +22,8 @@ def histograms(model, images, input_shapes, exclude=()):
         Without the batch.
     exclude : iterable of str
         Layers that stay in float32.
+    every : bool
+        Look at all tensors that become INT8 with any other choice of such layers, too.
 
     Returns
     -------
@@ -31,10 +35,22 @@ def histograms(model, images, input_shapes, exclude=()):
     AccnnError
         A tensor holds NaN or infinite values.
     """
-    seen = {}
-    for name, array in tensors(partition(model, exclude), input_shapes, (batch for _, batch in images.batches())):
+    seen, batches = {}, (batch for _, batch in images.batches())
+    partitioned = partition(model, exclude)
+    names = calibrated_tensors(partitioned)
+    if every:
+        # In a graph of which nothing is fused.
+        partitioned = partition(model, [node.name for node in model.graph.nodes if node.op in LAYERS])
+        names = dict.fromkeys(names + _computed(partitioned.model.graph))
+    for name, array in tensors(partitioned, input_shapes, batches, names) if names else ():
         seen.setdefault(name, _Seen(name)).add(model, array)
     return {name: one.histogram() for name, one in seen.items()}
+
+
+def _computed(graph):
+    """list of str: the first outputs of all operators, as MXNet calls them."""
+    places = zip(graph.internals.symbol.list_outputs(), graph.internals.entries)
+    return [name for name, (place, output) in places if not graph.nodes[place].is_variable and not output]
 
 
 class _Seen:

@@ -11,7 +11,7 @@ def compensated(matrix, covariance, is_whole=False):
     """Round column after column; what a column loses is made up for by those to come.
 
     Minimises ``tr((W - Q) C (W - Q)^T)`` greedily over matrices Q that INT8 holds. The largest weight of every step
-    stays, so that whoever rounds the result again, as oneDNN does, finds the same step and the same numbers.
+    stays what it is, so that whoever rounds the result, as oneDNN does, finds the same step and the same numbers.
 
     Parameters
     ----------
@@ -25,6 +25,7 @@ def compensated(matrix, covariance, is_whole=False):
     Returns
     -------
     ndarray of float64, shape (N, D)
+        To be rounded by :func:`accnn.quantization.grid.rounded`, which only changes the largest weights.
 
     References
     ----------
@@ -35,11 +36,16 @@ def compensated(matrix, covariance, is_whole=False):
     fixed = np.abs(matrix) >= largest * (1 - 1e-12)
     left, made, root = matrix.astype(np.float64).copy(), np.empty(matrix.shape), _root(covariance)
     for place in range(matrix.shape[1]):
-        column = np.clip(np.rint(left[:, place] / step), -SIGNED, SIGNED) * step
-        made[:, place] = np.where(fixed[:, place], matrix[:, place], column)
+        wanted = np.where(fixed[:, place], matrix[:, place], left[:, place])
+        made[:, place] = np.clip(np.rint(wanted / step), *_ends(fixed[:, place])) * step
         lost = (left[:, place] - made[:, place]) / root[place, place]
         left[:, place + 1:] -= np.outer(lost, root[place, place + 1:])
-    return made
+    return np.where(fixed, matrix, made)
+
+
+def _ends(fixed):
+    """The least and the largest number of a column: -128 would be larger than what stays."""
+    return np.where(fixed, -128, -127), np.full(len(fixed), 127)
 
 
 def _root(covariance):

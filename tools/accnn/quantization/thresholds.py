@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from accnn.core.registry import Registry
-from accnn.quantization.grid import levels
+from accnn.quantization.grid import fake_quantized, steps
 
 _BINS = 4096
 _CANDIDATES = 80  # thresholds that mse and entropy try
@@ -58,10 +58,9 @@ class Histogram:
 
     def error(self, threshold):
         """float: mean squared error of the values with a threshold."""
-        values, count = self.centres, levels(self.is_signed)
-        step = max(threshold, 1e-30) / count
-        kept = np.minimum(np.rint(values / step), count) * step
-        return float(self.counts @ np.square(values - kept) / max(self.counts.sum(), 1))
+        values = self.centres
+        lost = np.square(values - fake_quantized(values, threshold, self.is_signed))
+        return float(self.counts @ lost / max(self.counts.sum(), 1))
 
 
 @_registry.register
@@ -122,7 +121,8 @@ def divergence(histogram, threshold):
     inside = histogram.counts[:kept].astype(np.float64)
     true = inside.copy()
     true[-1] += histogram.counts[kept:].sum()
-    number = np.minimum(np.arange(kept) * levels(histogram.is_signed) // kept, levels(histogram.is_signed) - 1)
+    numbers = int(steps(histogram.is_signed))
+    number = np.arange(kept) * numbers // kept
     there = true > 0
     totals, bins = np.bincount(number, inside), np.bincount(number, there)
     made = np.where(there, (totals / np.maximum(bins, 1))[number], 0.0)

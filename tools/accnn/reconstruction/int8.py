@@ -208,7 +208,7 @@ class _Maker:
 
     def made(self):
         """Int8."""
-        quantized, names = self._quantized(), self._names()
+        quantized, names = self._quantized(stored=True), self._names()
         judge = self._judge if self._original is self._first else _Judge(self._original, self._held, self._shapes)
         return Int8(quantized, self._model, self._ranges, self._chosen, self._excluded,
                     layer_precisions(self._model, quantized, names), self._steps, judge.errors(quantized),
@@ -217,8 +217,8 @@ class _Maker:
     def _names(self):
         return list(dict.fromkeys(list(self._config.exclude) + [one.layer for one in self._excluded]))
 
-    def _quantized(self, ranges=None, more=(), model=None):
-        return quantize(model or self._model, ranges or self._ranges, self._names() + list(more))
+    def _quantized(self, ranges=None, more=(), model=None, stored=False):
+        return quantize(model or self._model, ranges or self._ranges, self._names() + list(more), stored)
 
     def _histograms(self, model):
         return histograms(model, self._images, self._shapes, self._config.exclude)
@@ -262,6 +262,11 @@ class _Maker:
         before = self._cost
         layers = [one.layer for one in layer_precisions(self._model, self._quantized(), self._names())
                   if one.precision == "int8"]
+        if max(self._judge.errors(self._quantized()).values()) <= (LIMIT if limit is None else limit):
+            return
+        # Other tensors become INT8 where a layer does not.
+        every = ranges(histograms(self._model, self._images, self._shapes, self._names(), every=True), self._kind)
+        self._ranges = dict(every, **self._ranges)
         self._excluded, _ = exclude(layers, self._error_without, LIMIT if limit is None else limit)
         if self._excluded:
             self._cost = self._judge(self._quantized())

@@ -96,7 +96,7 @@ def resolve(model, original, images, input_shapes, thresholds, exclude=(), setti
             Tap(pair.spec, RESPONSE, pair.truth.entry + (0,)) for pair in pairs.values()])))
         for level in levels(model.graph, names):
             chosen = [pairs[names[name]] for name in level]
-            now, entries = _with_float_inputs(quantize(model, thresholds, exclude), chosen)
+            now, entries = _with_float_inputs(quantize(model, thresholds, exclude, stored=False), chosen)
             inputs = read(now, [Tap(pair.spec, INPUT, entry) for pair, entry in zip(chosen, entries)])
             for pair, samples in zip(chosen, inputs):
                 tell(len(gains), pair.name)
@@ -189,19 +189,18 @@ def _best(evidence, matrix, offset, scales, solves, is_whole):
     train, held = (_divided(moments, scales) for moments in evidence.moments())
     size = max(held.yy.sum() + 1e-9 * np.square(held.mean_y).sum(), 1e-30)
     def error(rows, bias):
-        return float(held.errors(rows, bias).sum() / size)
+        return float(held.errors(rounded(rows, is_whole), bias).sum() / size)
 
-    weights = [matrix] + (_regressed(train, matrix) if solves else [])
-    plain = [rounded(rows, is_whole) for rows in weights]
-    errors = [error(rows, train.bias(rows)) for rows in plain]
-    best = int(np.argmin(errors))
-    tried = [(plain[0], offset), (plain[best], train.bias(plain[best]))]
+    def with_bias(rows):
+        return rows, train.bias(rounded(rows, is_whole))
+
+    tried = [with_bias(rows) for rows in [matrix] + (_regressed(train, matrix) if solves else [])]
     if len(train.xx) <= _WIDEST:
-        rows = compensated(weights[best], train.xx, is_whole)
-        tried.append((rows, train.bias(rows)))
-    errors = [error(*one) for one in tried]
-    best = int(np.argmin(errors))
-    return tried[best] + (errors[0], errors[best])
+        best = min(tried, key=lambda one: error(*one))[0]
+        tried.append(with_bias(compensated(best, train.xx, is_whole)))
+    before, best = error(matrix, offset), min(tried, key=lambda one: error(*one))
+    after = error(*best)
+    return (best if after < before else (matrix, offset)) + (before, after)
 
 
 def _divided(moments, scales):

@@ -1,0 +1,39 @@
+"""Thresholds chosen by the outputs, on a made-up network."""
+import numpy as np
+
+from accnn.quantization import thresholds
+from accnn.quantization.choice import choose, ranges
+from accnn.quantization.thresholds import Histogram
+
+TAILS = {name: Histogram.of(np.random.RandomState(seed).standard_t(2, 20000) ** power)
+         for seed, (name, power) in enumerate([("signed", 1), ("squares", 2), ("other", 2)])}
+
+
+def test_ranges_have_the_sign_of_their_tensor():
+    found = ranges(TAILS, "percentile")
+    low, high = found["signed"]
+    assert low == -high < 0 and found["squares"][0] == 0 < found["squares"][1]
+
+
+def test_every_tensor_gets_what_the_outputs_like():
+    """Outputs that want the whole range of one tensor, and the least squares of the others."""
+    naive, mse = ranges(TAILS, "naive"), ranges(TAILS, "mse")
+    wanted = {"signed": naive["signed"][1], "squares": mse["squares"][1], "other": mse["other"][1]}
+
+    def judge(tried):
+        return 0.01 + sum(abs(np.log(tried[name][1] / value)) for name, value in wanted.items())
+
+    found, chosen = choose(TAILS, judge)
+    assert {name: one[1] for name, one in found.items()} == wanted
+    assert chosen["signed"] == "naive" and set(chosen) == set(TAILS)
+
+
+def test_it_stops_when_the_time_is_up():
+    ticks, calls = iter(range(1000)), []
+
+    def judge(tried):
+        calls.append(tried)
+        return 1.0
+
+    choose(TAILS, judge, seconds=0.5, clock=lambda: next(ticks))
+    assert len(calls) == len(thresholds.names())
