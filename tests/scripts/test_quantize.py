@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -171,6 +172,15 @@ REFUSED = [
 @pytest.mark.parametrize("words, sentence", REFUSED, ids=lambda value: value[0] if isinstance(value, list) else "")
 def test_one_sentence(quantizing, capsys, words, sentence):
     assert re.search(sentence, refused(words, quantizing, capsys))
+
+
+def test_a_full_disk(quantizing, capsys):
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, old[1]))
+    try:
+        assert "cannot be written" in refused([], quantizing, capsys)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
 
 
 def test_what_others_made_is_not_replaced(quantizing, capsys):

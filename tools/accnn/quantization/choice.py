@@ -1,6 +1,4 @@
 """Thresholds chosen for every tensor by what they do to the network's outputs."""
-import time
-
 from accnn.quantization import thresholds
 
 _NEAR = 0.1    # thresholds that differ by less are one
@@ -20,7 +18,7 @@ def ranges(histograms, kind):
     return {name: _range(one, thresholds.get(kind).threshold(one)) for name, one in histograms.items()}
 
 
-def choose(histograms, judge, kinds=None, seconds=60.0, clock=time.monotonic):
+def choose(histograms, judge, kinds=None, trials=60):
     """Choose a kind for all tensors, then another for every tensor with which the outputs come nearer.
 
     Parameters
@@ -31,9 +29,8 @@ def choose(histograms, judge, kinds=None, seconds=60.0, clock=time.monotonic):
         the histograms have not seen.
     kinds : sequence of str, optional
         Default: all there are.
-    seconds : float
-        After this time no other candidate is looked at.
-    clock : callable
+    trials : int
+        Thresholds of single tensors that are tried at most, the most promising first.
 
     Returns
     -------
@@ -41,16 +38,17 @@ def choose(histograms, judge, kinds=None, seconds=60.0, clock=time.monotonic):
     chosen : dict of str to str
         The kind of every tensor.
     """
-    end, kinds = clock() + seconds, list(kinds or thresholds.names())
+    kinds, left = list(kinds or thresholds.names()), trials
     every = {kind: ranges(histograms, kind) for kind in kinds}
     costs = {kind: judge(every[kind]) for kind in kinds}
     start = min(kinds, key=costs.get)
     found, chosen, best = dict(every[start]), dict.fromkeys(histograms, start), costs[start]
     for _, name, kind in sorted(_candidates(histograms, every, start, costs), key=lambda item: -item[0]):
-        if clock() > end:
+        if not left:
             break
         if not _differ(found[name], every[kind][name]):
             continue
+        left -= 1
         tried = dict(found, **{name: every[kind][name]})
         cost = judge(tried)
         if cost < _WORTH * best:

@@ -8,8 +8,10 @@ from accnn.core.errors import AccnnError
 from accnn.core.progress import Silence
 from accnn.core.text import sizes
 from accnn.graph.checkpoint import Model
+from accnn.graph.cut import count_macs
 from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.quantized import refuse_quantized
+from accnn.graph.specs import layer_specs
 from accnn.quantization import thresholds
 from accnn.quantization.choice import choose, ranges
 from accnn.quantization.equalisation import equalise
@@ -27,6 +29,7 @@ LIMIT = 0.02  # relative error of outputs that are no distribution over classes
 _HELD = 256
 _FEWEST = 16  # images
 _BATCH_SIZE = 64
+_MOST_TRIALS = 60
 _SHARE = 4  # of few images every so manyth is held aside
 
 
@@ -45,8 +48,9 @@ class Int8Config:
         a distribution over classes, or scores of classes, no limit.
     exclude : tuple of str
         Layers that stay in float32 in any case.
-    seconds : float
-        That the choice of thresholds may take.
+    multiply_adds : float
+        That the choice of thresholds tensor by tensor may take, in passes over images held aside. Counted and not timed:
+        the same call gives the same network on any machine. About a minute on one core with VNNI.
     positions : int
         Places of every image at which responses are sampled.
     seed : int
@@ -58,7 +62,7 @@ class Int8Config:
     kinds: Tuple[str, ...] = ()
     limit: Optional[float] = None
     exclude: Tuple[str, ...] = ()
-    seconds: float = 45.0
+    multiply_adds: float = 5e12
     positions: int = 10
     seed: int = 0
 
@@ -249,11 +253,16 @@ class _Maker:
         self._chosen = dict.fromkeys(self._seen, self._kind)
         if len(self._kinds) == 1:
             return
-        found, chosen = choose(self._seen, judge, self._kinds, self._config.seconds)
+        found, chosen = choose(self._seen, judge, self._kinds, self._trials())
         cost = judge(found)
         self._steps.append(Step("thresholds tensor by tensor", self._cost, cost, cost < self._cost))
         if cost < self._cost:
             self._ranges, self._chosen, self._cost = found, chosen, cost
+
+    def _trials(self):
+        """int: passes over the images held aside that may be made."""
+        one = count_macs(layer_specs(self._model, self._shapes)) * self._held.count
+        return int(min(_MOST_TRIALS, self._config.multiply_adds / max(one, 1)))
 
     def _exclude(self):
         limit = self._config.limit
