@@ -115,6 +115,34 @@ def test_an_accelerated_network_is_solved_for_what_the_original_answers(prefix, 
     assert told["made_by"]["original"] == prefix
 
 
+def detector():
+    """Two heads, a label of a name of its own, PReLU, a sum that is read twice, a transposed convolution."""
+    x = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), pad=(1, 1), num_filter=8, name="c1")
+    x = mx.sym.LeakyReLU(x, act_type="prelu", name="p1")
+    y = mx.sym.Activation(x + mx.sym.Convolution(x, kernel=(1, 1), num_filter=8, name="c2"), act_type="relu", name="r2")
+    maps = mx.sym.Deconvolution(y, kernel=(2, 2), stride=(2, 2), num_filter=4, name="up")
+    pooled = mx.sym.Pooling(y, global_pool=True, kernel=(1, 1), pool_type="avg", name="pool")
+    scores = mx.sym.FullyConnected(pooled, num_hidden=5, name="scores")
+    return mx.sym.Group([maps, mx.sym.SoftmaxOutput(scores, mx.sym.Variable("prob1_label"), name="prob1")])
+
+
+def test_a_detector(rec, tmp_path, capsys):
+    """Where MXNet's own call fails; outputs and their names stay, layers that cost too much stay in float32."""
+    prefix = saved(random_model(detector(), data=SHAPE), tmp_path / "d")
+    words = ["-m", prefix, "--data-calib", rec, "--input-shape", "3,12,12", "--save-model", str(tmp_path / "q")]
+    assert quantize.main(words + COLOURS + ["--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    rows = {layer["layer"]: layer for layer in told["layers"]}
+    assert set(rows) == {"c1", "c2", "up", "scores"} and "transposed" in rows["up"]["reason"]
+    assert max(told["errors"].values()) <= 0.02 and "int8" in {row["precision"] for row in rows.values()}
+    images, _ = read(rec, SHAPE, MEAN, STD)
+    symbol, args, aux = mx.model.load_checkpoint(str(tmp_path / "q"), 1)
+    assert symbol.list_outputs() == ["up_output", "prob1_output"]
+    for found, wanted in zip(module_outputs(symbol, args, aux, images, 8), outputs(load_model(prefix), data=images)):
+        assert np.linalg.norm(found - wanted) < 0.05 * np.linalg.norm(wanted)
+    assert quantize.main(words + COLOURS + ["--exclude", "up", "--limit", "0.5", "--force"]) == 0
+
+
 @pytest.mark.timed
 def test_timed_against_the_network_it_was_made_from(quantizing, capsys):
     assert quantizing("--json", "--threads", "1", "--repeats", "2") == 0

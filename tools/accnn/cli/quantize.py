@@ -25,6 +25,7 @@ from accnn.report import int8 as report
 
 _IMAGES = 1000
 _AUTO = "auto"
+_ROWS = set(LAYERS) | {"Deconvolution"}  # what has a row in the table
 
 
 def parser(description):
@@ -131,7 +132,7 @@ def _config(args, model):
 
 def _excluded(args, model):
     """list of str: the layers that stay in float32 because the options say so."""
-    layers = [node.name for node in model.graph.nodes if node.op in LAYERS]
+    layers = [node.name for node in model.graph.nodes if node.op in _ROWS]
     for pattern in args.layers + args.exclude:
         check_pattern(model.prefix, layers, pattern)
     return [name for name in layers if matches(name, args.exclude) or args.layers and not matches(name, args.layers)]
