@@ -1,7 +1,6 @@
 """INT8 networks of every kind answer what their float32 networks do, as far as INT8 can."""
 import numpy as np
 import pytest
-from int8_networks import SIDE, conv, errors, fc, forward, gaussian, in_int8, leaky, norm, pool, ranges, relu
 
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
@@ -14,6 +13,7 @@ from accnn.quantization.int8_graph import (
     quantize,
     random_thresholds,
 )
+from int8_networks import SIDE, conv, errors, fc, forward, gaussian, in_int8, leaky, norm, pool, ranges, relu
 from networks import chain_model, random_model
 
 S = mx.sym

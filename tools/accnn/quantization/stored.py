@@ -61,8 +61,8 @@ def quantized_weights(weights, one_scale=False):
 
     MXNet takes the largest weight of a channel to 127.5 steps, and so to -128 or 127. With the scale such that this one
     keeps its value, all others move by less than half a step: MXNet makes the same whole numbers of ``whole * scales``
-    again, with the same range. Where the largest became 127 and another -127, that takes a scale with which the largest
-    comes to a little less than 127.5.
+    again, with the same range. Where the largest became 127 and another one -127, that takes a scale with which the
+    largest comes to a little less than 127.5; where there is none, the other one becomes -128.
 
     Parameters
     ----------
@@ -79,12 +79,23 @@ def quantized_weights(weights, one_scale=False):
     rows = weights.astype(np.float32).reshape((1, -1) if one_scale else (len(weights), -1))
     largest = _largest(rows)
     whole = _whole(rows, largest)
-    first = largest / _largest(whole)
-    scales = first.copy()
-    for ulps in _NEAR:
-        wrong = np.any(_whole(whole * scales, _largest(whole * scales)) != whole, axis=1)
-        scales = np.where(wrong[:, None], first + ulps * np.spacing(first), scales)
+    whole = _again(whole, _lasting_scales(whole, largest))
+    scales = _lasting_scales(whole, largest)
     return whole.astype(np.int8).reshape(weights.shape), scales.ravel().repeat(len(weights) // len(scales))
+
+
+def _lasting_scales(whole, largest):
+    """Scales with which MXNet makes the same whole numbers again, where there are such."""
+    first = scales = largest / _largest(whole)
+    for ulps in _NEAR:
+        wrong = np.any(_again(whole, scales) != whole, axis=1, keepdims=True)
+        scales = np.where(wrong, first + ulps * np.spacing(first), scales)
+    return scales
+
+
+def _again(whole, scales):
+    """What MXNet makes of the weights that are stored."""
+    return _whole(whole * scales, _largest(whole * scales))
 
 
 def _largest(rows):
