@@ -2,11 +2,11 @@
 import numpy as np
 import pytest
 from linked import conv, norm, relu, uneven
-from networks import outputs, random_input, random_model
 
 from accnn.core.compat import mx
 from accnn.quantization.equalisation import Crossing, best_scales, equalise
 from accnn.reconstruction.images import ArrayImages
+from networks import outputs, random_input, random_model
 
 SHAPES = {"data": (8, 6, 6)}
 ACTIVATIONS = {

@@ -26,11 +26,13 @@ from accnn.runtime.predictor import Predictor
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
 
 LIMIT = 0.02  # relative error of outputs that are no distribution over classes
-_HELD = 256
 _FEWEST = 16  # images
 _BATCH_SIZE = 64
 _MOST_TRIALS = 60
+_HELD, _LEAST = 500, 16  # images held aside
 _SHARE = 4  # of few images every so manyth is held aside
+_JUDGED_MACS = int(6e11)  # that one look at the outputs may cost: INT8 makes about 2e11 a second
+_SEEN_MACS = int(1.5e12)  # that a pass over the others may cost, in float32
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ class Step:
     ----------
     name : str
     before, after : float
-        Of the float32 network before any step; of the original for the step 'solved behind INT8'.
+        From the float32 network as it was given; of the last steps from the original, and from the float32 network of
+        that step.
     is_kept : bool
     """
 
@@ -191,7 +194,9 @@ class _Maker:
     def __init__(self, model, images, input_shapes, original, config, progress):
         self._first, self._model, self._original, self._config = model, model, original, config
         self._shapes, self._progress = input_shapes, progress
-        apart = ImagesApart(images, min(_HELD, max(images.count // _SHARE, 1)))
+        macs = max(count_macs(layer_specs(model, input_shapes)), 1)
+        held = min(max(_JUDGED_MACS // macs, _LEAST), _HELD, max(images.count // _SHARE, 1))
+        apart = ImagesApart(images, held, max(_SEEN_MACS // macs, _LEAST))
         self._images, self._held = apart, apart.held()
         self._judge = _Judge(model, self._held, input_shapes)
         self._scales, self._excluded, self._steps = {}, [], []
@@ -285,13 +290,22 @@ class _Maker:
         return max(self._judge.errors(self._quantized(more=names)).values())
 
     def _resolve(self):
-        judge = _Judge(self._original, self._held, self._shapes)
+        """Solve chains for what the original answers, then round all weights anew for what the network itself does."""
+        if self._original is not self._first:
+            self._try_solved("chains solved behind INT8", self._original, True, self._scales)
+        self._try_solved("weights rounded anew, biases corrected", self._model, False, {})
+
+    def _try_solved(self, name, truth, solve, scales):
+        judge = _Judge(truth, self._held, self._shapes)
         before = judge(self._quantized())
-        made, _ = resolve(self._model, self._original, self._images, self._shapes, self._ranges, self._names(),
-                          Settings(self._config.positions, self._config.seed, scales=self._scales), self._progress)
+        settings = Settings(self._config.positions, self._config.seed, solve, scales)
+        made, errors = resolve(self._model, truth, self._images, self._shapes, self._ranges, self._names(), settings,
+                               self._progress)
+        if not errors:
+            return
         after = judge(self._quantized(model=made))
         better = after < before and self._meets_limit(made)
-        self._steps.append(Step("solved behind INT8", before, after, better))
+        self._steps.append(Step(name, before, after, better))
         if better:
             self._model = made
 

@@ -15,9 +15,9 @@ from accnn.core.progress import Silence
 from accnn.graph.ir import Graph, Node
 from accnn.graph.specs import layer_specs
 from accnn.quantization.grid import rounded
-from accnn.quantization.rounding import compensated
 from accnn.quantization.int8_graph import quantize
 from accnn.quantization.producers import Producer, producers, with_params
+from accnn.quantization.rounding import compensated
 from accnn.reconstruction.layer import RIDGES
 from accnn.reconstruction.pipeline import levels
 from accnn.reconstruction.quadratic import solve_positive
@@ -100,7 +100,8 @@ def resolve(model, original, images, input_shapes, thresholds, exclude=(), setti
             inputs = read(now, [Tap(pair.spec, INPUT, entry) for pair, entry in zip(chosen, entries)])
             for pair, samples in zip(chosen, inputs):
                 tell(len(gains), pair.name)
-                model, gain = _solved(model, pair, evidence_of(samples, truths[pair.now.layer], images.count), settings)
+                evidence = evidence_of(samples, truths[pair.now.layer], images.count)
+                model, gain = _solved(model, pair, evidence, images.count, settings)
                 gains[pair.name] = gain
                 samples.remove()
     tell.close()
@@ -167,7 +168,7 @@ def _is_int8(node):
     return node.op == "_contrib_quantize_v2" or node.op.startswith("_contrib_quantized_")
 
 
-def _solved(model, pair, evidence, settings):
+def _solved(model, pair, evidence, images, settings):
     """The model with better parameters of one layer, if any are found, and its error before and after."""
     matrix, offset = pair.now.affine(model)
     groups, found = len(evidence), []
@@ -175,14 +176,14 @@ def _solved(model, pair, evidence, settings):
     solves = pair.is_split and settings.solve
     scales = settings.scales.get(pair.spec.name, np.ones(len(offset)))
     for one, *parts in zip(evidence, *(np.split(array, groups) for array in (matrix, offset, scales))):
-        found.append(_best(one, *parts, solves, is_whole))
+        found.append(_best(one, *parts, solves, is_whole, images))
     before, after = (float(np.mean([item[place] for item in found])) for place in (2, 3))
     new = pair.now.written(model, np.concatenate([item[0] for item in found]),
                            np.concatenate([item[1] for item in found]))
     return (with_params(model, new) if after < before else model), (before, after)
 
 
-def _best(evidence, matrix, offset, scales, solves, is_whole):
+def _best(evidence, matrix, offset, scales, solves, is_whole, images):
     """(matrix, offset, error before, error after) of one group."""
     if not evidence.enough:
         return matrix, offset, 0.0, 0.0
@@ -191,16 +192,28 @@ def _best(evidence, matrix, offset, scales, solves, is_whole):
     def error(rows, bias):
         return float(held.errors(rounded(rows, is_whole), bias).sum() / size)
 
-    def with_bias(rows):
-        return rows, train.bias(rounded(rows, is_whole))
+    def with_bias(rows, near=None):
+        found = train.bias(rounded(rows, is_whole))
+        return rows, found if near is None else _cautious(train, rounded(rows, is_whole), near, found, images)
 
-    tried = [with_bias(rows) for rows in [matrix] + (_regressed(train, matrix) if solves else [])]
+    tried = [with_bias(matrix, offset)] + [with_bias(rows) for rows in (_regressed(train, matrix) if solves else ())]
     if len(train.xx) <= _WIDEST:
         best = min(tried, key=lambda one: error(*one))[0]
-        tried.append(with_bias(compensated(best, train.xx, is_whole)))
+        rows = compensated(best, train.xx, is_whole)
+        tried.append(with_bias(rows, offset if best is matrix else None))
     before, best = error(matrix, offset), min(tried, key=lambda one: error(*one))
     after = error(*best)
     return (best if after < before else (matrix, offset)) + (before, after)
+
+
+def _cautious(moments, rows, offset, bias, images):
+    """A bias between the old one and that of the samples' mean, nearer to it the surer the mean is.
+
+    An error in a bias is the same at all places and adds up over them, as rounding does not. Places of one image count
+    as one.
+    """
+    shift, doubt = np.square(bias - offset), moments.errors(rows, bias) / max(images, 1)
+    return offset + (bias - offset) * shift / np.maximum(shift + doubt, 1e-30)
 
 
 def _divided(moments, scales):
