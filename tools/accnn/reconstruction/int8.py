@@ -51,8 +51,8 @@ class Int8Config:
     exclude : tuple of str
         Layers that stay in float32 in any case.
     multiply_adds : float
-        That the choice of thresholds tensor by tensor may take, in passes over images held aside. Counted and not timed:
-        the same call gives the same network on any machine. About a minute on one core with VNNI.
+        That the choice of thresholds tensor by tensor may take, in passes over images held aside. Counted and not
+        timed: the same call gives the same network on any machine. About a minute on one core with VNNI.
     positions : int
         Places of every image at which responses are sampled.
     seed : int
