@@ -14,9 +14,10 @@ from accnn.core.compat import mx
 from accnn.graph import attrs
 from accnn.graph.ir import Graph, Node, moved, prune
 from accnn.quantization.fusing import free_name, fused_node, operators
+from accnn.quantization.grid import SIGNED
 from accnn.quantization.supported import CONVOLUTION, SUMS
 
-RANGE = np.float32(127.5)  # what MXNet takes the largest weight of a channel to; what is stored is -128 or 127
+RANGE = np.float32(SIGNED)  # what MXNet takes the largest weight of a channel to; what is stored is -128 or 127
 _NEAR = (-1, 1, -2, 2, -3, 3, -4, 4)  # units in the last place of a scale
 _NORMALIZATION = {"eps": "0", "fix_gamma": "False", "use_global_stats": "True"}
 

@@ -199,7 +199,7 @@ class _Maker:
         apart = ImagesApart(images, held, max(_SEEN_MACS // macs, _LEAST))
         self._images, self._held = apart, apart.held()
         self._judge = _Judge(model, self._held, input_shapes)
-        self._scales, self._excluded, self._steps = {}, [], []
+        self._scales, self._excluded, self._steps, self._unrounded = {}, [], [], None
         self._kinds = list(config.kinds or thresholds.names())
 
     def run(self):
@@ -211,9 +211,9 @@ class _Maker:
         if self._config.rotate:
             self._try_network("matrices inside chains", rotate)
         self._choose_thresholds()
-        self._exclude()
         if self._config.resolve:
             self._resolve()
+        self._exclude()
 
     def made(self):
         """Int8."""
@@ -273,18 +273,30 @@ class _Maker:
         limit = self._config.limit
         if limit is None and self._judge.is_classifier:
             return
-        before = self._cost
+        limit = LIMIT if limit is None else limit
+        before = self._judge(self._quantized())
+        if self._error_without(()) <= limit:
+            return
         layers = [one.layer for one in layer_precisions(self._model, self._quantized(), self._names())
                   if one.precision == "int8"]
-        if max(self._judge.errors(self._quantized()).values()) <= (LIMIT if limit is None else limit):
-            return
         # Other tensors become INT8 where a layer does not.
         every = ranges(histograms(self._model, self._images, self._shapes, self._names(), every=True), self._kind)
         self._ranges = dict(every, **self._ranges)
-        self._excluded, _ = exclude(layers, self._error_without, LIMIT if limit is None else limit)
+        self._excluded, reached = exclude(layers, self._error_without, limit)
         if self._excluded:
-            self._cost = self._judge(self._quantized())
-            self._steps.append(Step("%d layers left in float32" % len(self._excluded), before, self._cost, True))
+            self._round_the_others(max(reached, limit))
+            self._steps.append(Step("%d layers left in float32" % len(self._excluded), before,
+                                    self._judge(self._quantized()), True))
+
+    def _round_the_others(self, limit):
+        """Where weights were rounded for a network with all layers in INT8: those of layers in float32 were not to."""
+        if self._unrounded is None:
+            return
+        made = self._solved(self._unrounded, self._unrounded, False, {})
+        for model in (made, self._unrounded):
+            if max(self._judge.errors(self._quantized(model=model)).values()) <= limit:
+                self._model = model
+                return
 
     def _error_without(self, names):
         return max(self._judge.errors(self._quantized(more=names)).values())
@@ -296,25 +308,21 @@ class _Maker:
         self._try_solved("weights rounded anew, biases corrected", self._model, False, {})
 
     def _try_solved(self, name, truth, solve, scales):
-        judge = _Judge(truth, self._held, self._shapes)
-        before = judge(self._quantized())
-        settings = Settings(self._config.positions, self._config.seed, solve, scales)
-        made, errors = resolve(self._model, truth, self._images, self._shapes, self._ranges, self._names(), settings,
-                               self._progress)
-        if not errors:
-            return
+        judge, before_it = _Judge(truth, self._held, self._shapes), self._model
+        before, made = judge(self._quantized()), self._solved(self._model, truth, solve, scales)
         after = judge(self._quantized(model=made))
-        better = after < before and self._meets_limit(made)
-        self._steps.append(Step(name, before, after, better))
-        if better:
+        self._steps.append(Step(name, before, after, after < before))
+        if after < before:
             self._model = made
+            if solve:
+                self._judge = _Judge(made, self._held, self._shapes)
+            else:
+                self._unrounded = before_it
 
-    def _meets_limit(self, made):
-        limit = self._config.limit
-        if limit is None and self._judge.is_classifier:
-            return True
-        now, then = (max(self._judge.errors(self._quantized(model=model)).values()) for model in (self._model, made))
-        return then <= max(now, LIMIT if limit is None else limit)
+    def _solved(self, model, truth, solve, scales):
+        settings = Settings(self._config.positions, self._config.seed, solve, scales)
+        return resolve(model, truth, self._images, self._shapes, self._ranges, self._names(), settings,
+                       self._progress)[0]
 
 
 class _Judge:

@@ -11,6 +11,7 @@ from typing import Dict
 import numpy as np
 
 from accnn.core.files import temporary_folder
+from accnn.core.layers import FULLY_CONNECTED
 from accnn.core.progress import Silence
 from accnn.graph.ir import Graph, Node
 from accnn.graph.specs import layer_specs
@@ -97,15 +98,21 @@ def resolve(model, original, images, input_shapes, thresholds, exclude=(), setti
         for level in levels(model.graph, names):
             chosen = [pairs[names[name]] for name in level]
             now, entries = _with_float_inputs(quantize(model, thresholds, exclude, stored=False), chosen)
-            inputs = read(now, [Tap(pair.spec, INPUT, entry) for pair, entry in zip(chosen, entries)])
+            inputs = read(now, [Tap(_flat(pair.spec), INPUT, entry) for pair, entry in zip(chosen, entries)])
             for pair, samples in zip(chosen, inputs):
                 tell(len(gains), pair.name)
                 evidence = evidence_of(samples, truths[pair.now.layer], images.count)
-                model, gain = _solved(model, pair, evidence, images.count, settings)
+                is_int8 = pair.spec.name not in exclude
+                model, gain = _solved(model, pair, evidence, images.count, is_int8, settings)
                 gains[pair.name] = gain
                 samples.remove()
     tell.close()
     return model, gains
+
+
+def _flat(spec):
+    """The layer as it is in the partitioned network: a fully connected one reads vectors there."""
+    return replace(spec, in_shape=(spec.part.in_units,)) if spec.op == FULLY_CONNECTED else spec
 
 
 def _sampled(images, input_shapes, settings, folder, model, taps):
@@ -172,39 +179,60 @@ def _is_int8(node):
     return node.op == "_contrib_quantize_v2" or node.op.startswith("_contrib_quantized_")
 
 
-def _solved(model, pair, evidence, images, settings):
+def _solved(model, pair, evidence, images, is_int8, settings):
     """The model with better parameters of one layer, if any are found, and its error before and after."""
     matrix, offset = pair.now.affine(model)
-    groups, found = len(evidence), []
-    is_whole = pair.spec.op == "FullyConnected"
-    solves = pair.is_split and settings.solve
+    groups, solves = len(evidence), pair.is_split and settings.solve
     scales = settings.scales.get(pair.spec.name, np.ones(len(offset)))
-    for one, *parts in zip(evidence, *(np.split(array, groups) for array in (matrix, offset, scales))):
-        found.append(_best(one, *parts, solves, is_whole, images))
+    grid = _Grid(is_int8, pair.spec.op == FULLY_CONNECTED)
+    found = [_best(one, grid, *parts, solves, images) for one, *parts in zip(
+        evidence, *(np.split(array, groups) for array in (matrix, offset, scales)))]
     before, after = (float(np.mean([item[place] for item in found])) for place in (2, 3))
     new = pair.now.written(model, np.concatenate([item[0] for item in found]),
                            np.concatenate([item[1] for item in found]))
     return (with_params(model, new) if after < before else model), (before, after)
 
 
-def _best(evidence, matrix, offset, scales, solves, is_whole, images):
+@dataclass(frozen=True)
+class _Grid:
+    """The numbers that the weights of a layer become.
+
+    Attributes
+    ----------
+    is_int8 : bool
+        Else they stay what they are.
+    is_whole : bool
+        See :func:`accnn.quantization.grid.rounded`.
+    """
+
+    is_int8: bool
+    is_whole: bool
+
+    def held(self, rows):
+        return rounded(rows, self.is_whole) if self.is_int8 else rows
+
+    def compensated(self, rows, covariance):
+        wide = len(covariance) > _WIDEST
+        return rows if wide or not self.is_int8 else compensated(rows, covariance, self.is_whole)
+
+
+def _best(evidence, grid, matrix, offset, scales, solves, images):
     """(matrix, offset, error before, error after) of one group."""
     if not evidence.enough:
         return matrix, offset, 0.0, 0.0
     train, held = (_divided(moments, scales) for moments in evidence.moments())
     size = max(held.yy.sum() + 1e-9 * np.square(held.mean_y).sum(), 1e-30)
+
     def error(rows, bias):
-        return float(held.errors(rounded(rows, is_whole), bias).sum() / size)
+        return float(held.errors(grid.held(rows), bias).sum() / size)
 
     def with_bias(rows, near=None):
-        found = train.bias(rounded(rows, is_whole))
-        return rows, found if near is None else _cautious(train, rounded(rows, is_whole), near, found, images)
+        found = train.bias(grid.held(rows))
+        return rows, found if near is None else _cautious(train, grid.held(rows), near, found, images)
 
     tried = [with_bias(matrix, offset)] + [with_bias(rows) for rows in (_regressed(train, matrix) if solves else ())]
-    if len(train.xx) <= _WIDEST:
-        best = min(tried, key=lambda one: error(*one))[0]
-        rows = compensated(best, train.xx, is_whole)
-        tried.append(with_bias(rows, offset if best is matrix else None))
+    best = min(tried, key=lambda one: error(*one))[0]
+    tried.append(with_bias(grid.compensated(best, train.xx), offset if best is matrix else None))
     before, best = error(matrix, offset), min(tried, key=lambda one: error(*one))
     after = error(*best)
     return (best if after < before else (matrix, offset)) + (before, after)
