@@ -57,8 +57,8 @@ def test_branches_and_several_readers():
 
 
 def test_branches_that_share_a_nonlinearity():
-    joined = relu(mx.sym.concat(conv(mx.sym.Variable("data"), "left", 8), conv(mx.sym.Variable("data"), "right", 12, 3),
-                                dim=1))
+    data = mx.sym.Variable("data")
+    joined = relu(mx.sym.concat(conv(data, "left", 8), conv(data, "right", 12, 3), dim=1))
     net = mx.sym.concat(conv(joined, "up", 5), conv(joined, "down", 4, 3), dim=1)
     _, scalings = check(uneven(random_model(net, 0, data=(8, 6, 6)), ("left_weight", "right_weight")))
     assert {name: len(one.scales) for name, one in scalings.items()} == {"left": 8, "right": 12}
