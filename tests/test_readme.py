@@ -15,7 +15,8 @@ MANUAL = sorted(os.path.relpath(path, ROOT) for path in glob.glob(os.path.join(T
 DOCUMENTS = ["README.md", "tools/accnn/README.md"] + MANUAL
 CONSOLE = (("accnn", "accnn"), ("acc-conv", "acc_conv"), ("acc-fc", "acc_fc"), ("accnn-ranks", "rank_selection"),
            ("accnn-score", "score"), ("accnn-benchmark", "benchmark"), ("accnn-fine-tune", "fine_tune"),
-           ("accnn-two-pass", "two_pass"), ("accnn-launch", "launch"), ("accnn-pack", "pack"), ("accnn-check", "check"))
+           ("accnn-two-pass", "two_pass"), ("accnn-launch", "launch"), ("accnn-pack", "pack"), ("accnn-check", "check"),
+           ("accnn-quantize", "quantize"))
 SCRIPTS = ["accnn." + module for _, module in CONSOLE] + ["model_zoo.get_model", "model_zoo.demo.run"]
 # Lines of commands that are the shell's, or other programs': what they name is not ours to check.
 OTHERS = ("cd tools/accnn", ". .venv/bin/activate", "python3 -m venv ", "CONV=$(python ", "pip install ",
@@ -233,7 +234,7 @@ def test_python_runs(path, made, tmp_path, monkeypatch):
     from networks import chain_model, random_input, saved
 
     saved(chain_model(widths=(16, 32, 32)), tmp_path / "vgg16")
-    numpy.save(str(tmp_path / "images.npy"), random_input(8, 3, 12, 12))
+    numpy.save(str(tmp_path / "images.npy"), random_input(16, 3, 12, 12))
     monkeypatch.chdir(tmp_path)
     for code in blocks(TEXTS[path], "python"):
         exec(compile(code, path, "exec"), {})  # noqa: S102  (our own page)
@@ -257,7 +258,7 @@ def photographed(folder, count):
 
 # What measures, and jobs of several workers, take too long; they have tests of their own.
 @pytest.mark.parametrize("path", ["README.md"] + ["tools/accnn/docs/%s.md" % name for name in (
-    "calibration", "checkpoints", "methods", "training")])
+    "calibration", "checkpoints", "methods", "quantization", "training")])
 def test_commands_run(path, tmp_path, monkeypatch, capsys):
     from networks import chain_model, saved
     from pictures import items, packed

@@ -30,14 +30,15 @@ from accnn.reconstruction.images import RecordImages, record_images
 from accnn.reconstruction.int8 import Int8Config, make_int8
 from accnn.runtime.predictor import Predictor
 
-_NONE = {"equalise": False, "rotate": False, "resolve": False}
+_NONE = {"equalise": False, "rotate": False, "resolve": False, "dense_channels": False}
 ROWS = (
     ("naive thresholds", dict(_NONE, kinds=("naive",))),
     ("entropy thresholds", dict(_NONE, kinds=("entropy",))),
     ("least mean square error", dict(_NONE, kinds=("mse",))),
     ("chosen tensor by tensor", _NONE),
-    ("and scales across layers", dict(_NONE, equalise=True)),
-    ("and matrices inside chains", dict(_NONE, equalise=True, rotate=True)),
+    ("and steps of fully connected outputs", dict(_NONE, dense_channels=True)),
+    ("and scales across layers", dict(_NONE, dense_channels=True, equalise=True)),
+    ("and matrices inside chains", dict(_NONE, dense_channels=True, equalise=True, rotate=True)),
     ("and solved behind INT8: all steps", {}),
 )
 

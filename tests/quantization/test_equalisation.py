@@ -57,6 +57,15 @@ def test_branches_and_several_readers():
     assert scalings["squeeze"].after < 0.9 * scalings["squeeze"].before
 
 
+def test_branches_that_share_a_nonlinearity():
+    data = mx.sym.Variable("data")
+    joined = relu(mx.sym.concat(conv(data, "left", 8), conv(data, "right", 12, 3), dim=1))
+    net = mx.sym.concat(conv(joined, "up", 5), conv(joined, "down", 4, 3), dim=1)
+    _, scalings = check(uneven(random_model(net, 0, data=(8, 6, 6)), ("left_weight", "right_weight")))
+    assert {name: len(one.scales) for name, one in scalings.items()} == {"left": 8, "right": 12}
+    assert all(one.after <= one.before for one in scalings.values())
+
+
 def refused():
     data = mx.sym.Variable("data")
     first = conv(data, "first", 8, 3)

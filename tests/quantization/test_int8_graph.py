@@ -176,7 +176,7 @@ def test_bad_models():
     model = chain_model(side=SIDE)
     with pytest.raises(AccnnError, match="has no layer 'conv22': did you mean conv2"):
         partition(model, ["conv22"])
-    with pytest.raises(AccnnError, match="is quantized or fused already"):
+    with pytest.raises(AccnnError, match="is an INT8 network"):
         partition(in_int8(model, data=X))
     half = random_model(conv(DATA, "c1"), dtype="float16", data=(3, 9, 9))
     assert partition(half).kept == {"c1": "its weights are float16"}

@@ -12,7 +12,6 @@ from accnn.graph.checkpoint import Model, load_model, save_model
 from accnn.graph.ir import Graph
 from accnn.quantization.int8_graph import partition, quantize
 from accnn.quantization.stored import quantized_weights
-from accnn.reconstruction.images import ArrayImages
 from int8_networks import SIDE, conv, forward, gaussian, in_int8, norm, ranges, relu
 from networks import chain_model, random_model
 
@@ -80,7 +79,7 @@ def test_what_is_saved(tmp_path):
 
 def test_the_example_of_the_documentation_runs_in_plain_mxnet(tmp_path, monkeypatch):
     model = chain_model(side=SIDE)
-    made = accnn.quantize(model, ArrayImages({"data": X}, batch_size=2))
+    made = in_int8(model, data=X)
     save_model(made, str(tmp_path / "vgg16-int8"))
     np.save(str(tmp_path / "images.npy"), X)
     monkeypatch.chdir(tmp_path)

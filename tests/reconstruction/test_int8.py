@@ -9,7 +9,7 @@ from accnn.runtime.predictor import Predictor
 from networks import chain_model, outputs, random_input, random_model
 
 SHAPES = {"data": (3, 12, 12)}
-QUICK = Int8Config(kinds=("naive", "mse"), seconds=2)
+QUICK = Int8Config(kinds=("naive", "mse"))
 
 
 def images(count=120, name="data", side=12):

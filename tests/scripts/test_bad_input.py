@@ -188,16 +188,6 @@ def test_a_network_with_nothing_to_split(tmp_path, capsys):
     assert "no layer of" in capsys.readouterr().err
 
 
-def test_a_quantised_network(tmp_path, capsys):
-    model = chain_model()
-    qsym, args, aux = mx.contrib.quant.quantize_model_mkldnn(
-        sym=model.symbol, arg_params=model.arg_params, aux_params={}, ctx=mx.cpu(), calib_mode="none",
-        quantized_dtype="int8")
-    mx.model.save_checkpoint(str(tmp_path / "q"), 1, qsym, args, aux)
-    assert accnn.main(["-m", str(tmp_path / "q"), "--input-shape", "3,12,12"]) == 2
-    assert "accelerate the float checkpoint" in capsys.readouterr().err
-
-
 def test_a_model_read_through_a_link_is_not_overwritten(prefix, tmp_path, capsys):
     for end in ("-symbol.json", "-0001.params"):
         os.symlink(prefix + end, str(tmp_path / "link") + end)

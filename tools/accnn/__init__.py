@@ -72,31 +72,13 @@ def accelerate(model, plan, input_shapes=None):
     return import_module("accnn.planning.accelerator").Accelerator(model, input_shapes).accelerate(plan)
 
 
-def quantize(model, images, exclude=()):
-    """Make the INT8 network of a model, calibrated on images.
-
-    Parameters
-    ----------
-    model : Model
-        Float32, accelerated or not.
-    images : ArrayImages, or iterable of dict of str to ndarray
-        As the network takes them, preprocessed.
-    exclude : iterable of str, optional
-        Layers that are to stay in float32.
-
-    Returns
-    -------
-    Model
-        Its checkpoint holds INT8 weights, and loads in plain MXNet.
-    """
-    return import_module("accnn.quantization.calibrated").quantize_on_images(model, images, exclude)
-
-
 def __dir__():
-    return sorted(list(globals()) + list(_HOMES))
+    return sorted(list(globals()) + list(_HOMES) + ["quantize"])
 
 
 def __getattr__(name):
+    if name == "quantize":  # the script, which can be called too: see there
+        return import_module("accnn.quantize")
     name = _FORMER.get(name, name)
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)

@@ -21,11 +21,7 @@ _BATCH_SIZE = 64
 
 def add_calibration_options(parser):
     """Options that say which images calibrate, and what they are used for."""
-    group = parser.add_argument_group("calibration", "with real images, which need no right labels")
-    group.add_argument("--data-calib", metavar="REC", help="RecordIO file of images such as the network is meant for")
-    group.add_argument("--data-calib-idx", metavar="IDX", help="its index (default: the .idx beside it)")
-    group.add_argument("--calib-images", type=positive, default=3000, metavar="N",
-                       help="how many of them, drawn at random (default: %(default)s)")
+    group = add_image_options(parser, 3000)
     group.add_argument("--calib-positions", type=positive, default=10, metavar="N",
                        help="places of every image at which a layer's responses are sampled (default: %(default)s)")
     group.add_argument("--reconstruct", choices=("none",) + SOLVERS, default=argparse.SUPPRESS,
@@ -41,8 +37,19 @@ def add_calibration_options(parser):
     group.add_argument("--sensitivity-table", metavar="FILE",
                        help="where --rank-selection sensitivity or latency keeps what it measured, for other ratios, "
                             "methods and costs (default: NAME-sensitivity.json beside what is written)")
+
+
+def add_image_options(parser, count, required=False):
+    """Options that say which images calibrate, `count` of them by default; returns their group."""
+    group = parser.add_argument_group("calibration", "with real images, which need no right labels")
+    group.add_argument("--data-calib", metavar="REC", required=required,
+                       help="RecordIO file of images such as the network is meant for")
+    group.add_argument("--data-calib-idx", metavar="IDX", help="its index (default: the .idx beside it)")
+    group.add_argument("--calib-images", type=positive, default=count, metavar="N",
+                       help="how many of them, drawn at random (default: %(default)s)")
     add_preprocessing_options(group, None, "images in one pass: of calibration (default: %d), and of what is timed, "
                                            "where anything is (default: 1)" % _BATCH_SIZE)
+    return group
 
 
 def check(args):
@@ -61,20 +68,28 @@ def calibrated(args, accelerator, written):
     if args.data_calib is None:
         yield
         return
-    if getattr(args, "seed", 0) < 0:
-        raise AccnnError("--seed %d: images are drawn by a number that is not negative" % args.seed)
     read_only = getattr(args, "dry_run", False)  # a dry run may use what others measured, and writes nothing
     table = _table(args, written, read_only)
-    (name, shape), = image_input(accelerator.model, accelerator.input_shapes).items()
-    records, how = open_records(args.data_calib, args.data_calib_idx), preprocessing(args, shape)
-    tell_enlarged(records, how)
     solver, seed = getattr(args, "reconstruct", "linear"), getattr(args, "seed", 0)
     wish = ReconstructionConfig(None if solver == "none" else solver, args.symmetric, args.metric,
                                 args.calib_positions, seed)
-    batch_size = chosen_batch(accelerator.model, {name: shape}, args.batch_size, _BATCH_SIZE)
-    with record_images(records, how, name, args.calib_images, seed, batch_size) as images:
+    with opened_images(args, accelerator.model, accelerator.input_shapes) as images:
         accelerator.responses = Calibrated(accelerator, images, wish, Progress, table, read_only)
         yield
+
+
+@contextlib.contextmanager
+def opened_images(args, model, input_shapes):
+    """Yield the RecordImages that the options of :func:`add_image_options` and ``--seed`` name, for a model."""
+    seed = getattr(args, "seed", 0)
+    if seed < 0:
+        raise AccnnError("--seed %d: images are drawn by a number that is not negative" % seed)
+    (name, shape), = image_input(model, input_shapes).items()
+    records, how = open_records(args.data_calib, args.data_calib_idx), preprocessing(args, shape)
+    tell_enlarged(records, how)
+    batch_size = chosen_batch(model, {name: shape}, args.batch_size, _BATCH_SIZE)
+    with record_images(records, how, name, args.calib_images, seed, batch_size) as images:
+        yield images
 
 
 def _table(args, written, read_only):

@@ -108,7 +108,7 @@ def _check_prefix(args, job):
 
 def _subject(args):
     """The model to train, the shape of its input, and the output that is trained."""
-    model = options.open_model(args)
+    model = options.open_float_model(args)
     check_precision(model)
     shapes = image_input(model, options.input_shapes(args), images_of(args, "data_val", "data_train"))
     if args.num_classes:

@@ -12,6 +12,7 @@ from accnn.core.progress import Progress, say
 from accnn.core.text import sizes
 from accnn.data.choice import choose_shapes
 from accnn.graph.checkpoint import load_with_remarks
+from accnn.graph.quantized import refuse_quantized
 from accnn.graph.shapes import chosen_batch
 from accnn.latency.config import TimingConfig, cache_folder
 from accnn.methods import Effort
@@ -35,8 +36,18 @@ def add_checkpoint_options(parser, purpose, name="--model"):
 def add_model_options(parser, purpose="checkpoint to speed up", name="--model"):
     """Options that say which checkpoint is read, where and for which input."""
     add_checkpoint_options(parser, purpose, name)
+    add_device_options(parser)
+    add_input_option(parser)
+
+
+def add_device_options(parser):
+    """Options that say where a network runs."""
     parser.add_argument("-g", "--gpus", default=None, metavar="IDS",
                         help="GPUs, as '0,1' (default: CPU; decompositions run on the CPU in any case)")
+
+
+def add_input_option(parser):
+    """The option that says for which input a network is."""
     parser.add_argument("--input-shape", "--image-shape", type=_input_shape, action="append", default=[],
                         metavar="[NAME:]C,H,W",
                         help="shape of an input without the batch, once for every input; NAME: is a label of one "
@@ -103,10 +114,7 @@ def add_planning_options(parser):
 def add_measuring_options(parser):
     """Options that say how milliseconds are measured: the attributes of a TimingConfig."""
     add = parser.add_argument_group("measuring", "for --cost latency, and what is timed in the end").add_argument
-    add("--threads", type=positive, default=None, metavar="N", help="threads MXNet computes in (default: all cores)")
-    add("--repeats", type=positive, default=TimingConfig.repeats, metavar="N",
-        help="timed rounds of a whole network; more while the times are noisy, fewer where they take long "
-             "(default: %(default)s)")
+    add_clock_options(add)
     add("--best-effort", action="store_true",
         help="where nothing is as fast as asked for, write the fastest; the exit code is 1 all the same")
     add("--cache", metavar="FOLDER", default=cache_folder(),
@@ -114,6 +122,14 @@ def add_measuring_options(parser):
     add("--import-latencies", metavar="FILE",
         help="plan with the times of this file, of this machine or another, on which --export-latencies wrote it")
     add("--export-latencies", metavar="FILE", help="write the times that the plan was made with")
+
+
+def add_clock_options(add):
+    """Options that say how a network is timed, given to `add`, the method of a parser or of a group."""
+    add("--threads", type=positive, default=None, metavar="N", help="threads MXNet computes in (default: all cores)")
+    add("--repeats", type=positive, default=TimingConfig.repeats, metavar="N",
+        help="timed rounds of a whole network; more while the times are noisy, fewer where they take long "
+             "(default: %(default)s)")
 
 
 def measuring(args):
@@ -198,7 +214,7 @@ def given_plan(args):
 
 def open_accelerator(args):
     """Return a Accelerator for the checkpoint and input shapes the options describe; say on stderr what was assumed."""
-    model = open_model(args)
+    model = open_float_model(args)
     shapes, assumed = choose_shapes(model, input_shapes(args), images_of(args, "data_val", "data_train", "data_calib"))
     accelerator = Accelerator(model, shapes, Progress, effort(args))
     for name in assumed:
@@ -214,6 +230,13 @@ def open_model(args):
     check_gpus(args.gpus)
     # Who gives the shape of a weight says that it is an input.
     return load_with_remarks(args.model, args.load_epoch, dict(getattr(args, "input_shape", ())))
+
+
+def open_float_model(args):
+    """The same for a network that is to be changed or trained, which an INT8 one cannot be."""
+    model = open_model(args)
+    refuse_quantized(model)
+    return model
 
 
 def input_shapes(args):

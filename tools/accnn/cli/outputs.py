@@ -49,10 +49,10 @@ def check_prefix(option, target, endings=r"-symbol\.json|-\d{4,}\.params"):
                          % (option, target, option, name.group(1)))
 
 
-def check_checkpoint(source, target, force, config=None):
+def check_checkpoint(source, target, force, config=None, is_ours=is_plan):
     """Refuse ``--save-model`` where it would replace what was not made here unasked, or cannot be written.
 
-    The parameters are those of :func:`check_source`.
+    The parameters are those of :func:`check_source`; `is_ours` tells whether a file is a `config` of the same script.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def check_checkpoint(source, target, force, config=None):
     check_source(source, target, force, config)
     files = [symbol_path(target), params_path(target, 1)]
     check_replaced("--save-model", target, files, force, lambda _: is_marked(*files))
-    check_replaced("--save-model", target, [config] if config else [], force, is_plan)
+    check_replaced("--save-model", target, [config] if config else [], force, is_ours)
     check_epochs("--save-model", target, 1, force)
 
 
@@ -234,8 +234,8 @@ def missed_exit_code(plan):
     return 1 if missed else 0
 
 
-def show(report, as_json):
-    """Print a report on stdout, as JSON or as the table with what was written."""
+def show(report, as_json, table=table):
+    """Print a report on stdout, as JSON or as the lines that `table` makes of it, with what was written."""
     report = spelled(report)
     if as_json:
         print(json.dumps(report, indent=2))

@@ -55,6 +55,12 @@ def is_plan(path):
             and all(isinstance(section, dict) for section in document.values()) and bool(document["made_by"]))
 
 
+def is_int8_plan(path):
+    """bool: whether a file says how an INT8 network was made, in the form that is written."""
+    document = _json(path)
+    return isinstance(document, dict) and set(document) == {"layers", "thresholds", "steps", "made_by"}
+
+
 def is_counts(path):
     """bool: whether a file is a confusion matrix: as many rows as columns, of whole numbers, joined by commas."""
     try:

@@ -63,4 +63,25 @@ def _miscounted_outputs(node, subgraphs):
     return None
 
 
-_RULES = {"transpose": _transpose, "_foreach": _foreach, "_while_loop": _while_loop, "_cond": _cond}
+def _fused(node, subgraphs):
+    """Behind the inputs of what is inside, INT8 operators have two ranges for every input that is in INT8."""
+    if not subgraphs:
+        return None
+    inside = sum(inner["op"] == "null" for inner in subgraphs[0]["nodes"])
+    wanted = inside + 2 * _in_int8(node, inside)
+    return None if len(node.inputs) == wanted else "quantized=%s, with which it needs %d inputs, but has %d" % (
+        node.attrs.get("quantized", "False"), wanted, len(node.inputs))
+
+
+def _in_int8(node, inside):
+    """How many inputs of a fused operator are in INT8, of so many that are no ranges."""
+    if not attrs.boolean(node, "quantized"):
+        return 0
+    if node.op == _DENSE and not attrs.boolean(node, "channel_wise_quantize"):
+        return inside
+    return 2 if attrs.boolean(node, "with_sum") else 1
+
+
+_DENSE = "_sg_mkldnn_fully_connected"
+_RULES = {"transpose": _transpose, "_foreach": _foreach, "_while_loop": _while_loop, "_cond": _cond,
+          "_sg_mkldnn_conv": _fused, _DENSE: _fused}

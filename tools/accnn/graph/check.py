@@ -8,12 +8,14 @@ from typing import Dict, Tuple
 
 import numpy as np
 
+from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.core.text import some
 from accnn.graph import attrs
 from accnn.graph.findings import ERROR, NOTE, WARNING, Finding
-from accnn.graph.ir import Graph
+from accnn.graph.ir import Graph, reason
 from accnn.graph.operators import roles
+from accnn.graph.quantized import float_graph, is_quantized, ranges
 
 _CHUNK = 1 << 20  # elements looked at together: reading a weight must not double the memory it takes
 
@@ -27,13 +29,15 @@ class _Subject:
     auxiliary: Tuple[str, ...]
     outputs: Tuple[str, ...]
     given: Tuple[str, ...]  # inputs that have the place of a parameter
+    symbol: object
     symbol_file: str
     params_file: str
 
     def parameters(self):
-        """Yield every operator that reads parameters, and the names of these by their roles."""
-        for node in self.graph.nodes:
-            read = {role: self.graph.nodes[node.inputs[slot][0]] for role, slot in roles(node)}
+        """Yield every float operator that reads parameters, and the names of these by their roles."""
+        floats = float_graph(self.graph)
+        for node in floats.nodes:
+            read = {role: floats.nodes[node.inputs[slot][0]] for role, slot in roles(node)}
             if read:
                 yield node, {role: variable.name for role, variable in read.items() if variable.is_variable}
 
@@ -91,7 +95,7 @@ def check_model(model, given=(), files=None, symbol=None):
     """
     symbol = model.symbol if symbol is None else symbol
     subject = _Subject(model.graph, dict(model.arg_params, **model.aux_params), tuple(symbol.list_auxiliary_states()),
-                       tuple(symbol.list_outputs()), tuple(given), *(files or (model.prefix, model.prefix)))
+                       tuple(symbol.list_outputs()), tuple(given), symbol, *(files or (model.prefix, model.prefix)))
     found = [finding for check in _CHECKS for finding in check(subject)]
     return sorted(found, key=lambda finding: (ERROR, WARNING, NOTE).index(finding.severity))
 
@@ -115,13 +119,23 @@ def missing_parameters(graph, params, given=(), auxiliary=()):
         The name of a missing parameter, and the first layer that reads it.
     """
     found = {}
-    for node in graph.nodes:
-        for position, wanted in [(node.inputs[slot][0], True) for _, slot in roles(node)] + [
-                (entry[0], False) for entry in node.inputs]:
-            variable = graph.nodes[position]
-            if variable.is_variable and (wanted or variable.name in auxiliary) and variable.name not in params:
-                found.setdefault(variable.name, node.name)
+    for variable, node, wanted in list(_read(float_graph(graph), roles)) + list(_read(graph, _ranges)):
+        if variable.is_variable and (wanted or variable.name in auxiliary) and variable.name not in params:
+            found.setdefault(variable.name, node.name)
     return {name: layer for name, layer in found.items() if name not in given}
+
+
+def _read(graph, which):
+    """Yield (variable or operator, who reads it, whether that is one of the inputs that are parameters)."""
+    for node in graph.nodes:
+        for slot in [slot for _, slot in which(node)]:
+            yield graph.nodes[node.inputs[slot][0]], node, True
+        for entry in node.inputs:
+            yield graph.nodes[entry[0]], node, False
+
+
+def _ranges(node):
+    return [("range", slot) for slot in ranges(node)]
 
 
 def missing_sentence(missing):
@@ -228,6 +242,28 @@ def _types(subject):
                       % ", ".join("%d of %s" % (count, kind) for kind, count in counts.most_common()))
 
 
+def _int8_types(subject):
+    """Where an INT8 network needs whole numbers, floats would be rounded to such without a word; not the other way."""
+    if is_quantized(subject.graph):
+        names = subject.symbol.list_arguments()
+        kinds = {name: np.dtype(subject.params[name].dtype) if name in subject.params else np.dtype(np.float32)
+                 for name in names}
+        try:
+            needed, _, _ = subject.symbol.infer_type_partial(**{
+                name: kind.name for name, kind in kinds.items() if kind != np.int8})
+        except mx.base.MXNetError as error:
+            yield _other_type(subject, "precision", "a parameter", reason(error))
+            return
+        for name, kind in zip(names, needed):
+            if kinds[name] == np.int8 and kind not in (np.int8, np.float32):
+                yield _other_type(subject, name, "the parameter %r" % name, "int8")
+
+
+def _other_type(subject, where, what, why):
+    return Finding(ERROR, subject.params_file, where, "%s has another type than the symbol needs (%s): the checkpoint "
+                   "belongs to another symbol" % (what, why))
+
+
 def _is_finite(array):
     if np.dtype(array.dtype).kind != "f":
         return True
@@ -261,4 +297,4 @@ _SHAPES = {"Convolution": _convolution, "Convolution_v1": _convolution, "Deconvo
            "_contrib_DeformableConvolution": _convolution, "_contrib_ModulatedDeformableConvolution": _convolution,
            "FullyConnected": _fully_connected, "Embedding": _embedding}
 _KINDS = {"arg:": "auxiliary states", "aux:": "arguments"}
-_CHECKS = (_variables, _groups, _missing, _arrays, _shapes, _unread, _outputs, _types)
+_CHECKS = (_variables, _groups, _missing, _arrays, _shapes, _int8_types, _unread, _outputs, _types)

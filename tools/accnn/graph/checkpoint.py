@@ -18,6 +18,7 @@ from accnn.graph.findings import WARNING, Finding, refuse_errors
 from accnn.graph.ir import Graph, reason, symbol_from_json
 from accnn.graph.mark import marked as with_mark
 from accnn.graph.params_file import check_whole, expected_size
+from accnn.graph.quantized import float_graph, is_quantized
 
 _READINGS = 3
 
@@ -50,6 +51,11 @@ class Model:
     def symbol(self):
         """mx.sym.Symbol: the network, made anew from the graph."""
         return self.graph.to_symbol()
+
+    @functools.cached_property
+    def float_view(self):
+        """Model: the float network that an INT8 one stands for, see :func:`accnn.graph.quantized.float_graph`."""
+        return replace(self, graph=float_graph(self.graph)) if is_quantized(self.graph) else self
 
     def save(self, prefix, epoch=1):
         """Write the checkpoint; the same as :func:`save_model`."""

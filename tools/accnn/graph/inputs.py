@@ -59,6 +59,7 @@ def resolve_input_shapes(model, given=None):
     AccnnError
         No square input fits, or inputs of several numbers of channels do; `given` names an input that does not exist.
     """
+    model = model.float_view
     names, labels = input_names(model, given or {})
     shapes = dict(_named(model, names, labels, given or {}))
     for name in names:

@@ -2,6 +2,7 @@
 import difflib
 import re
 from collections import Counter
+from dataclasses import replace
 
 from accnn.core.errors import AccnnError
 from accnn.graph.ir import Graph
@@ -14,6 +15,21 @@ def distinct(names):
         found.append("%s:%d" % (name, seen[name]) if times[name] > 1 else name)
         seen[name] += 1
     return found
+
+
+def with_float_names(model):
+    """Return `model` with outputs called as those of the float network that it stands for; positions stay.
+
+    MXNet's own quantization calls an output of INT8 numbers by what it put behind.
+    """
+    wanted, found = (one.symbol.list_outputs() for one in (model.float_view, model))
+    nodes, names = list(model.graph.nodes), {node.name for node in model.graph.nodes}
+    for old, new, (position, output, _) in zip(wanted, found, model.graph.heads):
+        name = old[:-len("_output")]
+        if old != new and old.endswith("_output") and not output and name not in names:
+            nodes[position] = replace(nodes[position], name=name)
+            names.add(name)
+    return model if wanted == found else replace(model, graph=Graph(tuple(nodes), model.graph.heads))
 
 
 def named_entries(model):

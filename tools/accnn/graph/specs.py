@@ -10,6 +10,7 @@ import numpy as np
 from accnn.core.errors import AccnnError
 from accnn.core.layers import LayerSpec, SubConv, SubDeconv, SubFC
 from accnn.graph import attrs, passing
+from accnn.graph.quantized import refuse_quantized
 from accnn.graph.shapes import infer_shapes
 from accnn.graph.subgraphs import BLIND, subgraphs
 
@@ -32,7 +33,7 @@ def layer_specs(model, input_shapes):
     Raises
     ------
     AccnnError
-        The graph is quantised or fused already; shapes and checkpoint contradict each other.
+        The graph is quantized or fused already; shapes and checkpoint contradict each other.
     """
     return list(_specs(model, infer_shapes(model, input_shapes)))
 
@@ -44,7 +45,7 @@ def kernel(model, spec):
 
 def _specs(model, shapes, outside=None):
     """Yield the LayerSpecs of a graph; `outside`: why none of them can be replaced."""
-    _refuse_quantised(model)
+    refuse_quantized(model)
     readers = model.graph.consumers()
     names = Counter(node.name for node in model.graph.nodes)
     for node in model.graph.nodes:
@@ -55,13 +56,6 @@ def _specs(model, shapes, outside=None):
         for inner in subgraphs(node, shapes):
             for spec in _specs(replace(model, graph=inner.graph), inner.shapes, outside or "runs " + inner.said):
                 yield replace(spec, name="%s/%s" % (node.name, spec.name), repeats=spec.repeats * inner.runs)
-
-
-def _refuse_quantised(model):
-    for node in model.graph.nodes:
-        if node.op.startswith(("_sg_mkldnn", "_sg_onednn")) or "quantize" in node.op:
-            raise AccnnError("%s is quantised or fused already (%r is a %s): accelerate the float checkpoint it was "
-                             "made from, then quantise" % (model.prefix, node.name, node.op))
 
 
 # ---- Why the graph itself forbids to replace a layer

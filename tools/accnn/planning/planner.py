@@ -8,7 +8,7 @@ from accnn.latency.profiler import LatencyProfiler
 from accnn.latency.survey import survey
 from accnn.planning.budget import BudgetAllocator
 from accnn.planning.plan import Plan, Row
-from accnn.planning.request import Request, matches
+from accnn.planning.request import Request, check_pattern
 from accnn.planning.search import search
 
 __all__ = ["Request", "BudgetAllocator", "choose_layers", "pinned_layers", "select_ranks", "some"]
@@ -185,6 +185,4 @@ def _by_reason(left):
 
 def _check_patterns(accelerator, patterns):
     for pattern in patterns:
-        if pattern != "*" and not any(matches(name, [pattern]) for name in accelerator.specs):
-            raise AccnnError("%s has no convolution or fully connected layer that matches %r: its layers are %s"
-                             % (accelerator.model.prefix, pattern, some(accelerator.specs)))
+        check_pattern(accelerator.model.prefix, list(accelerator.specs), pattern)

@@ -1,4 +1,5 @@
 """What people ask of a plan, checked before any work."""
+import difflib
 import fnmatch
 import math
 import os
@@ -8,6 +9,7 @@ from numbers import Integral, Real
 from typing import Mapping, Optional, Sequence, Tuple, Union
 
 from accnn import costs, methods, ranks
+from accnn.core import text
 from accnn.core.errors import AccnnError
 from accnn.latency import model  # noqa: F401  (importing registers the cost)
 from accnn.latency.config import TimingConfig
@@ -221,6 +223,14 @@ def _check_pins(names, exclude):
 
 def _is(value, kind):
     return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def check_pattern(prefix, layers, pattern):
+    """Refuse a pattern that matches none of the layers of the network called `prefix`; names those nearest to it."""
+    if pattern != "*" and not any(matches(name, [pattern]) for name in layers):
+        near = difflib.get_close_matches(pattern, layers, n=3, cutoff=0.5)
+        hint = "did you mean %s?" % " or ".join(near) if near else "its layers are %s" % text.some(layers)
+        raise AccnnError("%s has no convolution or fully connected layer that matches %r: %s" % (prefix, pattern, hint))
 
 
 def matches(name, patterns):

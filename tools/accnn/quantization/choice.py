@@ -1,6 +1,4 @@
 """Thresholds chosen for every tensor by what they do to the network's outputs."""
-import time
-
 from accnn.quantization import thresholds
 
 SEARCHED = "searched"  # in the place of a kind: a multiple of one
@@ -22,7 +20,7 @@ def ranges(histograms, kind):
     return {name: _range(one, thresholds.get(kind).threshold(one)) for name, one in histograms.items()}
 
 
-def choose(histograms, judge, kinds=None, seconds=60.0, clock=time.monotonic):
+def choose(histograms, judge, kinds=None, trials=60):
     """Choose a kind for all tensors, then another for every tensor with which the outputs come nearer.
 
     Parameters
@@ -33,9 +31,8 @@ def choose(histograms, judge, kinds=None, seconds=60.0, clock=time.monotonic):
         the histograms have not seen.
     kinds : sequence of str, optional
         Default: all there are.
-    seconds : float
-        After this time no other candidate is looked at.
-    clock : callable
+    trials : int
+        Thresholds of single tensors that are tried at most, the most promising first.
 
     Returns
     -------
@@ -43,7 +40,7 @@ def choose(histograms, judge, kinds=None, seconds=60.0, clock=time.monotonic):
     chosen : dict of str to str
         The kind of every tensor, or `SEARCHED`.
     """
-    search = _Search(histograms, judge, list(kinds or thresholds.names()), clock() + seconds, clock)
+    search = _Search(histograms, judge, list(kinds or thresholds.names()), trials)
     search.try_kinds()
     search.try_factors()
     return search.found, search.chosen
@@ -52,8 +49,8 @@ def choose(histograms, judge, kinds=None, seconds=60.0, clock=time.monotonic):
 class _Search:
     """Thresholds as they are by now, and what they cost."""
 
-    def __init__(self, histograms, judge, kinds, end, clock):
-        self._histograms, self._judge, self._end, self._clock = histograms, judge, end, clock
+    def __init__(self, histograms, judge, kinds, trials):
+        self._histograms, self._judge, self._left = histograms, judge, trials
         self._every = {kind: ranges(histograms, kind) for kind in kinds}
         self._costs = {kind: judge(self._every[kind]) for kind in kinds}
         self._start = min(kinds, key=self._costs.get)
@@ -76,8 +73,9 @@ class _Search:
 
     def _try(self, name, thresholds_of_it, kind):
         """bool: whether another range of a tensor is better, and so taken."""
-        if self._clock() > self._end or thresholds_of_it == self.found[name]:
+        if not self._left or thresholds_of_it == self.found[name]:
             return False
+        self._left -= 1
         tried = dict(self.found, **{name: thresholds_of_it})
         cost = self._judge(tried)
         if not cost < _WORTH * self._best:

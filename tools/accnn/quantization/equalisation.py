@@ -146,6 +146,9 @@ def _relative(sizes):
 
 
 def _crossing(model, link, values):
+    if values.shape[1] != link.outputs:  # the nonlinearity follows what several layers gave
+        first = link.consumers[0].first
+        values = values[:, first:first + link.outputs]
     readers = tuple(one.channels(model, link.outputs, width) for one, width in zip(link.consumers, link.widths))
     ops = tuple(has_one_step(model.graph.nodes[one.layer]) for one in link.consumers)
     return Crossing(values, readers, tuple(one.groups(model) for one in link.consumers), ops)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Dict
 
 from accnn.core.errors import AccnnError
-from accnn.graph import attrs
+from accnn.graph import attrs, quantized
 from accnn.graph.checkpoint import Model
 from accnn.graph.ir import Graph, Node, moved, prune
 from accnn.graph.passing import passes_on
@@ -68,7 +68,7 @@ def partition(model, exclude=()):
         The model is quantized already, is no float32 network, or has no operator of a name in `exclude`.
     """
     exclude = list(exclude)
-    refuse_quantized(model)
+    quantized.refuse_quantized(model)
     _refuse_unknown(model, exclude)
     graph = _with_flattened(without_identities(model.graph))
     kept = {node.name: reason for node, reason in supported.refusals(model, graph) if reason}
@@ -86,14 +86,7 @@ def partition(model, exclude=()):
 
 def is_quantized(model):
     """bool: a model whose graph holds INT8 or fused oneDNN operators, which no accnn method can read."""
-    return any(node.op.startswith(("_sg_mkldnn", "_sg_onednn")) or "quantize" in node.op for node in model.graph.nodes)
-
-
-def refuse_quantized(model):
-    """Raise an AccnnError where :func:`is_quantized` is true."""
-    if is_quantized(model):
-        raise AccnnError("%s is quantized or fused already: quantize the float32 checkpoint it was made from"
-                         % model.prefix)
+    return quantized.is_quantized(model.graph)
 
 
 def unsigned_tensors(partitioned):

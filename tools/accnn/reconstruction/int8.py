@@ -4,10 +4,14 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
+from accnn.core.errors import AccnnError
 from accnn.core.layers import FULLY_CONNECTED
 from accnn.core.progress import Silence
+from accnn.core.text import sizes
 from accnn.graph.checkpoint import Model
 from accnn.graph.cut import count_macs
+from accnn.graph.inputs import resolve_input_shapes
+from accnn.graph.quantized import refuse_quantized
 from accnn.graph.specs import layer_specs
 from accnn.quantization import thresholds
 from accnn.quantization.choice import choose, ranges
@@ -17,12 +21,15 @@ from accnn.quantization.histograms import histograms
 from accnn.quantization.int8_graph import layer_precisions, quantize
 from accnn.quantization.rotation import rotate
 from accnn.reconstruction.divergence import CLASS_SCORES, Divergence, compared_as
-from accnn.reconstruction.images import ImagesApart
+from accnn.reconstruction.images import ArrayImages, ImagesApart
 from accnn.reconstruction.int8_prefix import Settings, resolve
 from accnn.runtime.predictor import Predictor
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
 
 LIMIT = 0.02  # relative error of outputs that are no distribution over classes
+_FEWEST = 16  # images
+_BATCH_SIZE = 64
+_MOST_TRIALS = 60
 _HELD, _LEAST = 500, 16  # images held aside
 _SHARE = 4  # of few images every so manyth is held aside
 _DENSE = 500000  # weights of all fully connected layers that may be stored as float32
@@ -46,11 +53,14 @@ class Int8Config:
         a distribution over classes, or scores of classes, no limit.
     exclude : tuple of str
         Layers that stay in float32 in any case.
-    seconds : float
-        That the choice of thresholds may take.
+    multiply_adds : float
+        That the choice of thresholds tensor by tensor may take, in passes over images held aside. Counted and not
+        timed: the same call gives the same network on any machine. About a minute on one core with VNNI.
     positions : int
         Places of every image at which responses are sampled.
     seed : int
+    dense_channels : bool
+        Try a step for every output of fully connected layers, where these are small enough to be stored as float32.
     """
 
     equalise: bool = True
@@ -59,9 +69,10 @@ class Int8Config:
     kinds: Tuple[str, ...] = ()
     limit: Optional[float] = None
     exclude: Tuple[str, ...] = ()
-    seconds: float = 45.0
+    multiply_adds: float = 5e12
     positions: int = 10
     seed: int = 0
+    dense_channels: bool = True
 
 
 @dataclass(frozen=True)
@@ -103,6 +114,11 @@ class Int8:
     steps : list of Step
     errors : dict of str to float
         Relative error of every output on images held aside.
+    divergence : float
+        Of the outputs on these images from those of the original, see
+        :class:`accnn.reconstruction.divergence.Divergence`.
+    held : int
+        How many images were held aside.
     """
 
     model: Model
@@ -113,6 +129,8 @@ class Int8:
     precisions: list
     steps: List[Step]
     errors: Dict[str, float] = field(default_factory=dict)
+    divergence: float = 0.0
+    held: int = 0
 
 
 def make_int8(model, images, input_shapes, original=None, config=None, progress=None):
@@ -136,9 +154,44 @@ def make_int8(model, images, input_shapes, original=None, config=None, progress=
     -------
     Int8
     """
+    if images.count < _FEWEST:
+        raise AccnnError("%d images are too few to choose thresholds by: give at least %d" % (images.count, _FEWEST))
     maker = _Maker(model, images, input_shapes, original or model, config or Int8Config(), progress or Silence)
     maker.run()
     return maker.made()
+
+
+def int8_form(model, images, input_shapes=None, **options):
+    """Make the INT8 form of a network, whatever its inputs are; as ``accnn.quantize`` at hand for everybody.
+
+    Parameters
+    ----------
+    model : Model
+        Of float32; not changed.
+    images : dict of str to ndarray, or ArrayImages
+        Examples of every input, as the network takes them: they say which ranges of numbers INT8 must tell apart. At
+        least 16; some hundred are better.
+    input_shapes : dict of str to tuple of int, optional
+        Without the batch. Default: those of `images`, where it is a dict.
+    **options
+        Attributes of :class:`Int8Config`.
+
+    Returns
+    -------
+    Model
+        Saved by ``accnn.save_model`` it runs in plain MXNet.
+    """
+    refuse_quantized(model)
+    if isinstance(images, dict):
+        input_shapes = input_shapes or {name: array.shape[1:] for name, array in images.items()}
+        images = ArrayImages(images, _BATCH_SIZE)
+    shapes, _ = resolve_input_shapes(model, input_shapes)
+    _, first = next(images.batches(1))
+    for name, array in first.items():
+        if tuple(array.shape[1:]) != tuple(shapes.get(name, array.shape[1:])):
+            raise AccnnError("the images have the shape %s, but the input %r of %s has %s: give images of that shape"
+                             % (sizes(tuple(array.shape[1:])), name, model.prefix, sizes(shapes[name])))
+    return make_int8(model, images, shapes, config=Int8Config(**options)).model
 
 
 class _Maker:
@@ -172,8 +225,10 @@ class _Maker:
     def made(self):
         """Int8."""
         quantized, names = self._quantized(stored=True), self._names()
+        judge = self._judge if self._original is self._first else _Judge(self._original, self._held, self._shapes)
         return Int8(quantized, self._model, self._ranges, self._chosen, self._excluded,
-                    layer_precisions(self._model, quantized, names), self._steps, self._judge.errors(quantized))
+                    layer_precisions(self._model, quantized, names), self._steps, judge.errors(quantized),
+                    judge(quantized), self._held.count)
 
     def _names(self):
         return list(dict.fromkeys(list(self._config.exclude) + [one.layer for one in self._excluded]))
@@ -196,7 +251,7 @@ class _Maker:
         """A step for every output of fully connected layers, where their weights are few: files grow by it."""
         sizes = [spec.part.out_units * spec.part.in_units for spec in layer_specs(self._model, self._shapes)
                  if spec.op == FULLY_CONNECTED and spec.part]
-        if not sizes or sum(sizes) > _DENSE:
+        if not self._config.dense_channels or not sizes or sum(sizes) > _DENSE:
             return
         self._dense_channels = True
         cost = self._judge(self._quantized())
@@ -223,11 +278,16 @@ class _Maker:
         self._chosen = dict.fromkeys(self._seen, self._kind)
         if len(self._kinds) == 1:
             return
-        found, chosen = choose(self._seen, judge, self._kinds, self._config.seconds)
+        found, chosen = choose(self._seen, judge, self._kinds, self._trials())
         cost = judge(found)
         self._steps.append(Step("thresholds tensor by tensor", self._cost, cost, cost < self._cost))
         if cost < self._cost:
             self._ranges, self._chosen, self._cost = found, chosen, cost
+
+    def _trials(self):
+        """int: passes over the images held aside that may be made."""
+        one = count_macs(layer_specs(self._model, self._shapes)) * self._held.count
+        return int(min(_MOST_TRIALS, self._config.multiply_adds / max(one, 1)))
 
     def _exclude(self):
         limit = self._config.limit

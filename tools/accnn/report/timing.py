@@ -1,5 +1,5 @@
 """What was measured, as text for people."""
-from accnn.core.text import columns, count, percent, ruled, sizes, times
+from accnn.core.text import columns, count, percent, ruled, sizes, some, times
 from accnn.core.text import milliseconds as _ms
 from accnn.timing.clock import NOT_COMPARED, REPLACED, UNCHANGED, conditions, known_to
 
@@ -72,7 +72,10 @@ def _layers(run):
 
 
 def _left_out(rows):
-    return ["not compared: %s: %s" % (row["layer"], row["reason"]) for row in rows]
+    reasons = {}
+    for row in rows:
+        reasons.setdefault(row["reason"], []).append(row["layer"])
+    return ["not compared: %s: %s" % (some(layers), reason) for reason, layers in reasons.items()]
 
 
 def _layer(row):

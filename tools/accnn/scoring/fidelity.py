@@ -5,7 +5,7 @@ from accnn.core.errors import AccnnError
 from accnn.core.progress import say
 from accnn.graph.ir import Graph
 from accnn.graph.labels import labels_read
-from accnn.graph.outputs import distinct, find_outputs
+from accnn.graph.outputs import distinct, find_outputs, with_float_names
 
 
 class FidelityTally:
@@ -56,6 +56,7 @@ def compared_symbol(model, name=None):
 
     Says on stderr which of them are computed from a label.
     """
+    model = with_float_names(model)
     every = list(zip(distinct(model.symbol.list_outputs()), model.graph.heads))
     entries = every if name is None else find_outputs(model, name)
     for called, entry in entries:

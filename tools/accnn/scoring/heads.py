@@ -9,7 +9,7 @@ from accnn.graph import attrs
 from accnn.graph.cut import leading_to
 from accnn.graph.ir import Graph
 from accnn.graph.labels import labels_read
-from accnn.graph.outputs import distinct, find_outputs, named_entries
+from accnn.graph.outputs import distinct, find_outputs, named_entries, with_float_names
 from accnn.graph.shapes import infer_shapes
 from accnn.scoring import forms
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY, SCORE
@@ -83,7 +83,7 @@ def class_head(model, input_shapes, output=None):
         There are several outputs and no `output`, the output reads a label, or it holds anything but one number for
         every class.
     """
-    name, entry = _output(model, output)
+    name, entry = _output(with_float_names(model), output)
     known = infer_shapes(model, input_shapes)
     batch = known.batch
     labels, shape = labels_read(model, entry), known.get(entry[:2])

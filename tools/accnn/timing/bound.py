@@ -2,6 +2,8 @@
 import json
 import os
 
+import numpy as np
+
 from accnn.core.compat import mx
 from accnn.runtime.fusion import right_fusion
 from accnn.runtime.predictor import Predictor
@@ -84,8 +86,22 @@ def parameters(model, symbol, context):
     context : mx.Context
     """
     once = read_once(symbol) if context.device_type == "cpu" else ()
-    return {name: model.arg_params[name] if name in once else model.arg_params[name].copyto(context)
-            for name in symbol.list_arguments() if name in model.arg_params}
+    arrays = _as_needed(symbol, model.arg_params)
+    return {name: array if name in once else array.copyto(context) for name, array in arrays.items()}
+
+
+def _as_needed(symbol, arrays):
+    """dict: the arrays that a symbol reads; those that are stored in INT8 and computed with as floats are made such."""
+    names = symbol.list_arguments()
+    found = {name: arrays[name] for name in names if name in arrays}
+    if all(array.dtype != np.int8 for array in found.values()):
+        return found
+    needed, _, _ = symbol.infer_type_partial(**{
+        name: np.dtype(arrays[name].dtype).name if name in arrays else "float32" for name in names
+        if name not in arrays or arrays[name].dtype != np.int8})
+    kinds = dict(zip(names, needed))
+    return {name: array.astype(np.float32) if array.dtype == np.int8 and kinds[name] == np.float32 else array
+            for name, array in found.items()}
 
 
 def read_once(symbol):

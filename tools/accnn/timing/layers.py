@@ -8,10 +8,14 @@ from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.graph.cut import Cut, cut, source
 from accnn.graph.ir import Graph
+from accnn.graph.quantized import is_quantized
 from accnn.graph.shapes import is_known
 from accnn.timing import passes
 from accnn.timing.bound import bound
 from accnn.timing.clock import NOT_COMPARED, REPLACED, UNCHANGED, alternate, described_ratio, described_seconds, ratios
+
+_IN_INT8 = ("an INT8 network is timed as a whole, because its layers run fused with what follows them and read what "
+            "others left in INT8")
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class Pair:
 
 def find_pairs(old, new, specs):
     """list of Pair: one for each of the baseline's layers `specs`."""
+    if is_quantized(old.graph) or is_quantized(new.graph):
+        return [Pair(spec, reason=_IN_INT8) for spec in specs]
     return [_pair(old, new, spec) for spec in specs]
 
 

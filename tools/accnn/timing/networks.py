@@ -100,7 +100,7 @@ def _refuse_other_inputs(baseline, model, names, shapes):
 def _specs(model, shapes):
     """list of LayerSpec, or None where layers cannot be counted; says why."""
     try:
-        return layer_specs(model, shapes)
+        return layer_specs(model.float_view, shapes)
     except AccnnError as error:
         say("no theoretical ratio: %s" % error)
         return None

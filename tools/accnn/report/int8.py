@@ -1,0 +1,117 @@
+"""What became of a network in INT8, as a dict for machines and as a table for people."""
+from accnn.core.text import columns, count, percent, ruled, sizes, times
+from accnn.graph.quantized import own_name
+from accnn.report.plan import totals
+
+INT8 = "int8"
+_RANGE = "min_calib_range"
+
+
+def summary(made, input_shapes, images, made_by):
+    """Describe an INT8 network.
+
+    Parameters
+    ----------
+    made : Int8
+    input_shapes : dict of str to tuple of int
+        Without the batch.
+    images : RecordImages or ArrayImages
+        Those that it was calibrated on.
+    made_by : dict
+        What was asked for.
+
+    Returns
+    -------
+    dict
+        ``layers``: for each its precision, the tensor that it gives and the kind of its thresholds (None where it gives
+        float32), or the reason why it stays in float32. ``thresholds``: of every tensor. ``steps``: the divergence of
+        the outputs before and after each, and whether it was kept. ``divergence`` and ``errors``: of the outputs, on
+        ``held`` images that were held aside. ``made_by``.
+    """
+    given = _given(made.model.graph)
+    return {
+        "input_shapes": {name: list(shape) for name, shape in input_shapes.items()},
+        "layers": [_layer(made, row, given.get(row.layer)) for row in made.precisions],
+        "thresholds": {name: {"kind": made.kinds.get(name), "range": list(bounds)}
+                       for name, bounds in made.thresholds.items()},
+        "steps": [{"step": one.name, "before": one.before, "after": one.after, "kept": one.is_kept}
+                  for one in made.steps],
+        "divergence": made.divergence, "errors": made.errors, "held": made.held,
+        "calibration": {"file": images.source, "images": images.count}, "made_by": made_by}
+
+
+def plan(report):
+    """dict: of a :func:`summary` what is kept beside the network, in the form that is written."""
+    return {key: report[key] for key in ("layers", "thresholds", "steps", "made_by")}
+
+
+def _given(graph):
+    """dict of str to (str or None): for every layer inside an INT8 operator the tensor that this gives in INT8."""
+    found = {}
+    for node in graph.nodes:
+        for document in node.extra.get("subgraphs", ()):
+            inside = [inner["name"] for inner in document["nodes"]]
+            found.update(dict.fromkeys(inside, own_name(node.name) + "_output" if _RANGE in node.attrs else None))
+    return found
+
+
+def _layer(made, row, tensor):
+    reasons = {one.layer: one.reason for one in made.excluded}
+    in_int8 = row.precision == INT8
+    bounds = made.thresholds.get(tensor) if in_int8 else None
+    return {"layer": row.layer, "precision": row.precision, "gives": tensor if bounds else None,
+            "thresholds": made.kinds.get(tensor) if bounds else None, "range": bounds and list(bounds),
+            "reason": None if in_int8 else reasons.get(row.layer, row.reason)}
+
+
+def table(report):
+    """The report as lines of text.
+
+    Parameters
+    ----------
+    report : dict
+        Of :func:`summary`, with ``file_bytes`` and ``measured`` where there is something to say.
+    """
+    rows = [("layer", "precision", "thresholds", "range", "")] + [_cells(layer) for layer in report["layers"]]
+    return ruled(rows, "<<<<<", header=True) + [""] + _steps(report) + _whole(report)
+
+
+def _cells(layer):
+    if layer["precision"] != INT8:
+        return layer["layer"], layer["precision"], "-", "", "left in float32: " + layer["reason"]
+    if layer["range"] is None:
+        return layer["layer"], INT8, "-", "", "gives float32"
+    return layer["layer"], INT8, layer["thresholds"] or "", "%.4g to %.4g" % tuple(layer["range"]), ""
+
+
+def _steps(report):
+    if not report["steps"]:
+        return []
+    rows = [("step", "divergence before", "after", "")]
+    rows += [(one["step"], _number(one["before"]), _number(one["after"]), "kept" if one["kept"] else "not kept")
+             for one in report["steps"]]
+    return ruled(rows, "<>><", header=True) + [""]
+
+
+def _whole(report):
+    rows = totals(report)
+    files = report.get("file_bytes")
+    if files:
+        rows.append((".params file, bytes", count(files["before"]), "->", count(files["after"]), times(files["ratio"]),
+                     ""))
+    lines = columns(rows, "<>>>><") if rows else []
+    lines += ["input %s  %s" % (name, sizes(shape)) for name, shape in report["input_shapes"].items()]
+    lines.append("%d of %d layers in INT8, thresholds from %d images%s" % (
+        sum(layer["precision"] == INT8 for layer in report["layers"]), len(report["layers"]),
+        report["calibration"]["images"] - report["held"],
+        " of " + report["calibration"]["file"] if report["calibration"]["file"] else ""))
+    errors = ", ".join("%s of %s" % (percent(error, 2), name) for name, error in report["errors"].items())
+    lines.append("on %d images held aside, from %s: divergence %s; relative error %s" % (
+        report["held"], report["made_by"]["original"] or "the float32 network", _number(report["divergence"]), errors))
+    return lines
+
+
+def _number(divergence):
+    return "%.3g" % divergence
+
+
