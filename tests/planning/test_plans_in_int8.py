@@ -20,7 +20,7 @@ MODEL = chain_model(widths=(32, 48, 64), side=16)
 @pytest.fixture
 def clock(monkeypatch):
     """Clockwork: INT8 takes a quarter of the time, but for what is no layer."""
-    return Clockwork(grain=4, launch=0.001, rest=0.02, bias=1.0).patched(monkeypatch)
+    return Clockwork(multiple=4, launch=0.001, rest=0.02, bias=1.0).patched(monkeypatch)
 
 
 def planned(ratio, cache=None, **options):

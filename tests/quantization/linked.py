@@ -1,8 +1,8 @@
 """Small random networks with every kind of link between layers."""
 import numpy as np
-from networks import random_model
 
 from accnn.core.compat import mx
+from networks import random_model
 
 
 def conv(data, name, filters, kernel=1, **options):

@@ -1,7 +1,6 @@
 """INT8 networks of every kind answer what their float32 networks do, as far as INT8 can."""
 import numpy as np
 import pytest
-from int8_networks import SIDE, conv, errors, fc, forward, gaussian, in_int8, leaky, norm, pool, ranges, relu
 
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
@@ -14,6 +13,7 @@ from accnn.quantization.int8_graph import (
     quantize,
     random_thresholds,
 )
+from int8_networks import SIDE, conv, errors, fc, forward, gaussian, in_int8, leaky, norm, pool, ranges, relu
 from networks import chain_model, random_model
 
 S = mx.sym
@@ -176,7 +176,7 @@ def test_bad_models():
     model = chain_model(side=SIDE)
     with pytest.raises(AccnnError, match="has no layer 'conv22': did you mean conv2"):
         partition(model, ["conv22"])
-    with pytest.raises(AccnnError, match="is quantized or fused already"):
+    with pytest.raises(AccnnError, match="is an INT8 network"):
         partition(in_int8(model, data=X))
     half = random_model(conv(DATA, "c1"), dtype="float16", data=(3, 9, 9))
     assert partition(half).kept == {"c1": "its weights are float16"}
@@ -186,9 +186,14 @@ def test_residual_sums_are_fused_where_types_agree():
     x = R1
     for i in range(3):
         x = relu(conv(relu(conv(x, "a%d" % i), "ra%d" % i), "b%d" % i) + (x if i else conv(x, "s")), "rb%d" % i)
-    made = in_int8(random_model(x, data=X.shape[1:]), data=X)
+    model = random_model(x, data=X.shape[1:])
+    made = in_int8(model, data=X)
     summed = [node.name for node in made.graph.nodes if "with_sum" in node.attrs]
-    assert summed == ["quantized_rb1", "quantized_rb2"] and "elemwise_add" in {node.op for node in made.graph.nodes}
+    assert summed == ["quantized_rb0", "quantized_rb1", "quantized_rb2"]
+    assert partition(model).lifted == {"b0": "rb0"}
+    assert max(errors(model, made, data=X)) < 0.03
+    unstored = quantize(model, ranges(model, data=X), stored=False)
+    assert max(errors(made, unstored, data=X)) < 0.01 and unstored.arg_params["a1_weight"].dtype == np.float32
 
 
 @pytest.mark.parametrize("name, side", [("cifar_resnet20", 32), ("mtcnn_det1", 24), ("mtcnn_det2", 24),

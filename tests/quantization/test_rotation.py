@@ -2,12 +2,12 @@
 import numpy as np
 import pytest
 from linked import conv, linear_chain, norm, relu, uneven
-from networks import outputs, random_input, random_model
 
 from accnn.core.compat import mx
 from accnn.quantization.grid import channel_errors, rounded
 from accnn.quantization.rotation import Between, balancing, best_mixture, random_orthogonal, rotate, spreading
 from accnn.reconstruction.images import ArrayImages
+from networks import outputs, random_input, random_model
 
 SHAPES = {"data": (8, 6, 6)}
 

@@ -6,9 +6,9 @@ import pytest
 
 from accnn.core.compat import mx
 from accnn.graph.checkpoint import load_model, save_model
+from accnn.runtime.bound import BoundNetwork
 from accnn.runtime.fusion import fuses_rightly, unfused
 from accnn.runtime.predictor import Predictor
-from accnn.timing.bound import BoundNetwork
 from accnn.timing.stored import StoredModel, released
 from mxnet_int8 import by_accnn, module_outputs, quantized
 from networks import chain_model, random_input, random_model, residual_net, saved

@@ -24,7 +24,7 @@ def net(tmp_path):
 
 @pytest.fixture
 def clock(monkeypatch):
-    return Clockwork(grain=4, launch=0.001, rest=0.02, bias=1.0).patched(monkeypatch)
+    return Clockwork(multiple=4, launch=0.001, rest=0.02, bias=1.0).patched(monkeypatch)
 
 
 def command(net, tmp_path, *more, ratio="5"):

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -109,9 +110,37 @@ def test_an_accelerated_network_is_solved_for_what_the_original_answers(prefix, 
     layers = {layer["layer"]: layer for layer in told["layers"]}
     assert layers["conv2_v"]["gives"] == "conv2_v_output" and layers["conv2_v"]["range"][0] < 0
     assert layers["conv2_h"]["gives"] == "relu2_output" and layers["conv2_h"]["range"][0] == 0
-    solved = next(step for step in told["steps"] if step["step"] == "solved behind INT8")
-    assert told["divergence"] == pytest.approx(solved["after"] if solved["kept"] else solved["before"])
+    solved = next(step for step in told["steps"] if step["step"] == "chains solved behind INT8")
+    assert told["divergence"] < 1.5 * min(solved["before"], solved["after"])  # what follows looks at another network
     assert told["made_by"]["original"] == prefix
+
+
+def detector():
+    """Two heads, a label of a name of its own, PReLU, a sum that is read twice, a transposed convolution."""
+    x = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), pad=(1, 1), num_filter=8, name="c1")
+    x = mx.sym.LeakyReLU(x, act_type="prelu", name="p1")
+    y = mx.sym.Activation(x + mx.sym.Convolution(x, kernel=(1, 1), num_filter=8, name="c2"), act_type="relu", name="r2")
+    maps = mx.sym.Deconvolution(y, kernel=(2, 2), stride=(2, 2), num_filter=4, name="up")
+    pooled = mx.sym.Pooling(y, global_pool=True, kernel=(1, 1), pool_type="avg", name="pool")
+    scores = mx.sym.FullyConnected(pooled, num_hidden=5, name="scores")
+    return mx.sym.Group([maps, mx.sym.SoftmaxOutput(scores, mx.sym.Variable("prob1_label"), name="prob1")])
+
+
+def test_a_detector(rec, tmp_path, capsys):
+    """Where MXNet's own call fails; outputs and their names stay, layers that cost too much stay in float32."""
+    prefix = saved(random_model(detector(), data=SHAPE), tmp_path / "d")
+    words = ["-m", prefix, "--data-calib", rec, "--input-shape", "3,12,12", "--save-model", str(tmp_path / "q")]
+    assert quantize.main(words + COLOURS + ["--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    rows = {layer["layer"]: layer for layer in told["layers"]}
+    assert set(rows) == {"c1", "c2", "up", "scores"} and "transposed" in rows["up"]["reason"]
+    assert max(told["errors"].values()) <= 0.02 and "int8" in {row["precision"] for row in rows.values()}
+    images, _ = read(rec, SHAPE, MEAN, STD)
+    symbol, args, aux = mx.model.load_checkpoint(str(tmp_path / "q"), 1)
+    assert symbol.list_outputs() == ["up_output", "prob1_output"]
+    for found, wanted in zip(module_outputs(symbol, args, aux, images, 8), outputs(load_model(prefix), data=images)):
+        assert np.linalg.norm(found - wanted) < 0.05 * np.linalg.norm(wanted)
+    assert quantize.main(words + COLOURS + ["--exclude", "up", "--limit", "0.5", "--force"]) == 0
 
 
 @pytest.mark.timed
@@ -171,6 +200,15 @@ REFUSED = [
 @pytest.mark.parametrize("words, sentence", REFUSED, ids=lambda value: value[0] if isinstance(value, list) else "")
 def test_one_sentence(quantizing, capsys, words, sentence):
     assert re.search(sentence, refused(words, quantizing, capsys))
+
+
+def test_a_full_disk(quantizing, capsys):
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, old[1]))
+    try:
+        assert "cannot be written" in refused([], quantizing, capsys)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
 
 
 def test_what_others_made_is_not_replaced(quantizing, capsys):

@@ -5,6 +5,7 @@ import re
 
 from accnn.cli import precision
 from accnn.cli.replacing import check_replaced, is_plan, is_special
+from accnn.cli.setting_names import spelled
 from accnn.core.errors import AccnnError
 from accnn.core.files import locked
 from accnn.core.progress import say
@@ -247,12 +248,14 @@ def missed_exit_code(plan):
     return 1 if missed else 0
 
 
-def show(report, as_json):
-    """Print a report on stdout, as JSON or as the table with what was written."""
+def show(report, as_json, table=table):
+    """Print a report on stdout, as JSON or as the lines that `table` makes of it, with what was written."""
+    report = spelled(report)
     if as_json:
         print(json.dumps(report, indent=2))
         return
-    print("\n".join(table(report) + (int8.outcome(report["int8"]) if report.get("int8") else [])))
+    lines = table(report) + (int8.outcome(report["int8"]) if report.get("int8") else [])
+    print(spelled("\n".join(lines)))
     for kind, path in report.get("written", {}).items():
         print("%-8s %s" % (kind, path))
     print(seconds(report["seconds"]))

@@ -10,9 +10,10 @@ from accnn.cli import calibration, options, outputs, verify
 from accnn.cli.data_options import images_of
 from accnn.cli.replacing import is_int8_plan
 from accnn.cli.types import Parser
-from accnn.core.errors import AccnnError, said_of
+from accnn.core.errors import AccnnError
 from accnn.core.progress import Progress
-from accnn.core.text import before_after, seconds
+from accnn.core.settings import renamed
+from accnn.core.text import before_after
 from accnn.data.images import image_input
 from accnn.graph.checkpoint import load_model, params_path, save_model, symbol_path
 from accnn.graph.shapes import chosen_batch
@@ -25,6 +26,7 @@ from accnn.report import int8 as report
 
 _IMAGES = 1000
 _AUTO = "auto"
+_ROWS = set(LAYERS) | {"Deconvolution"}  # what has a row in the table
 
 
 def parser(description):
@@ -106,7 +108,7 @@ def _quantized(args):
             if timed:
                 result["measured"] = verify.timed(measuring, source, args.save_model, shapes, child)
         finally:  # whatever became of the clock, the files are there
-            _show(dict(result, seconds=time.monotonic() - args.started), args.json)
+            outputs.show(dict(result, seconds=time.monotonic() - args.started), args.json, report.table)
 
 
 def _made(args):
@@ -131,7 +133,7 @@ def _config(args, model):
 
 def _excluded(args, model):
     """list of str: the layers that stay in float32 because the options say so."""
-    layers = [node.name for node in model.graph.nodes if node.op in LAYERS]
+    layers = [node.name for node in model.graph.nodes if node.op in _ROWS]
     for pattern in args.layers + args.exclude:
         check_pattern(model.prefix, layers, pattern)
     return [name for name in layers if matches(name, args.exclude) or args.layers and not matches(name, args.layers)]
@@ -140,7 +142,7 @@ def _excluded(args, model):
 def _original(args, shapes):
     if args.original is None:
         return None
-    with said_of("--original", "--original-epoch"):
+    with renamed(prefix="original", epoch="original_epoch"):
         return load_model(args.original, args.original_epoch)
 
 
@@ -159,13 +161,3 @@ def _written(args, model, made, result):
     outputs.say_replaced(written.values())
     save_model(made.model, prefix, 1, {config: json.dumps(report.plan(result), indent=2) + "\n"}, marked=True)
     return {"written": written, "file_bytes": before_after(before, os.path.getsize(written["params"]))}
-
-
-def _show(result, as_json):
-    if as_json:
-        print(json.dumps(result, indent=2))
-        return
-    print("\n".join(report.table(result)))
-    for kind, path in result.get("written", {}).items():
-        print("%-8s %s" % (kind, path))
-    print(seconds(result["seconds"]))

@@ -138,7 +138,7 @@ def _ranges(node):
     return [("range", slot) for slot in ranges(node)]
 
 
-def told_missing(missing):
+def missing_sentence(missing):
     """Say in one sentence what :func:`missing_parameters` found."""
     layers = list(dict.fromkeys(missing.values()))
     return "the checkpoint has no parameter %s, which the layer%s %s need%s: it belongs to another symbol or epoch" % (
@@ -148,7 +148,7 @@ def told_missing(missing):
 def _missing(subject):
     missing = missing_parameters(subject.graph, subject.params, subject.given, set(subject.auxiliary))
     if missing:
-        yield Finding(ERROR, subject.params_file, next(iter(missing)), told_missing(missing))
+        yield Finding(ERROR, subject.params_file, next(iter(missing)), missing_sentence(missing))
 
 
 def _variables(subject):

@@ -99,9 +99,10 @@ class Graph:
         """Internals: made once, because MXNet takes 50 times as long to read a graph as to infer its shapes."""
         symbol = self.to_symbol().get_internals()
         heads = json.loads(symbol.tojson(remove_amp_cast=False), strict=False)["heads"]
+        there = sorted({entry[0] for entry in heads})  # not what no head needs
         return Internals(symbol, tuple(tuple(entry[:2]) for entry in heads), tuple(symbol.list_arguments()),
                          tuple(symbol.list_auxiliary_states()),
-                         tuple(i for i, node in enumerate(self.nodes) if node.op == "Reshape"))
+                         tuple(i for i in there if self.nodes[i].op == "Reshape"))
 
     def consumers(self):
         """list of list of int: for every node the positions of the nodes that read it, in order, repeated if twice."""

@@ -4,6 +4,7 @@ from accnn.graph import attrs
 from accnn.graph.ir import Graph, Node, moved
 
 _FUSED = ("_sg_mkldnn", "_sg_onednn")
+_KEPT = "_float_graph"
 _PREFIX = "quantized_"  # of the names that MXNet gives
 # What changes the type of numbers, not what they mean.
 _CONVERSIONS = {"_contrib_quantize", "_contrib_quantize_v2", "_contrib_requantize", "_contrib_dequantize"}
@@ -69,7 +70,10 @@ def float_graph(graph):
     """
     if not is_quantized(graph):
         return graph
-    return Graph.from_symbol(_Floats(graph).graph.to_symbol())  # in the order of MXNet's inference
+    if _KEPT not in vars(graph):  # made once, as by functools.cached_property: MXNet takes long to read a graph
+        # In the order of MXNet's inference:
+        vars(graph)[_KEPT] = Graph.from_symbol(_Floats(graph).graph.to_symbol())
+    return vars(graph)[_KEPT]
 
 
 def ranges(node):

@@ -39,7 +39,7 @@ def random_thresholds(partitioned, spread=_RANDOM):
     return {name: (0.0, spread[1]) if name in positive else spread for name in calibrated_tensors(partitioned)}
 
 
-def quantize(model, thresholds, exclude=(), stored=True):
+def quantize(model, thresholds, exclude=(), stored=True, dense_channels=False):
     """Return the INT8 network of a model.
 
     Parameters
@@ -52,9 +52,13 @@ def quantize(model, thresholds, exclude=(), stored=True):
         comes from a ReLU or its minimum is not negative, else to -127..127.
     exclude : iterable of str
         Layers of `model` that are to stay in float32.
+
     stored : bool
-        With weights as int8 arrays, see :mod:`accnn.quantization.stored`. False: as MXNet has them, convolutions in
-        float32.
+        With weights as int8 arrays, see :mod:`accnn.quantization.stored`. False: most convolutions keep float32, as
+        MXNet has them, which is made sooner: enough for timing.
+    dense_channels : bool
+        Weights of fully connected layers have a step for every output and their biases 32 bits, instead of one step
+        for all weights and 8 bits. They are stored as float32.
 
     Returns
     -------
@@ -67,14 +71,15 @@ def quantize(model, thresholds, exclude=(), stored=True):
         What :func:`partition` refuses; a tensor without thresholds, or with ones that are no numbers.
     """
     partitioned = partition(model, exclude)
-    symbol, needed = _passed(partitioned)
+    symbol, needed = _passed(partitioned, dense_channels)
     unsigned = fusing.unsigned_tensors(partitioned)
     ranges = {name: _range(model, name, thresholds, name in unsigned) for name in needed}
     symbol = mx.contrib.quantization._calibrate_quantized_sym(symbol, ranges) if ranges else symbol
     graph = _with_output_names(fold(without_guards(Graph.from_symbol(symbol)), ranges), model)
     made = replace(model, graph=graph, arg_params=_parameters(graph, model.arg_params), aux_params={
         name: model.aux_params[name] for name in graph.variables() if name in model.aux_params})
-    return store(made) if stored else made
+    lifts = {name: (into, max(-ranges[name + "_output"][0], 0.0)) for name, into in partitioned.lifted.items()}
+    return store(made, lifts, everything=stored)
 
 
 def layer_precisions(model, quantized, exclude=()):
@@ -101,12 +106,13 @@ def layer_precisions(model, quantized, exclude=()):
             LayerPrecision(name, "fp32", kept.get(name, "it is fused with what is excluded")) for name in layers]
 
 
-def _passed(partitioned):
+def _passed(partitioned, dense_channels=False):
     """The symbol that MXNet's pass makes of a Partition, without thresholds, and the tensors that need some."""
     model = partitioned.model
     symbol, names = mx.contrib.quantization._quantize_symbol(
         with_guards(model.graph).to_symbol(), mx.cpu(), sorted(partitioned.excluded),
-        offline_params=list(model.arg_params), quantized_dtype="auto")
+        offline_params=list(model.arg_params), quantized_dtype="auto",
+        quantize_granularity="channel-wise" if dense_channels else "tensor-wise")
     return symbol, list(dict.fromkeys(names))
 
 

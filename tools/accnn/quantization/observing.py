@@ -3,7 +3,7 @@ import numpy as np
 
 from accnn.graph.ir import Graph, prune
 from accnn.runtime.fusion import unfused
-from accnn.runtime.predictor import Predictor, compute_errors_told
+from accnn.runtime.predictor import Predictor, compute_errors_as_sentences
 
 _BYTES = 1 << 27  # that the tensors looked at may take in a batch
 
@@ -31,7 +31,7 @@ def observe(model, images, input_shapes, shapes, entries, take):
     with unfused():
         predictor = Predictor(model, input_shapes, size, symbol=symbol)
     for first, arrays in images.batches(predictor.batch_size):
-        with compute_errors_told(model.prefix):
+        with compute_errors_as_sentences(model.prefix):
             outputs = [output.asnumpy() for output in predictor.forward(*predictor.arranged(arrays))]
         for number, entry in enumerate(entries):
             take(number, first, outputs[numbers[tuple(entry[:2])]])

@@ -65,37 +65,44 @@ def activates(node, layer, summed):
     return node.op == "LeakyReLU" and node.attrs.get("act_type", "leaky") == "leaky" and layer.op == "Convolution"
 
 
+def has_one_step(node):
+    """bool: a layer all of whose weights have one step, instead of one for every output.
+
+    Fully connected ones, unless :func:`accnn.quantization.int8_graph.quantize` is told otherwise, and grouped
+    convolutions that are not depthwise.
+    """
+    if node.op == "Convolution":
+        return attrs.integer(node, "num_group", 1) not in (1, attrs.integer(node, "num_filter"))
+    return node.op == "FullyConnected"
+
+
 def is_unsigned(node):
     """bool: an activation whose output is never negative, which oneDNN stores as uint8."""
     return node.op == "Activation" and node.attrs.get("act_type") == "relu" or \
         node.op == "clip" and attrs.number(node, "a_min", 0.0) >= 0
 
 
-def stored_type(graph, entry, known):
-    """The type in which a quantized graph stores an entry where something in INT8 reads it.
+def stored_type(node, read):
+    """The type in which a quantized graph stores the output of an operator that is not fused, for what is INT8.
 
     Parameters
     ----------
-    graph : Graph
-    entry : (int, int, int)
-    known : dict of int to str
-        The types of outputs of layers, by the position of the node that computes them.
+    node : Node
+    read : list of str
+        The types of what it reads.
 
     Returns
     -------
     str
         `SIGNED`, `UNSIGNED`; `FLOAT` where a quantize operator will make one of the two of it, by its range; `UNKNOWN`.
     """
-    if entry[0] in known:
-        return known[entry[0]]
-    node = graph.nodes[entry[0]]
-    read = [stored_type(graph, one, known) for one in node.inputs] \
-        if node.op in _KEEPING_TYPE | _KEEPING_SIGN | {"Concat"} else []
-    if node.op == "Concat" and not {SIGNED}.issuperset(read) and not {UNSIGNED}.issuperset(read):
+    if node.op in _KEEPING_TYPE:
+        return read[0]
+    if node.op == "Concat" and not {UNSIGNED}.issuperset(read):
         return SIGNED if SIGNED in read and UNKNOWN not in read else UNKNOWN
-    if node.op in _KEEPING_SIGN:
+    if node.op in _KEEPING_SIGN or node.op == "Concat":
         return UNSIGNED if {UNSIGNED}.issuperset(read) else FLOAT
-    return read[0] if read else UNKNOWN if node.op in _ASKED else FLOAT
+    return UNKNOWN if node.op in _ASKED else UNSIGNED if is_unsigned(node) else FLOAT
 
 
 def _convolution_refusal(node):

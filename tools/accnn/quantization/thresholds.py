@@ -118,9 +118,12 @@ def divergence(histogram, threshold):
     """Divergence in nats between the distribution up to a threshold, what lies beyond added to its last bin, and what
     is left of it when every INT8 number's share is spread evenly over its bins that are not empty."""
     kept = max(int(round(threshold / histogram.width)), 1)
-    inside = histogram.counts[:kept].astype(np.float64)
+    # Zeros, of which a ReLU makes many, are told exactly with any threshold: they must not speak for a small one.
+    counts = histogram.counts.astype(np.float64)
+    counts[0] = counts[1]
+    inside = counts[:kept]
     true = inside.copy()
-    true[-1] += histogram.counts[kept:].sum()
+    true[-1] += counts[kept:].sum()
     numbers = int(steps(histogram.is_signed))
     number = np.arange(kept) * numbers // kept
     there = true > 0

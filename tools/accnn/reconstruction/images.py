@@ -198,7 +198,7 @@ def record_images(records, preprocessing, input_name, count, seed, batch_size):
         raise AccnnError("%d images of %s were asked for: take 1 or more" % (count, records.path))
     if count >= held:
         if count > held:
-            say("%s holds %d images: all are used, --calib-images asked for %d" % (records.path, held, count))
+            say("%s holds %d images: all are used, `count` asked for %d" % (records.path, held, count))
         all_of_them = range(held) if records.numbers is None else records.numbers
         yield RecordImages(records, preprocessing, input_name, batch_size, records, all_of_them)
         return
@@ -216,25 +216,29 @@ class ImagesApart:
     images : ArrayImages or RecordImages
     held : int
         How many are held apart, spread evenly; one stays for the others.
+    most : int, optional
+        Of the others only so many, spread evenly.
     """
 
-    def __init__(self, images, held):
+    def __init__(self, images, held, most=None):
         self._images = images
         apart = np.zeros(images.count, bool)
         apart[_spread(images.count, max(1, min(held, images.count - 1)))] = images.count > 1
-        self._apart, self.input_names = apart, images.input_names
-        self.count, self.batch_size = int((~apart).sum()), images.batch_size
+        others = np.nonzero(~apart)[0]
+        self._apart, self._others, self.input_names = apart, np.zeros(images.count, bool), images.input_names
+        self._others[others[_spread(len(others), most or len(others))]] = True
+        self.count, self.batch_size = int(self._others.sum()), images.batch_size
 
     def batches(self, batch_size=None):
         """Yield (first image, dict of str to mx.nd.NDArray) of the others in order; batches may be smaller."""
         first = 0
-        for arrays in self._chosen(~self._apart, batch_size):
+        for arrays in self._chosen(self._others, batch_size):
             yield first, arrays
             first += len(next(iter(arrays.values())))
 
     def held(self):
         """ArrayImages: those apart, in memory; all there are where there is one only."""
-        batches = list(self._chosen(self._apart if self._apart.any() else ~self._apart, None))
+        batches = list(self._chosen(self._apart if self._apart.any() else self._others, None))
         arrays = {name: np.concatenate([batch[name].asnumpy() for batch in batches]) for name in self.input_names}
         return ArrayImages(arrays, self.batch_size)
 

@@ -5,11 +5,14 @@ from typing import Dict, List, Optional, Tuple
 import numpy as np
 
 from accnn.core.errors import AccnnError
+from accnn.core.layers import FULLY_CONNECTED
 from accnn.core.progress import Silence
 from accnn.core.text import sizes
 from accnn.graph.checkpoint import Model
+from accnn.graph.cut import count_macs
 from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.quantized import refuse_quantized
+from accnn.graph.specs import layer_specs
 from accnn.quantization import thresholds
 from accnn.quantization.choice import choose, ranges
 from accnn.quantization.equalisation import equalise
@@ -24,10 +27,15 @@ from accnn.runtime.predictor import Predictor
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
 
 LIMIT = 0.02  # relative error of outputs that are no distribution over classes
-_HELD = 256
 _FEWEST = 16  # images
 _BATCH_SIZE = 64
+_MOST_TRIALS = 60
+_HELD, _LEAST = 500, 16  # images held aside
 _SHARE = 4  # of few images every so manyth is held aside
+_DENSE = 500000  # weights of all fully connected layers that may be stored as float32
+_WORTH = 0.95
+_JUDGED_MACS = int(6e11)  # that one look at the outputs may cost: INT8 makes about 2e11 a second
+_SEEN_MACS = int(1.5e12)  # that a pass over the others may cost, in float32
 
 
 @dataclass(frozen=True)
@@ -45,11 +53,14 @@ class Int8Config:
         a distribution over classes, or scores of classes, no limit.
     exclude : tuple of str
         Layers that stay in float32 in any case.
-    seconds : float
-        That the choice of thresholds may take.
+    multiply_adds : float
+        That the choice of thresholds tensor by tensor may take, in passes over images held aside. Counted and not
+        timed: the same call gives the same network on any machine. About a minute on one core with VNNI.
     positions : int
         Places of every image at which responses are sampled.
     seed : int
+    dense_channels : bool
+        Try a step for every output of fully connected layers, where these are small enough to be stored as float32.
     """
 
     equalise: bool = True
@@ -58,9 +69,10 @@ class Int8Config:
     kinds: Tuple[str, ...] = ()
     limit: Optional[float] = None
     exclude: Tuple[str, ...] = ()
-    seconds: float = 45.0
+    multiply_adds: float = 5e12
     positions: int = 10
     seed: int = 0
+    dense_channels: bool = True
 
 
 @dataclass(frozen=True)
@@ -71,7 +83,8 @@ class Step:
     ----------
     name : str
     before, after : float
-        Of the float32 network before any step; of the original for the step 'solved behind INT8'.
+        From the float32 network as it was given; of the last steps from the original, and from the float32 network of
+        that step.
     is_kept : bool
     """
 
@@ -187,24 +200,27 @@ class _Maker:
     def __init__(self, model, images, input_shapes, original, config, progress):
         self._first, self._model, self._original, self._config = model, model, original, config
         self._shapes, self._progress = input_shapes, progress
-        apart = ImagesApart(images, min(_HELD, max(images.count // _SHARE, 1)))
+        macs = max(count_macs(layer_specs(model, input_shapes)), 1)
+        held = min(max(_JUDGED_MACS // macs, _LEAST), _HELD, max(images.count // _SHARE, 1))
+        apart = ImagesApart(images, held, max(_SEEN_MACS // macs, _LEAST))
         self._images, self._held = apart, apart.held()
         self._judge = _Judge(model, self._held, input_shapes)
-        self._scales, self._excluded, self._steps = {}, [], []
-        self._kinds = list(config.kinds or thresholds.names())
+        self._scales, self._excluded, self._steps, self._unrounded = {}, [], [], None
+        self._kinds, self._dense_channels = list(config.kinds or thresholds.names()), False
 
     def run(self):
         """Do all steps."""
         self._seen = self._histograms(self._model)
         self._ranges, self._kind, self._cost = self._best_kind(self._model, self._seen)
+        self._try_dense_channels()
         if self._config.equalise:
             self._try_network("scales across layers", equalise)
         if self._config.rotate:
             self._try_network("matrices inside chains", rotate)
         self._choose_thresholds()
-        self._exclude()
         if self._config.resolve:
             self._resolve()
+        self._exclude()
 
     def made(self):
         """Int8."""
@@ -218,7 +234,8 @@ class _Maker:
         return list(dict.fromkeys(list(self._config.exclude) + [one.layer for one in self._excluded]))
 
     def _quantized(self, ranges=None, more=(), model=None, stored=False):
-        return quantize(model or self._model, ranges or self._ranges, self._names() + list(more), stored)
+        return quantize(model or self._model, ranges or self._ranges, self._names() + list(more), stored,
+                        self._dense_channels)
 
     def _histograms(self, model):
         return histograms(model, self._images, self._shapes, self._config.exclude)
@@ -229,6 +246,18 @@ class _Maker:
         costs = [self._judge(self._quantized(one, model=model)) for _, one in found]
         best = int(np.argmin(costs))
         return found[best][1], found[best][0], costs[best]
+
+    def _try_dense_channels(self):
+        """A step for every output of fully connected layers, where their weights are few: files grow by it."""
+        sizes = [spec.part.out_units * spec.part.in_units for spec in layer_specs(self._model, self._shapes)
+                 if spec.op == FULLY_CONNECTED and spec.part]
+        if not self._config.dense_channels or not sizes or sum(sizes) > _DENSE:
+            return
+        self._dense_channels = True
+        cost = self._judge(self._quantized())
+        self._dense_channels = cost < _WORTH * self._cost
+        self._steps.append(Step("a step for every fully connected output", self._cost, cost, self._dense_channels))
+        self._cost = min(cost, self._cost) if self._dense_channels else self._cost
 
     def _try_network(self, name, change):
         made, about = change(self._model, self._images, self._shapes, self._config.seed)
@@ -249,49 +278,71 @@ class _Maker:
         self._chosen = dict.fromkeys(self._seen, self._kind)
         if len(self._kinds) == 1:
             return
-        found, chosen = choose(self._seen, judge, self._kinds, self._config.seconds)
+        found, chosen = choose(self._seen, judge, self._kinds, self._trials())
         cost = judge(found)
         self._steps.append(Step("thresholds tensor by tensor", self._cost, cost, cost < self._cost))
         if cost < self._cost:
             self._ranges, self._chosen, self._cost = found, chosen, cost
 
+    def _trials(self):
+        """int: passes over the images held aside that may be made."""
+        one = count_macs(layer_specs(self._model, self._shapes)) * self._held.count
+        return int(min(_MOST_TRIALS, self._config.multiply_adds / max(one, 1)))
+
     def _exclude(self):
         limit = self._config.limit
         if limit is None and self._judge.is_classifier:
             return
-        before = self._cost
+        limit = LIMIT if limit is None else limit
+        before = self._judge(self._quantized())
+        if self._error_without(()) <= limit:
+            return
         layers = [one.layer for one in layer_precisions(self._model, self._quantized(), self._names())
                   if one.precision == "int8"]
-        if max(self._judge.errors(self._quantized()).values()) <= (LIMIT if limit is None else limit):
-            return
         # Other tensors become INT8 where a layer does not.
         every = ranges(histograms(self._model, self._images, self._shapes, self._names(), every=True), self._kind)
         self._ranges = dict(every, **self._ranges)
-        self._excluded, _ = exclude(layers, self._error_without, LIMIT if limit is None else limit)
+        # In float32 a layer must not have weights that were rounded for INT8.
+        rounded, self._model = self._model, self._unrounded or self._model
+        self._excluded, reached = exclude(layers, self._error_without, limit)
         if self._excluded:
-            self._cost = self._judge(self._quantized())
-            self._steps.append(Step("%d layers left in float32" % len(self._excluded), before, self._cost, True))
+            self._round_the_others(reached)
+            self._steps.append(Step("%d layers left in float32" % len(self._excluded), before,
+                                    self._judge(self._quantized()), True))
+        else:
+            self._model = rounded
+
+    def _round_the_others(self, reached):
+        if self._unrounded is not None:
+            made = self._solved(self._model, self._model, False, {})
+            if max(self._judge.errors(self._quantized(model=made)).values()) <= reached:
+                self._model = made
 
     def _error_without(self, names):
         return max(self._judge.errors(self._quantized(more=names)).values())
 
     def _resolve(self):
-        judge = _Judge(self._original, self._held, self._shapes)
-        before = judge(self._quantized())
-        made, _ = resolve(self._model, self._original, self._images, self._shapes, self._ranges, self._names(),
-                          Settings(self._config.positions, self._config.seed, scales=self._scales), self._progress)
-        after = judge(self._quantized(model=made))
-        better = after < before and self._meets_limit(made)
-        self._steps.append(Step("solved behind INT8", before, after, better))
-        if better:
-            self._model = made
+        """Solve chains for what the original answers, then round all weights anew for what the network itself does."""
+        if self._original is not self._first:
+            self._try_solved("chains solved behind INT8", self._original, True, self._scales)
+        self._try_solved("weights rounded anew, biases corrected", self._model, False, {})
 
-    def _meets_limit(self, made):
-        limit = self._config.limit
-        if limit is None and self._judge.is_classifier:
-            return True
-        now, then = (max(self._judge.errors(self._quantized(model=model)).values()) for model in (self._model, made))
-        return then <= max(now, LIMIT if limit is None else limit)
+    def _try_solved(self, name, truth, solve, scales):
+        judge, before_it = _Judge(truth, self._held, self._shapes), self._model
+        before, made = judge(self._quantized()), self._solved(self._model, truth, solve, scales)
+        after = judge(self._quantized(model=made))
+        self._steps.append(Step(name, before, after, after < before))
+        if after < before:
+            self._model = made
+            if solve:
+                self._judge = _Judge(made, self._held, self._shapes)
+            else:
+                self._unrounded = before_it
+
+    def _solved(self, model, truth, solve, scales):
+        settings = Settings(self._config.positions, self._config.seed, solve, scales, self._dense_channels)
+        return resolve(model, truth, self._images, self._shapes, self._ranges, self._names(), settings,
+                       self._progress)[0]
 
 
 class _Judge:

@@ -6,18 +6,20 @@ up what rounding shifts, in the tensor in front and in the weights.
 """
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Dict
+from typing import Dict, Optional
 
 import numpy as np
 
 from accnn.core.files import temporary_folder
+from accnn.core.layers import FULLY_CONNECTED
 from accnn.core.progress import Silence
 from accnn.graph.ir import Graph, Node
 from accnn.graph.specs import layer_specs
 from accnn.quantization.grid import rounded
-from accnn.quantization.rounding import compensated
 from accnn.quantization.int8_graph import quantize
 from accnn.quantization.producers import Producer, producers, with_params
+from accnn.quantization.rounding import compensated
+from accnn.quantization.supported import has_one_step
 from accnn.reconstruction.layer import RIDGES
 from accnn.reconstruction.pipeline import levels
 from accnn.reconstruction.quadratic import solve_positive
@@ -42,12 +44,15 @@ class Settings:
     scales : dict of str to ndarray
         By layer of the network that is solved for: its outputs are the original's divided by these, see
         :func:`accnn.quantization.equalisation.equalise`.
+    dense_channels : bool
+        See :func:`accnn.quantization.int8_graph.quantize`.
     """
 
     positions: int = 10
     seed: int = 0
     solve: bool = True
     scales: Dict[str, np.ndarray] = field(default_factory=dict)
+    dense_channels: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,15 +101,23 @@ def resolve(model, original, images, input_shapes, thresholds, exclude=(), setti
             Tap(pair.spec, RESPONSE, pair.truth.entry + (0,)) for pair in pairs.values()])))
         for level in levels(model.graph, names):
             chosen = [pairs[names[name]] for name in level]
-            now, entries = _with_float_inputs(quantize(model, thresholds, exclude, stored=False), chosen)
-            inputs = read(now, [Tap(pair.spec, INPUT, entry) for pair, entry in zip(chosen, entries)])
+            now, entries = _with_float_inputs(quantize(
+                model, thresholds, exclude, False, settings.dense_channels), chosen)
+            inputs = read(now, [Tap(_flat(pair.spec), INPUT, entry) for pair, entry in zip(chosen, entries)])
             for pair, samples in zip(chosen, inputs):
                 tell(len(gains), pair.name)
-                model, gain = _solved(model, pair, evidence_of(samples, truths[pair.now.layer], images.count), settings)
+                evidence = evidence_of(samples, truths[pair.now.layer], images.count)
+                is_int8 = pair.spec.name not in exclude
+                model, gain = _solved(model, pair, evidence, images.count, is_int8, settings)
                 gains[pair.name] = gain
                 samples.remove()
     tell.close()
     return model, gains
+
+
+def _flat(spec):
+    """The layer as it is in the partitioned network: a fully connected one reads vectors there."""
+    return replace(spec, in_shape=(spec.part.in_units,)) if spec.op == FULLY_CONNECTED else spec
 
 
 def _sampled(images, input_shapes, settings, folder, model, taps):
@@ -146,6 +159,10 @@ def _with_float_inputs(quantized, pairs):
             nodes.append(Node("_contrib_dequantize", "accnn_read_%d" % len(nodes), {"out_type": "float32"},
                               (entry,) + ranges))
             entry = len(nodes) - 1, 0, 0
+        if pair.spec.op == "FullyConnected" and len(pair.spec.in_shape) > 1:  # oneDNN's reads them flattened
+            shape = str((-1,) + tuple(pair.spec.in_shape))
+            nodes.append(Node("Reshape", "accnn_read_%d" % len(nodes), {"shape": shape}, (entry,)))
+            entry = len(nodes) - 1, 0, 0
         entries.append(entry)
     graph = Graph(tuple(nodes), quantized.graph.heads)
     return type(quantized)(graph, quantized.arg_params, quantized.aux_params, quantized.prefix), entries
@@ -167,40 +184,76 @@ def _is_int8(node):
     return node.op == "_contrib_quantize_v2" or node.op.startswith("_contrib_quantized_")
 
 
-def _solved(model, pair, evidence, settings):
+def _solved(model, pair, evidence, images, is_int8, settings):
     """The model with better parameters of one layer, if any are found, and its error before and after."""
     matrix, offset = pair.now.affine(model)
-    groups, found = len(evidence), []
-    is_whole = pair.spec.op == "FullyConnected"
-    solves = pair.is_split and settings.solve
+    groups, solves = len(evidence), pair.is_split and settings.solve
     scales = settings.scales.get(pair.spec.name, np.ones(len(offset)))
-    for one, *parts in zip(evidence, *(np.split(array, groups) for array in (matrix, offset, scales))):
-        found.append(_best(one, *parts, solves, is_whole))
+    node = model.graph.nodes[pair.now.layer]
+    is_whole = has_one_step(node) and not (settings.dense_channels and node.op == FULLY_CONNECTED)
+    grid = _Grid(is_int8, is_whole, float(np.abs(matrix).max()) if groups > 1 else None)
+    found = [_best(one, grid, *parts, solves, images) for one, *parts in zip(
+        evidence, *(np.split(array, groups) for array in (matrix, offset, scales)))]
     before, after = (float(np.mean([item[place] for item in found])) for place in (2, 3))
     new = pair.now.written(model, np.concatenate([item[0] for item in found]),
                            np.concatenate([item[1] for item in found]))
     return (with_params(model, new) if after < before else model), (before, after)
 
 
-def _best(evidence, matrix, offset, scales, solves, is_whole):
+@dataclass(frozen=True)
+class _Grid:
+    """The numbers that the weights of a layer become.
+
+    Attributes
+    ----------
+    is_int8 : bool
+        Else they stay what they are.
+    is_whole, largest
+        See :func:`accnn.quantization.grid.rounded`.
+    """
+
+    is_int8: bool
+    is_whole: bool
+    largest: Optional[float] = None
+
+    def held(self, rows):
+        return rounded(rows, self.is_whole, self.largest) if self.is_int8 else rows
+
+    def compensated(self, rows, covariance):
+        wide = len(covariance) > _WIDEST
+        return rows if wide or not self.is_int8 else compensated(rows, covariance, self.is_whole, self.largest)
+
+
+def _best(evidence, grid, matrix, offset, scales, solves, images):
     """(matrix, offset, error before, error after) of one group."""
     if not evidence.enough:
         return matrix, offset, 0.0, 0.0
     train, held = (_divided(moments, scales) for moments in evidence.moments())
     size = max(held.yy.sum() + 1e-9 * np.square(held.mean_y).sum(), 1e-30)
+
     def error(rows, bias):
-        return float(held.errors(rounded(rows, is_whole), bias).sum() / size)
+        return float(held.errors(grid.held(rows), bias).sum() / size)
 
-    def with_bias(rows):
-        return rows, train.bias(rounded(rows, is_whole))
+    def with_bias(rows, near=None):
+        found = train.bias(grid.held(rows))
+        return rows, found if near is None else _cautious(train, grid.held(rows), near, found, images)
 
-    tried = [with_bias(rows) for rows in [matrix] + (_regressed(train, matrix) if solves else [])]
-    if len(train.xx) <= _WIDEST:
-        best = min(tried, key=lambda one: error(*one))[0]
-        tried.append(with_bias(compensated(best, train.xx, is_whole)))
+    tried = [with_bias(matrix, offset)] + [with_bias(rows) for rows in (_regressed(train, matrix) if solves else ())]
+    best = min(tried, key=lambda one: error(*one))[0]
+    tried.append(with_bias(grid.compensated(best, train.xx), offset if best is matrix else None))
     before, best = error(matrix, offset), min(tried, key=lambda one: error(*one))
     after = error(*best)
     return (best if after < before else (matrix, offset)) + (before, after)
+
+
+def _cautious(moments, rows, offset, bias, images):
+    """A bias between the old one and that of the samples' mean, nearer to it the surer the mean is.
+
+    An error in a bias is the same at all places and adds up over them, as rounding does not. Places of one image count
+    as one.
+    """
+    shift, doubt = np.square(bias - offset), moments.errors(rows, bias) / max(images, 1)
+    return offset + (bias - offset) * shift / np.maximum(shift + doubt, 1e-30)
 
 
 def _divided(moments, scales):

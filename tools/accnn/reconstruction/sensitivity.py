@@ -16,7 +16,7 @@ from accnn.quantization.ranges import minimum_and_maximum
 from accnn.quantization.supported import LAYERS
 from accnn.ranks.curve import Curve
 from accnn.reconstruction.divergence import Divergence
-from accnn.runtime.predictor import Predictor, compute_errors_told
+from accnn.runtime.predictor import Predictor, compute_errors_as_sentences
 
 _MOST_IMAGES = 1000
 _MOST_BYTES = 300e6  # of the images that outputs are compared on
@@ -104,12 +104,12 @@ class Comparison:
 
     def of(self, model):
         """float: the divergence of a network made from the original."""
-        return self._told(self._whole.outputs(model))
+        return self._finite(self._whole.outputs(model))
 
     def of_replaced(self, replacement):
         """float: the divergence when one layer is replaced; what is before it was computed once."""
         stage = self._behind(replacement.spec.name)
-        return self._told(stage.outputs(replace_layers(stage.model, [replacement])))
+        return self._finite(stage.outputs(replace_layers(stage.model, [replacement])))
 
     def of_int8(self, layer, replacement=None):
         """float: the divergence when one layer, or the chain in its place, is computed in INT8, and nothing else is."""
@@ -119,18 +119,18 @@ class Comparison:
             model = replace_layers(model, [replacement])
             parts = {layer + part.suffix for part in replacement.chain}
         others = [node.name for node in model.graph.nodes if node.op in LAYERS and node.name not in parts]
-        return self._told(stage.outputs(quantize(model, stage.ranges(model, others), others, stored=False)))
+        return self._finite(stage.outputs(quantize(model, stage.ranges(model, others), others, stored=False)))
 
     def _behind(self, layer):
         if self._layer != layer:
             self._layer, self._stage = layer, self._whole.behind(layer)
         return self._stage
 
-    def _told(self, outputs):
+    def _finite(self, outputs):
         value = self._divergence.of(outputs)
         if not np.isfinite(value):
-            raise AccnnError("the outputs of %s hold NaN or infinite values: check the parameters, --rgb-mean and "
-                             "--rgb-std" % self._whole.model.prefix)
+            raise AccnnError("the outputs of %s hold NaN or infinite values: check the parameters, `mean` and "
+                             "`std`" % self._whole.model.prefix)
         return value
 
 
@@ -144,7 +144,7 @@ class _Stage:
         """list of ndarray: of a network with the same inputs, for all images."""
         size = len(next(iter(self._batches[0].values())))
         predictor = Predictor(model, self._shapes, size, symbol=symbol)
-        with compute_errors_told(model.prefix):
+        with compute_errors_as_sentences(model.prefix):
             found = [[output.copy() for output in predictor.forward(*predictor.arranged(batch))]
                      for batch in self._batches]
             return [np.concatenate([array.asnumpy() for array in arrays]) for arrays in zip(*found)]
@@ -179,7 +179,7 @@ def _remedy_told():
     try:
         yield
     except Damaged as error:
-        raise AccnnError("%s: remove it, or name another with --sensitivity-table" % error) from error
+        raise AccnnError("%s: remove it, or name another with `table`" % error) from error
 
 
 def _parse(document):

@@ -88,11 +88,11 @@ def hints(report):
         "memory" % (times(found), times(theoretical), percent(1 - found / theoretical, 0)))
     if made_by.get("latency"):
         return [sentence]
-    remedies = ["--align 16"] * (made_by.get("align", 1) == 1)
+    remedies = ["`align=16`"] * (made_by.get("align", 1) == 1)
     if report["weight_types"] == ["float32"]:  # the only one in which chains are timed
-        remedies.append("--cost latency, which plans by measured latency" + (
-            ", and with --precision int8 for INT8 kernels" if not any(
-                layer["precision"] != FP32 for layer in report["layers"]) else ""))
+        is_fp32 = all(layer["precision"] == FP32 for layer in report["layers"])
+        remedies.append("`cost='latency'`, which plans by measured latency" +
+                        (", and with `precision='int8'` for INT8 kernels" if is_fp32 else ""))
     return [sentence + ("; try " + " or ".join(remedies) if remedies else "")]
 
 

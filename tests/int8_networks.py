@@ -36,10 +36,14 @@ def pool(x, kind, name="pool", **more):
 
 
 def forward(model, **inputs):
-    """list of ndarray: what a model answers, by accnn's own Predictor."""
+    """list of ndarray: what a model answers at its third pass, by accnn's own Predictor, behind one of fewer rows."""
     shapes = {name: array.shape[1:] for name, array in inputs.items()}
     predictor = Predictor(model, shapes, len(next(iter(inputs.values()))))
-    return [output.asnumpy() for output in predictor.forward(*map(mx.nd.array, predictor.arranged(inputs)))]
+    arrays = [mx.nd.array(array) for array in predictor.arranged(inputs)]
+    for first in (arrays, [array[1:] / 2 for array in arrays]):
+        for output in predictor.forward(*first):
+            output.wait_to_read()
+    return [output.asnumpy() for output in predictor.forward(*arrays)]
 
 
 def ranges(model, exclude=(), **inputs):
