@@ -8,10 +8,10 @@ from accnn.core.compat import import_mxnet, mx
 from accnn.core.errors import AccnnError
 from accnn.core.layers import BF16, FP32, INT8
 from accnn.engines.base import Engine, Network, register
+from accnn.graph.shapes import native_batch
 from accnn.quantization import bfloat16, int8_graph
+from accnn.quantization.ranges import minimum_and_maximum
 from accnn.runtime.bound import BoundNetwork
-
-_MADE_UP = (-4.0, 4.0)  # a range of INT8 tensors for the clock
 
 
 @register
@@ -22,7 +22,7 @@ class MXNet(Engine):
     summary = "MXNet itself, by oneDNN on the CPU"
     precisions = (FP32, BF16, INT8)
 
-    def available(self):
+    def available(self):  # noqa: D102  (as in Engine)
         try:
             import_mxnet()
         except AccnnError as error:
@@ -30,22 +30,23 @@ class MXNet(Engine):
         return None
 
     @property
-    def version(self):
+    def version(self):  # noqa: D102
         return mx.__version__
 
-    def refuse(self, precision):
+    def refuse(self, precision):  # noqa: D102
         why = super().refuse(precision)
         if why is None and precision == BF16 and not amx.isa().startswith("AVX512"):
             why = "oneDNN computes bfloat16 with AVX-512 or AMX only, and this processor has %s" % amx.isa()
         return why
 
-    def load(self, model, input_shapes, batch_size, threads=None, precision=FP32, random_thresholds=False):
+    def load(self, model, input_shapes, batch_size, threads=None, precision=FP32,
+             random_thresholds=False):
         self.check(precision)
         said = os.environ.get("OMP_NUM_THREADS")
         if threads is not None and said != str(threads):
             raise AccnnError("MXNet reads its number of threads when it is imported: start a process with "
                              "OMP_NUM_THREADS=%d, this one has %s" % (threads, said or "none"))
-        converted = convert(model, precision, random_thresholds=random_thresholds)
+        converted = convert(model, precision, input_shapes if random_thresholds else None)
         return MXNetNetwork(BoundNetwork(converted, input_shapes, batch_size), precision,
                             _ran(model, converted, precision))
 
@@ -63,10 +64,10 @@ class MXNetNetwork(Network):
         self._bound, self.precision, self.ran = bound, precision, ran
         self.inputs, self.output_names = bound.inputs, list(bound.output_shapes)
 
-    def __call__(self, *arrays):
+    def __call__(self, *arrays):  # noqa: D102  (as in Network)
         return [output.asnumpy() for output in self._bound.forward(*map(_array, arrays))]
 
-    def once(self, *arrays):
+    def once(self, *arrays):  # noqa: D102
         given = list(map(_array, arrays))
 
         def run():
@@ -80,7 +81,7 @@ def _array(values):
     return values if isinstance(values, mx.nd.NDArray) else mx.nd.array(values, dtype=np.asarray(values).dtype)
 
 
-def convert(model, precision, exclude=(), random_thresholds=False):
+def convert(model, precision, input_shapes=None, exclude=()):
     """Return a network as it is in a precision.
 
     Parameters
@@ -88,10 +89,11 @@ def convert(model, precision, exclude=(), random_thresholds=False):
     model : Model
         Not changed. A quantized one is INT8 as it is.
     precision : str
+    input_shapes : dict of str to tuple of int, optional
+        Without the batch: let INT8 tensors have the ranges that random inputs of these shapes give, which is right for
+        timing only.
     exclude : iterable of str
         Layers that stay in float32.
-    random_thresholds : bool
-        Make up the ranges of INT8 tensors: right for timing only.
 
     Returns
     -------
@@ -109,15 +111,17 @@ def convert(model, precision, exclude=(), random_thresholds=False):
         return model
     if precision == BF16:
         return bfloat16.to_bfloat16(model, exclude)
-    return _quantized(model, exclude, random_thresholds) if precision == INT8 else model
+    return _quantized(model, input_shapes, exclude) if precision == INT8 else model
 
 
-def _quantized(model, exclude, random_thresholds):
-    if not random_thresholds:
+def _quantized(model, input_shapes, exclude):
+    if input_shapes is None:
         raise AccnnError("%s is float32, and INT8 needs the range of every tensor: quantize it with images, or give "
                          "`random_thresholds` to time it with ranges that are made up" % model.prefix)
-    partitioned = int8_graph.partition(model, exclude)
-    return int8_graph.quantize(model, int8_graph.random_thresholds(partitioned, _MADE_UP), exclude)
+    rng, batch = np.random.RandomState(0), native_batch(model, input_shapes)
+    inputs = {name: rng.uniform(0, 1, (batch,) + tuple(shape)) for name, shape in input_shapes.items()}
+    ranges = minimum_and_maximum(int8_graph.partition(model, exclude), input_shapes, [inputs])
+    return int8_graph.quantize(model, ranges, exclude, stored=False)
 
 
 def _ran(model, converted, precision):
