@@ -39,7 +39,7 @@ class MXNet(Engine):
             why = "oneDNN computes bfloat16 with AVX-512 or AMX only, and this processor has %s" % amx.isa()
         return why
 
-    def load(self, model, input_shapes, batch_size, threads=None, precision=FP32,
+    def load(self, model, input_shapes, batch_size, threads=None, precision=FP32,  # noqa: D102  (as in Engine)
              random_thresholds=False):
         self.check(precision)
         said = os.environ.get("OMP_NUM_THREADS")
