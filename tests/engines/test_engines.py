@@ -57,13 +57,14 @@ def test_several_inputs_in_their_order():
     assert network(*(arrays[name] for name in network.inputs))[0].tolist() == [[3.0] * 4]
 
 
-def test_a_quantized_network_is_int8_as_it_is_and_nothing_else():
-    quantized = engines.mxnet.convert(chain_model(), "int8", {"data": (3, 12, 12)})
-    assert engines.mxnet.convert(quantized, "int8") is quantized
-    assert loaded("mxnet", quantized, "int8").ran == "int8"
-    for precision in ("fp32", "bf16"):
+@pytest.mark.parametrize("stored", ["int8", "bf16"])
+def test_a_converted_network_runs_as_it_is_and_in_no_other_precision(stored):
+    converted = engines.mxnet.convert(chain_model(), stored, {"data": (3, 12, 12)})
+    assert engines.mxnet.convert(converted, stored) is converted
+    assert loaded("mxnet", converted, stored).ran == stored
+    for precision in {"fp32", "bf16", "int8"} - {stored}:
         with pytest.raises(AccnnError, match="give the float32 checkpoint"):
-            loaded("mxnet", quantized, precision)
+            loaded("mxnet", converted, precision)
 
 
 def test_mxnet_has_the_threads_that_its_process_was_started_with(monkeypatch):

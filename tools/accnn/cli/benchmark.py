@@ -6,7 +6,7 @@ import time
 from accnn.cli import options
 from accnn.cli.types import Parser
 from accnn.core import amx
-from accnn.core.layers import FP32, INT8, PRECISIONS
+from accnn.core.layers import BF16, FP32, INT8, PRECISIONS
 from accnn.core.progress import say
 from accnn.core.text import seconds
 from accnn.graph.checkpoint import symbol_path
@@ -16,7 +16,7 @@ from accnn.timing.clock import NOISY
 from accnn.timing.job import Job
 from accnn.timing.machine import cores
 
-_QUANTIZING = "_contrib_quantize"  # begins the operators that an INT8 network begins with
+_SIGNS = (INT8, "_contrib_quantize"), (BF16, "bfloat16")  # of a precision, in the JSON of a symbol
 _EPILOG = """\
 A round runs the baseline once and the model once. 'measured' is the median over rounds of baseline ms / model ms;
 quartiles are those of the rounds, 'known to' is the standard error of the median. A pass begins with the input in
@@ -80,7 +80,8 @@ def _stored(args):
     for path in (symbol_path(prefix) for prefix in (args.model, args.baseline) if prefix):
         if os.path.isfile(path):
             with open(path, encoding="utf-8", errors="replace") as handle:
-                found.append(INT8 if _QUANTIZING in handle.read() else FP32)
+                text = handle.read()
+            found += [precision for precision, sign in _SIGNS if sign in text] or [FP32]
     return found
 
 

@@ -87,7 +87,7 @@ def convert(model, precision, input_shapes=None, exclude=()):
     Parameters
     ----------
     model : Model
-        Not changed. A quantized one is INT8 as it is.
+        Not changed. One that is in that precision already stays as it is.
     precision : str
     input_shapes : dict of str to tuple of int, optional
         Without the batch: let INT8 tensors have the ranges that random inputs of these shapes give, which is right for
@@ -102,16 +102,24 @@ def convert(model, precision, input_shapes=None, exclude=()):
     Raises
     ------
     AccnnError
-        The model is in another precision already, or has no ranges of INT8 tensors.
+        The model is in another precision, or has no ranges of INT8 tensors.
     """
-    if int8_graph.is_quantized(model):
-        if precision != INT8:
-            raise AccnnError("%s is quantized and cannot be run in %s: give the float32 checkpoint it was made from"
-                             % (model.prefix, precision))
+    stored = precision_of(model)
+    if stored == precision:
         return model
+    if stored != FP32:
+        raise AccnnError("%s is %s and cannot be run in %s: give the float32 checkpoint it was made from"
+                         % (model.prefix, stored, precision))
     if precision == BF16:
         return bfloat16.to_bfloat16(model, exclude)
     return _quantized(model, input_shapes, exclude) if precision == INT8 else model
+
+
+def precision_of(model):
+    """str: the precision that a checkpoint is stored in."""
+    if int8_graph.is_quantized(model):
+        return INT8
+    return BF16 if bfloat16.is_bfloat16(model) else FP32
 
 
 def _quantized(model, input_shapes, exclude):
