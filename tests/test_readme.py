@@ -5,8 +5,12 @@ import importlib
 import os
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
+
+from accnn.core import amx
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TOOLS = os.path.join(ROOT, "tools", "accnn")
@@ -225,14 +229,30 @@ def test_every_file_and_function_of_the_package_that_is_named_exists():
 
 # --- what runs ------------------------------------------------------------------------------------
 
+WRITTEN = {"README.md": ["new-vgg16-symbol.json", "new-vgg16-0001.params", "plan.json"],
+           "tools/accnn/docs/engines.md": ["vgg16-bf16-symbol.json", "vgg16-bf16-0001.params"]}
+
+
 @pytest.mark.parametrize("path,code", [(path, code) for path in DOCUMENTS for code in blocks(TEXTS[path], "python")])
 def test_python_runs(path, code, tmp_path, monkeypatch):
     from networks import chain_model, saved
 
     saved(chain_model(widths=(16, 32, 32)), tmp_path / "vgg16")
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, path, "exec"), {})  # noqa: S102  (our own page)
-    assert (tmp_path / "new-vgg16-0001.params").exists() and (tmp_path / "plan.json").exists()
+    before = set(os.listdir(tmp_path))
+    exec(compile(code.replace("224, 224", "12, 12"), path, "exec"), {})  # noqa: S102  (our own page)
+    assert set(os.listdir(tmp_path)) - before == set(WRITTEN[path])
+
+
+@pytest.mark.skipif(amx.unusable() is not None, reason="needs AMX: %s" % amx.unusable())
+@pytest.mark.parametrize("code", blocks(TEXTS["tools/accnn/docs/engines.md"], "py"))
+def test_the_ways_to_wake_amx_work(code):
+    """In a process that runs a pass afterwards; where the permission is missing nothing is woken."""
+    code = "import numpy\nnumpy.bool = bool\n" + code + "import mxnet as mx\nprint(mx.nd.Convolution(mx.nd.ones(" \
+        "(1, 4, 8, 8)), mx.nd.ones((4, 4, 3, 3)), kernel=(3, 3), num_filter=4, no_bias=True).sum().asscalar())"
+    environment = dict(os.environ, PYTHONPATH=os.path.dirname(TOOLS), DNNL_VERBOSE="1")
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "Intel AMX" in done.stdout and done.stdout.split()[-1] == "5184.0", done.stderr
 
 
 def photographed(folder, count):
