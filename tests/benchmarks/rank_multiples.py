@@ -81,8 +81,9 @@ def measure(job):
         calls = []
         for rank in job["ranks"]:
             model, shape = chain(form, channels, side, rank)
-            network = engine.load(model, {"data": shape}, 1, None, job["precision"], random_thresholds=True)
-            calls.append(network.once(np.random.RandomState(1).uniform(0, 1, (1,) + shape).astype(np.float32)))
+            data = np.random.RandomState(1).uniform(0, 1, (1,) + shape).astype(np.float32)
+            network = engine.load(model, {"data": shape}, 1, None, job["precision"], [{"data": data}])
+            calls.append(network.once(data))
         samples = alternate(calls, job["rounds"], 3, noisy=1.0)
         yield [1e6 / DEEP * min(sample.quartiles) for sample in samples]
 

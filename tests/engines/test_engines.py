@@ -34,7 +34,7 @@ def test_the_contract(name):
 def test_the_answers_are_those_of_mxnet(name, precision):
     model, data = chain_model(), random_input(2, 3, 12, 12)
     before = {key: array.asnumpy() for key, array in model.arg_params.items()}
-    network = loaded(name, model, precision, random_thresholds=True)
+    network = loaded(name, model, precision, calibration=[{"data": data}])
     assert network.inputs[0] == "data" and network.output_names == ["softmax_output"]
     assert network.precision == precision and precision in network.ran
     (expected,), (found,) = outputs(model, data=data), network(data)
@@ -46,7 +46,7 @@ def test_the_answers_are_those_of_mxnet(name, precision):
 
 @pytest.mark.parametrize("name", engines.names())
 def test_int8_of_a_float32_network_needs_ranges(name):
-    with pytest.raises(AccnnError, match="`random_thresholds`"):
+    with pytest.raises(AccnnError, match="quantize it with images"):
         loaded(name, chain_model(), "int8")
 
 
@@ -59,7 +59,7 @@ def test_several_inputs_in_their_order():
 
 @pytest.mark.parametrize("stored", ["int8", "bf16"])
 def test_a_converted_network_runs_as_it_is_and_in_no_other_precision(stored):
-    converted = engines.mxnet.convert(chain_model(), stored, {"data": (3, 12, 12)})
+    converted = engines.mxnet.convert(chain_model(), stored, [{"data": random_input(2, 3, 12, 12)}])
     assert engines.mxnet.convert(converted, stored) is converted
     assert loaded("mxnet", converted, stored).ran == stored
     for precision in {"fp32", "bf16", "int8"} - {stored}:

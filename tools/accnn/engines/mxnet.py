@@ -8,7 +8,6 @@ from accnn.core.compat import import_mxnet, mx
 from accnn.core.errors import AccnnError
 from accnn.core.layers import BF16, FP32, INT8
 from accnn.engines.base import Engine, Network, register
-from accnn.graph.shapes import native_batch
 from accnn.quantization import bfloat16, int8_graph
 from accnn.quantization.ranges import minimum_and_maximum
 from accnn.runtime.bound import BoundNetwork
@@ -40,13 +39,13 @@ class MXNet(Engine):
         return why
 
     def load(self, model, input_shapes, batch_size, threads=None, precision=FP32,  # noqa: D102  (as in Engine)
-             random_thresholds=False):
+             calibration=None):
         self.check(precision)
         said = os.environ.get("OMP_NUM_THREADS")
         if threads is not None and said != str(threads):
             raise AccnnError("MXNet reads its number of threads when it is imported: start a process with "
                              "OMP_NUM_THREADS=%d, this one has %s" % (threads, said or "none"))
-        converted = convert(model, precision, input_shapes if random_thresholds else None)
+        converted = convert(model, precision, calibration)
         return MXNetNetwork(BoundNetwork(converted, input_shapes, batch_size), precision,
                             _ran(model, converted, precision))
 
@@ -81,7 +80,7 @@ def _array(values):
     return values if isinstance(values, mx.nd.NDArray) else mx.nd.array(values, dtype=np.asarray(values).dtype)
 
 
-def convert(model, precision, input_shapes=None, exclude=()):
+def convert(model, precision, calibration=None, exclude=()):
     """Return a network as it is in a precision.
 
     Parameters
@@ -89,9 +88,8 @@ def convert(model, precision, input_shapes=None, exclude=()):
     model : Model
         Not changed. One that is in that precision already stays as it is.
     precision : str
-    input_shapes : dict of str to tuple of int, optional
-        Without the batch: let INT8 tensors have the ranges that random inputs of these shapes give, which is right for
-        timing only.
+    calibration : iterable of dict of str to ndarray, optional
+        Batches of inputs, preprocessed: INT8 tensors get the ranges that they have on these.
     exclude : iterable of str
         Layers that stay in float32.
 
@@ -112,7 +110,7 @@ def convert(model, precision, input_shapes=None, exclude=()):
                          % (model.prefix, stored, precision))
     if precision == BF16:
         return bfloat16.to_bfloat16(model, exclude)
-    return _quantized(model, input_shapes, exclude) if precision == INT8 else model
+    return _quantized(model, calibration, exclude) if precision == INT8 else model
 
 
 def precision_of(model):
@@ -122,13 +120,13 @@ def precision_of(model):
     return BF16 if bfloat16.is_bfloat16(model) else FP32
 
 
-def _quantized(model, input_shapes, exclude):
-    if input_shapes is None:
-        raise AccnnError("%s is float32, and INT8 needs the range of every tensor: quantize it with images, or give "
-                         "`random_thresholds` to time it with ranges that are made up" % model.prefix)
-    rng, batch = np.random.RandomState(0), native_batch(model, input_shapes)
-    inputs = {name: rng.uniform(0, 1, (batch,) + tuple(shape)) for name, shape in input_shapes.items()}
-    ranges = minimum_and_maximum(int8_graph.partition(model, exclude), input_shapes, [inputs])
+def _quantized(model, calibration, exclude):
+    batches = list(calibration or ())
+    if not batches:
+        raise AccnnError("%s is float32, and INT8 needs the range of every tensor: quantize it with images"
+                         % model.prefix)
+    shapes = {name: array.shape[1:] for name, array in batches[0].items()}
+    ranges = minimum_and_maximum(int8_graph.partition(model, exclude), shapes, batches)
     return int8_graph.quantize(model, ranges, exclude, stored=False)
 
 

@@ -2,6 +2,9 @@
 import numpy as np
 
 from accnn import engines
+from accnn.core.errors import AccnnError
+from accnn.core.layers import FP32, INT8
+from accnn.engines.mxnet import precision_of
 from accnn.timing.clock import alternate, described_ratio, described_seconds, ratios
 from accnn.timing.stored import released
 
@@ -36,12 +39,15 @@ def compare(job, stored, shapes, batch_size, arrays, tell):
         A network cannot be converted.
     """
     engine = engines.get(engines.DEFAULT)
+    if not job.random_thresholds:
+        _refuse_without_ranges(job, stored)
+    calibration = [{name: array.asnumpy() for name, array in arrays.items()}] if job.random_thresholds else None
     asked = [(side, precision) for side in stored for precision in job.precisions]
     loaded = {}
     with released(stored.values()):
         for side, precision in asked[::-1]:  # the network that runs first stays some percent slower
             network = engine.load(stored[side].model, shapes, batch_size, job.threads[0], precision,
-                                  job.random_thresholds)
+                                  calibration)
             given = [arrays[name] for name in network.inputs]
             loaded[side, precision] = network, given, network(*given)
     samples = alternate([loaded[one][0].once(*loaded[one][1]) for one in asked], job.repeats, max(0, job.warm_up - 1),
@@ -54,6 +60,13 @@ def compare(job, stored, shapes, batch_size, arrays, tell):
                    measured=described_ratio(ratios(samples[0], sample)) if sample is not samples[0] else None,
                    difference=None if one == first else difference(loaded[first][2], loaded[one][2]))
     return rows
+
+
+def _refuse_without_ranges(job, stored):
+    for one in stored.values():
+        if INT8 in job.precisions and precision_of(one.model) == FP32:
+            raise AccnnError("%s is float32, and INT8 needs the range of every tensor: quantize it with images, or "
+                             "give `random_thresholds` to time it with those of a random image" % one.model.prefix)
 
 
 def _row(side, network, sample, batch_size):
