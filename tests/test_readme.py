@@ -5,9 +5,13 @@ import importlib
 import os
 import re
 import shlex
+import subprocess
+import sys
 
 import numpy
 import pytest
+
+from accnn.core import amx
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TOOLS = os.path.join(ROOT, "tools", "accnn")
@@ -229,6 +233,7 @@ def test_every_file_and_function_of_the_package_that_is_named_exists():
 # --- what runs ------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("path, made", [("README.md", ["new-vgg16-0001.params", "plan.json"]),
+                                        ("tools/accnn/docs/engines.md", ["vgg16-bf16-0001.params"]),
                                         ("tools/accnn/docs/quantization.md", ["vgg16-int8-0001.params"])])
 def test_python_runs(path, made, tmp_path, monkeypatch):
     from networks import chain_model, random_input, saved
@@ -237,13 +242,24 @@ def test_python_runs(path, made, tmp_path, monkeypatch):
     numpy.save(str(tmp_path / "images.npy"), random_input(16, 3, 12, 12))
     monkeypatch.chdir(tmp_path)
     for code in blocks(TEXTS[path], "python"):
-        exec(compile(code, path, "exec"), {})  # noqa: S102  (our own page)
+        exec(compile(code.replace("224, 224", "12, 12"), path, "exec"), {})  # noqa: S102  (our own page)
     assert all((tmp_path / name).exists() for name in made)
 
 
 def test_python_of_every_document_runs():
-    assert [path for path in DOCUMENTS if blocks(TEXTS[path], "python")] == ["README.md",
-                                                                            "tools/accnn/docs/quantization.md"]
+    assert [path for path in DOCUMENTS if blocks(TEXTS[path], "python")] == [
+        "README.md", "tools/accnn/docs/engines.md", "tools/accnn/docs/quantization.md"]
+
+
+@pytest.mark.skipif(amx.unusable() is not None, reason="needs AMX: %s" % amx.unusable())
+@pytest.mark.parametrize("code", blocks(TEXTS["tools/accnn/docs/engines.md"], "py"))
+def test_the_ways_to_wake_amx_work(code):
+    """In a process that runs a pass afterwards; where the permission is missing nothing is woken."""
+    code = "import numpy\nnumpy.bool = bool\n" + code + "import mxnet as mx\nprint(mx.nd.Convolution(mx.nd.ones(" \
+        "(1, 4, 8, 8)), mx.nd.ones((4, 4, 3, 3)), kernel=(3, 3), num_filter=4, no_bias=True).sum().asscalar())"
+    environment = dict(os.environ, PYTHONPATH=os.path.dirname(TOOLS), DNNL_VERBOSE="1")
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "Intel AMX" in done.stdout and done.stdout.split()[-1] == "5184.0", done.stderr
 
 
 def photographed(folder, count):

@@ -7,7 +7,7 @@ import pytest
 from accnn.core import amx
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
-from accnn.graph.checkpoint import Model, load_model
+from accnn.graph.checkpoint import Model, load_model, save_model
 from accnn.graph.ir import Graph
 from accnn.quantization.bfloat16 import layer_precisions, to_bfloat16
 from accnn.quantization.normalization import with_folded_normalization
@@ -119,6 +119,22 @@ def test_layers_that_are_left_out_stay_float32():
     converted = to_bfloat16(model, ["conv1"])
     assert converted.arg_params["conv1_weight"] is model.arg_params["conv1_weight"]
     assert {one.layer: one.reason for one in layer_precisions(model, ["conv1"])}["conv1"] == "it is excluded"
+
+
+def test_what_is_saved_loads_in_plain_mxnet(tmp_path):
+    model, shapes = random_model(residual_net(), data=(3, 12, 12)), {"data": (3, 12, 12)}
+    converted = to_bfloat16(model)
+    save_model(converted, str(tmp_path / "half"))
+    symbol, args, states = mx.model.load_checkpoint(str(tmp_path / "half"), 1)
+    module = mx.mod.Module(symbol, label_names=None)
+    module.bind([("data", (2, 3, 12, 12))], for_training=False)
+    module.set_params(args, states)
+    data = np.random.RandomState(3).uniform(-1, 1, (2, 3, 12, 12))
+    module.forward(mx.io.DataBatch([mx.nd.array(data)]), is_train=False)
+    found = module.get_outputs()[0].asnumpy()
+    assert np.array_equal(found, answers(converted, shapes)["fc_output"])
+    assert np.array_equal(found, answers(load_model(str(tmp_path / "half")), shapes)["fc_output"])
+    assert args["stem_weight"].dtype == converted.arg_params["stem_weight"].dtype != np.float32
 
 
 def test_one_dimension_stays_float32():

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from accnn import Accelerator, benchmark, methods
+from accnn.core import amx
 from accnn.core.compat import mx
 from accnn.planning.plan import Plan, Row
 from accnn.timing import client, networks
@@ -103,6 +104,39 @@ def test_the_table(here, pair, capfd):
     for words in ("theoretical", "measured", "[quartiles]", "known to", "images/s", "GFLOP/s", "conv2_v, conv2_h",
                   "fc1_red, fc1_rec", "unchanged", "sum of the layers", "outside the layers", "whole network"):
         assert words in out, words
+
+
+def test_precisions_in_one_table(pair, capfd):
+    new, old = pair
+    command = ["-m", new, "--baseline", old, "--threads", "1", "--precision", "fp32,int8",
+               "--random-thresholds"] + QUICK
+    assert benchmark.main(command + ["--json", "--no-amx"]) == 0
+    result = json.loads(capfd.readouterr().out)
+    assert result["environment"]["amx"] is False and result["environment"]["isa"] == amx.isa(False)
+    rows = result["runs"][0]["rows"]
+    assert [(row["network"], row["precision"]) for row in rows] == [
+        ("baseline", "fp32"), ("baseline", "int8"), ("model", "fp32"), ("model", "int8")]
+    assert [row["ran"] for row in rows] == ["fp32", "int8 in 5 of 5 layers", "fp32", "int8 in 9 of 9 layers"]
+    assert [row["measured"] is None for row in rows] == [True, False, False, False]
+    assert [row["difference"] is None for row in rows] == [True, False, True, False]
+    assert all(0 < row["difference"] < 0.3 for row in rows[1::2])
+
+
+@pytest.mark.skipif(amx.unusable() is not None, reason="needs AMX: %s" % amx.unusable())
+def test_amx_runs_for_low_precision_and_the_table_says_so(pair, capfd):
+    assert benchmark.main(["-m", pair[1], "--threads", "1", "--precision", "fp32,bf16"] + QUICK) == 0
+    out = capfd.readouterr().out
+    assert "AVX512_CORE_AMX, AMX on" in out and "bf16 in 5 of 5 layers" in out and "difference" in out
+
+
+@pytest.mark.parametrize("options, sentence", [
+    (["--precision", "fp32,int4"], "int4"), (["--precision", "int8", "--layers"], "layers"),
+    (["--precision", "int8"], "random"), (["--precision", "fp32", "--gpus", "0"], "gpus")])
+def test_precisions_that_cannot_be_compared(here, pair, capfd, monkeypatch, options, sentence):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert benchmark.main(["-m", pair[0], "--baseline", pair[1], "--threads", "1"] + options + QUICK) == 2
+    captured = capfd.readouterr()
+    assert captured.out == "" and sentence in captured.err.splitlines()[-1]
 
 
 def test_one_network_alone(here, pair, capfd):

@@ -7,11 +7,12 @@ from multiprocessing.pool import ThreadPool
 
 import pytest
 
+from accnn.core import amx
 from accnn.core.errors import AccnnError
 from accnn.report.timing import noise
 from accnn.timing import client, machine
 from accnn.timing import machine as memory
-from accnn.timing.job import Job, from_text
+from accnn.timing.job import Job, NetworksJob, SurveyJob, from_text, question_from_text
 
 
 def test_a_job_survives_the_pipe():
@@ -100,6 +101,22 @@ def test_a_process_that_was_started_before_is_the_one_that_is_asked(children):
     with client.started(1) as child:
         assert list(client._answers(Job("a"), 1, child)) == [[True, True]]
     assert children == [child] and child.wait(20) == 0
+
+
+@pytest.mark.parametrize("job", [Job("a", amx=True), SurveyJob(("3,4,4|conv 3-4 1x1",), amx=True),
+                                 NetworksJob("a", amx=True), Job("a")])
+def test_a_job_says_whether_its_process_has_amx(children, monkeypatch, job):
+    monkeypatch.delenv(amx.VARIABLE, raising=False)
+    said, real = [], client.subprocess.Popen
+    monkeypatch.setattr(client.subprocess, "Popen", lambda *a, **k: said.append(k["env"]) or real(*a, **k))
+    assert list(client._answers(job, 1)) == [[True, True]]
+    assert [environment.get(amx.VARIABLE) for environment in said] == [amx.AMX if job.amx else None]
+    assert question_from_text(job.text()) == job
+
+
+def test_a_process_without_amx_refuses_a_job_with_it():
+    with client.started(1) as child, pytest.raises(AccnnError, match="started without AMX"):
+        list(client._answers(Job("a", amx=True), 1, child))
 
 
 def test_a_process_that_nobody_asks_ends_with_the_context(children):

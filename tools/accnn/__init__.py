@@ -21,6 +21,7 @@ _HOMES = {
     "Request": "accnn.planning.planner",
     "Plan": "accnn.planning.plan", "load_plan": "accnn.planning.plan",
     "Accelerator": "accnn.planning.accelerator",
+    "to_bfloat16": "accnn.quantization.bfloat16",
     "ArrayImages": "accnn.reconstruction.images", "Calibrated": "accnn.reconstruction.calibration",
     "ReconstructionConfig": "accnn.reconstruction.calibration",
 }

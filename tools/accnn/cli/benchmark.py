@@ -1,20 +1,23 @@
 """benchmark.py: its options, the table of milliseconds."""
 import json
+import os
 import time
 
 from accnn.cli import options
 from accnn.cli.setting_names import spelled
 from accnn.cli.types import Parser
 from accnn.core import amx
-from accnn.core.layers import PRECISIONS
+from accnn.core.layers import BF16, FP32, INT8, PRECISIONS
 from accnn.core.progress import say
 from accnn.core.text import seconds
+from accnn.graph.checkpoint import symbol_path
 from accnn.report import timing
 from accnn.timing import client
 from accnn.timing.clock import NOISY
 from accnn.timing.job import Job
 from accnn.timing.machine import cores
 
+_SIGNS = (INT8, "_contrib_quantize"), (BF16, "bfloat16")  # of a precision, in the JSON of a symbol
 _EPILOG = """\
 A round runs the baseline once and the model once. 'measured' is the median over rounds of baseline ms / model ms;
 quartiles are those of the rounds, 'known to' is the standard error of the median. A pass begins with the input in
@@ -62,7 +65,7 @@ def run(args):
     """
     job = Job(args.model, args.baseline, args.load_epoch, args.baseline_epoch, args.gpus, tuple(args.input_shape),
               args.batch_size, args.threads or (cores(),), args.layers, args.repeats, args.warm_up, args.seed,
-              amx=amx.chosen(args.amx, args.precision), precisions=args.precision,
+              amx=amx.chosen(args.amx, args.precision or _stored(args)), precisions=args.precision,
               random_thresholds=args.random_thresholds)
     result = client.measure(job)
     for sentence in timing.noise(result, NOISY):
@@ -71,6 +74,17 @@ def run(args):
     result = spelled(result)
     print(json.dumps(result, indent=2) if args.json else "\n".join(
         timing.lines(result) + [seconds(result["seconds"])]))
+
+
+def _stored(args):
+    """list of str: precisions of the checkpoints, as their symbol files tell; what is wrong with them comes later."""
+    found = []
+    for path in (symbol_path(prefix) for prefix in (args.model, args.baseline) if prefix):
+        if os.path.isfile(path):
+            with open(path, encoding="utf-8", errors="replace") as handle:
+                text = handle.read()
+            found += [precision for precision, sign in _SIGNS if sign in text] or [FP32]
+    return found
 
 
 def _numbers(text):

@@ -55,7 +55,7 @@ class Engine(ABC):
             raise AccnnError(why)
 
     @abstractmethod
-    def load(self, model, input_shapes, batch_size, threads=None, precision=FP32, random_thresholds=False):
+    def load(self, model, input_shapes, batch_size, threads=None, precision=FP32, calibration=None):
         """Make a network ready to run in this process.
 
         Parameters
@@ -69,8 +69,8 @@ class Engine(ABC):
         threads : int, optional
             Default: as many as the process has been told.
         precision : str
-        random_thresholds : bool
-            Make up the ranges of INT8 tensors where the model does not hold them: right for timing only.
+        calibration : iterable of dict of str to ndarray, optional
+            Batches of inputs, preprocessed, which tell the ranges of INT8 tensors where the model does not hold them.
 
         Returns
         -------

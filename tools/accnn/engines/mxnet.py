@@ -9,9 +9,8 @@ from accnn.core.errors import AccnnError
 from accnn.core.layers import BF16, FP32, INT8
 from accnn.engines.base import Engine, Network, register
 from accnn.quantization import bfloat16, int8_graph
+from accnn.quantization.ranges import minimum_and_maximum
 from accnn.runtime.bound import BoundNetwork
-
-_MADE_UP = (-4.0, 4.0)  # a range of INT8 tensors for the clock
 
 
 @register
@@ -22,7 +21,7 @@ class MXNet(Engine):
     summary = "MXNet itself, by oneDNN on the CPU"
     precisions = (FP32, BF16, INT8)
 
-    def available(self):
+    def available(self):  # noqa: D102  (as in Engine)
         try:
             import_mxnet()
         except AccnnError as error:
@@ -30,22 +29,23 @@ class MXNet(Engine):
         return None
 
     @property
-    def version(self):
+    def version(self):  # noqa: D102
         return mx.__version__
 
-    def refuse(self, precision):
+    def refuse(self, precision):  # noqa: D102
         why = super().refuse(precision)
         if why is None and precision == BF16 and not amx.isa().startswith("AVX512"):
             why = "oneDNN computes bfloat16 with AVX-512 or AMX only, and this processor has %s" % amx.isa()
         return why
 
-    def load(self, model, input_shapes, batch_size, threads=None, precision=FP32, random_thresholds=False):
+    def load(self, model, input_shapes, batch_size, threads=None, precision=FP32,  # noqa: D102  (as in Engine)
+             calibration=None):
         self.check(precision)
         said = os.environ.get("OMP_NUM_THREADS")
         if threads is not None and said != str(threads):
             raise AccnnError("MXNet reads its number of threads when it is imported: start a process with "
                              "OMP_NUM_THREADS=%d, this one has %s" % (threads, said or "none"))
-        converted = convert(model, precision, random_thresholds=random_thresholds)
+        converted = convert(model, precision, calibration)
         return MXNetNetwork(BoundNetwork(converted, input_shapes, batch_size), precision,
                             _ran(model, converted, precision))
 
@@ -63,10 +63,10 @@ class MXNetNetwork(Network):
         self._bound, self.precision, self.ran = bound, precision, ran
         self.inputs, self.output_names = bound.inputs, list(bound.output_shapes)
 
-    def __call__(self, *arrays):
+    def __call__(self, *arrays):  # noqa: D102  (as in Network)
         return [output.asnumpy() for output in self._bound.forward(*map(_array, arrays))]
 
-    def once(self, *arrays):
+    def once(self, *arrays):  # noqa: D102
         given = list(map(_array, arrays))
 
         def run():
@@ -80,18 +80,18 @@ def _array(values):
     return values if isinstance(values, mx.nd.NDArray) else mx.nd.array(values, dtype=np.asarray(values).dtype)
 
 
-def convert(model, precision, exclude=(), random_thresholds=False):
+def convert(model, precision, calibration=None, exclude=()):
     """Return a network as it is in a precision.
 
     Parameters
     ----------
     model : Model
-        Not changed. A quantized one is INT8 as it is.
+        Not changed. One that is in that precision already stays as it is.
     precision : str
+    calibration : iterable of dict of str to ndarray, optional
+        Batches of inputs, preprocessed: INT8 tensors get the ranges that they have on these.
     exclude : iterable of str
         Layers that stay in float32.
-    random_thresholds : bool
-        Make up the ranges of INT8 tensors: right for timing only.
 
     Returns
     -------
@@ -100,24 +100,34 @@ def convert(model, precision, exclude=(), random_thresholds=False):
     Raises
     ------
     AccnnError
-        The model is in another precision already, or has no ranges of INT8 tensors.
+        The model is in another precision, or has no ranges of INT8 tensors.
     """
-    if int8_graph.is_quantized(model):
-        if precision != INT8:
-            raise AccnnError("%s is quantized and cannot be run in %s: give the float32 checkpoint it was made from"
-                             % (model.prefix, precision))
+    stored = precision_of(model)
+    if stored == precision:
         return model
+    if stored != FP32:
+        raise AccnnError("%s is %s and cannot be run in %s: give the float32 checkpoint it was made from"
+                         % (model.prefix, stored, precision))
     if precision == BF16:
         return bfloat16.to_bfloat16(model, exclude)
-    return _quantized(model, exclude, random_thresholds) if precision == INT8 else model
+    return _quantized(model, calibration, exclude) if precision == INT8 else model
 
 
-def _quantized(model, exclude, random_thresholds):
-    if not random_thresholds:
-        raise AccnnError("%s is float32, and INT8 needs the range of every tensor: quantize it with images, or give "
-                         "`random_thresholds` to time it with ranges that are made up" % model.prefix)
-    partitioned = int8_graph.partition(model, exclude)
-    return int8_graph.quantize(model, int8_graph.random_thresholds(partitioned, _MADE_UP), exclude, stored=False)
+def precision_of(model):
+    """str: the precision that a checkpoint is stored in."""
+    if int8_graph.is_quantized(model):
+        return INT8
+    return BF16 if bfloat16.is_bfloat16(model) else FP32
+
+
+def _quantized(model, calibration, exclude):
+    batches = list(calibration or ())
+    if not batches:
+        raise AccnnError("%s is float32, and INT8 needs the range of every tensor: quantize it with images"
+                         % model.prefix)
+    shapes = {name: array.shape[1:] for name, array in batches[0].items()}
+    ranges = minimum_and_maximum(int8_graph.partition(model, exclude), shapes, batches)
+    return int8_graph.quantize(model, ranges, exclude, stored=False)
 
 
 def _ran(model, converted, precision):

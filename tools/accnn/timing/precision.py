@@ -10,12 +10,11 @@ import numpy as np
 
 from accnn.core.compat import mx
 from accnn.core.layers import BF16, FP32, INT8
-from accnn.engines.mxnet import convert
 from accnn.graph.checkpoint import Model
 from accnn.graph.cut import DATA
 from accnn.graph.ir import Graph, Node, moved, prune
 from accnn.quantization import bfloat16
-from accnn.quantization.int8_graph import LayerPrecision
+from accnn.quantization.int8_graph import LayerPrecision, partition, quantize, random_thresholds
 from accnn.quantization.int8_graph import layer_precisions as int8_layers
 from accnn.timing import passes
 
@@ -46,9 +45,14 @@ def _int8(least):
                  (DATA, DATA + "_min", DATA + "_max"))
 
 
+def _to_int8(model, exclude):
+    return quantize(model, random_thresholds(partition(model, exclude)), exclude, stored=False)
+
+
 # By what is read: see accnn.timing.keys.Place.numbers.
 FORMS = {"u8": _int8("0"), "s8": _int8("-4"),
          "bf16": _Form(BF16, ("amp_cast", {"dtype": "bfloat16"}), ("amp_cast", {"dtype": "float32"}), (DATA,))}
+_CONVERSIONS = {INT8: _to_int8, BF16: bfloat16.to_bfloat16}
 _LAYERS = {INT8: int8_layers, BF16: lambda model, _, exclude: bfloat16.layer_precisions(model, exclude)}
 
 
@@ -71,7 +75,7 @@ def converted(model, precision, exclude=()):
     AccnnError
         The network cannot be converted.
     """
-    return convert(model, precision, exclude, random_thresholds=True)
+    return model if precision == FP32 else _CONVERSIONS[precision](model, exclude)
 
 
 def layer_precisions(model, names, precision, exclude=()):

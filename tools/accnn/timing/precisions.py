@@ -1,8 +1,12 @@
 """Networks compared in several precisions: converted when they are loaded, timed in turns, outputs compared."""
+from collections import namedtuple
+
 import numpy as np
 
 from accnn import engines
-from accnn.core.layers import FP32
+from accnn.core.errors import AccnnError
+from accnn.core.layers import FP32, INT8
+from accnn.engines.mxnet import precision_of
 from accnn.timing.clock import alternate, described_ratio, described_seconds, ratios
 from accnn.timing.stored import released
 
@@ -37,29 +41,45 @@ def compare(job, stored, shapes, batch_size, arrays, tell):
         A network cannot be converted.
     """
     engine = engines.get(engines.DEFAULT)
+    if not job.random_thresholds:
+        _refuse_without_ranges(job, stored)
     asked = [(side, precision) for side in stored for precision in job.precisions]
     loaded = {}
     with released(stored.values()):
         for side, precision in asked[::-1]:  # the network that runs first stays some percent slower
-            network = engine.load(stored[side].model, shapes, batch_size, job.threads[0], precision,
-                                  job.random_thresholds)
-            given = [arrays[name] for name in network.inputs]
-            loaded[side, precision] = network, given, network(*given)
-    samples = alternate([loaded[one][0].once(*loaded[one][1]) for one in asked], job.repeats, max(0, job.warm_up - 1),
-                        tell=tell, untimed=[int(precision != FP32) for _, precision in asked])
-    rows = [_row(side, loaded[side, precision][0], sample, batch_size)
-            for (side, precision), sample in zip(asked, samples)]
-    for row, one, sample in zip(rows, asked, samples):
-        first = one[0], job.precisions[0]
-        row.update(engine="%s %s" % (engine.name, engine.version),
-                   measured=described_ratio(ratios(samples[0], sample)) if sample is not samples[0] else None,
-                   difference=None if one == first else difference(loaded[first][2], loaded[one][2]))
-    return rows
+            loaded[side, precision] = _loaded(engine, job, stored[side].model, shapes, batch_size, precision, arrays)
+    samples = dict(zip(asked, alternate([loaded[one].once for one in asked], job.repeats, max(0, job.warm_up - 1),
+                                        tell=tell)))
+    named = "%s %s" % (engine.name, engine.version)
+    return [dict(_row(one, loaded, samples, batch_size, (one[0], job.precisions[0])), engine=named) for one in asked]
 
 
-def _row(side, network, sample, batch_size):
-    return dict(described_seconds(sample, every_round=True), network=side, precision=network.precision,
-                ran=network.ran, images_per_second=batch_size / sample.median)
+_Loaded = namedtuple("_Loaded", "network once outputs")
+
+
+def _loaded(engine, job, model, shapes, batch_size, precision, arrays):
+    """_Loaded: ready to run; its first pass is done."""
+    examples = {name: array.asnumpy() for name, array in arrays.items()}
+    network = engine.load(model, shapes, batch_size, job.threads[0], precision,
+                          [examples] if job.random_thresholds else None)
+    given = [arrays[name] for name in network.inputs]
+    return _Loaded(network, network.once(*given), network(*given))
+
+
+def _refuse_without_ranges(job, stored):
+    for one in stored.values():
+        if INT8 in job.precisions and precision_of(one.model) == FP32:
+            raise AccnnError("%s is float32, and INT8 needs the range of every tensor: quantize it with images, or "
+                             "give `random_thresholds` to time it with those of a random image" % one.model.prefix)
+
+
+def _row(one, loaded, samples, batch_size, exact):
+    """dict: of a (network, precision), compared with the first of all, and its outputs with those of `exact`."""
+    sample, first = samples[one], next(iter(samples))
+    return dict(described_seconds(sample, every_round=True), network=one[0], precision=one[1],
+                ran=loaded[one].network.ran, images_per_second=batch_size / sample.median,
+                measured=None if one == first else described_ratio(ratios(samples[first], sample)),
+                difference=None if one == exact else difference(loaded[exact].outputs, loaded[one].outputs))
 
 
 def difference(expected, found):
