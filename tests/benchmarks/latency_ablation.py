@@ -30,13 +30,7 @@ def _no_standard_errors():
     LatencyTable.ms_plus_stderr = LatencyTable.ms
 
 
-def _no_three_at_a_time():
-    from accnn.planning import search
-    search._QUICK_MS = 0
-
-
-PARTS = {"nothing": lambda: None, "partial-batches": _no_partial_batches, "standard-errors": _no_standard_errors,
-         "three-at-a-time": _no_three_at_a_time}
+PARTS = {"nothing": lambda: None, "partial-batches": _no_partial_batches, "standard-errors": _no_standard_errors}
 
 
 def plan(off, arguments):

@@ -3,8 +3,6 @@ import pytest
 
 from accnn.latency import in_network
 from accnn.latency.config import TimingConfig
-from accnn.latency.profiler import LatencyProfiler
-from accnn.planning import search
 from accnn.planning.accelerator import Accelerator
 from accnn.planning.planner import select_ranks
 from accnn.planning.request import Request
@@ -41,7 +39,6 @@ class Choosy(Clockwork):
 
 @pytest.fixture
 def choosy(monkeypatch):
-    monkeypatch.setattr(search, "_QUICK_MS", 0)  # one plan at a time
     return Choosy(multiple=4, launch=0.005, rest=0.1, uncertainty=1e-4).patched(monkeypatch)
 
 
@@ -77,12 +74,3 @@ def test_layers_take_a_little_longer_and_chains_a_little_less(share, rest, layer
 def test_where_nothing_is_planned_but_what_is_pinned_all_is_rest():
     found = in_network.factors(0)
     assert (found.rest, found.layers, found.chains) == (1, 1, 1)
-
-
-@pytest.mark.parametrize("held, sizes", [(0, [5]), (1 << 30, [3, 2]), (5 << 30, [1] * 5)])
-def test_networks_that_are_timed_together_fit_the_memory(monkeypatch, held, sizes):
-    monkeypatch.setattr("accnn.latency.profiler.machine_bytes", lambda: 10 << 30)
-    monkeypatch.setattr("accnn.latency.profiler.bytes_of", lambda key, batch_size: held / 5)
-    profiler = LatencyProfiler(Accelerator(MODEL, SHAPES), TimingConfig())
-    assert len(profiler.places) == 5  # three convolutions, two fully connected layers
-    assert [len(some) for some in profiler.fitting_memory(list("abcde"))] == sizes

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from accnn.core.errors import AccnnError, TargetError
-from accnn.latency import in_network, profiler
+from accnn.latency import in_network
 from accnn.latency.config import TimingConfig
 from accnn.latency.profiler import refuse_noise
 from accnn.planning import search
@@ -23,12 +23,6 @@ SHAPES = {"data": (3, 16, 16)}
 def nothing_is_known_inside(monkeypatch):
     """What chains take inside the network is found in the loop alone here: see tests/latency/test_in_network.py."""
     monkeypatch.setattr(in_network, "factors", as_alone)
-
-
-@pytest.fixture(autouse=True)
-def slow(monkeypatch):
-    """Networks are measured one after the other."""
-    monkeypatch.setattr(search, "_QUICK_MS", 0)
 
 
 MODEL = chain_model(widths=(32, 48, 64), side=16)
@@ -105,44 +99,6 @@ def test_without_bias_one_measurement_is_enough(monkeypatch):
     clock = fine(monkeypatch, bias=1.0)
     planned(2)
     assert len(clock.plans) == 2 and clock.plans[0] == {}
-
-
-def jobs_of(clock, monkeypatch):
-    """list: how many plans every process was asked for from now on."""
-    asked, kept = [], clock.time_networks
-
-    def times(job):
-        asked.append(len(job.plans))
-        return kept(job)
-
-    monkeypatch.setattr("accnn.timing.client.time_networks", times)
-    return asked
-
-
-@pytest.mark.parametrize("ratio, bias", [(1.5, 1.0), (2, 1.0), (2, 1.02), (2, 1.3), (3, 0.9), (3, 1.3)])
-def test_plans_of_quick_networks_are_timed_interleaved(monkeypatch, ratio, bias):
-    clock = fine(monkeypatch, bias=bias)
-    monkeypatch.setattr(search, "_QUICK_MS", 500)
-    asked = jobs_of(clock, monkeypatch)
-    plan = planned(ratio)
-    assert 0.99 * ratio <= ratio_of(plan) <= 1.03 * ratio and said_by(plan)["missed"] is None
-    assert asked[0] == 0 and 2 <= asked[1] <= 3 and max(asked) <= 3 and len(asked) <= 4
-    assert len(clock.plans) == len({json.dumps(one, sort_keys=True) for one in clock.plans})  # none is timed twice
-
-
-def test_plans_that_do_not_fit_the_memory_together_are_measured_one_by_one(monkeypatch):
-    clock = fine(monkeypatch)
-    monkeypatch.setattr(search, "_QUICK_MS", 500)
-    monkeypatch.setattr(profiler, "machine_bytes", lambda: 1)
-    asked = jobs_of(clock, monkeypatch)
-    plan = planned(2)
-    assert 0.99 * 2 <= ratio_of(plan) <= 1.03 * 2 and asked[:4] == [0, 1, 1, 1]
-
-
-def test_a_quick_network_that_is_fast_enough_as_it_is_loses_nothing(monkeypatch):
-    clock = fine(monkeypatch)
-    monkeypatch.setattr(search, "_QUICK_MS", 500)
-    assert not planned(1).chosen() and clock.plans == [{}]
 
 
 def test_a_network_that_is_fast_enough_as_it_is_loses_nothing(monkeypatch):

@@ -15,14 +15,13 @@ from accnn.latency.table import network_key, open_table
 from accnn.timing import client
 from accnn.timing.clock import known_to
 from accnn.timing.job import NetworksJob, Timed
-from accnn.timing.keys import layer_key, places_of
-from accnn.timing.machine import bytes_of, cores, machine_bytes
+from accnn.timing.keys import places_of
+from accnn.timing.machine import cores
 
 _ROUNDS = 5  # timed passes of a chain; more where they spread, see accnn.timing.client.survey
 _WIDE = 0.35  # interquartile range over median, from which a chain is called noisy
 _SHARE = 0.005  # of the whole network's time: what spreads by less does no harm
 _ABOUT = 0.06  # uncertainty of the untouched network beside the reference, which no ratio that is measured depends on
-_MEMORY = 0.4  # of the machine's memory: what the parameters and activations of all networks may take, counted once
 
 
 class LatencyProfiler:
@@ -197,15 +196,6 @@ class LatencyProfiler:
                                                     setting.threads, setting.batch_size, self.config.repeats,
                                                     precision=self.precision, exclude=self._in_fp32(),
                                                     amx=setting.amx))
-
-    def fitting_memory(self, plans):
-        """Yield lists of plans, so few that their networks and the untouched one fit into the memory together."""
-        held = sum(bytes_of(layer_key(self.places[spec.name], spec), self.config.batch_size)
-                   for spec in self.accelerator.layers if spec.part is not None and spec.name in self.places)
-        # What runs a network holds some of these twice.
-        most = max(1, int(_MEMORY * machine_bytes() / max(held, 1)) - 1)
-        for first in range(0, len(plans), most):
-            yield plans[first:first + most]
 
     def report_noise(self, keys, whole_ms):
         """Say how many of some chains could not be measured well, of those that take a share of the network's time."""
