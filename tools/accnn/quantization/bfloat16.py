@@ -14,7 +14,8 @@ from accnn.core.layers import BF16, FP32
 from accnn.graph import attrs
 from accnn.graph.ir import Graph, Node, moved, prune
 from accnn.graph.passing import CASTS, HALF
-from accnn.quantization.fusing import free_name, refuse_quantized, without_identities
+from accnn.graph.quantized import refuse_quantized
+from accnn.quantization.fusing import free_name, without_identities
 from accnn.quantization.int8_graph import LayerPrecision
 from accnn.quantization.normalization import with_folded_normalization
 
