@@ -62,6 +62,15 @@ def test_with_images_both_are_written_together(net, clock, tmp_path, capsys):
     assert kept["conv2"] == "int8" and kept["fc1"] == "fp32" and (tmp_path / "again-int8-symbol.json").exists()
 
 
+def test_bfloat16_needs_no_images(net, clock, tmp_path, capsys):
+    args = command(net, tmp_path, "--json", ratio="2.5")
+    assert accnn.main([*args, "--precision", "bf16"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert {layer["precision"] for layer in result["layers"]} == {"bf16"} and result["bf16"]["file_bytes"]["ratio"] > 2
+    assert written(tmp_path)[1:] == ["new-0001.params", "new-bf16-0001.params", "new-bf16-symbol.json",
+                                     "new-symbol.json"]
+
+
 def test_ranks_are_selected_in_a_precision_too(net, clock, tmp_path, capsys):
     output = str(tmp_path / "plan.json")
     assert rank_selection.main(["-m", net, "--ratio", "3", "--precision", "int8", "--output", output]) == 0

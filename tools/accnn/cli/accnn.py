@@ -7,6 +7,7 @@ from functools import partial
 
 from accnn.cli import calibration, options, outputs, precision, verify
 from accnn.cli.types import Parser
+from accnn.core.layers import FP32
 from accnn.graph.checkpoint import params_path, symbol_path
 from accnn.planning.planner import select_ranks
 from accnn.report import plan as report
@@ -53,12 +54,12 @@ def _accelerated(args):
     request = None if plan is not None else options.request(args, measuring)
     wanted = (plan or request).precision
     precision.check(args, wanted)
-    int8 = precision.int8_prefix(args, wanted)
-    if int8 is not None:
-        outputs.check_checkpoint(args.model, int8, args.force)
+    low = precision.low_prefix(args, wanted)
+    if low is not None:
+        outputs.check_checkpoint(args.model, low, args.force)
     timed = not args.dry_run and not args.no_timing
     with verify.clock(measuring) if timed else contextlib.nullcontext() as child:
-        plan, result, clocked = _written(args, measuring, plan, request, config, int8)
+        plan, result, clocked = _written(args, measuring, plan, request, config, low)
         gc.collect()  # a workbench and its candidates refer to each other
         result["measured"] = None
         try:
@@ -69,7 +70,7 @@ def _accelerated(args):
     return (outputs.missed_exit_code(plan) or verify.verify_speedup(result["measured"], plan)) if request else 0
 
 
-def _written(args, measuring, plan, request, config, int8):
+def _written(args, measuring, plan, request, config, low):
     """Plan, decompose and write; return the plan, the report, and what times, in a given process, what was written.
 
     All else is gone from memory when the clock, in another process, needs it.
@@ -80,9 +81,9 @@ def _written(args, measuring, plan, request, config, int8):
     with calibration.calibrated(args, accelerator, args.save_model):
         plan = accelerator.check(plan) if plan is not None else select_ranks(accelerator, request)
         result = (report.summary(accelerator, plan) if args.dry_run else
-                  outputs.accelerate_and_write(accelerator, plan, args.save_model, config, int8))
+                  outputs.accelerate_and_write(accelerator, plan, args.save_model, config, low))
     source, shapes = replace(accelerator.model, arg_params={}, aux_params={}), accelerator.input_shapes
-    if int8 is not None:
-        return plan, result, partial(verify.timed, how, source, int8, shapes)
-    return plan, result, partial(verify.timed, how, source, args.save_model, shapes, precision=plan.precision,
-                                 exclude=precision.in_fp32(accelerator, plan))
+    clocked = partial(verify.timed, how, source, low or args.save_model, shapes, layers=plan.precision == FP32)
+    if low is None:
+        clocked = partial(clocked, precision=plan.precision, exclude=precision.in_fp32(accelerator, plan))
+    return plan, result, clocked

@@ -194,8 +194,8 @@ def config_path(prefix, ratio):
     return os.path.join(os.path.dirname(prefix), "config-rksel-%s.json" % (exact if float(exact) == ratio else ratio))
 
 
-def accelerate_and_write(accelerator, plan, prefix, config=None, int8_prefix=None):
-    """Apply `plan` and write the checkpoint, its INT8 form, and the plan to `config`: all files, or none.
+def accelerate_and_write(accelerator, plan, prefix, config=None, low_prefix=None):
+    """Apply `plan` and write the checkpoint, its form in a lower precision, and the plan: all files, or none.
 
     Parameters
     ----------
@@ -204,33 +204,38 @@ def accelerate_and_write(accelerator, plan, prefix, config=None, int8_prefix=Non
     plan : Plan
     prefix : str
     config : str, optional
-    int8_prefix : str, optional
-        Of the INT8 form, which is calibrated with the images of the accelerator; default: none is made.
+        Where the plan is written.
+    low_prefix : str, optional
+        Of the form in the precision of the plan, INT8 with the images of the accelerator; default: none is made.
 
     Returns
     -------
     dict
-        :func:`accnn.report.plan.summary` with ``written`` (paths) and ``file_bytes``; with an INT8 form ``int8`` too:
-        :func:`accnn.report.int8.summary` with its own ``file_bytes``.
+        :func:`accnn.report.plan.summary` with ``written`` (paths) and ``file_bytes``; with another form its precision
+        too, with its ``file_bytes``, and of INT8 :func:`accnn.report.int8.summary`.
     """
     before = os.path.getsize(params_path(accelerator.model.prefix, accelerator.model.epoch))
     faster = accelerator.accelerate(plan)
-    found = None if int8_prefix is None else precision.quantized(accelerator, plan, faster)
+    low, made = (None, None) if low_prefix is None else precision.lowered(accelerator, plan, faster)
     written = {"symbol": symbol_path(prefix), "params": params_path(prefix, 1)}
-    if found:
-        written.update(int8_symbol=symbol_path(int8_prefix), int8_params=params_path(int8_prefix, 1))
+    if low:
+        written.update({plan.precision + " symbol": symbol_path(low_prefix),
+                        plan.precision + " params": params_path(low_prefix, 1)})
     say_replaced(list(written.values()) + ([config] if config else []))
     save_model(faster, prefix, 1, {config: plan.text()} if config else None, marked=True,
-               beside={int8_prefix: found.model} if found else None)
+               beside={low_prefix: low} if low else None)
     if config:
         written["config"] = config
-    sizes = {name: before_after(before, os.path.getsize(path)) for name, path in written.items() if "params" in name}
-    result = dict(summary(accelerator, plan), written=written, file_bytes=sizes["params"])
-    if found:
-        told = int8.summary(found, accelerator.input_shapes, accelerator.responses.images,
-                            {"original": accelerator.model.prefix})
-        result["int8"] = dict(told, file_bytes=sizes["int8_params"])
+    result = dict(summary(accelerator, plan), written=written, file_bytes=_sizes(before, written["params"]))
+    if low:
+        told = int8.summary(made, accelerator.input_shapes, accelerator.responses.images,
+                            {"original": accelerator.model.prefix}) if made else {}
+        result[plan.precision] = dict(told, file_bytes=_sizes(before, written[plan.precision + " params"]))
     return result
+
+
+def _sizes(before, path):
+    return before_after(before, os.path.getsize(path))
 
 
 def say_replaced(paths):
@@ -257,5 +262,5 @@ def show(report, as_json, table=table):
     lines = table(report) + (int8.outcome(report["int8"]) if report.get("int8") else [])
     print(spelled("\n".join(lines)))
     for kind, path in report.get("written", {}).items():
-        print("%-8s %s" % (kind, path))
+        print("%-11s %s" % (kind, path))
     print(seconds(report["seconds"]))

@@ -1,13 +1,12 @@
-"""INT8 and bfloat16 on the command line: what they need, and the INT8 checkpoint beside the float32 one."""
+"""INT8 and bfloat16 on the command line: what they need, and the checkpoint in them beside the float32 one."""
 import argparse
 
 from accnn import methods
 from accnn.core.errors import AccnnError
-from accnn.core.layers import FP32, INT8, PRECISIONS
+from accnn.core.layers import BF16, FP32, INT8, PRECISIONS
 from accnn.core.progress import Progress, say
+from accnn.quantization.bfloat16 import to_bfloat16
 from accnn.reconstruction.int8 import Int8Config, make_int8
-
-ENDING = "-int8"  # of the prefix of the INT8 checkpoint
 
 
 def add_precision_options(parser):
@@ -35,13 +34,13 @@ def check(args, precision):
         raise AccnnError("--precision int8 needs images that tell the range of every tensor: give --data-calib "
                          "FILE.rec, or --random-thresholds to plan and time without an INT8 checkpoint")
     if args.random_thresholds:
-        say("--random-thresholds: ranges are made up for the clock, %s%s is not written" % (args.save_model, ENDING))
+        say("--random-thresholds: ranges are made up for the clock, %s-int8 is not written" % args.save_model)
 
 
-def int8_prefix(args, precision):
-    """str or None: the prefix of the INT8 checkpoint, where one is written."""
-    is_written = precision == INT8 and not args.random_thresholds and not args.dry_run
-    return args.save_model + ENDING if is_written else None
+def low_prefix(args, precision):
+    """str or None: the prefix of the checkpoint in that precision, where one is written beside the float32 one."""
+    is_written = precision != FP32 and not args.random_thresholds and not args.dry_run
+    return "%s-%s" % (args.save_model, precision) if is_written else None
 
 
 def in_fp32(accelerator, plan):
@@ -54,13 +53,29 @@ def in_fp32(accelerator, plan):
                  for name in ([layer + part.suffix for part in chains[layer]] if layer in chains else [layer]))
 
 
-def quantized(accelerator, plan, model):
-    """Int8: the INT8 form of the accelerated network `model`, calibrated with the images of the accelerator.
+def lowered(accelerator, plan, model):
+    """The form of the accelerated network in the precision of its plan.
+
+    Parameters
+    ----------
+    accelerator : Accelerator
+        With the images that calibrate INT8.
+    plan : Plan
+    model : Model
+        In float32.
+
+    Returns
+    -------
+    Model, Int8 or None
+        The form, and for INT8 how it was made.
 
     Raises
     ------
     AccnnError
     """
+    if plan.precision == BF16:
+        return to_bfloat16(model, in_fp32(accelerator, plan)), None
     responses = accelerator.responses
-    return make_int8(model, responses.images, accelerator.input_shapes, accelerator.model,
+    made = make_int8(model, responses.images, accelerator.input_shapes, accelerator.model,
                      Int8Config(exclude=in_fp32(accelerator, plan), seed=responses.wish.seed), Progress)
+    return made.model, made

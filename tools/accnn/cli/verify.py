@@ -27,8 +27,8 @@ def _threads(measuring):
     return measuring.threads or cores()
 
 
-def timed(measuring, source, prefix, input_shapes, child=None, precision=FP32, exclude=()):
-    """Time a new checkpoint against the one it was made from, as a whole and layer by layer.
+def timed(measuring, source, prefix, input_shapes, child=None, layers=True, precision=FP32, exclude=()):
+    """Time a new checkpoint against the one it was made from.
 
     Parameters
     ----------
@@ -40,8 +40,10 @@ def timed(measuring, source, prefix, input_shapes, child=None, precision=FP32, e
     input_shapes : dict of str to tuple of int
     child : Popen, optional
         Of :func:`clock`.
+    layers : bool
+        Layer by layer too.
     precision : str
-        To which the new network is converted, with made-up ranges, and then only timed as a whole.
+        To which the new network is converted, with ranges that are made up.
     exclude : sequence of str
         Operators that stay in float32 then.
 
@@ -57,7 +59,7 @@ def timed(measuring, source, prefix, input_shapes, child=None, precision=FP32, e
     try:
         result = client.measure(Job(prefix, source.prefix, 1, source.epoch, measuring.gpus,
                                     tuple(input_shapes.items()), (measuring.batch_size,),
-                                    (_threads(measuring),), layers=precision == FP32, repeats=measuring.repeats,
+                                    (_threads(measuring),), layers=layers, repeats=measuring.repeats,
                                     warm_up=2, quick=True, amx=measuring.amx, precision=precision,
                                     exclude=tuple(exclude)), child)
     except AccnnError as error:  # the checkpoint is there, and good for whatever cannot be timed here

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from accnn import costs, methods
-from accnn.core.layers import CONVOLUTION, FP32
+from accnn.core.layers import CONVOLUTION, FP32, PRECISIONS
 from accnn.core.text import before_after, columns, count, milliseconds, percent, ruled, sizes, times
 from accnn.core.threads import one_blas_thread
 from accnn.planning.plan import NOT_IN_PLAN, of_this_run
@@ -244,10 +244,10 @@ def _totals(report):
     if files:
         rows.append((".params file, bytes", count(files["before"]), "->", count(files["after"]), times(files["ratio"]),
                      ""))
-    if report.get("int8"):
-        stored = report["int8"]["file_bytes"]
-        rows.append(("the same, INT8", count(stored["before"]), "->", count(stored["after"]), times(stored["ratio"]),
-                     ""))
+    for precision in filter(report.get, PRECISIONS):
+        stored = report[precision]["file_bytes"]
+        rows.append(("the same, " + precision, count(stored["before"]), "->", count(stored["after"]),
+                     times(stored["ratio"]), ""))
     rows[2:2] = totals(report)
     lines = columns(rows, "<>>>><")
     lines += ["input %s  %s" % (name, sizes(shape)) for name, shape in report["input_shapes"].items()]
