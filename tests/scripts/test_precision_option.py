@@ -8,6 +8,7 @@ from accnn import accnn, rank_selection
 from accnn.graph.checkpoint import load_model
 from accnn.planning.plan import load_plan
 from accnn.quantization.fusing import is_quantized
+from accnn.quantization.int8_graph import partition, quantize, random_thresholds
 from clockwork import Clockwork
 from networks import chain_model, saved
 from pictures import items, packed
@@ -85,6 +86,20 @@ def test_refused_in_one_sentence(net, clock, tmp_path, capsys, more, said):
     assert accnn.main(command(net, tmp_path, *more)) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
     assert len(errors) == 1 and said in errors[0] and written(tmp_path) == []
+
+
+def test_too_few_images_are_refused_before_planning(net, clock, tmp_path, capsys):
+    rec = packed(tmp_path / "images", items(4))
+    assert accnn.main(command(net, tmp_path, "--data-calib", rec, *SCALE)) == 2
+    assert "4 images are too few" in capsys.readouterr().err and not clock.asked and written(tmp_path) == []
+
+
+def test_an_int8_checkpoint_is_not_accelerated_again(net, clock, tmp_path, capsys):
+    model = load_model(net)
+    ranges = random_thresholds(partition(model))
+    prefix = saved(quantize(model, ranges), tmp_path / "model" / "int8")
+    assert accnn.main(command(prefix, tmp_path, "--random-thresholds")) == 2
+    assert "INT8" in capsys.readouterr().err and written(tmp_path) == []
 
 
 def test_an_int8_checkpoint_that_is_none_of_ours_is_not_replaced(net, clock, tmp_path, capsys):

@@ -79,6 +79,7 @@ def _written(args, measuring, plan, request, config, low):
     request = options.for_network(args, request, accelerator)
     how = options.timing(args, measuring, request, accelerator)
     with calibration.calibrated(args, accelerator, args.save_model):
+        precision.check_images(accelerator, low and (plan or request).precision)
         plan = accelerator.check(plan) if plan is not None else select_ranks(accelerator, request)
         result = (report.summary(accelerator, plan) if args.dry_run else
                   outputs.accelerate_and_write(accelerator, plan, args.save_model, config, low))

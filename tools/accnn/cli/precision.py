@@ -6,7 +6,7 @@ from accnn.core.errors import AccnnError
 from accnn.core.layers import BF16, FP32, INT8, PRECISIONS
 from accnn.core.progress import Progress, say
 from accnn.quantization.bfloat16 import to_bfloat16
-from accnn.reconstruction.int8 import Int8Config, make_int8
+from accnn.reconstruction.int8 import Int8Config, make_int8, refuse_few
 
 
 def add_precision_options(parser):
@@ -35,6 +35,12 @@ def check(args, precision):
                          "FILE.rec, or --random-thresholds to plan and time without an INT8 checkpoint")
     if args.random_thresholds:
         say("--random-thresholds: ranges are made up for the clock, %s-int8 is not written" % args.save_model)
+
+
+def check_images(accelerator, precision):
+    """Refuse, before planning, images that are too few for a network in that precision."""
+    if precision == INT8:
+        refuse_few(accelerator.responses.images)
 
 
 def low_prefix(args, precision):

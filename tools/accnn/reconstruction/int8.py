@@ -133,6 +133,12 @@ class Int8:
     held: int = 0
 
 
+def refuse_few(images):
+    """Raise an AccnnError where there are too few images to make an INT8 network by."""
+    if images.count < _FEWEST:
+        raise AccnnError("%d images are too few to choose thresholds by: give at least %d" % (images.count, _FEWEST))
+
+
 def make_int8(model, images, input_shapes, original=None, config=None, progress=None):
     """Make the INT8 form of a float32 network.
 
@@ -154,8 +160,7 @@ def make_int8(model, images, input_shapes, original=None, config=None, progress=
     -------
     Int8
     """
-    if images.count < _FEWEST:
-        raise AccnnError("%d images are too few to choose thresholds by: give at least %d" % (images.count, _FEWEST))
+    refuse_few(images)
     maker = _Maker(model, images, input_shapes, original or model, config or Int8Config(), progress or Silence)
     maker.run()
     return maker.made()
