@@ -39,7 +39,7 @@ class Choosy(Clockwork):
 
 @pytest.fixture
 def choosy(monkeypatch):
-    return Choosy(grain=4, launch=0.005, rest=0.1, uncertainty=1e-4).patched(monkeypatch)
+    return Choosy(multiple=4, launch=0.005, rest=0.1, uncertainty=1e-4).patched(monkeypatch)
 
 
 @pytest.mark.parametrize("factor", [0.8, 1.2, 1.5])

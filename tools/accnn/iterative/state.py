@@ -50,7 +50,7 @@ class State:
     macs : dict
         Of all convolutions, before and after.
     given : dict or None
-        The Entry of the network that was given, on the validation images.
+        The EpochRecord of the network that was given, on the validation images.
     done : list of dict
         Records of the stages that are over.
     """
@@ -101,7 +101,7 @@ def load_state(prefix):
     try:
         return State(prefix, **_store(prefix).read())
     except Damaged as error:
-        raise AccnnError("%s: say --force to start again" % error) from error
+        raise AccnnError("%s: say `force` to start again" % error) from error
 
 
 def _store(prefix):
