@@ -36,8 +36,8 @@ def test_what_is_written_is_read_with_or_without_its_mark(state, change):
 
 
 @pytest.mark.parametrize("change, says", [
-    (lambda document: document.update(holds="list of energies"), "is no two-pass run: say --force to start again"),
-    (lambda document: document.update(version=7), "of another version of accnn: say --force to start again"),
+    (lambda document: document.update(holds="list of energies"), "is no two-pass run: say `force` to start again"),
+    (lambda document: document.update(version=7), "of another version of accnn: say `force` to start again"),
     (lambda document: document.pop("version"), "is no two-pass run"),
     (lambda document: document.pop("done"), "is no two-pass run"),
     (lambda document: document.update(more=1), "is no two-pass run"),
@@ -53,5 +53,5 @@ def test_what_is_no_state_is_refused_with_the_remedy(state, change, says):
 def test_damage(state, text):
     with open(state_path(state.prefix), "w") as handle:
         handle.write(text)
-    with pytest.raises(AccnnError, match="out-two-pass.json is no two-pass run: say --force"):
+    with pytest.raises(AccnnError, match="out-two-pass.json is no two-pass run: say `force`"):
         load_state(state.prefix)
