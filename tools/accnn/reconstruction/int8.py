@@ -32,6 +32,7 @@ _HELD, _LEAST = 500, 16  # images held aside
 _SHARE = 4  # of few images every so manyth is held aside
 _DENSE = 500000  # weights of all fully connected layers that may be stored as float32
 _WORTH = 0.95
+_PLACES = 8000  # at which responses are sampled at least, of all images
 _JUDGED_MACS = int(6e11)  # that one look at the outputs may cost: INT8 makes about 2e11 a second
 _SEEN_MACS = int(1.5e12)  # that a pass over the others may cost, in float32
 
@@ -55,7 +56,7 @@ class Int8Config:
         That the choice of thresholds tensor by tensor may take, in passes over images held aside. Counted and not
         timed: the same call gives the same network on any machine. About a minute on one core with VNNI.
     positions : int
-        Places of every image at which responses are sampled.
+        Places of every image at which responses are sampled; more of few images.
     seed : int
     dense_channels : bool
         Try a step for every output of fully connected layers, where these are small enough to be stored as float32.
@@ -338,6 +339,7 @@ class _Maker:
                 self._unrounded = before_it
 
     def _solved(self, model, truth, solve, scales):
-        settings = Settings(self._config.positions, self._config.seed, solve, scales, self._dense_channels)
+        places = max(self._config.positions, _PLACES // self._images.count)
+        settings = Settings(places, self._config.seed, solve, scales, self._dense_channels)
         return resolve(model, truth, self._images, self._shapes, self._ranges, self._names(), settings,
                        self._progress)[0]
