@@ -43,10 +43,9 @@ def quantize(model, thresholds, exclude=(), stored=True, dense_channels=False):
     thresholds : dict of str to (float, float)
         Minimum and maximum of every one of :func:`calibrated_tensors`; others are ignored. What lies outside is
         clipped. oneDNN quantizes symmetrically: with the larger of the two magnitudes, to 0..255 where the tensor
-        comes from a ReLU or its minimum is not negative, else to -127..127.
+        comes from a ReLU or its minimum is not negative, else to -128..127.
     exclude : iterable of str
         Layers of `model` that are to stay in float32.
-
     stored : bool
         With weights as int8 arrays, see :mod:`accnn.quantization.stored`. False: most convolutions keep float32, as
         MXNet has them, which is made sooner: enough for timing.

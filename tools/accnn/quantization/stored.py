@@ -3,8 +3,7 @@
 MXNet 1.9.1 keeps the weights of a quantized convolution as float32, and quantizes them at the first pass. Here they are
 whole numbers from -128 to 127 already, stored as int8: whatever fills a bound network with them makes floats of them.
 Their scales stand in a BatchNorm that is fused behind the convolution: MXNet multiplies the weights by ``gamma`` before
-it quantizes them, and finds the same whole numbers again.
-That takes a moment at the first pass and nothing afterwards.
+it quantizes them, and finds the same whole numbers again. That takes a moment at the first pass, and nothing later.
 """
 from dataclasses import replace
 
