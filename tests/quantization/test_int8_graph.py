@@ -143,6 +143,11 @@ def test_excluded_layers_stay_float():
     assert rows["conv2"] == ("conv2", "fp32", "it is excluded") and rows["conv3"].precision == "int8"
 
 
+def test_the_name_of_a_layer_that_was_split_stands_for_its_parts():
+    model = random_model(NETWORKS["chain"], data=X.shape[1:])
+    assert layer_int8(model, in_int8(model, ["c1"], data=X), ["c1"]) == ["c2"]
+
+
 def test_fused_operators_are_called_as_tensors_of_the_network():
     found = partition(chain_model(side=SIDE))
     assert found.homes["conv1"] == found.homes["relu1"] == "relu1"

@@ -1,8 +1,11 @@
 """Thresholds chosen for every tensor by what they do to the network's outputs."""
+import numpy as np
+
 from accnn.quantization import thresholds
 
 SEARCHED = "searched"  # in the place of a kind: a multiple of one
 _FACTORS = 0.75, 1.25
+_SURE = 2.0    # standard errors that a gain has to have
 _NEAR = 0.1    # thresholds that differ by less are one
 _WORTH = 0.99  # another threshold has to make the divergence smaller by a percent
 _DOUBTFUL = 0.02  # share of a tensor's mean square error by which candidates have to differ to be worth a look
@@ -27,8 +30,8 @@ def choose(histograms, judge, kinds=None, trials=60):
     ----------
     histograms : dict of str to Histogram
     judge : callable
-        ``judge(thresholds) -> float``: how far the outputs of the INT8 network are from the true ones, on images that
-        the histograms have not seen.
+        ``judge(thresholds) -> float or ndarray``: how far the outputs of the INT8 network are from the true ones, on
+        images that the histograms have not seen; of every image, so that luck is told from gain.
     kinds : sequence of str, optional
         Default: all there are.
     trials : int
@@ -52,9 +55,10 @@ class _Search:
     def __init__(self, histograms, judge, kinds, trials):
         self._histograms, self._judge, self._left = histograms, judge, trials
         self._every = {kind: ranges(histograms, kind) for kind in kinds}
-        self._costs = {kind: judge(self._every[kind]) for kind in kinds}
+        costs = {kind: judge(self._every[kind]) for kind in kinds}
+        self._costs = {kind: float(np.mean(cost)) for kind, cost in costs.items()}
         self._start = min(kinds, key=self._costs.get)
-        self.found, self._best = dict(self._every[self._start]), self._costs[self._start]
+        self.found, self._best = dict(self._every[self._start]), costs[self._start]
         self.chosen = dict.fromkeys(histograms, self._start)
 
     def try_kinds(self):
@@ -78,10 +82,17 @@ class _Search:
         self._left -= 1
         tried = dict(self.found, **{name: thresholds_of_it})
         cost = self._judge(tried)
-        if not cost < _WORTH * self._best:
+        if not _is_better(cost, self._best):
             return False
         self.found, self._best, self.chosen[name] = tried, cost, kind
         return True
+
+
+def _is_better(new, old):
+    """Whether costs of the same images fell by a percent, and by more than chance would have it."""
+    gain = np.atleast_1d(np.asarray(old) - np.asarray(new))
+    doubt = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else 0.0
+    return gain.mean() > max((1 - _WORTH) * np.mean(old), _SURE * doubt)
 
 
 def _scaled(one, factor, largest):

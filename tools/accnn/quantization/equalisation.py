@@ -21,7 +21,7 @@ from accnn.quantization.producers import with_params
 from accnn.quantization.supported import has_one_step
 from accnn.quantization.thresholds import Histogram, get
 
-_SAMPLES = 4096
+_SAMPLES = 2048
 _RESPONSES = 256  # places at which responses are looked at
 _POWERS = ((0.5, 0.0), (1.0, 0.0), (0.25, 0.0), (0.75, 0.0), (0.5, 0.5), (0.75, 0.25), (0.25, 0.25))
 _WORTH = 0.95  # a scaling that leaves more of the noise than this is not made

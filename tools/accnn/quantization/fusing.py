@@ -56,7 +56,7 @@ def partition(model, exclude=()):
         Not changed.
     exclude : iterable of str
         Operators of `model` that are to stay in float32: layers, with what is fused behind them, but also sums,
-        pooling and so on.
+        pooling and so on. The name of a layer that was split stands for all parts of its chain.
 
     Returns
     -------
@@ -70,6 +70,7 @@ def partition(model, exclude=()):
     exclude = list(exclude)
     quantized.refuse_quantized(model)
     _refuse_unknown(model, exclude)
+    exclude += _parts(model.graph, set(exclude))
     graph = _with_flattened(without_identities(model.graph))
     kept = {node.name: reason for node, reason in supported.refusals(model, graph) if reason}
     grouping = Grouping(graph, kept, set(exclude))
@@ -124,6 +125,18 @@ def _refuse_unknown(model, names):
             near = difflib.get_close_matches(name, there, n=3, cutoff=0.5)
             raise AccnnError("%s has no layer %r%s" % (
                 model.prefix, name, ": did you mean %s?" % " or ".join(near) if near else ""))
+
+
+def _parts(graph, names):
+    """list of str: the parts of chains whose output an identity carries that has one of the names."""
+    found = []
+    for node in graph.nodes:
+        if node.name in names and passes_on(node):
+            part = graph.nodes[node.inputs[0][0]]
+            while part.name.startswith(node.name + "_") and part.inputs:
+                found.append(part.name)
+                part = graph.nodes[part.inputs[0][0]]
+    return found
 
 
 # ---- the fused graph

@@ -26,7 +26,7 @@ from accnn.quantization.thresholds import best_threshold
 
 _RIDGE = 1e-4   # share of the mean added to both matrices: numbers must stay in float32's range
 _TRIES = 8
-_SAMPLES = 4096  # places at which the noise of a candidate is measured
+_SAMPLES = 2048  # places at which the noise of a candidate is measured
 
 
 @dataclass(frozen=True, eq=False)

@@ -220,19 +220,19 @@ class _Grid:
         return rounded(rows, self.is_whole, self.largest) if self.is_int8 else rows
 
     def compensated(self, rows, covariance):
-        wide = len(covariance) > _WIDEST
-        return rows if wide or not self.is_int8 else compensated(rows, covariance, self.is_whole, self.largest)
+        return compensated(rows, covariance, self.is_whole, self.largest) if self.is_int8 else rows
 
 
 def _best(evidence, grid, matrix, offset, scales, solves, images):
     """(matrix, offset, error before, error after) of one group."""
     if not evidence.enough:
         return matrix, offset, 0.0, 0.0
+    if evidence.width > _WIDEST:
+        return _rebiased(evidence, grid, matrix, offset, scales, images)
     train, held = (_divided(moments, scales) for moments in evidence.moments())
-    size = max(held.yy.sum() + 1e-9 * np.square(held.mean_y).sum(), 1e-30)
 
     def error(rows, bias):
-        return float(held.errors(grid.held(rows), bias).sum() / size)
+        return _error(held, grid.held(rows), bias)
 
     def with_bias(rows, near=None):
         found = train.bias(grid.held(rows))
@@ -244,6 +244,20 @@ def _best(evidence, grid, matrix, offset, scales, solves, images):
     before, best = error(matrix, offset), min(tried, key=lambda one: error(*one))
     after = error(*best)
     return (best if after < before else (matrix, offset)) + (before, after)
+
+
+def _rebiased(evidence, grid, matrix, offset, scales, images):
+    """As :func:`_best`, of a layer whose patches are too wide for a Gram matrix: only the bias is another."""
+    train, held = (_divided(moments, scales) for moments in evidence.moments(grid.held(matrix)))
+    same = np.eye(len(matrix))
+    bias = _cautious(train, same, offset, train.bias(same), images)
+    before, after = _error(held, same, offset), _error(held, same, bias)
+    return matrix, bias if after < before else offset, before, min(before, after)
+
+
+def _error(held, rows, bias):
+    """Mean square error of responses as a share of their variance, or of their mean where they hardly vary."""
+    return float(held.errors(rows, bias).sum() / max(held.yy.sum() + 1e-9 * np.square(held.mean_y).sum(), 1e-30))
 
 
 def _cautious(moments, rows, offset, bias, images):
