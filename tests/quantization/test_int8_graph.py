@@ -33,6 +33,9 @@ NETWORKS = {
     "residual signed": conv(relu(conv(R1, "c2") + conv(DATA, "c3"), "r2"), "c4"),
     "residual of two": conv(conv(R1, "c2") + conv(R1, "c3"), "c4"),
     "residual leaky": conv(leaky(conv(R1, "c2") + R1), "c3"),
+    "residual of what stays": conv(conv(R1, "c2") + S.exp(conv(R1, "c3"), name="e"), "c4"),
+    "residual of its maximum": conv(leaky(conv(R1, "c2") + S.Pooling(S.exp(R1, name="e"), kernel=(3, 3), pad=(1, 1),
+                                                                    pool_type="max", name="m")), "c3"),
     "residual clipped": conv(S.clip(conv(R1, "c2") + R1, a_min=0, a_max=1, name="clip"), "c3"),
     "residual pre-activated": conv(relu(norm(conv(R1, "c2") + R1), "r2"), "c3"),
     "residual of a slice": conv(relu(conv(HALF, "c2", 4) + HALF, "r2"), "c3"),
@@ -140,14 +143,20 @@ def test_excluded_layers_stay_float():
     assert rows["conv2"] == ("conv2", "fp32", "it is excluded") and rows["conv3"].precision == "int8"
 
 
+def test_the_name_of_a_layer_that_was_split_stands_for_its_parts():
+    model = random_model(NETWORKS["chain"], data=X.shape[1:])
+    assert layer_int8(model, in_int8(model, ["c1"], data=X), ["c1"]) == ["c2"]
+
+
 def test_fused_operators_are_called_as_tensors_of_the_network():
     found = partition(chain_model(side=SIDE))
     assert found.homes["conv1"] == found.homes["relu1"] == "relu1"
     assert calibrated_tensors(found)[:3] == ["data", "relu1_output", "relu2_output"]
 
 
-def test_random_thresholds_serve_for_timing():
-    model = chain_model(side=SIDE)
+@pytest.mark.parametrize("name", ["BatchNorm", "residual of a slice", "residual signed", "sums behind sums", "vectors"])
+def test_random_thresholds_serve_for_timing(name):
+    model = random_model(NETWORKS[name], data=X.shape[1:])
     made = quantize(model, random_thresholds(partition(model)))
     assert np.isfinite(forward(made, data=X)[0]).all()
 
@@ -186,9 +195,14 @@ def test_residual_sums_are_fused_where_types_agree():
     x = R1
     for i in range(3):
         x = relu(conv(relu(conv(x, "a%d" % i), "ra%d" % i), "b%d" % i) + (x if i else conv(x, "s")), "rb%d" % i)
-    made = in_int8(random_model(x, data=X.shape[1:]), data=X)
+    model = random_model(x, data=X.shape[1:])
+    made = in_int8(model, data=X)
     summed = [node.name for node in made.graph.nodes if "with_sum" in node.attrs]
-    assert summed == ["quantized_rb1", "quantized_rb2"] and "elemwise_add" in {node.op for node in made.graph.nodes}
+    assert summed == ["quantized_rb0", "quantized_rb1", "quantized_rb2"]
+    assert partition(model).lifted == {"b0": "rb0"}
+    assert max(errors(model, made, data=X)) < 0.03
+    unstored = quantize(model, ranges(model, data=X), stored=False)
+    assert max(errors(made, unstored, data=X)) < 0.01 and unstored.arg_params["a1_weight"].dtype == np.float32
 
 
 @pytest.mark.parametrize("name, side", [("cifar_resnet20", 32), ("mtcnn_det1", 24), ("mtcnn_det2", 24),

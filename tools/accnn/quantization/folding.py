@@ -6,10 +6,13 @@ purpose, and writes thresholds with six decimals only.
 from collections import Counter
 from dataclasses import replace
 
+from accnn.graph import attrs
 from accnn.graph.ir import Graph, Node, moved, prune
-from accnn.quantization.supported import CONVOLUTION, DENSE, SIGNED
+from accnn.quantization.fusing import operators
+from accnn.quantization.supported import CONVOLUTION, DENSE, SIGNED, UNSIGNED, is_unsigned
 
 _REQUANTIZING = {CONVOLUTION, DENSE, "_contrib_quantized_elemwise_add", "_contrib_quantized_elemwise_mul"}
+_KEEPING_TYPE = {"_contrib_quantized_pooling", "_contrib_quantized_flatten"}
 _GUARD = "accnn_output_"
 _RANGE = ("min_calib_range", "max_calib_range")
 
@@ -46,7 +49,7 @@ def fold(graph, ranges):
     ranges : dict of str to (float, float)
         Thresholds by tensor: written in full.
     """
-    return prune(_float_outputs(prune(_requantized(_signed_sums(_exact(graph, ranges))))))
+    return prune(_float_outputs(prune(_requantized(_typed_sums(_exact(graph, ranges))))))
 
 
 def _exact(graph, ranges):
@@ -80,26 +83,28 @@ def _requantized(graph):
 
 
 def _is_grouped(node):
-    """Whether a convolution is grouped, but not depthwise: with a range of its own, and so a scale for every output
-    channel, MXNet 1.9.1 quantizes all weights of group g with the scale of channel g."""
-    for document in node.extra.get("subgraphs", ()):
-        for inner in document["nodes"]:
-            attributes = inner.get("attrs", {})
-            groups = int(attributes.get("num_group", 1))
-            if inner["op"] == "Convolution" and groups not in (1, int(attributes["num_filter"])):
-                return True
-    return False
+    """Whether a convolution is grouped, but not depthwise.
+
+    With a range of its own, and so a scale for every output channel, MXNet 1.9.1 quantizes all weights of group g with
+    the scale of channel g.
+    """
+    layer = operators(node)[0] if node.op == CONVOLUTION else node
+    groups = attrs.integer(layer, "num_group", 1)
+    return groups != 1 and groups != attrs.integer(layer, "num_filter")
 
 
-def _signed_sums(graph):
-    """Let what is quantized for a fused sum that can be negative be signed, as the sum is."""
+def _typed_sums(graph):
+    """Let what is quantized for a fused sum have the type of the sum, whatever its range is."""
     nodes = list(graph.nodes)
     for node in graph.nodes:
-        said = node.attrs if node.op == CONVOLUTION and "quantized" in node.attrs else {}
-        if "with_sum" in said and "with_postsum_act" not in said:
+        if node.op == CONVOLUTION and "quantized" in node.attrs and "with_sum" in node.attrs:
             source = node.inputs[-5][0]  # behind it are the ranges of the data and of the sum
+            while nodes[source].op in _KEEPING_TYPE:
+                source = nodes[source].inputs[0][0]
             if nodes[source].op == "_contrib_quantize_v2":
-                nodes[source] = _with_attrs(nodes[source], [("out_type", SIGNED)])
+                unsigned = is_unsigned(operators(node)[-1])
+                said = {"out_type": UNSIGNED, _RANGE[0]: "0"} if unsigned else {"out_type": SIGNED}
+                nodes[source] = _with_attrs(nodes[source], said)
     return Graph(tuple(nodes), graph.heads)
 
 

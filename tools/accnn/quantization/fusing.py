@@ -6,7 +6,7 @@ made here. MXNet's choice is wrong where a fused tensor is an output of the netw
 the name of the last operator in it: its output is a tensor of the original network, of the same name.
 """
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Dict
 
 from accnn.core.errors import AccnnError
@@ -15,8 +15,10 @@ from accnn.graph.checkpoint import Model
 from accnn.graph.ir import Graph, Node, moved, prune
 from accnn.graph.passing import passes_on
 from accnn.quantization import supported
+from accnn.quantization.grouping import Grouping
 
 _VECTORS = {"Flatten", "FullyConnected"}
+_KEEPING_SHAPE = {"Activation", "LeakyReLU", "clip", "BatchNorm"} | supported.SUMS
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,15 @@ class Partition:
         Layers that no oneDNN operator computes in INT8 -> the reason.
     excluded : frozenset of str
         Operators of `model` that are to stay in float32.
+    lifted : dict of str to str
+        Convolutions of `model` whose output is made unsigned in INT8 -> the one that adds it to its own.
     """
 
     model: Model
     homes: Dict[str, str]
     kept: Dict[str, str]
     excluded: frozenset = frozenset()
+    lifted: Dict[str, str] = field(default_factory=dict)
 
 
 def partition(model, exclude=()):
@@ -51,7 +56,7 @@ def partition(model, exclude=()):
         Not changed.
     exclude : iterable of str
         Operators of `model` that are to stay in float32: layers, with what is fused behind them, but also sums,
-        pooling and so on.
+        pooling and so on. The name of a layer that was split stands for all parts of its chain.
 
     Returns
     -------
@@ -65,9 +70,10 @@ def partition(model, exclude=()):
     exclude = list(exclude)
     quantized.refuse_quantized(model)
     _refuse_unknown(model, exclude)
+    exclude += _parts(model.graph, set(exclude))
     graph = _with_flattened(without_identities(model.graph))
     kept = {node.name: reason for node, reason in supported.refusals(model, graph) if reason}
-    grouping = _Grouping(graph, kept, set(exclude))
+    grouping = Grouping(graph, kept, set(exclude))
     groups = grouping.groups
     homes = {node.name: node.name for node in model.graph.nodes if not node.is_variable}
     homes.update((graph.nodes[part].name, graph.nodes[group[-1]].name) for group in groups for part in group)
@@ -75,7 +81,8 @@ def partition(model, exclude=()):
     excluded |= {node.name for node in graph.nodes if supported.is_wrong(node)}
     fused = Graph.from_symbol(_fuse(graph, groups).to_symbol())
     return Partition(replace(model, graph=fused), homes, dict(kept, **dict.fromkeys(exclude, "it is excluded")),
-                     frozenset(excluded.union(kept)))
+                     frozenset(excluded.union(kept)),
+                     {graph.nodes[end].name: graph.nodes[into].name for end, into in grouping.lifted.items()})
 
 
 def is_quantized(model):
@@ -120,99 +127,15 @@ def _refuse_unknown(model, names):
                 model.prefix, name, ": did you mean %s?" % " or ".join(near) if near else ""))
 
 
-# ---- what is fused
-
-class _Grouping:
-    """Which nodes of a graph become one.
-
-    Attributes
-    ----------
-    groups : list of list of int
-        For every layer that oneDNN computes the positions of it and of what is fused with it.
-    floats : list of int
-        Other positions that are to stay in float32.
-    """
-
-    def __init__(self, graph, kept, exclude):
-        self._graph, self._exclude, self._readers = graph, exclude, _readers(graph)
-        self._types, self.groups, self.floats = {}, [], []
-        for position, node in enumerate(graph.nodes):
-            if node.op in supported.LAYERS and node.name not in kept:
-                group = [position] + self._followers(position)
-                self.groups.append(group)
-                self._types[group[-1]] = self._type(group)
-            elif self._is_float_sum(position):
-                self.floats.append(position)
-                self._types[position] = supported.UNSIGNED if supported.is_unsigned(node) else supported.FLOAT
-
-    def _is_float_sum(self, position):
-        """A sum that no convolution takes, or the activation behind one: what is next can then be unsigned."""
-        node = self._graph.nodes[position]
-        if position in self._taken():
-            return False
-        return node.op in supported.SUMS or supported.is_unsigned(node) and node.inputs[0][0] in self.floats
-
-    def _followers(self, position):
-        found = []
-        for step in (self._takes_normalization, self._takes_sum, self._takes_activation):
-            following = self._only_reader(([position] + found)[-1])
-            if following is not None and following not in self._taken() and self._may_follow(following, position) \
-                    and step(following, [position] + found):
-                found.append(following)
-        return found
-
-    def _taken(self):
-        return {part for group in self.groups for part in group}
-
-    def _only_reader(self, position):
-        found = self._readers[position]
-        return found[0][0] if len(found) == 1 and found[0][1] == 0 else None
-
-    def _may_follow(self, following, layer):
-        return self._graph.nodes[following].name not in self._exclude or self._is_float(layer)
-
-    def _is_float(self, layer):
-        return self._graph.nodes[layer].name in self._exclude
-
-    def _takes_normalization(self, following, group):
-        node, layer = self._graph.nodes[following], self._graph.nodes[group[0]]
-        return (layer.op, node.op) == ("Convolution", "BatchNorm") and attrs.integer(node, "axis", 1) == 1 \
-            and node.inputs[0][0] == group[-1]
-
-    def _takes_sum(self, following, group):
-        """Only a sum whose other operand has the type of the result: oneDNN adds to it in its place, unconverted."""
-        node, layer = self._graph.nodes[following], self._graph.nodes[group[0]]
-        if layer.op != "Convolution" or node.op not in supported.SUMS:
-            return False
-        other = next((entry for entry in node.inputs if entry[0] != group[-1]), node.inputs[0])
-        behind = self._only_reader(following)
-        activated = behind is not None and self._may_follow(behind, group[0]) and \
-            self._takes_activation(behind, group + [following])
-        unsigned = activated and supported.is_unsigned(self._graph.nodes[behind])
-        accepted = (supported.UNSIGNED,) if unsigned else (supported.SIGNED, supported.FLOAT)
-        return self._is_float(group[0]) or supported.stored_type(self._graph, other, self._types) in accepted
-
-    def _takes_activation(self, following, group):
-        nodes = self._graph.nodes
-        return supported.activates(nodes[following], nodes[group[0]], self._is_summed(group))
-
-    def _is_summed(self, group):
-        return any(self._graph.nodes[part].op in supported.SUMS for part in group)
-
-    def _type(self, group):
-        if supported.is_unsigned(self._graph.nodes[group[-1]]):
-            return supported.UNSIGNED
-        return supported.FLOAT if self._is_float(group[0]) else supported.SIGNED
-
-
-def _readers(graph):
-    """list of list: for every node the positions of its readers and which output they read; None stands for a head."""
-    found = [[] for _ in graph.nodes]
-    for position, node in enumerate(graph.nodes):
-        for producer, output, _ in node.inputs:
-            found[producer].append((position, output))
-    for producer, output, _ in graph.heads:
-        found[producer].append((None, output))
+def _parts(graph, names):
+    """list of str: the parts of chains whose output an identity carries that has one of the names."""
+    found = []
+    for node in graph.nodes:
+        if node.name in names and passes_on(node):
+            part = graph.nodes[node.inputs[0][0]]
+            while part.name.startswith(node.name + "_") and part.inputs:
+                found.append(part.name)
+                part = graph.nodes[part.inputs[0][0]]
     return found
 
 
@@ -239,8 +162,12 @@ def _with_flattened(graph):
 
 
 def _reads_maps(graph, node):
-    return node.op == "FullyConnected" and attrs.boolean(node, "flatten", True) \
-        and graph.nodes[node.inputs[0][0]].op not in _VECTORS
+    if node.op != "FullyConnected" or not attrs.boolean(node, "flatten", True):
+        return False
+    source = graph.nodes[node.inputs[0][0]]
+    while source.op in _KEEPING_SHAPE:
+        source = graph.nodes[source.inputs[0][0]]
+    return source.op not in _VECTORS
 
 
 def free_name(name, taken):

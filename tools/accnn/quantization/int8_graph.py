@@ -43,12 +43,12 @@ def quantize(model, thresholds, exclude=(), stored=True):
     thresholds : dict of str to (float, float)
         Minimum and maximum of every one of :func:`calibrated_tensors`; others are ignored. What lies outside is
         clipped. oneDNN quantizes symmetrically: with the larger of the two magnitudes, to 0..255 where the tensor
-        comes from a ReLU or its minimum is not negative, else to -127..127.
+        comes from a ReLU or its minimum is not negative, else to -128..127.
     exclude : iterable of str
         Layers of `model` that are to stay in float32.
     stored : bool
-        With weights as int8 arrays, see :mod:`accnn.quantization.stored`. False: as MXNet has them, convolutions in
-        float32.
+        With weights as int8 arrays, see :mod:`accnn.quantization.stored`. False: most convolutions keep float32, as
+        MXNet has them, which is made sooner: enough for timing.
 
     Returns
     -------
@@ -68,7 +68,8 @@ def quantize(model, thresholds, exclude=(), stored=True):
     graph = _with_output_names(fold(without_guards(Graph.from_symbol(symbol)), ranges), model)
     made = replace(model, graph=graph, arg_params=_parameters(graph, model.arg_params), aux_params={
         name: model.aux_params[name] for name in graph.variables() if name in model.aux_params})
-    return store(made) if stored else made
+    lifts = {name: (into, max(-ranges[name + "_output"][0], 0.0)) for name, into in partitioned.lifted.items()}
+    return store(made, lifts, everything=stored)
 
 
 def layer_precisions(model, quantized, exclude=()):

@@ -3,8 +3,7 @@
 MXNet 1.9.1 keeps the weights of a quantized convolution as float32, and quantizes them at the first pass. Here they are
 whole numbers from -128 to 127 already, stored as int8: whatever fills a bound network with them makes floats of them.
 Their scales stand in a BatchNorm that is fused behind the convolution: MXNet multiplies the weights by ``gamma`` before
-it quantizes them, and finds the same whole numbers again.
-That takes a moment at the first pass and nothing afterwards.
+it quantizes them, and finds the same whole numbers again. That takes a moment at the first pass, and nothing later.
 """
 from dataclasses import replace
 
@@ -22,18 +21,27 @@ _NEAR = (-1, 1, -2, 2, -3, 3, -4, 4)  # units in the last place of a scale
 _NORMALIZATION = {"eps": "0", "fix_gamma": "False", "use_global_stats": "True"}
 
 
-def store(model):
+def store(model, lifts=None, everything=True):
     """Return a quantized model whose convolutions have INT8 arrays as weights.
 
     Parameters
     ----------
     model : Model
         As MXNet's pass makes it: convolutions with float32 weights.
+    lifts : dict of str to (str, float), optional
+        Fused operators whose output only one other reads, which adds it to its own and ends in a ReLU -> that one, and
+        the least value of the output, negated. The first gets it added to its bias and a ReLU, so that its output is
+        unsigned, as that of the second is; the second gets it subtracted. The sum stays what it was.
+    everything : bool
+        False: store the operators of `lifts` only.
 
     Returns
     -------
     Model
     """
+    lifts = {} if lifts is None else lifts
+    offsets = {"quantized_" + name: offset for name, (_, offset) in lifts.items()}
+    offsets.update(("quantized_" + into, -offset) for into, offset in lifts.values())
     graph, arrays, states = model.graph, dict(model.arg_params), dict(model.aux_params)
     nodes, place, names = [], {}, {node.name for node in graph.nodes}
 
@@ -42,8 +50,11 @@ def store(model):
 
     for position, node in enumerate(graph.nodes):
         made = moved(node, where)
-        if is_stored(node):
-            made = _stored(made, _folded(graph, node, model), nodes, names, (arrays, states))
+        if is_stored(node) and (everything or node.name in offsets):
+            weight, bias = _folded(graph, node, model)
+            bias = bias + np.float32(offsets.get(node.name, 0))
+            made = _lifted(made, offsets[node.name]) if node.name[len("quantized_"):] in lifts else made
+            made = _stored(made, weight, bias, nodes, names, (arrays, states))
         place[position] = len(nodes)
         nodes.append(made)
     graph = Graph.from_symbol(prune(Graph(tuple(nodes), tuple(where(head) for head in graph.heads))).to_symbol())
@@ -86,10 +97,14 @@ def quantized_weights(weights, one_scale=False):
 
 
 def _lasting_scales(whole, largest):
-    """Scales with which MXNet makes the same whole numbers again, where there are such."""
-    first = scales = largest / _largest(whole)
+    """Scales with which MXNet makes the same whole numbers again, where there are such.
+
+    Only -127 beside 127 can become another one.
+    """
+    ends = np.stack((whole.min(axis=1), whole.max(axis=1)), axis=1)
+    first = scales = largest / _largest(ends)
     for ulps in _NEAR:
-        wrong = np.any(_again(whole, scales) != whole, axis=1, keepdims=True)
+        wrong = np.any(_again(ends, scales) != ends, axis=1, keepdims=True)
         scales = np.where(wrong, first + ulps * np.spacing(first), scales)
     return scales
 
@@ -109,19 +124,28 @@ def _whole(rows, largest):
 
 
 def _folded(graph, node, model):
-    """Weight and bias (or None) of a convolution, with a BatchNorm that is fused behind it folded in as MXNet does."""
+    """Weight and bias of a convolution, with a BatchNorm that is fused behind it folded in as MXNet does."""
     parts = operators(node)
     arrays = [_array(model, graph.nodes[entry[0]].name) for entry in node.inputs[1:]]
     with_bias = not attrs.boolean(parts[0], "no_bias")
-    weight, bias = arrays[0], arrays[1] if with_bias else None
+    weight, bias = arrays[0], arrays[1] if with_bias else np.zeros(len(arrays[0]), np.float32)
     if len(parts) > 1 and parts[1].op == "BatchNorm":
         gamma, beta, mean, variance = arrays[1 + with_bias:5 + with_bias]
-        one = attrs.boolean(parts[1], "fix_gamma", True)
-        spread = np.sqrt(variance.astype(np.float64) + attrs.number(parts[1], "eps", 1e-3))
-        alpha = ((1.0 if one else gamma) / spread).astype(np.float32)
-        bias = beta + alpha * ((0 if bias is None else bias) - mean)
-        weight = weight * alpha.reshape((-1,) + (1,) * (weight.ndim - 1))
+        gamma = np.ones_like(beta) if attrs.boolean(parts[1], "fix_gamma", True) else gamma
+        alpha = gamma / np.sqrt(variance.astype(np.float64) + attrs.number(parts[1], "eps", 1e-3))
+        alpha = alpha.astype(np.float32)
+        weight, bias = weight * alpha.reshape((-1,) + (1,) * (weight.ndim - 1)), beta + alpha * (bias - mean)
     return weight, bias
+
+
+def _lifted(node, offset):
+    """A convolution that ends in a ReLU, for what is `offset` more: as large as it may be, from 0."""
+    inner = node.extra["subgraphs"][0]["nodes"]
+    relu = {"op": "Activation", "name": operators(node)[0].name + "_lifted", "attrs": {"act_type": "relu"},
+            "inputs": [[len(inner) - 1, 0, 0]]}
+    high = float(node.attrs["max_calib_range"]) + offset
+    return replace(node, attrs=dict(node.attrs, with_act="true", min_calib_range="0", max_calib_range="%.9g" % high),
+                   extra={"subgraphs": [dict(node.extra["subgraphs"][0], nodes=inner + [relu])]})
 
 
 def _array(model, name):
@@ -129,25 +153,22 @@ def _array(model, name):
     return None if found is None else found.asnumpy()
 
 
-def _stored(node, folded, nodes, names, into):
+def _stored(node, weight, bias, nodes, names, into):
     """The fused operator with an INT8 weight and a BatchNorm with its scales, whose variables are added to `nodes`."""
     parts = operators(node)
     # Where a convolution does not requantize by itself, MXNet takes one scale for all its channels.
-    whole, scales = quantized_weights(folded[0], one_scale="min_calib_range" not in node.attrs)
-    size, layer = len(scales), parts[0].name
-    fresh = {"_weight_quantize": whole, "_scale": scales,
-             "_shift": np.zeros(size, np.float32) if folded[1] is None else folded[1]}
-    variables = [_variable(layer + end, values, nodes, names, into[0]) for end, values in fresh.items()]
-    variables += [_variable(layer + end, values, nodes, names, into[1])
-                  for end, values in (("_zero", np.zeros(size, np.float32)), ("_one", np.ones(size, np.float32)))]
+    whole, scales = quantized_weights(weight, one_scale="min_calib_range" not in node.attrs)
+    layer, kinds = parts[0].name, {"_weight_quantize": (whole, 0), "_scale": (scales, 0), "_shift": (bias, 0),
+                                   "_zero": (np.zeros_like(bias), 1), "_one": (np.ones_like(bias), 1)}
+    variables = [_variable(layer + end, values, nodes, names, into[place]) for end, (values, place) in kinds.items()]
     layer_node = replace(parts[0], attrs=dict(parts[0].attrs, no_bias="True"))
     behind = [part for part in parts[1:] if part.op != "BatchNorm"]
-    summed = any(part.op in SUMS for part in behind)
-    ranges = node.inputs[-4 if summed else -2:]
+    ranges = 4 if any(part.op in SUMS for part in behind) else 2
     read = [(node.inputs[0], variables[0]), tuple(variables[1:])] + \
-        [(node.inputs[-5],) if part.op in SUMS else () for part in behind]
+        [(node.inputs[-ranges - 1],) if part.op in SUMS else () for part in behind]
     made = fused_node([layer_node, Node("BatchNorm", layer + "_scaled", _NORMALIZATION)] + behind, read)
-    return replace(made, name=node.name, attrs=dict(node.attrs, **made.attrs), inputs=made.inputs + tuple(ranges))
+    return replace(made, name=node.name, attrs=dict(node.attrs, **made.attrs),
+                   inputs=made.inputs + node.inputs[-ranges:])
 
 
 def _variable(name, values, nodes, names, into):

@@ -71,31 +71,27 @@ def is_unsigned(node):
         node.op == "clip" and attrs.number(node, "a_min", 0.0) >= 0
 
 
-def stored_type(graph, entry, known):
-    """The type in which a quantized graph stores an entry where something in INT8 reads it.
+def stored_type(node, read):
+    """The type in which a quantized graph stores the output of an operator that is not fused, for what is INT8.
 
     Parameters
     ----------
-    graph : Graph
-    entry : (int, int, int)
-    known : dict of int to str
-        The types of outputs of layers, by the position of the node that computes them.
+    node : Node
+    read : list of str
+        The types of what it reads.
 
     Returns
     -------
     str
         `SIGNED`, `UNSIGNED`; `FLOAT` where a quantize operator will make one of the two of it, by its range; `UNKNOWN`.
     """
-    if entry[0] in known:
-        return known[entry[0]]
-    node = graph.nodes[entry[0]]
-    read = [stored_type(graph, one, known) for one in node.inputs] \
-        if node.op in _KEEPING_TYPE | _KEEPING_SIGN | {"Concat"} else []
-    if node.op == "Concat" and not {SIGNED}.issuperset(read) and not {UNSIGNED}.issuperset(read):
+    if node.op in _KEEPING_TYPE:
+        return read[0]
+    if node.op == "Concat" and not {UNSIGNED}.issuperset(read):
         return SIGNED if SIGNED in read and UNKNOWN not in read else UNKNOWN
-    if node.op in _KEEPING_SIGN:
+    if node.op in _KEEPING_SIGN or node.op == "Concat":
         return UNSIGNED if {UNSIGNED}.issuperset(read) else FLOAT
-    return read[0] if read else UNKNOWN if node.op in _ASKED else FLOAT
+    return UNKNOWN if node.op in _ASKED else UNSIGNED if is_unsigned(node) else FLOAT
 
 
 def _convolution_refusal(node):
