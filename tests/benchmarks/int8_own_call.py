@@ -16,6 +16,8 @@ import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "tools"))
 
+from accnn.quantization.calibrated import quantize_on_images
+
 from accnn.cli.data_options import add_preprocessing_options, preprocessing
 from accnn.core.compat import mx
 from accnn.core.text import megabytes, milliseconds, percent, ruled, times
@@ -24,7 +26,6 @@ from accnn.data.records import open_records
 from accnn.graph.checkpoint import Model, load_model, save_model
 from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.ir import Graph
-from accnn.quantization.calibrated import quantize_on_images
 from accnn.runtime.predictor import Predictor
 
 

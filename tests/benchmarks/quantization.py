@@ -2,6 +2,7 @@
 cifar10_val_5000.rec
 
        --rgb-mean 125.3,123.0,113.9 --rgb-std 63.0,62.1,66.7 [--plan new-vgg16] [--calib-images 2000] [--held-out]
+       [--only 'all *']
 
 What every step towards INT8 brings: top-1, points lost against the float32 network, and how far its outputs are from
 those of the float32 network and of the original, in mnat. `--plan`: an accelerated form of the model, which becomes
@@ -25,20 +26,22 @@ from accnn.core.text import ruled
 from accnn.data.images import image_input, read_images
 from accnn.data.records import open_records
 from accnn.graph.checkpoint import load_model
+from accnn.planning.request import matches
 from accnn.reconstruction.divergence import Divergence
 from accnn.reconstruction.images import RecordImages, record_images
 from accnn.reconstruction.int8 import Int8Config, make_int8
 from accnn.runtime.predictor import Predictor
 
-_NONE = {"equalise": False, "rotate": False, "resolve": False}
+_NONE = {"equalise": False, "rotate": False, "resolve": False, "dense_channels": False}
 ROWS = (
     ("naive thresholds", dict(_NONE, kinds=("naive",))),
     ("entropy thresholds", dict(_NONE, kinds=("entropy",))),
     ("least mean square error", dict(_NONE, kinds=("mse",))),
     ("chosen tensor by tensor", _NONE),
-    ("and scales across layers", dict(_NONE, equalise=True)),
-    ("and matrices inside chains", dict(_NONE, equalise=True, rotate=True)),
-    ("and solved behind INT8: all steps", {}),
+    ("and steps of fully connected outputs", dict(_NONE, dense_channels=True)),
+    ("and scales across layers", dict(_NONE, dense_channels=True, equalise=True)),
+    ("and matrices inside chains", dict(_NONE, dense_channels=True, equalise=True, rotate=True)),
+    ("all steps: solved behind INT8, too", {}),
 )
 
 
@@ -52,6 +55,7 @@ def parser():
     arguments.add_argument("--held-out", action="store_true", help="score what is left of --data-calib")
     arguments.add_argument("--calib-images", type=int, default=2000, metavar="N")
     arguments.add_argument("--val-images", type=int, metavar="N", help="score only so many")
+    arguments.add_argument("--only", action="append", metavar="PATTERN", help="rows, as 'all *'; may be repeated")
     add_preprocessing_options(arguments, 100)
     return arguments
 
@@ -90,12 +94,12 @@ def data(args, how, name):
         yield RecordImages(first, how, name, args.batch_size, records, range(args.calib_images)), others
 
 
-def made(plan, original, images, shapes):
+def made(plan, original, images, shapes, only):
     """Yield (title, network, seconds) of every row."""
     yield "original, float32", original, 0.0
     if plan is not original:
         yield "plan, float32", plan, 0.0
-    for title, wanted in ROWS:
+    for title, wanted in (row for row in ROWS if matches(row[0], only or ["*"])):
         start = time.monotonic()
         found = make_int8(plan, images, shapes, original, Int8Config(**wanted))
         yield title, found.model, time.monotonic() - start
@@ -118,7 +122,7 @@ def run(argv=None):
         scored = Scored(records, how, shapes, args.batch_size)
         truths = [scored.answers(model) for model in (plan, original)]
         measures = [Divergence(model, truth) for model, truth in zip((plan, original), truths)]
-        for title, model, taken in made(plan, original, images, shapes):
+        for title, model, taken in made(plan, original, images, shapes, args.only):
             answers = scored.answers(model)
             top1 = scored.top1(answers)
             rows.append((title, "%.2f" % top1, "%.2f" % (scored.top1(truths[0]) - top1)) + tuple(

@@ -9,7 +9,7 @@ from accnn.runtime.predictor import Predictor
 from networks import chain_model, outputs, random_input, random_model
 
 SHAPES = {"data": (3, 12, 12)}
-QUICK = Int8Config(kinds=("naive", "mse"), seconds=2)
+QUICK = Int8Config(kinds=("naive", "mse"))
 
 
 def images(count=120, name="data", side=12):
@@ -40,7 +40,7 @@ def test_steps_are_kept_where_they_help(made):
     _, found = made
     assert found.steps and all(one.is_kept == (one.after < one.before) for one in found.steps)
     assert {one.name for one in found.steps} >= {"scales across layers", "weights rounded anew, biases corrected"}
-    assert set(found.thresholds) == set(found.kinds) and set(found.kinds.values()) <= {"naive", "mse"}
+    assert set(found.thresholds) == set(found.kinds) and set(found.kinds.values()) <= {"naive", "mse", "searched"}
 
 
 def test_the_same_seed_makes_the_same_network(made):

@@ -8,6 +8,7 @@ from accnn.methods import get
 from accnn.quantization.choice import ranges
 from accnn.quantization.histograms import histograms
 from accnn.quantization.int8_graph import quantize
+from accnn.reconstruction import int8_prefix
 from accnn.reconstruction.images import ArrayImages
 from accnn.reconstruction.int8_prefix import Settings, resolve
 from accnn.runtime.predictor import Predictor
@@ -91,3 +92,13 @@ def test_scaled_outputs_are_compared_as_such():
     assert errors["conv1"][0] < 1e-3
     _, wrong = resolve(scaled, model, IMAGES, SHAPES, thresholds(scaled))
     assert wrong["conv1"][0] > 0.01
+
+
+def test_wide_patches_get_a_bias_only(monkeypatch):
+    model = chain_model(widths=(16, 24, 24))
+    monkeypatch.setattr(int8_prefix, "_WIDEST", 10)
+    made, errors = resolve(model, model, IMAGES, SHAPES, thresholds(model), settings=Settings(30, solve=False))
+    assert any(after < before for before, after in errors.values())
+    for name in model.arg_params:
+        changed = (made.weight(name) != model.weight(name)).any()
+        assert not changed or name.endswith("_bias")

@@ -18,9 +18,11 @@ from accnn.quantization.grid import channel_errors, fake_quantized
 from accnn.quantization.links import links
 from accnn.quantization.observing import observe_links
 from accnn.quantization.producers import with_params
+from accnn.quantization.supported import has_one_step
 from accnn.quantization.thresholds import Histogram, get
 
-_SAMPLES = 4096
+_SAMPLES = 2048
+_RESPONSES = 256  # places at which responses are looked at
 _POWERS = ((0.5, 0.0), (1.0, 0.0), (0.25, 0.0), (0.75, 0.0), (0.5, 0.5), (0.75, 0.25), (0.25, 0.25))
 _WORTH = 0.95  # a scaling that leaves more of the noise than this is not made
 _LARGEST = 1e4  # ratio between scales
@@ -53,12 +55,25 @@ class Crossing:
         return replace(self, values=self.values / scales, readers=readers)
 
     def noise(self):
-        """float: mean square of what INT8 adds to the readers' outputs, at one place, by the tensor and by weights."""
+        """float: what INT8 adds to the readers' outputs by the tensor and by weights, as a share of these outputs.
+
+        Mean squares at one place, the values of a kernel taken for independent; of several readers the sum.
+        """
         histogram = Histogram.of(self.values)
         kept = fake_quantized(self.values, get("mse").threshold(histogram), histogram.is_signed)
         lost, power = np.square(kept - self.values).mean(0), np.square(self.values).mean(0)
-        return float(sum(lost @ np.square(reader).sum((1, 2)) + power @ channel_errors(reader, groups, whole)
-                         for reader, groups, whole in zip(self.readers, self.groups, self.whole)))
+        added = [lost @ np.square(reader).sum((1, 2)) + power @ channel_errors(reader, groups, whole)
+                 for reader, groups, whole in zip(self.readers, self.groups, self.whole)]
+        return float(sum(one / size for one, size in zip(added, self._sizes())))
+
+    def _sizes(self):
+        """Mean squares of the readers' outputs; channels are summed up as they come together."""
+        values = self.values[:_RESPONSES]
+        for reader, groups in zip(self.readers, self.groups):
+            width = reader.shape[0] // groups
+            square = sum(np.square(np.tensordot(values[:, first:first + width], reader[first:first + width], 1)).sum()
+                         for first in range(0, reader.shape[0], width))
+            yield max(square / len(values), 1e-30)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +150,7 @@ def _crossing(model, link, values):
         first = link.consumers[0].first
         values = values[:, first:first + link.outputs]
     readers = tuple(one.channels(model, link.outputs, width) for one, width in zip(link.consumers, link.widths))
-    ops = tuple(model.graph.nodes[one.layer].op == "FullyConnected" for one in link.consumers)
+    ops = tuple(has_one_step(model.graph.nodes[one.layer]) for one in link.consumers)
     return Crossing(values, readers, tuple(one.groups(model) for one in link.consumers), ops)
 
 

@@ -33,7 +33,7 @@ def steps(is_signed):
     return SIGNED if is_signed else UNSIGNED
 
 
-def rounded(matrix, is_whole=False):
+def rounded(matrix, is_whole=False, largest=None):
     """Weights as INT8 holds them.
 
     Parameters
@@ -41,10 +41,19 @@ def rounded(matrix, is_whole=False):
     matrix : ndarray of shape (..., N, D)
         Every output, a row, has its own step.
     is_whole : bool
-        One step for all, as MXNet's fully connected layers have it.
+        One step for all.
+    largest : float, optional
+        The largest absolute weight for that step, where the matrix is a part of all weights.
     """
-    step = np.abs(matrix).max(None if is_whole else -1, keepdims=True) / SIGNED
+    step = largest_weights(matrix, is_whole, largest) / SIGNED
     return np.clip(np.rint(matrix / np.where(step > 0, step, 1)), -128, 127) * step
+
+
+def largest_weights(matrix, is_whole=False, largest=None):
+    """ndarray that broadcasts with `matrix`: the largest absolute weight of every step."""
+    if is_whole and largest is not None:
+        return np.full((1,) * np.ndim(matrix), largest)
+    return np.abs(matrix).max(None if is_whole else -1, keepdims=True)
 
 
 def channel_errors(channels, groups=1, is_whole=False):

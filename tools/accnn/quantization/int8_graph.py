@@ -33,7 +33,7 @@ def random_thresholds(partitioned, spread=_RANDOM):
     return dict.fromkeys(calibrated_tensors(partitioned), spread)
 
 
-def quantize(model, thresholds, exclude=(), stored=True):
+def quantize(model, thresholds, exclude=(), stored=True, dense_channels=False):
     """Return the INT8 network of a model.
 
     Parameters
@@ -49,6 +49,9 @@ def quantize(model, thresholds, exclude=(), stored=True):
     stored : bool
         With weights as int8 arrays, see :mod:`accnn.quantization.stored`. False: most convolutions keep float32, as
         MXNet has them, which is made sooner: enough for timing.
+    dense_channels : bool
+        Weights of fully connected layers have a step for every output and their biases 32 bits, instead of one step
+        for all weights and 8 bits. They are stored as float32.
 
     Returns
     -------
@@ -61,7 +64,7 @@ def quantize(model, thresholds, exclude=(), stored=True):
         What :func:`partition` refuses; a tensor without thresholds, or with ones that are no numbers.
     """
     partitioned = partition(model, exclude)
-    symbol, needed = _passed(partitioned)
+    symbol, needed = _passed(partitioned, dense_channels)
     unsigned = fusing.unsigned_tensors(partitioned)
     ranges = {name: _range(model, name, thresholds, name in unsigned) for name in needed}
     symbol = mx.contrib.quantization._calibrate_quantized_sym(symbol, ranges) if ranges else symbol
@@ -96,12 +99,13 @@ def layer_precisions(model, quantized, exclude=()):
             LayerPrecision(name, "fp32", kept.get(name, "it is fused with what is excluded")) for name in layers]
 
 
-def _passed(partitioned):
+def _passed(partitioned, dense_channels=False):
     """The symbol that MXNet's pass makes of a Partition, without thresholds, and the tensors that need some."""
     model = partitioned.model
     symbol, names = mx.contrib.quantization._quantize_symbol(
         with_guards(model.graph).to_symbol(), mx.cpu(), sorted(partitioned.excluded),
-        offline_params=list(model.arg_params), quantized_dtype="auto")
+        offline_params=list(model.arg_params), quantized_dtype="auto",
+        quantize_granularity="channel-wise" if dense_channels else "tensor-wise")
     return symbol, list(dict.fromkeys(names))
 
 

@@ -21,11 +21,12 @@ from accnn.quantization.grid import channel_errors, fake_quantized, rounded
 from accnn.quantization.links import links
 from accnn.quantization.observing import observe_links
 from accnn.quantization.producers import with_params
+from accnn.quantization.supported import has_one_step
 from accnn.quantization.thresholds import best_threshold
 
 _RIDGE = 1e-4   # share of the mean added to both matrices: numbers must stay in float32's range
 _TRIES = 8
-_SAMPLES = 4096  # places at which the noise of a candidate is measured
+_SAMPLES = 2048  # places at which the noise of a candidate is measured
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +228,7 @@ def _scaled(between, parts, power):
 
 def _between(model, link, values, power):
     matrix, offset = link.producer.affine(model)
-    ops = tuple(model.graph.nodes[one.layer].op == "FullyConnected" for one in (link.producer, link.consumers[0]))
+    ops = tuple(has_one_step(model.graph.nodes[one.layer]) for one in (link.producer, link.consumers[0]))
     second = link.consumers[0].channels(model, link.outputs, link.widths[0])
     return Between(matrix, offset, second, values, power, link.consumers[0].groups(model), ops)
 

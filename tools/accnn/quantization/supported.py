@@ -65,6 +65,17 @@ def activates(node, layer, summed):
     return node.op == "LeakyReLU" and node.attrs.get("act_type", "leaky") == "leaky" and layer.op == "Convolution"
 
 
+def has_one_step(node):
+    """bool: a layer all of whose weights have one step, instead of one for every output.
+
+    Fully connected ones, unless :func:`accnn.quantization.int8_graph.quantize` is told otherwise, and grouped
+    convolutions that are not depthwise.
+    """
+    if node.op == "Convolution":
+        return attrs.integer(node, "num_group", 1) not in (1, attrs.integer(node, "num_filter"))
+    return node.op == "FullyConnected"
+
+
 def is_unsigned(node):
     """bool: an activation whose output is never negative, which oneDNN stores as uint8."""
     return node.op == "Activation" and node.attrs.get("act_type") == "relu" or \

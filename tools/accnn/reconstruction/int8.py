@@ -5,6 +5,7 @@ from typing import Dict, List, Optional, Tuple
 import numpy as np
 
 from accnn.core.errors import AccnnError
+from accnn.core.layers import FULLY_CONNECTED
 from accnn.core.progress import Silence
 from accnn.core.text import sizes
 from accnn.graph.checkpoint import Model
@@ -19,11 +20,9 @@ from accnn.quantization.exclusion import Exclusion, exclude
 from accnn.quantization.histograms import histograms
 from accnn.quantization.int8_graph import layer_precisions, quantize
 from accnn.quantization.rotation import rotate
-from accnn.reconstruction.divergence import CLASS_SCORES, Divergence, compared_as
 from accnn.reconstruction.images import ArrayImages, ImagesApart
 from accnn.reconstruction.int8_prefix import Settings, resolve
-from accnn.runtime.predictor import Predictor
-from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
+from accnn.reconstruction.judge import Judge
 
 LIMIT = 0.02  # relative error of outputs that are no distribution over classes
 _FEWEST = 16  # images
@@ -31,6 +30,9 @@ _BATCH_SIZE = 64
 _MOST_TRIALS = 60
 _HELD, _LEAST = 500, 16  # images held aside
 _SHARE = 4  # of few images every so manyth is held aside
+_DENSE = 500000  # weights of all fully connected layers that may be stored as float32
+_WORTH = 0.95
+_PLACES = 8000  # at which responses are sampled at least, of all images
 _JUDGED_MACS = int(6e11)  # that one look at the outputs may cost: INT8 makes about 2e11 a second
 _SEEN_MACS = int(1.5e12)  # that a pass over the others may cost, in float32
 
@@ -54,8 +56,10 @@ class Int8Config:
         That the choice of thresholds tensor by tensor may take, in passes over images held aside. Counted and not
         timed: the same call gives the same network on any machine. About a minute on one core with VNNI.
     positions : int
-        Places of every image at which responses are sampled.
+        Places of every image at which responses are sampled; more of few images.
     seed : int
+    dense_channels : bool
+        Try a step for every output of fully connected layers, where these are small enough to be stored as float32.
     """
 
     equalise: bool = True
@@ -67,6 +71,7 @@ class Int8Config:
     multiply_adds: float = 5e12
     positions: int = 10
     seed: int = 0
+    dense_channels: bool = True
 
 
 @dataclass(frozen=True)
@@ -198,14 +203,15 @@ class _Maker:
         held = min(max(_JUDGED_MACS // macs, _LEAST), _HELD, max(images.count // _SHARE, 1))
         apart = ImagesApart(images, held, max(_SEEN_MACS // macs, _LEAST))
         self._images, self._held = apart, apart.held()
-        self._judge = _Judge(model, self._held, input_shapes)
+        self._judge = Judge(model, self._held, input_shapes)
         self._scales, self._excluded, self._steps, self._unrounded = {}, [], [], None
-        self._kinds = list(config.kinds or thresholds.names())
+        self._kinds, self._dense_channels = list(config.kinds or thresholds.names()), False
 
     def run(self):
         """Do all steps."""
         self._seen = self._histograms(self._model)
         self._ranges, self._kind, self._cost = self._best_kind(self._model, self._seen)
+        self._try_dense_channels()
         if self._config.equalise:
             self._try_network("scales across layers", equalise)
         if self._config.rotate:
@@ -218,7 +224,7 @@ class _Maker:
     def made(self):
         """Int8."""
         quantized, names = self._quantized(stored=True), self._names()
-        judge = self._judge if self._original is self._first else _Judge(self._original, self._held, self._shapes)
+        judge = self._judge if self._original is self._first else Judge(self._original, self._held, self._shapes)
         return Int8(quantized, self._model, self._ranges, self._chosen, self._excluded,
                     layer_precisions(self._model, quantized, names), self._steps, judge.errors(quantized),
                     judge(quantized), self._held.count)
@@ -227,7 +233,8 @@ class _Maker:
         return list(dict.fromkeys(list(self._config.exclude) + [one.layer for one in self._excluded]))
 
     def _quantized(self, ranges=None, more=(), model=None, stored=False):
-        return quantize(model or self._model, ranges or self._ranges, self._names() + list(more), stored)
+        return quantize(model or self._model, ranges or self._ranges, self._names() + list(more), stored,
+                        self._dense_channels)
 
     def _histograms(self, model):
         return histograms(model, self._images, self._shapes, self._config.exclude)
@@ -238,6 +245,18 @@ class _Maker:
         costs = [self._judge(self._quantized(one, model=model)) for _, one in found]
         best = int(np.argmin(costs))
         return found[best][1], found[best][0], costs[best]
+
+    def _try_dense_channels(self):
+        """A step for every output of fully connected layers, where their weights are few: files grow by it."""
+        sizes = [spec.part.out_units * spec.part.in_units for spec in layer_specs(self._model, self._shapes)
+                 if spec.op == FULLY_CONNECTED and spec.part]
+        if not self._config.dense_channels or not sizes or sum(sizes) > _DENSE:
+            return
+        self._dense_channels = True
+        cost = self._judge(self._quantized())
+        self._dense_channels = cost < _WORTH * self._cost
+        self._steps.append(Step("a step for every fully connected output", self._cost, cost, self._dense_channels))
+        self._cost = min(cost, self._cost) if self._dense_channels else self._cost
 
     def _try_network(self, name, change):
         made, about = change(self._model, self._images, self._shapes, self._config.seed)
@@ -253,13 +272,13 @@ class _Maker:
 
     def _choose_thresholds(self):
         def judge(tried):
-            return self._judge(self._quantized(tried))
+            return self._judge.each(self._quantized(tried))
 
         self._chosen = dict.fromkeys(self._seen, self._kind)
         if len(self._kinds) == 1:
             return
         found, chosen = choose(self._seen, judge, self._kinds, self._trials())
-        cost = judge(found)
+        cost = float(judge(found).mean())
         self._steps.append(Step("thresholds tensor by tensor", self._cost, cost, cost < self._cost))
         if cost < self._cost:
             self._ranges, self._chosen, self._cost = found, chosen, cost
@@ -282,21 +301,21 @@ class _Maker:
         # Other tensors become INT8 where a layer does not.
         every = ranges(histograms(self._model, self._images, self._shapes, self._names(), every=True), self._kind)
         self._ranges = dict(every, **self._ranges)
+        # In float32 a layer must not have weights that were rounded for INT8.
+        rounded, self._model = self._model, self._unrounded or self._model
         self._excluded, reached = exclude(layers, self._error_without, limit)
         if self._excluded:
-            self._round_the_others(max(reached, limit))
+            self._round_the_others(reached)
             self._steps.append(Step("%d layers left in float32" % len(self._excluded), before,
                                     self._judge(self._quantized()), True))
+        else:
+            self._model = rounded
 
-    def _round_the_others(self, limit):
-        """Where weights were rounded for a network with all layers in INT8: those of layers in float32 were not to."""
-        if self._unrounded is None:
-            return
-        made = self._solved(self._unrounded, self._unrounded, False, {})
-        for model in (made, self._unrounded):
-            if max(self._judge.errors(self._quantized(model=model)).values()) <= limit:
-                self._model = model
-                return
+    def _round_the_others(self, reached):
+        if self._unrounded is not None:
+            made = self._solved(self._model, self._model, False, {})
+            if max(self._judge.errors(self._quantized(model=made)).values()) <= reached:
+                self._model = made
 
     def _error_without(self, names):
         return max(self._judge.errors(self._quantized(more=names)).values())
@@ -308,45 +327,19 @@ class _Maker:
         self._try_solved("weights rounded anew, biases corrected", self._model, False, {})
 
     def _try_solved(self, name, truth, solve, scales):
-        judge, before_it = _Judge(truth, self._held, self._shapes), self._model
+        judge, before_it = Judge(truth, self._held, self._shapes), self._model
         before, made = judge(self._quantized()), self._solved(self._model, truth, solve, scales)
         after = judge(self._quantized(model=made))
         self._steps.append(Step(name, before, after, after < before))
         if after < before:
             self._model = made
             if solve:
-                self._judge = _Judge(made, self._held, self._shapes)
+                self._judge = Judge(made, self._held, self._shapes)
             else:
                 self._unrounded = before_it
 
     def _solved(self, model, truth, solve, scales):
-        settings = Settings(self._config.positions, self._config.seed, solve, scales)
+        places = max(self._config.positions, _PLACES // self._images.count)
+        settings = Settings(places, self._config.seed, solve, scales, self._dense_channels)
         return resolve(model, truth, self._images, self._shapes, self._ranges, self._names(), settings,
                        self._progress)[0]
-
-
-class _Judge:
-    """How far the outputs of networks are from those of one, on images held aside."""
-
-    def __init__(self, model, images, input_shapes):
-        self._images, self._shapes = images, input_shapes
-        self._names = model.symbol.list_outputs()
-        self._truth = self._outputs(model)
-        self._divergence = Divergence(model, self._truth)
-        forms = compared_as(model, self._truth)
-        self.is_classifier = len(forms) == 1 and forms[0] in (PROBABILITY, LOG_PROBABILITY, CLASS_SCORES)
-
-    def __call__(self, model):
-        """float: see :class:`accnn.reconstruction.divergence.Divergence`."""
-        return self._divergence.of(self._outputs(model))
-
-    def errors(self, model):
-        """dict of str to float: relative error of every output."""
-        return {name: float(np.linalg.norm(made - true) / max(np.linalg.norm(true), 1e-30))
-                for name, true, made in zip(self._names, self._truth, self._outputs(model))}
-
-    def _outputs(self, model):
-        predictor = Predictor(model, self._shapes, min(self._images.batch_size, self._images.count))
-        found = [[output.asnumpy() for output in predictor.forward(*predictor.arranged(batch))]
-                 for _, batch in self._images.batches()]
-        return [np.concatenate(arrays) for arrays in zip(*found)]

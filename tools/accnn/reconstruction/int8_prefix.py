@@ -6,7 +6,7 @@ up what rounding shifts, in the tensor in front and in the weights.
 """
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Dict
+from typing import Dict, Optional
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from accnn.quantization.grid import rounded
 from accnn.quantization.int8_graph import quantize
 from accnn.quantization.producers import Producer, producers, with_params
 from accnn.quantization.rounding import compensated
+from accnn.quantization.supported import has_one_step
 from accnn.reconstruction.layer import RIDGES
 from accnn.reconstruction.pipeline import levels
 from accnn.reconstruction.quadratic import solve_positive
@@ -43,12 +44,15 @@ class Settings:
     scales : dict of str to ndarray
         By layer of the network that is solved for: its outputs are the original's divided by these, see
         :func:`accnn.quantization.equalisation.equalise`.
+    dense_channels : bool
+        See :func:`accnn.quantization.int8_graph.quantize`.
     """
 
     positions: int = 10
     seed: int = 0
     solve: bool = True
     scales: Dict[str, np.ndarray] = field(default_factory=dict)
+    dense_channels: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,8 @@ def resolve(model, original, images, input_shapes, thresholds, exclude=(), setti
             Tap(pair.spec, RESPONSE, pair.truth.entry + (0,)) for pair in pairs.values()])))
         for level in levels(model.graph, names):
             chosen = [pairs[names[name]] for name in level]
-            now, entries = _with_float_inputs(quantize(model, thresholds, exclude, stored=False), chosen)
+            now, entries = _with_float_inputs(quantize(
+                model, thresholds, exclude, False, settings.dense_channels), chosen)
             inputs = read(now, [Tap(_flat(pair.spec), INPUT, entry) for pair, entry in zip(chosen, entries)])
             for pair, samples in zip(chosen, inputs):
                 tell(len(gains), pair.name)
@@ -184,7 +189,9 @@ def _solved(model, pair, evidence, images, is_int8, settings):
     matrix, offset = pair.now.affine(model)
     groups, solves = len(evidence), pair.is_split and settings.solve
     scales = settings.scales.get(pair.spec.name, np.ones(len(offset)))
-    grid = _Grid(is_int8, pair.spec.op == FULLY_CONNECTED)
+    node = model.graph.nodes[pair.now.layer]
+    is_whole = has_one_step(node) and not (settings.dense_channels and node.op == FULLY_CONNECTED)
+    grid = _Grid(is_int8, is_whole, float(np.abs(matrix).max()) if groups > 1 else None)
     found = [_best(one, grid, *parts, solves, images) for one, *parts in zip(
         evidence, *(np.split(array, groups) for array in (matrix, offset, scales)))]
     before, after = (float(np.mean([item[place] for item in found])) for place in (2, 3))
@@ -201,30 +208,31 @@ class _Grid:
     ----------
     is_int8 : bool
         Else they stay what they are.
-    is_whole : bool
+    is_whole, largest
         See :func:`accnn.quantization.grid.rounded`.
     """
 
     is_int8: bool
     is_whole: bool
+    largest: Optional[float] = None
 
     def held(self, rows):
-        return rounded(rows, self.is_whole) if self.is_int8 else rows
+        return rounded(rows, self.is_whole, self.largest) if self.is_int8 else rows
 
     def compensated(self, rows, covariance):
-        wide = len(covariance) > _WIDEST
-        return rows if wide or not self.is_int8 else compensated(rows, covariance, self.is_whole)
+        return compensated(rows, covariance, self.is_whole, self.largest) if self.is_int8 else rows
 
 
 def _best(evidence, grid, matrix, offset, scales, solves, images):
     """(matrix, offset, error before, error after) of one group."""
     if not evidence.enough:
         return matrix, offset, 0.0, 0.0
+    if evidence.width > _WIDEST:
+        return _rebiased(evidence, grid, matrix, offset, scales, images)
     train, held = (_divided(moments, scales) for moments in evidence.moments())
-    size = max(held.yy.sum() + 1e-9 * np.square(held.mean_y).sum(), 1e-30)
 
     def error(rows, bias):
-        return float(held.errors(grid.held(rows), bias).sum() / size)
+        return _error(held, grid.held(rows), bias)
 
     def with_bias(rows, near=None):
         found = train.bias(grid.held(rows))
@@ -236,6 +244,20 @@ def _best(evidence, grid, matrix, offset, scales, solves, images):
     before, best = error(matrix, offset), min(tried, key=lambda one: error(*one))
     after = error(*best)
     return (best if after < before else (matrix, offset)) + (before, after)
+
+
+def _rebiased(evidence, grid, matrix, offset, scales, images):
+    """As :func:`_best`, of a layer whose patches are too wide for a Gram matrix: only the bias is another."""
+    train, held = (_divided(moments, scales) for moments in evidence.moments(grid.held(matrix)))
+    same = np.eye(len(matrix))
+    bias = _cautious(train, same, offset, train.bias(same), images)
+    before, after = _error(held, same, offset), _error(held, same, bias)
+    return matrix, bias if after < before else offset, before, min(before, after)
+
+
+def _error(held, rows, bias):
+    """Mean square error of responses as a share of their variance, or of their mean where they hardly vary."""
+    return float(held.errors(rows, bias).sum() / max(held.yy.sum() + 1e-9 * np.square(held.mean_y).sum(), 1e-30))
 
 
 def _cautious(moments, rows, offset, bias, images):
