@@ -34,7 +34,7 @@ _DENSE = 500000  # weights of all fully connected layers that may be stored as f
 _WORTH = 0.95
 _PLACES = 8000  # at which responses are sampled at least, of all images
 _JUDGED_MACS = int(6e11)  # that one look at the outputs may cost: INT8 makes about 2e11 a second
-_SEEN_MACS = int(1.5e12)  # that a pass over the others may cost, in float32
+_SEEN_MACS = int(1e12)  # that a pass over the others may cost, in float32
 
 
 @dataclass(frozen=True)
