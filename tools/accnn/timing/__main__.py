@@ -12,10 +12,12 @@ import contextlib
 import json
 import threading
 from dataclasses import asdict
+from functools import partial
 
 from accnn.core import amx
 from accnn.core.compat import import_mxnet
 from accnn.core.errors import AccnnError
+from accnn.core.progress import said_to
 from accnn.timing.chains import survey
 from accnn.timing.job import Job, NetworksJob, SurveyJob, question_from_text
 from accnn.timing.networks import measure
@@ -29,13 +31,19 @@ def main():
         import_mxnet()  # while the parent may still be at work on what is to be timed
     job = question_from_text(_line(0))
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    for answer in _told(job):
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+    write = partial(_write, answers)
+    with said_to(lambda sentence: write({"said": sentence})):  # who asked knows what the settings are called there
+        for answer in _answered(job):
+            write(answer)
     answers.close()
 
 
-def _told(job):
+def _write(answers, answer):
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
+
+
+def _answered(job):
     try:
         import_mxnet()
         if job.amx != amx.enabled():
@@ -47,7 +55,7 @@ def _told(job):
     except ModuleNotFoundError as error:
         yield {"error": "%s is missing: pip install accnn's folder, the one with setup.py" % error.name}
     except MemoryError:
-        yield {"error": "out of memory: try a smaller --batch-size"}
+        yield {"error": "out of memory: try a smaller `batch_size`"}
 
 
 def _compare(job):
