@@ -12,7 +12,7 @@ from accnn.graph.ir import Graph
 from accnn.quantization.bfloat16 import layer_precisions, to_bfloat16
 from accnn.quantization.normalization import with_folded_normalization
 from accnn.runtime.predictor import Predictor
-from networks import chain_net, random_model, residual_net
+from networks import chain_net, outputs, random_input, random_model, residual_net
 
 pytestmark = pytest.mark.skipif(not amx.isa().startswith("AVX512"), reason="oneDNN has no bfloat16 kernels here")
 
@@ -112,6 +112,15 @@ def test_identities_that_carry_a_name_are_gone_unless_they_are_an_output():
     assert "_copy" not in operators(close(model, {"data": (3, 8, 8)}))
     tapped = random_model(mx.sym.Group([relu, kept]), data=(3, 8, 8))
     assert list(answers(close(tapped, {"data": (3, 8, 8)}), {"data": (3, 8, 8)})) == ["r_output", "c_output"]
+
+
+def test_an_output_that_is_given_twice_keeps_its_name():
+    conv = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 1), num_filter=4, name="c")
+    model = random_model(mx.sym.Group([conv, mx.sym.relu(conv, name="r"), conv]), data=(3, 8, 8))
+    converted = to_bfloat16(model)
+    assert converted.symbol.list_outputs() == model.symbol.list_outputs() == ["c_output", "r_output", "c_output"]
+    first, _, last = outputs(converted, data=random_input(1, 3, 8, 8))
+    assert np.array_equal(first, last) and first.dtype == np.float32
 
 
 def test_layers_that_are_left_out_stay_float32():

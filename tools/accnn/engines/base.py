@@ -12,9 +12,9 @@ class Engine(ABC):
     Attributes
     ----------
     name : str
-        What ``--engine`` and tables call it.
+        What options and tables call it.
     summary : str
-        One line for ``--help``.
+        One line for the help of a script.
     precisions : tuple of str
         Those it may have, of :data:`accnn.core.layers.PRECISIONS`; whether here: :meth:`refuse`.
     """

@@ -21,6 +21,7 @@ from accnn.quantization.normalization import with_folded_normalization
 
 NAME = "bfloat16"
 DTYPE = np.dtype([(NAME, np.uint16)])  # as MXNet 1.9.1 calls it
+_FULL_NUMBER, _HALF_NUMBER = "0", "12"  # of the types, in MXNet's symbols
 LAYERS = ("Convolution", "FullyConnected", "Deconvolution")
 _KEEPING = {"Flatten", "Concat", "elemwise_add"}  # compute in the type of what they read
 _LEAKY = "leaky"
@@ -51,11 +52,12 @@ def to_bfloat16(model, exclude=()):
         The model is quantized, or in half precision already.
     """
     refuse_quantized(model)
+    exclude = set(exclude)
     if any(array.dtype in (np.float16, DTYPE) for array in model.arg_params.values()) or \
             any(node.op in CASTS and node.attrs.get("dtype") in HALF for node in model.graph.nodes):
         raise AccnnError("%s computes in half precision already: give the float32 checkpoint" % model.prefix)
     plain = with_folded_normalization(replace(model, graph=without_identities(model.graph)), exclude)
-    return _Conversion(plain, set(exclude)).model()
+    return _Conversion(plain, exclude).model()
 
 
 def is_bfloat16(model):
@@ -77,6 +79,7 @@ def layer_precisions(model, exclude=()):
     -------
     list of LayerPrecision
     """
+    exclude = set(exclude)
     reasons = [(node.name, "it is excluded" if node.name in exclude else _refusal(node))
                for node in model.graph.nodes if node.op in LAYERS]
     return [LayerPrecision(name, FP32 if reason else BF16, reason or "") for name, reason in reasons]
@@ -94,7 +97,8 @@ class _Conversion:
     def model(self):
         for position, node in enumerate(self._graph.nodes):
             self._place[position] = self._variable(node) if node.is_variable else self._operator(node)
-        heads = tuple(self._output(head) for head in self._graph.heads)
+        found = {head: self._output(head) for head in dict.fromkeys(self._graph.heads)}
+        heads = tuple(found[head] for head in self._graph.heads)
         arrays = dict(self._model.arg_params)
         arrays.update((name, mx.nd.amp_cast(arrays[source], dtype=DTYPE)) for name, source in self._stored.items())
         graph = Graph.from_symbol(prune(Graph(tuple(self._nodes), heads)).to_symbol())
@@ -103,8 +107,7 @@ class _Conversion:
     def _variable(self, node):
         if node.name not in self._stored:
             return self._append(node)
-        return self._append(replace(node, attrs={key: said for key, said in node.attrs.items() if key != "__dtype__"}),
-                            half=True)
+        return self._append(_of_type(node, _HALF_NUMBER), half=True)
 
     def _operator(self, node):
         entries = [self._where(entry) for entry in node.inputs]
@@ -124,14 +127,14 @@ class _Conversion:
             name = free_name("%s_%s" % (source.name, dtype), self._names)
             cast = Node("amp_cast", name, {"dtype": dtype}, (entry,))
             if half and self._is_parameter(source):  # stored in both, not cast in every pass
-                self._stored[name], cast = source.name, Node("null", name, {})
+                self._stored[name], cast = source.name, _of_type(Node("null", name, {}), _HALF_NUMBER)
                 self._nodes[entry[0]] = self._of_known_kind(source)  # which followed from the layer that reads it
             self._casts[entry] = self._append(cast, half)
         return self._casts[entry], 0, 0
 
     def _of_known_kind(self, node):
-        return replace(node, attrs=dict(node.attrs, __shape__=str(self._model.arg_params[node.name].shape),
-                                        __dtype__="0"))  # float32
+        known = replace(node, attrs=dict(node.attrs, __shape__=str(self._model.arg_params[node.name].shape)))
+        return _of_type(known, _FULL_NUMBER)
 
     def _is_parameter(self, node):
         array = self._model.arg_params.get(node.name) if node.is_variable else None
@@ -165,6 +168,11 @@ class _Conversion:
                 (layers if slot and self._is_half(node) else others).add(entry[0])
         found = [nodes[position].name for position in layers - others if self._is_parameter(nodes[position])]
         return dict(zip(found, found))
+
+
+def _of_type(variable, number):
+    """The variable as of one of MXNet's numbered types."""
+    return replace(variable, attrs=dict(variable.attrs, __dtype__=number))
 
 
 def _refusal(node):
