@@ -12,7 +12,7 @@ from accnn.planning.budget import BudgetAllocator
 from accnn.planning.plan import Plan, Row
 from accnn.planning.request import Request, check_pattern, matches
 from accnn.planning.search import search
-from accnn.timing import precision
+from accnn.timing import low_precision
 
 __all__ = ["Request", "BudgetAllocator", "choose_layers", "pinned_layers", "select_ranks", "some"]
 
@@ -84,7 +84,7 @@ def layer_precisions(accelerator, request):
         engines.get(engines.DEFAULT).check(request.precision)
     _check_patterns(accelerator, request.keep_fp32)
     kept = [name for name in accelerator.specs if matches(name, request.keep_fp32)]
-    found = precision.layer_precisions(accelerator.model, accelerator.specs, request.precision, kept)
+    found = low_precision.layer_precisions(accelerator.model, accelerator.specs, request.precision, kept)
     if found and all(one.precision != request.precision for one in found.values()):
         raise AccnnError("no layer of %s can be %s: %s" % (
             accelerator.model.prefix, request.precision, _by_reason({one.layer: one.reason for one in found.values()})))

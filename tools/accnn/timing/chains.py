@@ -8,7 +8,7 @@ from accnn.core.compat import mx
 from accnn.graph.checkpoint import Model
 from accnn.graph.cut import DATA, Cut
 from accnn.graph.ir import Graph, Node, refusal
-from accnn.timing import passes, precision
+from accnn.timing import low_precision, passes
 from accnn.timing.clock import alternate, time_interleaved
 from accnn.timing.job import REFERENCE, Timed
 from accnn.timing.keys import parse
@@ -85,7 +85,7 @@ def chain_call(text, batch_size, seed):
         data = passes.random_array(rng, shape)
         if chain[0].op == "FullyConnected" and chain[0].flatten:
             data = data.reshape((shape[0], -1))
-        before, once = precision.chain_call(random_chain(chain, rng), data, place)
+        before, once = low_precision.chain_call(random_chain(chain, rng), data, place)
     else:
         data = input_of(rng, shape, inside=not place.plain)
         before, once = passes.rewriting(data), passes.of_part(random_chain(chain, rng), data)
