@@ -19,8 +19,8 @@ from accnn.runtime.predictor import contexts
 from accnn.timing import layers, passes, precisions
 from accnn.timing.clock import Enough, alternate, counted_threads, described_ratio, described_seconds, ratios
 from accnn.timing.job import shapes_given
-from accnn.timing.machine import environment
 from accnn.timing.low_precision import converted
+from accnn.timing.machine import environment
 from accnn.timing.stored import StoredModel, released
 
 _KNOWN = Enough(0.03, least=0.5, most=2.5, fewest=6)  # a ratio that need be known to 3%; seconds of timed passes

@@ -14,8 +14,8 @@ from accnn.timing.chains import chain_call, random_numbers
 from accnn.timing.clock import described_ratio, described_seconds, ratios, time_interleaved
 from accnn.timing.job import REFERENCE, Job
 from accnn.timing.keys import parse
-from accnn.timing.networks import all_shapes, open_models, teller
 from accnn.timing.low_precision import converted
+from accnn.timing.networks import all_shapes, open_models, teller
 from accnn.timing.stored import released
 
 _KNOWN, _LATER = 0.007, 0.02  # uncertainty of every speed-up that ends the rounds, at first and after a while
