@@ -76,14 +76,14 @@ class Int8Config:
 
 @dataclass(frozen=True)
 class Step:
-    """One step: the divergence of the outputs on images held aside, without it and with it.
+    """One step: how far the outputs are on images held aside, without it and with it.
 
     Attributes
     ----------
     name : str
     before, after : float
-        From the float32 network as it was given; of the last steps from the original, and from the float32 network of
-        that step.
+        Mean of :meth:`accnn.reconstruction.judge.Judge.each`, from the float32 network as it was given; of the last
+        steps from the original, and from the float32 network of that step.
     is_kept : bool
     """
 
@@ -227,7 +227,7 @@ class _Maker:
         judge = self._judge if self._original is self._first else Judge(self._original, self._held, self._shapes)
         return Int8(quantized, self._model, self._ranges, self._chosen, self._excluded,
                     layer_precisions(self._model, quantized, names), self._steps, judge.errors(quantized),
-                    judge(quantized), self._held.count)
+                    judge.divergence(quantized), self._held.count)
 
     def _names(self):
         return list(dict.fromkeys(list(self._config.exclude) + [one.layer for one in self._excluded]))
