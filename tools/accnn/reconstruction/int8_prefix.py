@@ -154,10 +154,6 @@ def _with_float_inputs(quantized, pairs):
             nodes.append(Node("_contrib_dequantize", "accnn_read_%d" % len(nodes), {"out_type": "float32"},
                               (entry,) + ranges))
             entry = len(nodes) - 1, 0, 0
-        if pair.spec.op == "FullyConnected" and len(pair.spec.in_shape) > 1:  # oneDNN's reads them flattened
-            shape = str((-1,) + tuple(pair.spec.in_shape))
-            nodes.append(Node("Reshape", "accnn_read_%d" % len(nodes), {"shape": shape}, (entry,)))
-            entry = len(nodes) - 1, 0, 0
         entries.append(entry)
     graph = Graph(tuple(nodes), quantized.graph.heads)
     return type(quantized)(graph, quantized.arg_params, quantized.aux_params, quantized.prefix), entries
