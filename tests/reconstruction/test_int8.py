@@ -84,8 +84,9 @@ def test_images_apart_are_all_images_once():
     rest = np.concatenate([arrays["data"].asnumpy() for _, arrays in apart.batches()]).ravel()
     held = np.concatenate([arrays["data"].asnumpy() for _, arrays in apart.held().batches()]).ravel()
     assert sorted(np.concatenate([rest, held])) == list(range(50)) and len(held) == 10 and apart.count == 40
-    assert [first for first, _ in apart.batches()] == list(np.cumsum([0] + [len(arrays["data"]) for _, arrays in
-                                                                           apart.batches()])[:-1])
+    sizes = [len(arrays["data"]) for _, arrays in apart.batches()]
+    assert sizes == [7] * 5 + [5] and [first for first, _ in apart.batches()] == list(range(0, 40, 7))
+    assert [len(arrays["data"]) for _, arrays in apart.batches(16)] == [16, 16, 8]
     few = ImagesApart(ArrayImages({"data": pictures}, 7), 10, 5)
     assert few.count == 5 == sum(len(arrays["data"]) for _, arrays in few.batches())
     only = ImagesApart(ArrayImages({"data": pictures[:1]}, 7), 10)

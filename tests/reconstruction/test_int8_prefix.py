@@ -80,6 +80,15 @@ def test_layers_in_float32_are_read_as_such():
     assert errors["conv1"][0] < 1e-3 and errors["conv2"][0] < 1e-3
 
 
+def test_fully_connected_layers_that_read_maps():
+    x = mx.sym.Activation(mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), num_filter=8, name="conv"),
+                          act_type="relu")
+    model = random_model(mx.sym.FullyConnected(x, num_hidden=5, name="fc"), 0, data=(3, 12, 12))
+    found = ranges(histograms(model, IMAGES, SHAPES, every=True), "mse")
+    for exclude in ((), ("fc",), ("conv",)):
+        assert set(resolve(model, model, IMAGES, SHAPES, found, exclude)[1]) == {"conv", "fc"}
+
+
 def test_scaled_outputs_are_compared_as_such():
     model = chain_model()
     scales = np.linspace(0.5, 2, 8)

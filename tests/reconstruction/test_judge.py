@@ -29,6 +29,7 @@ def test_distributions_image_by_image():
     np.testing.assert_allclose(judge.each(other), expected, rtol=1e-4)
     assert judge.is_classifier and judge(other) == pytest.approx(np.mean(expected), rel=1e-4)
     np.testing.assert_allclose(judge.each(model), 0, atol=1e-10)
+    assert judge.divergence(other) == pytest.approx(np.mean(np.sum(p * np.log(p / q), 1)), rel=1e-4)
 
 
 def test_scores_are_compared_as_distributions():

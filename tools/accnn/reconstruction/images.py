@@ -230,16 +230,22 @@ class ImagesApart:
         self.count, self.batch_size = int(self._others.sum()), images.batch_size
 
     def batches(self, batch_size=None):
-        """Yield (first image, dict of str to mx.nd.NDArray) of the others in order; batches may be smaller."""
-        first = 0
+        """Yield (first image, dict of str to mx.nd.NDArray) of the others in order, as :class:`ArrayImages` does."""
+        size, first, waiting = batch_size or self.batch_size, 0, None
         for arrays in self._chosen(self._others, batch_size):
-            yield first, arrays
-            first += len(next(iter(arrays.values())))
+            waiting = arrays if waiting is None else {
+                name: np.concatenate([waiting[name], array]) for name, array in arrays.items()}
+            # Whole batches: a network is bound anew for a batch of another size.
+            while len(next(iter(waiting.values()))) >= size:
+                yield first, {name: mx.nd.array(array[:size]) for name, array in waiting.items()}
+                waiting, first = {name: array[size:] for name, array in waiting.items()}, first + size
+        if waiting and len(next(iter(waiting.values()))):
+            yield first, {name: mx.nd.array(array) for name, array in waiting.items()}
 
     def held(self):
         """ArrayImages: those apart, in memory; all there are where there is one only."""
         batches = list(self._chosen(self._apart if self._apart.any() else self._others, None))
-        arrays = {name: np.concatenate([batch[name].asnumpy() for batch in batches]) for name in self.input_names}
+        arrays = {name: np.concatenate([batch[name] for batch in batches]) for name in self.input_names}
         return ArrayImages(arrays, self.batch_size)
 
     def _chosen(self, mask, batch_size):
@@ -247,4 +253,4 @@ class ImagesApart:
             size = len(next(iter(arrays.values())))
             rows = np.nonzero(mask[first:first + size])[0]
             if len(rows):
-                yield {name: mx.nd.array(array.asnumpy()[rows]) for name, array in arrays.items()}
+                yield {name: array.asnumpy()[rows] for name, array in arrays.items()}

@@ -76,14 +76,14 @@ class Int8Config:
 
 @dataclass(frozen=True)
 class Step:
-    """One step: the divergence of the outputs on images held aside, without it and with it.
+    """One step: how far the outputs are on images held aside, without it and with it.
 
     Attributes
     ----------
     name : str
     before, after : float
-        From the float32 network as it was given; of the last steps from the original, and from the float32 network of
-        that step.
+        Mean of :meth:`accnn.reconstruction.judge.Judge.each`, from the float32 network as it was given; of the last
+        steps from the original, and from the float32 network of that step.
     is_kept : bool
     """
 
@@ -232,7 +232,7 @@ class _Maker:
         judge = self._judge if self._original is self._first else Judge(self._original, self._held, self._shapes)
         return Int8(quantized, self._model, self._ranges, self._chosen, self._excluded,
                     layer_precisions(self._model, quantized, names), self._steps, judge.errors(quantized),
-                    judge(quantized), self._held.count)
+                    judge.divergence(quantized), self._held.count)
 
     def _names(self):
         return list(dict.fromkeys(list(self._config.exclude) + [one.layer for one in self._excluded]))
@@ -298,29 +298,47 @@ class _Maker:
         if limit is None and self._judge.is_classifier:
             return
         limit = LIMIT if limit is None else limit
-        before = self._judge(self._quantized())
-        if self._error_without(()) <= limit:
+        before, error = self._judge(self._quantized()), self._error_without(())
+        if error <= limit:
             return
         layers = [one.layer for one in layer_precisions(self._model, self._quantized(), self._names())
                   if one.precision == "int8"]
         # Other tensors become INT8 where a layer does not.
         every = ranges(histograms(self._model, self._images, self._shapes, self._names(), every=True), self._kind)
         self._ranges = dict(every, **self._ranges)
-        # In float32 a layer must not have weights that were rounded for INT8.
-        rounded, self._model = self._model, self._unrounded or self._model
-        self._excluded, reached = exclude(layers, self._error_without, limit)
-        if self._excluded:
-            self._round_the_others(reached)
-            self._steps.append(Step("%d layers left in float32" % len(self._excluded), before,
-                                    self._judge(self._quantized()), True))
-        else:
-            self._model = rounded
+        self._leave_out(layers, limit, error)
+        self._steps.append(Step("%d layers left in float32" % len(self._excluded), before,
+                                self._judge(self._quantized()), True))
 
-    def _round_the_others(self, reached):
-        if self._unrounded is not None:
+    def _leave_out(self, layers, limit, error):
+        """Leave out as few layers as the limit needs, `error` being that of the network without any."""
+        # Layers in float32 must not have weights that were rounded for INT8: what that gains the others is gained after
+        # the choice, which so may begin with less.
+        self._model, known = self._unrounded or self._model, {}
+        gain = self._error_without(()) / error
+
+        def known_error(names):
+            key = frozenset(names)
+            if key not in known:
+                known[key] = self._error_without(names)
+            return known[key]
+
+        for factor in [gain] * (gain > 1) + [1.0]:
+            self._excluded, plain = [], self._model
+            self._excluded, reached = exclude(layers, known_error, factor * limit)
+            if self._rounded_for_others(reached) <= limit:
+                return
+            if factor != 1:
+                self._model = plain
+
+    def _rounded_for_others(self, reached):
+        """float: the error that is reached, with the weights of the layers in INT8 rounded anew if that is better."""
+        if self._unrounded is not None and self._excluded:
             made = self._solved(self._model, self._model, False, {})
-            if max(self._judge.errors(self._quantized(model=made)).values()) <= reached:
-                self._model = made
+            error = max(self._judge.errors(self._quantized(model=made)).values())
+            if error <= reached:
+                self._model, reached = made, error
+        return reached
 
     def _error_without(self, names):
         return max(self._judge.errors(self._quantized(more=names)).values())

@@ -103,7 +103,7 @@ def resolve(model, original, images, input_shapes, thresholds, exclude=(), setti
             chosen = [pairs[names[name]] for name in level]
             now, entries = _with_float_inputs(quantize(
                 model, thresholds, exclude, False, settings.dense_channels), chosen)
-            inputs = read(now, [Tap(_flat(pair.spec), INPUT, entry) for pair, entry in zip(chosen, entries)])
+            inputs = read(now, [Tap(pair.spec, INPUT, entry) for pair, entry in zip(chosen, entries)])
             for pair, samples in zip(chosen, inputs):
                 tell(len(gains), pair.name)
                 evidence = evidence_of(samples, truths[pair.now.layer], images.count)
@@ -113,11 +113,6 @@ def resolve(model, original, images, input_shapes, thresholds, exclude=(), setti
                 samples.remove()
     tell.close()
     return model, gains
-
-
-def _flat(spec):
-    """The layer as it is in the partitioned network: a fully connected one reads vectors there."""
-    return replace(spec, in_shape=(spec.part.in_units,)) if spec.op == FULLY_CONNECTED else spec
 
 
 def _sampled(images, input_shapes, settings, folder, model, taps):

@@ -1,7 +1,7 @@
 """What rounding does to a network's outputs, image by image: a measure that few images tell apart."""
 import numpy as np
 
-from accnn.reconstruction.divergence import CLASS_SCORES, compared_as
+from accnn.reconstruction.divergence import CLASS_SCORES, Divergence, compared_as
 from accnn.runtime.predictor import Predictor
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
 
@@ -38,7 +38,7 @@ class Judge:
         self._truth = self._outputs(model)
         forms = compared_as(model, self._truth)
         self.is_classifier = len(forms) == 1 and forms[0] in _LOGARITHMS and self._truth[0].ndim == 2
-        self._logarithm = _LOGARITHMS.get(forms[0])
+        self._logarithm, self._divergence = _LOGARITHMS.get(forms[0]), Divergence(model, self._truth)
 
     def __call__(self, model):
         """float: the mean over the images."""
@@ -50,6 +50,10 @@ class Judge:
         if self.is_classifier:
             return _spread(self._logarithm(self._truth[0]), self._logarithm(outputs[0]))
         return sum(_squares(true, made, self._images.count) for true, made in zip(self._truth, outputs))
+
+    def divergence(self, model):
+        """float: see :class:`accnn.reconstruction.divergence.Divergence`."""
+        return self._divergence.of(self._outputs(model))
 
     def errors(self, model):
         """dict of str to float: relative error of every output."""

@@ -9,7 +9,7 @@ from typing import Optional, Tuple
 import numpy as np
 
 from accnn.core.errors import AccnnError
-from accnn.core.layers import LayerSpec
+from accnn.core.layers import FULLY_CONNECTED, LayerSpec
 from accnn.core.progress import Silence
 from accnn.graph import attrs
 from accnn.graph.ir import Graph, prune
@@ -208,9 +208,16 @@ def _read(model, outputs):
         yield array
 
 
+def _reads_vectors(tap):
+    """Whether what a fully connected layer reads is taken from a network in which it may be flattened before."""
+    return isinstance(tap, Tap) and tap.entry is not None and tap.spec.op == FULLY_CONNECTED
+
+
 def _checked(model, tap, array, at):
     """What a tap takes of its feature map, or the reason why that is not to be used."""
     expected = (len(at) * tap.rows,) + tuple(tap.shape)
+    if _reads_vectors(tap) and array.size == prod(expected):
+        array = array.reshape(expected)
     if array.shape != expected:
         raise AccnnError("%s has the shape %s for %d images, not %s, so nobody knows which image a row belongs to: "
                          "leave the layer out" % (tap.said(model), array.shape, len(at), expected))
