@@ -20,6 +20,7 @@ _HOMES = {
     "Request": "accnn.planning.planner",
     "Plan": "accnn.planning.plan", "load_plan": "accnn.planning.plan",
     "Accelerator": "accnn.planning.accelerator",
+    "export_onnx": "accnn.export.exporter",
     "ArrayImages": "accnn.reconstruction.images", "Calibrated": "accnn.reconstruction.calibration",
     "ReconstructionConfig": "accnn.reconstruction.calibration",
 }

@@ -1,26 +1,12 @@
 """A network converted: every node that the outputs need, in topological order."""
-from collections import namedtuple
+from collections import defaultdict, namedtuple
 from dataclasses import dataclass
 from typing import Tuple
 
 import numpy as np
 
 from accnn.core.errors import AccnnError
-from accnn.export import (  # noqa: F401  (they register)
-    activation,
-    arithmetic,
-    convolution,
-    heads,
-    indexing,
-    linear,
-    normalisation,
-    pooling,
-    recurrent,
-    reduction,
-    resizing,
-    shape,
-    slicing,
-)
+from accnn.export import operators  # noqa: F401  (registers the converters)
 from accnn.export.builder import Builder
 from accnn.export.constants import computed, constant_nodes
 from accnn.export.layer import Layer, Value
@@ -100,7 +86,7 @@ def _refuse_quantized(model):
                                                                  "int8")]
     if wrong:
         raise AccnnError("%s: the parameter %r is of half precision, in which MXNet computes nothing on a CPU that "
-                         "could be compared: save the network with its parameters as float32" % (model.prefix, wrong[0]))
+                         "could be compared: save the network with parameters of float32" % (model.prefix, wrong[0]))
 
 
 class _Conversion:
@@ -109,7 +95,9 @@ class _Conversion:
     def __init__(self, model, shapes, builder):
         self._model, self._shapes, self.builder = model, shapes, builder
         self._types, self._values = entry_types(model), {}
-        self._needed = _needed(model.graph)
+        self._needed, self._outputs = _needed(model.graph), defaultdict(list)
+        for entry in sorted(shapes):
+            self._outputs[entry[0]].append(shapes[entry])
         self._constant = constant_nodes(model, shapes, self._needed)
         inside = model.graph.internals
         self._names = dict(zip(inside.entries, inside.symbol.list_outputs()))
@@ -157,7 +145,8 @@ class _Conversion:
     def _fold(self):
         """Compute what does not depend on the input and is read by what does, or is an output."""
         nodes = self._model.graph.nodes
-        read = [entry[:2] for position in sorted(self._needed - self._constant) for entry in inputs_read(nodes[position])]
+        read = [entry[:2] for position in sorted(self._needed - self._constant)
+                for entry in inputs_read(nodes[position])]
         entries = list(dict.fromkeys(entry for entry in read + [head[:2] for head in self._model.graph.heads]
                                      if entry[0] in self._constant))
         for entry, array in computed(self._model, self._shapes, self._constant, entries).items():
@@ -177,17 +166,12 @@ class _Conversion:
 
     def _operator(self, position):
         node, since = self._model.graph.nodes[position], len(self.builder.nodes)
-        shapes = [shape for (place, _), shape in sorted(self._entries_of(position))]
-        layer = Layer(self.builder, node, [self._values[entry[:2]] for entry in inputs_read(node)], shapes,
-                      self._types[position, 0], self._model.prefix)
+        layer = Layer(self.builder, node, [self._values[entry[:2]] for entry in inputs_read(node)],
+                      self._outputs[position], self._types[position, 0], self._model.prefix)
         found = CONVERTERS[node.op](layer)
         for output, tensor in enumerate(found if isinstance(found, list) else [found]):
             if tensor is not None:
                 self._keep((position, output), tensor, since)
-
-    def _entries_of(self, position):
-        return [((output, 0), self._shapes[position, output]) for output in range(64)
-                if (position, output) in self._shapes]
 
     def _keep(self, entry, tensor, since):
         """Note what holds an entry, under the entry's own name where the node computed it."""

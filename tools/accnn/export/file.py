@@ -117,7 +117,8 @@ def _write_beside(handle, graph, constants, path):
             beside.write(b"\0" * (-beside.tell() % 4096))  # where a page begins, so that it can be mapped
             head = _head(name, array)
             head.data_location = onnx.TensorProto.EXTERNAL
-            for key, value in (("location", os.path.basename(path)), ("offset", beside.tell()), ("length", _bytes(array))):
+            for key, value in zip(("location", "offset", "length"),
+                                  (os.path.basename(path), beside.tell(), _bytes(array))):
                 head.external_data.add(key=key, value=str(value))
             heads.append(head.SerializeToString())
             _write_array(beside, array)

