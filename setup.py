@@ -4,7 +4,8 @@ from setuptools import find_packages, setup
 SCRIPTS = {"accnn": "accnn.accnn", "acc-conv": "accnn.acc_conv", "acc-fc": "accnn.acc_fc",
            "accnn-ranks": "accnn.rank_selection", "accnn-score": "accnn.score", "accnn-benchmark": "accnn.benchmark",
            "accnn-fine-tune": "accnn.fine_tune", "accnn-two-pass": "accnn.two_pass",
-           "accnn-launch": "accnn.launch", "accnn-pack": "accnn.pack", "accnn-check": "accnn.check"}
+           "accnn-launch": "accnn.launch", "accnn-pack": "accnn.pack", "accnn-check": "accnn.check",
+           "accnn-export": "accnn.export"}
 
 # The headless build of OpenCV: the plain one fails on machines without libGL. From 4.12 on it wants NumPy 2.
 OPENCV = ["opencv-python-headless<4.12;python_version<'3.13'", "opencv-python-headless>=4.12;python_version>='3.13'"]

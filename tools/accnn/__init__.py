@@ -20,7 +20,7 @@ _HOMES = {
     "Request": "accnn.planning.planner",
     "Plan": "accnn.planning.plan", "load_plan": "accnn.planning.plan",
     "Accelerator": "accnn.planning.accelerator",
-    "export_onnx": "accnn.export.exporter",
+    "export_onnx": "accnn.exporting.exporter",
     "ArrayImages": "accnn.reconstruction.images", "Calibrated": "accnn.reconstruction.calibration",
     "ReconstructionConfig": "accnn.reconstruction.calibration",
 }

@@ -3,7 +3,7 @@ from math import ceil
 
 import numpy as np
 
-from accnn.export.registry import converts
+from accnn.exporting.registry import converts
 
 
 def check_layout(layer, spatial):

@@ -1,10 +1,10 @@
 """Shapes changed, axes moved, arrays joined and repeated."""
 import numpy as np
 
-from accnn.export.registry import converts
+from accnn.exporting.registry import converts
 
 
-@converts("Flatten", "flatten", "Reshape", "reshape", "reshape_like", inputs=1)
+@converts("Flatten", "Reshape", "reshape_like", inputs=1)
 def reshape(layer):
     """MXNet's inference says the shape, whatever 0, -1, -2, -3, -4 and `reverse` say."""
     return layer.reshape(layer.x, layer.shape)
@@ -32,7 +32,7 @@ def transpose(layer):
     return layer.transpose(layer.x, axes)
 
 
-@converts("SwapAxis", "swapaxes")
+@converts("SwapAxis")
 def swap_axes(layer):
     """``Transpose`` of two axes."""
     order = list(range(layer.x.ndim))
@@ -41,7 +41,7 @@ def swap_axes(layer):
     return layer.transpose(layer.x, order)
 
 
-@converts("Concat", "concat", "_rnn_param_concat")
+@converts("Concat")
 def concat(layer):
     """``Concat``."""
     return layer.add("Concat", *layer.inputs, axis=layer.axis("dim", 1)) if len(layer.inputs) > 1 else layer.x
@@ -54,7 +54,7 @@ def stack(layer):
     return layer.add("Concat", *(layer.unsqueeze(x, [axis]) for x in layer.inputs), axis=axis)
 
 
-@converts("Pad", "pad")
+@converts("Pad")
 def pad(layer):
     """``Pad``, its widths in pairs in MXNet and first all beginnings, then all ends in ONNX."""
     widths = layer.sizes("pad_width")
@@ -86,13 +86,13 @@ def repeat(layer):
     return layer.reshape(layer.add("Tile", layer.unsqueeze(x, [axis + 1]), np.array(counts, np.int64)), layer.shape)
 
 
-@converts("broadcast_to", "broadcast_axis", "broadcast_axes", "broadcast_like")
+@converts("broadcast_to", "broadcast_axis", "broadcast_like")
 def broadcast(layer):
     """``Expand`` to the shape that MXNet infers."""
     return layer.add("Expand", layer.x, layer.sizes_of(layer.shape))
 
 
-@converts("reverse", "flip")
+@converts("reverse")
 def reverse(layer):
     """``Slice`` with steps of -1."""
     axes = [axis % layer.x.ndim for axis in layer.numbers("axis")]
@@ -111,7 +111,7 @@ def space_to_depth(layer):
     return layer.add("SpaceToDepth", layer.x, blocksize=layer.integer("block_size"))
 
 
-@converts("_copy", "identity", "BlockGrad", "stop_gradient", "_identity_with_attr_like_rhs", inputs=1)
+@converts("_copy", "BlockGrad", "_identity_with_attr_like_rhs", inputs=1)
 def identity(layer):
     """What it reads."""
     return layer.x
@@ -125,7 +125,7 @@ def dropout(layer):
     return [layer.x, None]
 
 
-@converts("Cast", "cast", "amp_cast")
+@converts("Cast", "amp_cast")
 def cast(layer):
     """``Cast``."""
     return layer.x if layer.x.dtype == layer.dtype else layer.cast(layer.x, layer.dtype)

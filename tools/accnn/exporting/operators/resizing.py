@@ -1,5 +1,5 @@
 """Maps made larger or smaller by bilinear interpolation."""
-from accnn.export.registry import converts
+from accnn.exporting.registry import converts
 
 
 @converts("_contrib_BilinearResize2D", inputs=1)

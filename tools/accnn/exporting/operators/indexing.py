@@ -1,7 +1,7 @@
 """Rows picked by numbers, which MXNet keeps as floats."""
 import numpy as np
 
-from accnn.export.registry import converts
+from accnn.exporting.registry import converts
 
 
 def _places(layer, indices, size, mode):

@@ -6,12 +6,12 @@ from typing import Tuple
 import numpy as np
 
 from accnn.core.errors import AccnnError
-from accnn.export import operators  # noqa: F401  (registers the converters)
-from accnn.export.builder import Builder
-from accnn.export.constants import computed, constant_nodes
-from accnn.export.layer import Layer, Value
-from accnn.export.registry import CONVERTERS, inputs_read
-from accnn.export.sizes import Shape, batches_of, entry_shapes, entry_types, is_parameter, parameter
+from accnn.exporting import operators  # noqa: F401  (registers the converters)
+from accnn.exporting.builder import Builder
+from accnn.exporting.constants import computed, constant_nodes
+from accnn.exporting.layer import Layer, Value
+from accnn.exporting.registry import CONVERTERS, inputs_read
+from accnn.exporting.sizes import Shape, batches_of, entry_shapes, entry_types, is_parameter, parameter
 from accnn.graph.labels import check_shapes
 from accnn.graph.outputs import distinct
 from accnn.graph.shapes import with_batch

@@ -5,8 +5,8 @@ import numpy as np
 
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
-from accnn.export.libraries import onnxruntime
-from accnn.export.sizes import is_parameter
+from accnn.exporting.libraries import onnxruntime
+from accnn.exporting.sizes import is_parameter
 from accnn.graph.ir import Graph
 from accnn.graph.labels import unlabelled
 from accnn.runtime.fusion import right_fusion

@@ -1,11 +1,10 @@
 """Operators at which training ends: what they compute at inference, without their labels."""
-from accnn.export.registry import converts
-
+from accnn.exporting.registry import converts
 
 _ONEDNN = (1, 2, 4)  # numbers of axes for which MXNet lets oneDNN compute a softmax
 
 
-@converts("SoftmaxOutput", "Softmax", inputs=1)
+@converts("SoftmaxOutput", inputs=1)
 def softmax_output(layer):
     """Softmax of the channels with `multi_output`, of the last axis with `preserve_shape`, else of the example.
 

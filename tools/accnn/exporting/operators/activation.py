@@ -1,7 +1,7 @@
 """Nonlinearities of one number, and softmax."""
 import numpy as np
 
-from accnn.export.registry import converts
+from accnn.exporting.registry import converts
 
 SELU = {"alpha": 1.6732632423543772, "gamma": 1.0507009873554805}
 _ACTIVATIONS = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "softrelu": "Softplus", "softsign": "Softsign"}

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 
 from accnn.core.compat import mx
-from accnn.export.sizes import is_parameter, parameter
+from accnn.exporting.sizes import is_parameter, parameter
 from accnn.graph.ir import Graph, Node, moved
 
 # They read the shape of their inputs, not what these hold.

@@ -1,7 +1,7 @@
 """Functions of one number, of two, and of a number and a constant."""
 import numpy as np
 
-from accnn.export.registry import converts
+from accnn.exporting.registry import converts
 
 _UNARY = {"abs": "Abs", "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "negative": "Neg", "reciprocal": "Reciprocal",
           "sin": "Sin", "cos": "Cos", "tan": "Tan", "arcsin": "Asin", "arccos": "Acos", "arctan": "Atan",

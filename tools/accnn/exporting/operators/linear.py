@@ -1,8 +1,8 @@
 """Products of matrices: fully connected layers, dot, batch_dot."""
 import numpy as np
 
-from accnn.export.registry import converts
-from accnn.export.sizes import Shape
+from accnn.exporting.registry import converts
+from accnn.exporting.sizes import Shape
 
 
 @converts("FullyConnected")

@@ -5,7 +5,7 @@ from typing import Optional
 import numpy as np
 
 from accnn.core.errors import AccnnError
-from accnn.export.sizes import Shape, as_numpy
+from accnn.exporting.sizes import Shape, as_numpy
 from accnn.graph import attrs
 
 ONNX_TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9, "float16": 10, "float64": 11}

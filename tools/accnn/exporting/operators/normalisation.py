@@ -1,10 +1,10 @@
 """Normalisation over batches, examples, groups and channels, as it is at inference."""
 import numpy as np
 
-from accnn.export.registry import converts
+from accnn.exporting.registry import converts
 
 
-@converts("BatchNorm", "BatchNorm_v1", "_contrib_SyncBatchNorm", "CuDNNBatchNorm")
+@converts("BatchNorm", "BatchNorm_v1", "_contrib_SyncBatchNorm")
 def batch_norm(layer):
     """``BatchNormalization`` with the moving statistics; `fix_gamma` takes a stored gamma for 1."""
     if layer.boolean("output_mean_var"):

@@ -1,13 +1,13 @@
 """Pooling: windows, sums over them, and what they are divided by."""
 import numpy as np
 
-from accnn.export.operators.convolution import check_layout
-from accnn.export.registry import converts
+from accnn.exporting.operators.convolution import check_layout
+from accnn.exporting.registry import converts
 
 _GLOBAL = {"max": "GlobalMaxPool", "avg": "GlobalAveragePool"}
 
 
-@converts("Pooling", "Pooling_v1")
+@converts("Pooling")
 def pooling(layer):
     """`max`, `avg`, `sum` and `lp`, with windows as `pooling_convention` counts them."""
     check_layout(layer, layer.x.ndim - 2)
@@ -41,11 +41,8 @@ def _lp(layer):
 
 def _windows(layer, kind, x):
     """Windows of one size, padded at the ends as far as the last of them reaches."""
-    kernel = layer.sizes("kernel")
-    stride, pad = (layer.sizes(key, (default,) * len(kernel)) for key, default in (("stride", 1), ("pad", 0)))
-    ends = [max(p, (count - 1) * s + k - size - p) for count, s, k, size, p in zip(
-        layer.shape[2:], stride, kernel, layer.x.shape[2:], pad)]
-    pads = list(pad) + ends
+    kernel, stride, pads = _window(layer)
+    pad = pads[:len(kernel)]
     if any(p >= k for p, k in zip(pads, tuple(kernel) * 2)):  # which ONNX's own padding does not allow
         x, pads = _padded(layer, x, pads, kind), [0] * len(pads)
         valid_only = False
@@ -58,6 +55,15 @@ def _windows(layer, kind, x):
         return layer.add("AveragePool", x, count_include_pad=0, **window)
     means = layer.add("AveragePool", x, count_include_pad=1, **window)
     return _divided(layer, means, _divisors(layer, kind, kernel, stride, pad), int(np.prod(kernel)))
+
+
+def _window(layer):
+    """Kernel, stride, and what is added before and behind, so that the last window has a place."""
+    kernel = layer.sizes("kernel")
+    stride, pad = (layer.sizes(key, (default,) * len(kernel)) for key, default in (("stride", 1), ("pad", 0)))
+    ends = [max(p, (count - 1) * s + k - size - p) for count, s, k, size, p in zip(
+        layer.shape[2:], stride, kernel, layer.x.shape[2:], pad)]
+    return kernel, stride, list(pad) + ends
 
 
 def _padded(layer, x, pads, kind):
@@ -93,6 +99,23 @@ def _divided(layer, means, divisors, size):
     if np.all(factors == 1):
         return means
     return layer.add("Mul", means, factors.astype(layer.x.dtype))
+
+
+@converts("Pooling_v1")
+def old_pooling(layer):
+    """Pooling of old: zeros of the padding may be the largest number, and means are always over the whole kernel."""
+    kind = layer.text("pool_type", "max")
+    if layer.boolean("global_pool"):
+        return _whole(layer, kind, layer.x)
+    kernel, stride, pads = _window(layer)
+    window = {"kernel_shape": kernel, "strides": stride}
+    if kind == "max":
+        given = list(layer.sizes("pad", (0,) * len(kernel)))
+        behind = [end - pad for end, pad in zip(pads[len(kernel):], given)]
+        x = _padded(layer, layer.x, given * 2, "zeros") if any(given) else layer.x
+        return layer.add("MaxPool", x, pads=[0] * len(kernel) + behind, **window)
+    means = layer.add("AveragePool", layer.x, count_include_pad=1, pads=pads, **window)
+    return means if kind == "avg" else layer.add("Mul", means, layer.scalar(np.prod(kernel)))
 
 
 @converts("_contrib_AdaptiveAvgPooling2D")

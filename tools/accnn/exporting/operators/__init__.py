@@ -1,5 +1,5 @@
 """The converters, by theme; importing this registers them all."""
-from accnn.export.operators import (  # noqa: F401
+from accnn.exporting.operators import (  # noqa: F401
     activation,
     arithmetic,
     convolution,

@@ -1,12 +1,12 @@
 """Parts of arrays."""
 import numpy as np
 
-from accnn.export.registry import converts
+from accnn.exporting.registry import converts
 
 _LAST = (1 << 31) - 1
 
 
-@converts("slice", "crop")
+@converts("slice")
 def slice_(layer):
     """``Slice``; None in `begin` and `end` is where the axis starts and ends in the direction of its step."""
     begin, end, step = (layer.numbers(key) for key in ("begin", "end", "step"))
@@ -40,7 +40,7 @@ def slice_like(layer):
     return layer.slice(data, [0] * len(axes), [like.shape[axis] for axis in axes], axes) if axes else data
 
 
-@converts("SliceChannel", "split")
+@converts("SliceChannel")
 def slice_channel(layer):
     """``Split`` in equal parts."""
     axis, count = layer.axis(default=1), layer.integer("num_outputs")

@@ -8,8 +8,8 @@ import numpy as np
 
 from accnn.core.compat import mx
 from accnn.core.versions import VERSION
-from accnn.export.layer import ONNX_TYPES
-from accnn.export.libraries import onnx
+from accnn.exporting.layer import ONNX_TYPES
+from accnn.exporting.libraries import onnx
 
 PRODUCER = "accnn"
 LARGEST = (1 << 31) - (1 << 20)  # bytes: a message of 2 GB cannot be read

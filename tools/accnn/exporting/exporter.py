@@ -8,9 +8,9 @@ import numpy as np
 from accnn.core.errors import AccnnError
 from accnn.core.files import temporary_folder, written_together
 from accnn.core.versions import VERSION
-from accnn.export import file, proof
-from accnn.export.convert import convert
-from accnn.export.libraries import loaded
+from accnn.exporting import file, proof
+from accnn.exporting.convert import convert
+from accnn.exporting.libraries import loaded
 from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.outputs import find_outputs
 from accnn.graph.precision import in_full_precision
@@ -39,6 +39,8 @@ class Exported:
         By output the largest difference from MXNet's, over its largest number.
     images : int
         Real ones among the examples that were compared.
+    bytes : int
+        Of all that was written.
     """
 
     path: str
@@ -49,6 +51,7 @@ class Exported:
     batches: Tuple[int, ...]
     differences: Dict[str, float]
     images: int
+    bytes: int
 
 
 def export_onnx(model, path, input_shapes=None, opset=OPSET, batch_size=None, outputs=(), images=None,
@@ -69,7 +72,7 @@ def export_onnx(model, path, input_shapes=None, opset=OPSET, batch_size=None, ou
         The only batch the file takes. Default: any, where the network takes any.
     outputs : sequence of str
         Export these outputs of the network or of its operators instead of its own, ``NAME:0`` the first of several.
-    images : object with ``batches(size)``, such as an ArrayImages, optional
+    images : ArrayImages or RecordImages, optional
         Real examples, compared besides random ones.
     preprocessing : Preprocessing, optional
         What becomes of a picture before: stored in the file, and random pixels go the same way.
@@ -111,10 +114,7 @@ def export(load, request, images=None):
     images
         See :func:`export_onnx`.
     """
-    if request.opset not in OPSETS:
-        raise AccnnError("`opset=%s` is out of range: choose %d to %d" % (request.opset, OPSETS[0], OPSETS[-1]))
-    for library in ("onnx", "onnxruntime"):
-        loaded(library)
+    check_request(request.opset)
     subject = _Subject(load, request)
     trials = _trials(subject, images)
     expected = proof.Reference(subject.model).outputs(trials)
@@ -126,7 +126,20 @@ def export(load, request, images=None):
         differences = _compared(subject, temporary[0], trials, expected)
         if with_second:  # the same, but for the name of the second file
             file.rename_second(temporary[0], os.path.basename(paths[1]))
-    return subject.told(trials, differences)
+    return subject.told(trials, differences, sum(map(os.path.getsize, paths)))
+
+
+def check_request(opset):
+    """Refuse what can be refused before any work: an opset out of range, packages that are not there.
+
+    Raises
+    ------
+    AccnnError
+    """
+    if opset not in OPSETS:
+        raise AccnnError("`opset=%s` is out of range: choose %d to %d" % (opset, OPSETS[0], OPSETS[-1]))
+    for library in ("onnx", "onnxruntime"):
+        loaded(library)
 
 
 class _Subject:
@@ -162,11 +175,11 @@ class _Subject:
                    _metadata(self.model, self.shapes, self.request.preprocessing), os.path.basename(self.prefix),
                    second, extra)
 
-    def told(self, trials, differences):
-        """Exported: what was written."""
+    def told(self, trials, differences, size):
+        """Exported: what was written, `size` bytes of it."""
         sizes = [len(next(iter(trial.values()))) for trial in trials]
         return Exported(self.request.path, self.request.opset, self._nodes, *self._shown, tuple(self.batches),
-                        differences, sum(sizes[len(self.batches):]))
+                        differences, sum(sizes[len(self.batches):]), size)
 
 
 def _with_outputs(model, names):
@@ -204,8 +217,8 @@ def _trials(subject, images):
     found = [proof.random_examples(subject.model, subject.converted, size, _drawing(subject.request.preprocessing))
              for size in subject.batches]
     if images is not None:
-        size = subject.batches[-1]
-        found += [_as_arrays(batch) for batch in images.batches(size) if _is_whole(batch, size)]
+        batches = (_as_arrays(batch) for _, batch in images.batches(subject.batches[-1]))
+        found += [batch for batch in batches if len(next(iter(batch.values()))) in subject.batches]
     return found
 
 
@@ -215,10 +228,6 @@ def _drawing(preprocessing):
         return lambda rng, shape: rng.standard_normal(shape)
     mean, std = (np.reshape(numbers, (-1, 1, 1)) for numbers in (preprocessing.mean, preprocessing.std))
     return lambda rng, shape: (rng.randint(0, 256, shape) - mean) / std
-
-
-def _is_whole(batch, size):
-    return all(len(array) == size for array in batch.values())
 
 
 def _as_arrays(batch):

@@ -3,8 +3,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from accnn.export.registry import converts
-from accnn.export.sizes import Shape
+from accnn.exporting.registry import converts
+from accnn.exporting.sizes import Shape
 
 # ONNX's gates by their places among MXNet's: LSTM i, f, c, o becomes i, o, f, c; GRU r, z, n becomes z, r, n.
 _GATES = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn_relu": (0,), "rnn_tanh": (0,)}

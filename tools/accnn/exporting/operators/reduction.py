@@ -1,15 +1,15 @@
 """Sums and such over axes, and where the largest number is."""
 import numpy as np
 
-from accnn.export.registry import converts
+from accnn.exporting.registry import converts
 
 _KINDS = {"sum": "Sum", "mean": "Mean", "max": "Max", "min": "Min", "prod": "Prod"}
 
 
-@converts(*_KINDS, "sum_axis", "max_axis", "min_axis", "nansum")
+@converts(*_KINDS, "nansum")
 def reduction(layer):
     """``ReduceSum`` and such over `axis`, or with `exclude` over all others; over all axes where it names none."""
-    kind, x = layer.node.op.replace("_axis", ""), layer.x
+    kind, x = layer.node.op, layer.x
     if kind == "nansum":
         kind = "sum"
         x = layer.add("Where", layer.add("IsNaN", x), layer.scalar(0), x)

@@ -6,8 +6,8 @@ INPUTS_READ = {}
 def converts(*operators, inputs=None):
     """Function decorator: the function converts nodes of these operators.
 
-    It takes a :class:`accnn.export.layer.Layer` and returns the name of the tensor that holds the node's output, or a
-    list of them, None for an output that has no form in ONNX.
+    It takes a :class:`accnn.exporting.layer.Layer` and returns the name of the tensor that holds the node's output, or
+    a list of them, None for an output that has no form in ONNX.
 
     Parameters
     ----------
