@@ -6,7 +6,7 @@ import time
 
 from accnn.cli import options
 from accnn.cli.data_options import add_preprocessing_options, preprocessing
-from accnn.cli.outputs import check_config
+from accnn.cli.outputs import check_config, say_replaced
 from accnn.cli.replacing import add_force_option, check_replaced
 from accnn.cli.types import Parser, positive
 from accnn.core.errors import AccnnError
