@@ -118,8 +118,8 @@ def _lines(done):
     for kind, tensors in (("input", done.inputs), ("output", done.outputs)):
         lines += ["%-7s %s  %s" % (kind, name, sizes([batch if size is None else size for size in shape]))
                   for name, shape in tensors.items()]
-    examples = "random examples at the batches %s" % " and ".join(map(str, done.batches))
-    real = " and %d images" % done.images if done.images else ""
+    examples = "random batches of %s" % " and ".join(map(str, done.batches))
+    real = ", and on %d images" % done.images if done.images else ""
     lines.append("onnxruntime beside MXNet, on %s%s:" % (examples, real))
     return lines + ["  %s differs by %.1e of its largest number" % pair for pair in done.differences.items()]
 

@@ -14,7 +14,7 @@ from accnn.exporting.registry import CONVERTERS, inputs_read
 from accnn.exporting.sizes import Shape, batches_of, entry_shapes, entry_types, is_parameter, parameter
 from accnn.graph.labels import check_shapes
 from accnn.graph.outputs import distinct
-from accnn.graph.shapes import with_batch
+from accnn.graph.shapes import infer_shapes, with_batch
 
 _QUANTIZED = ("_contrib_quantize", "_contrib_dequantize", "_contrib_requantize", "_contrib_quantized", "_sg_mkldnn")
 
@@ -69,6 +69,7 @@ def convert(model, input_shapes, opset, batch_size=None):
         Names the node, its operator or attribute, and what to do.
     """
     _refuse_quantized(model)
+    infer_shapes(model, input_shapes)  # says which parameter does not fit
     batches = batches_of(model, input_shapes, batch_size)
     conversion = _Conversion(model, entry_shapes(model, input_shapes, batches), Builder(opset))
     conversion.check(input_shapes, batches)

@@ -10,9 +10,12 @@ from accnn.core.compat import mx
 from accnn.core.versions import VERSION
 from accnn.exporting.layer import ONNX_TYPES
 from accnn.exporting.libraries import onnx
+from accnn.exporting.sizes import as_numpy
 
 PRODUCER = "accnn"
 LARGEST = (1 << 31) - (1 << 20)  # bytes: a message of 2 GB cannot be read
+_SMALL = 1024                    # bytes: shapes and such stay in the file itself, where readers want them
+_PAGE = 4096                     # bytes: where one begins, so that the second file can be mapped
 _CHUNK = 1 << 24                 # elements of a parameter that are copied at a time
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9  # numbers of the fields in ModelProto, GraphProto, TensorProto
 _LENGTH_DELIMITED = 2
@@ -111,19 +114,26 @@ def _write_inside(handle, graph, constants):
 
 
 def _write_beside(handle, graph, constants, path):
-    heads = []
+    fields = []
     with open(path, "wb") as beside:
         for name, array in constants.items():
-            beside.write(b"\0" * (-beside.tell() % 4096))  # where a page begins, so that it can be mapped
-            head = _head(name, array)
-            head.data_location = onnx.TensorProto.EXTERNAL
-            for key, value in zip(("location", "offset", "length"),
-                                  (os.path.basename(path), beside.tell(), _bytes(array))):
-                head.external_data.add(key=key, value=str(value))
-            heads.append(head.SerializeToString())
-            _write_array(beside, array)
-    fields = b"".join(_field(_INITIALIZER, len(head)) + head for head in heads)
-    handle.write(_field(_GRAPH, len(graph) + len(fields)) + graph + fields)
+            tensor = _head(name, array)
+            if _bytes(array) < _SMALL:
+                tensor.raw_data = as_numpy(array).tobytes()
+            else:
+                beside.write(b"\0" * (-beside.tell() % _PAGE))
+                _refer(tensor, os.path.basename(path), beside.tell(), _bytes(array))
+                _write_array(beside, array)
+            fields.append(tensor.SerializeToString())
+    joined = b"".join(_field(_INITIALIZER, len(field)) + field for field in fields)
+    handle.write(_field(_GRAPH, len(graph) + len(joined)) + graph + joined)
+
+
+def _refer(tensor, location, offset, length):
+    """Let a tensor's numbers be those of a part of another file."""
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", offset), ("length", length)):
+        tensor.external_data.add(key=key, value=str(value))
 
 
 def _field(number, length):

@@ -116,12 +116,12 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = cores(), 4
         self._source = source
-        self._run = self._told("loads", lambda: onnxruntime.InferenceSession(
+        self._run = self._told("load", lambda: onnxruntime.InferenceSession(
             path, options, providers=["CPUExecutionProvider"])).run
 
     def run(self, trial, names=None):
         """list of ndarray: the outputs, all or those of `names`."""
-        return self._told("runs", lambda: self._run(names, trial))
+        return self._told("run", lambda: self._run(names, trial))
 
     def _told(self, what, step):
         try:
@@ -129,7 +129,7 @@ class Session:
         except Exception as error:  # onnxruntime's errors have no common class but this
             if not type(error).__module__.startswith("onnxruntime"):
                 raise
-            raise AccnnError("%s: nothing is written, since onnxruntime no longer %s what was made of it (%s)"
+            raise AccnnError("%s: nothing is written, since onnxruntime does not %s what was made of it (%s)"
                              % (self._source, what, str(error).splitlines()[0])) from error
 
 
