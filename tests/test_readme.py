@@ -246,10 +246,21 @@ def photographed(folder, count):
         target.write_bytes(drawn(seed=number))
 
 
+def test_every_operator_that_is_exported_is_listed():
+    from accnn.exporting import operators
+    from accnn.exporting.registry import CONVERTERS
+
+    text = TEXTS["tools/accnn/docs/export.md"]
+    many = {name for name, function in CONVERTERS.items() if function.__module__ == operators.arithmetic.__name__}
+    assert [name for name in CONVERTERS if name not in many and "`%s`" % name not in text] == []
+
+
 # What measures, and jobs of several workers, take too long; they have tests of their own.
 @pytest.mark.parametrize("path", ["README.md"] + ["tools/accnn/docs/%s.md" % name for name in (
-    "calibration", "checkpoints", "methods", "training")])
+    "calibration", "checkpoints", "export", "methods", "training")])
 def test_commands_run(path, tmp_path, monkeypatch, capsys):
+    if path.endswith("export.md"):
+        pytest.importorskip("onnxruntime", reason="needs pip install '.[onnx]'")
     from networks import chain_model, saved
     from pictures import items, packed
 
