@@ -78,10 +78,15 @@ def group_norm(layer):
 
 @converts("LRN")
 def local_response_norm(layer):
-    """``LRN``: the same formula, in which MXNet calls the bias `knorm`."""
-    found = layer.add("LRN", layer.x, alpha=layer.number("alpha", 1e-4), beta=layer.number("beta", 0.75),
-                      bias=layer.number("knorm", 2.0), size=layer.integer("nsize"))
-    return [found, None]
+    """``LRN``: the same formula, x / (bias + alpha / size * sum of x^2)^beta, in which MXNet calls the bias `knorm`.
+
+    OpenVINO takes only the whole part of a bias: of one that is not whole, its power is taken out of the quotient.
+    """
+    alpha, beta, bias = (layer.number(key, usual) for key, usual in (("alpha", 1e-4), ("beta", 0.75), ("knorm", 2.0)))
+    outside = bias if bias > 0 and bias % 1 else 1.0
+    found = layer.add("LRN", layer.x, alpha=alpha / outside, beta=beta, bias=bias / outside,
+                      size=layer.integer("nsize"))
+    return [found if outside == 1 else layer.add("Mul", found, layer.scalar(outside ** -beta)), None]
 
 
 @converts("L2Normalization")
