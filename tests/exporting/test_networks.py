@@ -4,7 +4,7 @@ import os
 import numpy as np
 import pytest
 
-from accnn import Accelerator, export_onnx, load_model
+from accnn import Accelerator, AccnnError, export_onnx, load_model
 from accnn.core.compat import mx
 from accnn.exporting import file
 from accnn.methods import names
@@ -122,6 +122,66 @@ def test_a_gluon_lstm(tmp_path):
     net.export(str(tmp_path / "net"))
     done = export_onnx(load_model(tmp_path / "net"), str(tmp_path / "net.onnx"), {"data0": (2, 3)})
     assert done.inputs["data1"] == (4, 2, 5)
+
+
+def conv(x, width, kernel=3, act=True, **said):
+    x = S.Convolution(x, kernel=(kernel, kernel), num_filter=width, **said)
+    return S.Activation(x, act_type="relu") if act else x
+
+
+def pooled(x, height=2, width=2):
+    return S.Pooling(x, kernel=(height, width), stride=(height, width), pool_type="max")
+
+
+@pytest.mark.parametrize("states", ["zeros", "inputs"])
+def test_a_recurrent_reader_of_text_lines(tmp_path, states):
+    """Columns of a map are steps of time; what begins the recurrence has the batch as its second axis."""
+    x = pooled(conv(pooled(conv(S.Variable("data"), 8, pad=(1, 1))), 12, pad=(1, 1)), height=8)
+    x = S.transpose(S.squeeze(x, axis=2), axes=(2, 0, 1))
+    begin = [S.zeros((2, 0, 6)), S.zeros((2, 0, 6))] if states == "zeros" else [S.Variable("h"), S.Variable("c")]
+    x = S.RNN(x, S.Variable("rnn_parameters"), *begin, mode="lstm", state_size=6, num_layers=1, bidirectional=True)
+    x = S.Reshape(S.FullyConnected(S.Reshape(x, shape=(-3, -2)), num_hidden=7), shape=(6, -1, 7))
+    model = random_model(S.softmax(x), data=(3, 16, 24))
+    model.arg_params.pop("h", None), model.arg_params.pop("c", None)
+    done = export_onnx(model, str(tmp_path / "net.onnx"), {"data": (3, 16, 24)})
+    assert list(done.outputs.values()) == [(6, None, 7)]
+    assert done.inputs.get("h") == (None if states == "zeros" else (2, None, 6))
+
+
+def test_a_u_net(tmp_path):
+    x, skips = S.Variable("data"), []
+    for width in (4, 8):
+        skips.append(conv(x, width))
+        x = pooled(skips[-1])
+    for width, skip in zip((8, 4), skips[::-1]):
+        x = S.Deconvolution(x, kernel=(2, 2), stride=(2, 2), num_filter=width)
+        x = conv(S.Concat(S.Crop(skip, x, center_crop=True), x), width, pad=(1, 1))
+    exported(S.SoftmaxOutput(conv(x, 2, 1, act=False), multi_output=True), tmp_path, data=(3, 20, 24))
+
+
+def test_a_face_network_with_a_margin_needs_no_label(tmp_path):
+    x = S.L2Normalization(S.FullyConnected(conv(S.Variable("data"), 4), num_hidden=8), name="embedding")
+    label = S.Variable("softmax_label")
+    scores = S.FullyConnected(x, S.L2Normalization(S.Variable("fc7_weight", shape=(5, 8))), num_hidden=5, no_bias=True)
+    scores = scores - S.broadcast_mul(S.one_hot(label, depth=5), S.expand_dims(S.pick(scores, label, axis=1), 1))
+    net = S.Group([S.BlockGrad(x), S.SoftmaxOutput(scores, label, name="softmax")])
+    _, read = exported(net, tmp_path, data=(3, 6, 6))
+    assert [one.name for one in read.graph.input] == ["data"]
+
+
+def test_a_detector_up_to_its_last_operator(tmp_path):
+    x, parts = conv(S.Variable("data"), 4, stride=(2, 2)), {}
+    for name, count in (("classes", 3), ("places", 4)):
+        y = S.transpose(conv(x, 3 * count, act=False, pad=(1, 1)), axes=(0, 2, 3, 1))
+        parts[name] = S.Reshape(y, shape=(0, -1, count)) if name == "classes" else S.Flatten(y, name="places")
+    scores = S.softmax(S.transpose(parts["classes"], axes=(0, 2, 1)), axis=1, name="scores")
+    anchors = S.contrib.MultiBoxPrior(x, sizes=(0.2, 0.3), ratios=(1, 2), name="anchors")
+    model = random_model(S.contrib.MultiBoxDetection(scores, parts["places"], anchors, name="found"), data=(3, 16, 16))
+    with pytest.raises(AccnnError, match="`outputs=scores_output,places_output,anchors_output`"):
+        export_onnx(model, str(tmp_path / "net.onnx"), {"data": (3, 16, 16)})
+    done = export_onnx(model, str(tmp_path / "net.onnx"), {"data": (3, 16, 16)},
+                       outputs=["scores_output", "places_output", "anchors_output"])
+    assert done.outputs["anchors_output"] == (1, 147, 4)
 
 
 # ---- what public reports tell

@@ -52,6 +52,8 @@ def run(args):
     AccnnError
     """
     _check(args)
+    if args.gpus is not None:
+        say("onnxruntime and MXNet are compared on the CPU: ignoring --gpus")
     model = options.open_model(args)
     shapes = _shapes(args, model)
     request = ExportRequest(args.save_model, shapes, args.opset, args.batch_size, args.outputs,

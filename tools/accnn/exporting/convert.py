@@ -9,10 +9,11 @@ from accnn.core.errors import AccnnError
 from accnn.exporting import operators  # noqa: F401  (registers the converters)
 from accnn.exporting.builder import Builder
 from accnn.exporting.constants import computed, constant_nodes
-from accnn.exporting.layer import Layer, Value
+from accnn.exporting.layer import Layer, Value, filled
 from accnn.exporting.registry import CONVERTERS, inputs_read
 from accnn.exporting.sizes import Shape, batches_of, entry_shapes, entry_types, is_parameter, parameter
-from accnn.graph.labels import check_shapes
+from accnn.graph.inputs import input_names
+from accnn.graph.labels import check_shapes, unlabelled
 from accnn.graph.outputs import distinct
 from accnn.graph.shapes import infer_shapes, with_batch
 
@@ -71,10 +72,18 @@ def convert(model, input_shapes, opset, batch_size=None):
     _refuse_quantized(model)
     infer_shapes(model, input_shapes)  # says which parameter does not fit
     batches = batches_of(model, input_shapes, batch_size)
-    conversion = _Conversion(model, entry_shapes(model, input_shapes, batches), Builder(opset))
+    conversion = _Conversion(model, entry_shapes(model, input_shapes, batches), Builder(opset),
+                             _labels(model, input_shapes, batches[0]))
     conversion.check(input_shapes, batches)
     conversion.run()
     return Converted(conversion.builder, tuple(conversion.fed), tuple(conversion.heads()), batches, conversion.inner)
+
+
+def _labels(model, input_shapes, batch):
+    """dict of str to float: labels that nobody gives, and what is read in their place, where anything reads them."""
+    names = [name for name in input_names(model, input_shapes)[1] if name not in input_shapes]
+    values = unlabelled(model, model.symbol, with_batch(input_shapes, batch)).values if names else {}
+    return {name: values.get(name, 0.0) for name in names}
 
 
 def _refuse_quantized(model):
@@ -93,8 +102,8 @@ def _refuse_quantized(model):
 class _Conversion:
     """The state of a conversion."""
 
-    def __init__(self, model, shapes, builder):
-        self._model, self._shapes, self.builder = model, shapes, builder
+    def __init__(self, model, shapes, builder, labels):
+        self._model, self._shapes, self.builder, self._labels = model, shapes, builder, labels
         self._types, self._values = entry_types(model), {}
         self._needed, self._outputs = _needed(model.graph), defaultdict(list)
         for entry in sorted(shapes):
@@ -137,11 +146,16 @@ class _Conversion:
         for name in [node.name for node in nodes if node.is_variable] + self._head_names:
             self.builder.unique(name)
         self._fold()
-        for position in sorted(self._needed - self._constant):
+        # The labels last of all variables: they are made of the number of examples, which an input says.
+        for position in sorted(self._needed - self._constant, key=self._turn):
             if nodes[position].is_variable:
                 self._variable(position)
             else:
                 self._operator(position)
+
+    def _turn(self, position):
+        node = self._model.graph.nodes[position]
+        return (2 if not node.is_variable else 1 if node.name in self._labels else 0), position
 
     def _fold(self):
         """Compute what does not depend on the input and is read by what does, or is an output."""
@@ -161,6 +175,10 @@ class _Conversion:
             self._values[entry] = Value(node.name, Shape(array.shape), np.dtype(array.dtype), array)
             return
         self._values[entry] = Value(node.name, self._shapes[entry], self._types[entry])
+        if node.name in self._labels:
+            layer = Layer(self.builder, node, [], [self._shapes[entry]], self._types[entry], self._model.prefix)
+            self._values[entry].name = filled(layer, self._labels[node.name])
+            return
         self.fed.append(Tensor(node.name, self._shapes[entry], self._types[entry]))
         if self.builder.batch_from is None and 1 in self._shapes[entry].factors:
             self.builder.batch_from = node.name, self._shapes[entry].factors.index(1)
@@ -171,7 +189,7 @@ class _Conversion:
                       self._outputs[position], self._types[position, 0], self._model.prefix)
         found = CONVERTERS[node.op](layer)
         for output, tensor in enumerate(found if isinstance(found, list) else [found]):
-            if tensor is not None:
+            if tensor is not None and (position, output) in self._names:  # others nothing can read
                 self._keep((position, output), tensor, since)
 
     def _keep(self, entry, tensor, since):

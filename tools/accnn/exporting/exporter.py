@@ -227,7 +227,8 @@ def _drawing(preprocessing):
     if preprocessing is None:
         return lambda rng, shape: rng.standard_normal(shape)
     mean, std = (np.reshape(numbers, (-1, 1, 1)) for numbers in (preprocessing.mean, preprocessing.std))
-    return lambda rng, shape: (rng.randint(0, 256, shape) - mean) / std
+    return lambda rng, shape: (rng.randint(0, 256, shape) - mean) / std if len(shape) == 4 else \
+        rng.standard_normal(shape)
 
 
 def _as_arrays(batch):
@@ -240,6 +241,9 @@ def _compared(subject, path, trials, expected):
     session, worst = proof.Session(path, subject.prefix), dict.fromkeys(subject.names, 0.0)
     for trial, wanted in zip(trials, expected):
         for name, found, array in zip(subject.names, session.run(trial), wanted):
+            if not np.isfinite(array).any():
+                raise AccnnError("%s: nothing is written, since no number of MXNet's output %r is finite, which proves "
+                                 "nothing: look at the parameters, or give real `images`" % (subject.prefix, name))
             worst[name] = max(worst[name], proof.difference(found, array))
             if not worst[name] <= proof.TOLERANCE:
                 raise _differing(subject, name, worst[name], trial)

@@ -186,3 +186,8 @@ class Layer:
         if kind == "Sum" or self.builder.opset >= 18:
             return self.add("Reduce" + kind, x, np.array(axes, np.int64), keepdims=kept)
         return self.add("Reduce" + kind, x, axes=axes, keepdims=kept)
+
+
+def filled(layer, number):
+    """str: a tensor of the layer's shape that holds one number."""
+    return layer.add("Expand", np.array(number, layer.dtype), layer.sizes_of(layer.shape))

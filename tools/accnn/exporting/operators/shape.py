@@ -1,6 +1,7 @@
 """Shapes changed, axes moved, arrays joined and repeated."""
 import numpy as np
 
+from accnn.exporting.layer import filled
 from accnn.exporting.registry import converts
 
 
@@ -138,7 +139,6 @@ def amp_multicast(layer):
 
 
 @converts("zeros_like", "ones_like", "_zeros", "_ones", "_full")
-def filled(layer):
+def one_number(layer):
     """One number everywhere, in the shape of the batch."""
-    number = {"ones_like": 1.0, "_ones": 1.0, "_full": layer.number("value", 0.0)}.get(layer.node.op, 0.0)
-    return layer.add("Expand", np.array(number, layer.dtype), layer.sizes_of(layer.shape))
+    return filled(layer, {"ones_like": 1.0, "_ones": 1.0, "_full": layer.number("value", 0.0)}.get(layer.node.op, 0.0))
