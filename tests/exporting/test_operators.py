@@ -274,7 +274,8 @@ table("BilinearResize2D", dict(height=17, width=12), dict(height=5, width=4, ali
       contrib=True)
 case("BilinearResize2D like", S.contrib.BilinearResize2D(data(), S.Pooling(data(), kernel=(3, 4)), mode="like"))
 case("gather_nd", S.gather_nd(S.Variable("w_weight", shape=(3, 4)), S.transpose(data() > 0)), data=(2,))
-case("MultiBoxPrior", S.contrib.MultiBoxPrior(data(), sizes=(0.3, 0.5), ratios=(1, 2, 0.5), steps=(0.1, 0.1)))
+case("MultiBoxPrior", S.broadcast_mul(S.mean(data()), S.contrib.MultiBoxPrior(
+    data(), sizes=(0.3, 0.5), ratios=(1, 2, 0.5), steps=(0.1, 0.1))))
 case("MultiBoxPrior and data", S.Group([data() * 1, S.contrib.MultiBoxPrior(data(), sizes=(0.3,), clip=True)]))
 
 # ---- recurrent

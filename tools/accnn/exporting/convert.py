@@ -76,6 +76,9 @@ def convert(model, input_shapes, opset, batch_size=None):
                              _labels(model, input_shapes, batches[0]))
     conversion.check(input_shapes, batches)
     conversion.run()
+    if not conversion.fed:
+        raise AccnnError("%s: its outputs depend on no input, so there is nothing to export: choose other `outputs`"
+                         % model.prefix)
     return Converted(conversion.builder, tuple(conversion.fed), tuple(conversion.heads()), batches, conversion.inner)
 
 
@@ -105,10 +108,11 @@ class _Conversion:
     def __init__(self, model, shapes, builder, labels):
         self._model, self._shapes, self.builder, self._labels = model, shapes, builder, labels
         self._types, self._values = entry_types(model), {}
-        self._needed, self._outputs = _needed(model.graph), defaultdict(list)
+        self._constant = constant_nodes(model, shapes, _needed(model.graph))
+        self._needed = _needed(model.graph, self._constant) - self._constant
+        self._outputs = defaultdict(list)
         for entry in sorted(shapes):
             self._outputs[entry[0]].append(shapes[entry])
-        self._constant = constant_nodes(model, shapes, self._needed)
         inside = model.graph.internals
         self._names = dict(zip(inside.entries, inside.symbol.list_outputs()))
         self._head_names = distinct(model.symbol.list_outputs())
@@ -118,7 +122,7 @@ class _Conversion:
 
     def check(self, input_shapes, batches):
         """Refuse what cannot be converted, before anything is."""
-        for position in sorted(self._needed - self._constant):
+        for position in sorted(self._needed):
             node = self._model.graph.nodes[position]
             if not node.is_variable and node.op not in CONVERTERS:
                 raise self._unknown(node)
@@ -128,7 +132,7 @@ class _Conversion:
             raise AccnnError("%s: nothing says the shape of %r: give `input_shape`" % (self._model.prefix, lacking))
 
     def _lacking(self):
-        read = [entry[:2] for position in sorted(self._needed - self._constant)
+        read = [entry[:2] for position in sorted(self._needed)
                 for entry in inputs_read(self._model.graph.nodes[position])]
         return next((self._names.get(entry, "") for entry in read if entry not in self._shapes), None)
 
@@ -147,7 +151,7 @@ class _Conversion:
             self.builder.unique(name)
         self._fold()
         # The labels last of all variables: they are made of the number of examples, which an input says.
-        for position in sorted(self._needed - self._constant, key=self._turn):
+        for position in sorted(self._needed, key=self._turn):
             if nodes[position].is_variable:
                 self._variable(position)
             else:
@@ -160,7 +164,7 @@ class _Conversion:
     def _fold(self):
         """Compute what does not depend on the input and is read by what does, or is an output."""
         nodes = self._model.graph.nodes
-        read = [entry[:2] for position in sorted(self._needed - self._constant)
+        read = [entry[:2] for position in sorted(self._needed)
                 for entry in inputs_read(nodes[position])]
         entries = list(dict.fromkeys(entry for entry in read + [head[:2] for head in self._model.graph.heads]
                                      if entry[0] in self._constant))
@@ -223,13 +227,13 @@ class _Conversion:
             yield Tensor(name, self._shapes[entry], value.dtype)
 
 
-def _needed(graph):
-    """set of int: the nodes that the heads need at inference."""
+def _needed(graph, known=()):
+    """set of int: the nodes that the heads need at inference, what only the `known` ones need left out."""
     found, waiting = set(), [head[0] for head in graph.heads]
     while waiting:
         position = waiting.pop()
         if position not in found:
             found.add(position)
-            waiting += [before for before, _, _ in inputs_read(graph.nodes[position])]
+            waiting += [before for before, _, _ in inputs_read(graph.nodes[position]) if position not in known]
     return found
 

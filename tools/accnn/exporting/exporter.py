@@ -177,9 +177,9 @@ class _Subject:
 
     def told(self, trials, differences, size):
         """Exported: what was written, `size` bytes of it."""
-        sizes = [len(next(iter(trial.values()))) for trial in trials]
+        images = sum(len(next(iter(trial.values()))) for trial in trials[len(self.batches):])
         return Exported(self.request.path, self.request.opset, self._nodes, *self._shown, tuple(self.batches),
-                        differences, sum(sizes[len(self.batches):]), size)
+                        differences, images, size)
 
 
 def _with_outputs(model, names):
@@ -243,7 +243,7 @@ def _compared(subject, path, trials, expected):
         for name, found, array in zip(subject.names, session.run(trial), wanted):
             if not np.isfinite(array).any():
                 raise AccnnError("%s: nothing is written, since no number of MXNet's output %r is finite, which proves "
-                                 "nothing: look at the parameters, or give real `images`" % (subject.prefix, name))
+                                 "nothing: look at the parameters, or give real images" % (subject.prefix, name))
             worst[name] = max(worst[name], proof.difference(found, array))
             if not worst[name] <= proof.TOLERANCE:
                 raise _differing(subject, name, worst[name], trial)
