@@ -1,6 +1,6 @@
 """Fetch pretrained parameters from the Gluon model store, or from a mirror of it.
 
-The table of SHA-1 sums, the address format and :func:`check_sha1` are those of the mxnet wheel.
+The table of SHA-1 sums, the address format and ``check_sha1`` are those of the mxnet wheel.
 Its own ``get_model_file`` is not used: it knows neither timeouts nor resuming, prints its
 progress on stdout, unpacks whatever the archive holds and ends in tracebacks.
 """
@@ -22,10 +22,6 @@ from accnn.core.errors import AccnnError
 from accnn.core.files import locked, recover, regular_file, written_whole
 from accnn.core.progress import Progress, say
 
-check_sha1 = mx.gluon.utils.check_sha1
-# A private name, but the only place of the wheel that holds the whole sums.
-_wheel = mx.gluon.model_zoo.model_store
-
 TIMEOUT = 30  # seconds without an answer or a byte
 ATTEMPTS = 3  # connections that a run may lose before it gives up
 CHUNK = 1 << 18  # bytes
@@ -46,14 +42,19 @@ StoreFile = collections.namedtuple("StoreFile", "name sha1 stem")
 StoreFile.__doc__ = "A file of the store: its network, the SHA-1 of its parameters, its name without suffix."
 
 
+def _wheel():
+    """The module of the wheel whose private names alone hold the whole sums and the address; read when it is needed."""
+    return mx.gluon.model_zoo.model_store
+
+
 def names():
     """Return the names of all networks of the store, sorted."""
-    return sorted(_wheel._model_sha1)
+    return sorted(_wheel()._model_sha1)
 
 
 def store_file(name):
     """Return the :class:`StoreFile` of the network `name`; it has to be one of :func:`names`."""
-    sha1 = _wheel._model_sha1[name]
+    sha1 = _wheel()._model_sha1[name]
     return StoreFile(name, sha1, "%s-%s" % (name, sha1[:8]))
 
 
@@ -71,10 +72,10 @@ def address(wanted, url=None):
     url : str, optional
         Base of a mirror; by default $MXNET_GLUON_REPO, else the address built into the wheel.
     """
-    base = url or os.environ.get("MXNET_GLUON_REPO") or _wheel.apache_repo_url
+    base = url or os.environ.get("MXNET_GLUON_REPO") or _wheel().apache_repo_url
     if not base.startswith(SCHEMES):
         raise _refusal("%r is not the address of a mirror, which begins with %s", base, " or ".join(SCHEMES))
-    return _wheel._url_format.format(repo_url=base.rstrip("/") + "/", file_name=wanted.stem)
+    return _wheel()._url_format.format(repo_url=base.rstrip("/") + "/", file_name=wanted.stem)
 
 
 def fetch(name, url=None, timeout=TIMEOUT, attempts=ATTEMPTS):
@@ -125,7 +126,7 @@ def _refusal(sentence, *values):
 
 def _read_sha1_matches(path, sha1):
     try:
-        return check_sha1(regular_file(path), sha1)
+        return mx.gluon.utils.check_sha1(regular_file(path), sha1)
     except OSError as error:
         raise AccnnError("%s cannot be read: %s" % (path, error.strerror)) from error
 
@@ -322,7 +323,7 @@ def _unpack(part, wanted, path, source):
     try:
         with written_whole(path) as temporary:
             _extract(part, wanted.stem + ".params", temporary, source)
-            if not check_sha1(temporary, wanted.sha1):
+            if not mx.gluon.utils.check_sha1(temporary, wanted.sha1):
                 raise _refusal("%s sent other parameters than %s's (SHA-1 expected %s, got %s), which were removed",
                                source, wanted.name, wanted.sha1, _sha1(temporary))
     except StoreError:

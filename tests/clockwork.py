@@ -24,7 +24,7 @@ class Clockwork:
 
     Parameters
     ----------
-    grain : int
+    multiple : int
         Chains whose inner widths are multiples of it are fast.
     slow : float
         How many times slower the others are.
@@ -51,9 +51,10 @@ class Clockwork:
         Threads and batch of every call.
     """
 
-    def __init__(self, grain=16, slow=2.0, rate=1e7, launch=0.01, rest=0.3, bias=1.08, refused=None, uncertainty=0.002,
-                 spread=0.0, stop=None):
-        self.grain, self.slow, self.rate, self.launch, self.rest, self.bias = grain, slow, rate, launch, rest, bias
+    def __init__(self, multiple=16, slow=2.0, rate=1e7, launch=0.01, rest=0.3, bias=1.08, refused=None,
+                 uncertainty=0.002, spread=0.0, stop=None):
+        self.multiple, self.slow, self.rate = multiple, slow, rate
+        self.launch, self.rest, self.bias = launch, rest, bias
         self.refused = refused or (lambda chain: False)
         self.uncertainty, self.spread, self.stop = uncertainty, spread, stop
         self.asked, self.plans, self.said = [], [], []
@@ -66,7 +67,7 @@ class Clockwork:
 
     def ms(self, chain, in_shape, repeats=1, batch_size=1):
         """float: of one pass."""
-        fits = all(part.outputs % self.grain == 0 for part in chain[:-1])
+        fits = all(part.outputs % self.multiple == 0 for part in chain[:-1])
         work = sum(macs_of((part,), shape) for part, shape in walk(chain, in_shape))
         return len(chain) * self.launch + work * repeats * batch_size / self.rate * (1 if fits else self.slow)
 

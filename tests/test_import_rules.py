@@ -1,8 +1,10 @@
 """Packages import one way only, in the order of development.md, at the top of their modules, and MXNet last."""
 import ast
 import os
+import re
 import subprocess
 import sys
+import tokenize
 
 import pytest
 
@@ -89,6 +91,38 @@ def test_few_imports_stand_inside_functions_and_each_says_why():
             above, itself = handle.read().splitlines()[line - 2:line]
         assert "#" in itself or above.lstrip().startswith("#"), "%s:%d imports, and does not say why" % (module, line)
 
+
+# ---- the library does not know the command line
+
+LIBRARY = sorted(module for module in MODULES if package(module) not in ("", "cli"))
+OF_PIP = "--no-deps"
+
+
+def texts(module):
+    """Yield (line, text) of the comments, docstrings and other strings of a module."""
+    with open(os.path.join(PACKAGE, *module.split(".")) + ".py", "rb") as handle:
+        for token in tokenize.tokenize(handle.readline):
+            if token.type not in (tokenize.OP, tokenize.NAME, tokenize.NUMBER):  # f-strings have tokens of their own
+                yield token.start[0], token.string
+
+
+@pytest.mark.parametrize("name", ORDER[:-1])
+def test_no_file_of_the_library_names_an_option(name):
+    """A sentence names a setting as the argument in backticks, which accnn.cli.setting_names spells as an option."""
+    found = ["%s:%d says %s" % (module, line, word) for module in LIBRARY if package(module) == name
+             for line, text in texts(module) for word in re.findall(r"(?<![\w-])--[a-z][\w-]*", text) if word != OF_PIP]
+    assert found == []
+
+
+def test_the_library_does_not_know_argparse():
+    knowing = [module for module in LIBRARY for node in ast.walk(MODULES[module])
+               if isinstance(node, ast.Import) and any(alias.name == "argparse" for alias in node.names)
+               or isinstance(node, ast.ImportFrom) and node.module == "argparse"
+               or isinstance(node, (ast.Name, ast.Attribute)) and "Namespace" in ast.dump(node)]
+    assert knowing == []
+
+
+# ---- MXNet last
 
 WITHOUT_MXNET = """
 import importlib, sys

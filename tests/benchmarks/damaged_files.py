@@ -34,13 +34,13 @@ def attempt(prefix, shapes):
     from accnn.core.errors import AccnnError
     from accnn.graph.checkpoint import load_model
     from accnn.planning.accelerator import Accelerator
-    from accnn.runtime.predictor import Predictor, compute_errors_told
+    from accnn.runtime.predictor import Predictor, compute_errors_as_sentences
 
     try:
         model = load_model(prefix)
         bench = Accelerator(model, shapes)
         list(bench.layers)
-        with compute_errors_told(prefix):
+        with compute_errors_as_sentences(prefix):
             predictor = Predictor(model, bench.input_shapes, 2)
             inputs = [mx.nd.zeros((2,) + tuple(bench.input_shapes[name])) for name in predictor.inputs]
             for output in predictor.forward(*inputs):

@@ -3,7 +3,7 @@ cifar10_val_5000.rec
 
        --rgb-mean 125.3,123.0,113.9 --rgb-std 63.0,62.1,66.7 --batch-size 32 --threads 1 [--ratio 3] [--only 'cp*']
 
-Accuracy at equal measured speed: plans by the clock against plans by MACs, aligned or not, with reconstruction. A plan
+Accuracy at equal measured speed: plans by latency against plans by MACs, aligned or not, with reconstruction. A plan
 by MACs gets whatever theoretical ratio it needs to be as fast on the clock as was asked for, whole network, in turns
 with the original: the least one that measures 99% of that. All plans choose ranks by the same table of sensitivities.
 Besides points of top-1, which a few thousand images tell to some tenths, the divergence of the outputs is told, in

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from accnn.core.progress import Progress, Silence, say
+from accnn.core.progress import Progress, Silence, said_to, say
 
 
 class Stream(io.StringIO):
@@ -142,3 +142,13 @@ def test_a_stderr_that_is_closed_on_the_way_costs_nothing(stderr):
     report(5)
     say("a remark")
     report.close()
+
+
+def test_what_is_said_can_be_heard_by_another(stderr):
+    stream, heard = stderr(False), []
+    with said_to(heard.append):
+        say("here")
+        with said_to(lambda sentence: heard.append(sentence.upper())):
+            say("inside")
+    say("printed")
+    assert heard == ["here", "INSIDE"] and stream.getvalue() == "printed\n"

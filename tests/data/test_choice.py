@@ -26,7 +26,7 @@ def images(folder, count=40, **size):
 @pytest.mark.parametrize("size, taken, told", [
     ((16, 16), (16, 16), ""), ((15, 15), (15, 15), "are 15x15.*its input is 3,15,15"),
     ((14, 16), (14, 16), "are 14x16.*its input is 3,14,16"),
-    ((20, 20), (16, 16), "from 13 to 16 fit the input 'data'.*3,16,16 is taken, give --input-shape"),
+    ((20, 20), (16, 16), "from 13 to 16 fit the input 'data'.*3,16,16 is taken, give `input_shapes`"),
 ])
 def test_the_images_decide(sixteen, tmp_path, capsys, size, taken, told):
     rec = images(tmp_path, 5, height=size[0], width=size[1])

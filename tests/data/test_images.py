@@ -116,10 +116,10 @@ def test_an_iterator_takes_more_arguments(tmp_path):
 
 @pytest.mark.parametrize("shape, mean, std, said", [
     ((3, 8), (0.0,), (1.0,), "3,224,224"), ((2, 8, 8), (0.0,), (1.0,), "3,224,224"),
-    ((3, 8, 8), (1.0, 2.0), (1.0,), "--rgb-mean has 2 values"), ((3, 8, 8), (1.0, 1.0), (1.0,), "--rgb-mean has 2"),
-    ((1, 8, 8), (1.0, 2.0, 3.0), (1.0,), "takes 1"), ((3, 8, 8), (0.0,), (2.0, 2.0), "--rgb-std has 2 values"),
-    ((3, 8, 8), (float("nan"),), (1.0,), "--rgb-mean must be finite"),
-    ((3, 8, 8), (0.0,), (1.0, float("inf"), 1.0), "--rgb-std must be finite"),
+    ((3, 8, 8), (1.0, 2.0), (1.0,), "`mean` has 2 values"), ((3, 8, 8), (1.0, 1.0), (1.0,), "`mean` has 2"),
+    ((1, 8, 8), (1.0, 2.0, 3.0), (1.0,), "takes 1"), ((3, 8, 8), (0.0,), (2.0, 2.0), "`std` has 2 values"),
+    ((3, 8, 8), (float("nan"),), (1.0,), "`mean` must be finite"),
+    ((3, 8, 8), (0.0,), (1.0, float("inf"), 1.0), "`std` must be finite"),
     ((3, 8, 8), (0.0,), (0.0,), "above 0"), ((3, 8, 8), (0.0,), (-1.0,), "above 0"),
     ((3, 8, 8), (0.0,), (1e-45,), "above 0"), ((3, 8, 8), (0.0,), (float("nan"),), "finite"),
 ])

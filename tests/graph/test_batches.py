@@ -99,9 +99,9 @@ def test_a_label_of_a_fixed_shape_holds_no_batch():
 def test_another_batch_than_the_graphs_is_refused_with_the_right_one():
     model = text_model("reshape", 50)
     assert chosen_batch(model, TEXT, None, 64) == chosen_batch(model, TEXT, 50, 64) == 50
-    with pytest.raises(AccnnError, match="made for batches of 50: say --batch-size 50"):
+    with pytest.raises(AccnnError, match="made for batches of 50: say `batch_size=50`"):
         chosen_batch(model, TEXT, 64, 64)
-    with pytest.raises(AccnnError, match="made for batches of 50: say --batch-size 50"):
+    with pytest.raises(AccnnError, match="made for batches of 50: say `batch_size=50`"):
         Predictor(model, TEXT, 64)
 
 
@@ -115,7 +115,7 @@ def test_a_batch_that_is_not_full_is_filled_up(rows):
 
 
 def test_an_input_that_gives_two_rows_of_a_batch_that_is_held_is_refused():
-    with pytest.raises(AccnnError, match=r"cannot make \(50, 30\) of \(\d+, 30, 2, 1\).*--input-shape"):
+    with pytest.raises(AccnnError, match=r"cannot make \(50, 30\) of \(\d+, 30, 2, 1\).*`input_shapes`"):
         Accelerator(text_model("reshape", 50), {"data": (1, SENTENCE + 1, WORD)})
 
 
@@ -123,7 +123,7 @@ def test_a_reshape_to_another_number_of_elements_is_refused():
     """MXNet infers it, and reads behind the end of the array."""
     net = sym.Reshape(front(), shape=(4, 256))
     assert net.infer_shape(data=(1, 3, 16, 16))[1] == [(4, 256)]
-    with pytest.raises(AccnnError, match=r"Reshape 'r' cannot make \(4, 256\) of \(1, 4, 10, 10\).*--input-shape"):
+    with pytest.raises(AccnnError, match=r"Reshape 'r' cannot make \(4, 256\) of \(1, 4, 10, 10\).*`input_shapes`"):
         infer_shapes(random_model(sym.Reshape(front(), shape=(4, 256), name="r"), **PICTURE), {"data": (3, 20, 20)})
 
 

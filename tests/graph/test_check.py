@@ -85,7 +85,7 @@ def test_a_variable_of_no_operator_that_is_known_for_parameters(tmp_path):
     scaled = mx.sym.broadcast_mul(mx.sym.Variable("data"), mx.sym.Variable("scale", shape=(1, 3, 1, 1)))
     model = random_model(mx.sym.Convolution(scaled, kernel=(1, 1), num_filter=2, name="c"), data=(3, 4, 4))
     del model.arg_params["scale"]
-    with pytest.raises(AccnnError, match="has no parameter 'scale': if it is an input, give its --input-shape"):
+    with pytest.raises(AccnnError, match="has no parameter 'scale': if it is an input, give its `input_shapes`"):
         Predictor(model, {"data": (3, 4, 4)}, 1)
 
 

@@ -7,7 +7,7 @@ from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.graph.checkpoint import load_model
 from accnn.planning.accelerator import Accelerator
-from accnn.runtime.predictor import Predictor, compute_errors_told
+from accnn.runtime.predictor import Predictor, compute_errors_as_sentences
 from damage import FORMS, HARMLESS, NETS, damage_parameters, damage_symbol, write_nets
 
 
@@ -22,7 +22,7 @@ def ended(prefix, shapes):
     """'loaded' when the network also runs, else the sentence."""
     try:
         bench = Accelerator(load_model(prefix), dict(shapes))
-        with compute_errors_told(prefix):
+        with compute_errors_as_sentences(prefix):
             predictor = Predictor(bench.model, bench.input_shapes, 2)
             inputs = [mx.nd.zeros((2,) + tuple(bench.input_shapes[name])) for name in predictor.inputs]
             assert all(output.asnumpy() is not None for output in predictor.forward(*inputs))

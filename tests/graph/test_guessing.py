@@ -38,13 +38,13 @@ def test_channels_count_as_mxnet_infers_them(operator, shape):
 @pytest.mark.parametrize("operator", [lambda x: sym.slice_axis(x, axis=1, begin=0, end=3),
                                       lambda x: sym.mean(x, axis=1, keepdims=True)])
 def test_channels_that_nothing_says_are_asked_for(operator):
-    with pytest.raises(AccnnError, match="'data' .* may have .* or .* channels.*: give --input-shape C,H,W"):
+    with pytest.raises(AccnnError, match="'data' .* may have .* or .* channels.*: give `input_shapes=C,H,W`"):
         resolve_input_shapes(read_by(operator, 4, 16, 16))
 
 
 def test_what_no_channels_fit_is_asked_for_with_the_layer():
     model = read_by(lambda x: sym.slice_axis(x, axis=1, begin=10, end=None), 90, 16, 16)
-    with pytest.raises(AccnnError, match="nothing says the shape of the input 'data' .*'c1'.*: give --input-shape"):
+    with pytest.raises(AccnnError, match="nothing says the shape of the input 'data' .*'c1'.*: give `input_shapes"):
         resolve_input_shapes(model)
 
 

@@ -69,7 +69,7 @@ def test_heads_that_read_a_label(name):
     assert labels_read(made, made.graph.heads[0]) == READ[name]
     if READ[name]:
         near = {"arcface": "fc7_output", "picked": "fc_output"}[name]
-        with pytest.raises(AccnnError, match="computed from the label softmax_label.*%s, with --output" % near):
+        with pytest.raises(AccnnError, match="computed from the label softmax_label.*%s, with `output`" % near):
             class_head(made, {"data": SHAPE})
         assert class_head(made, {"data": SHAPE}, near[:-len("_output")]).classes == CLASSES
 

@@ -65,15 +65,15 @@ def test_a_missing_aux_state_is_an_error():
 
 def test_no_square_picture_fits():
     model = random_model(chain_net(), data=(3, 10, 34))
-    with pytest.raises(AccnnError, match="give --input-shape"):
+    with pytest.raises(AccnnError, match="give `input_shapes"):
         Accelerator(model)
     assert Accelerator(model, {"data": (3, 10, 34)}).specs["conv3"].out_shape == (16, 10, 34)
 
 
 @pytest.mark.parametrize("given, told", [
-    ({"data": (3, 40, 40)}, "'fc1_weight'.*--input-shape"), ({"data": (4, 12, 12)}, "'conv1_weight'.*--input-shape"),
-    ({"picture": (3, 12, 12)}, "no input 'picture': its inputs are data"), ({"data": (3,)}, "--input-shape"),
-    ({"data": (3, 1, 1)}, "--input-shape"),
+    ({"data": (3, 40, 40)}, "'fc1_weight'.*`input_shapes"), ({"data": (4, 12, 12)}, "'conv1_weight'.*`input_shapes"),
+    ({"picture": (3, 12, 12)}, "no input 'picture': its inputs are data"), ({"data": (3,)}, "`input_shapes"),
+    ({"data": (3, 1, 1)}, "`input_shapes"),
 ])
 def test_shapes_that_do_not_fit(given, told):
     with pytest.raises(AccnnError, match=told):

@@ -36,8 +36,8 @@ def widths(candidate, rank):
     return [part.outputs for part in candidate.chain(rank)[:-1]]
 
 
-def fits(candidate, rank, grain):
-    return all(width % grain == 0 for width in widths(candidate, rank))
+def fits(candidate, rank, multiple):
+    return all(width % multiple == 0 for width in widths(candidate, rank))
 
 
 class Table:
@@ -68,37 +68,37 @@ def test_probes_are_of_one_multiple_each(spec, method):
     candidate = candidate_of(spec, method)
     found = probes(candidate)
     assert set(found) <= {4, 8, 16, 32} and 4 in found and (spec is SMALL or len(found) == 4)
-    for grain, ranks in found.items():
-        assert 1 <= len(ranks) == len(set(ranks)) <= 4 and all(fits(candidate, rank, grain) for rank in ranks)
-        assert grain == 32 or not any(fits(candidate, rank, 2 * grain) for rank in ranks)
+    for multiple, ranks in found.items():
+        assert 1 <= len(ranks) == len(set(ranks)) <= 4 and all(fits(candidate, rank, multiple) for rank in ranks)
+        assert multiple == 32 or not any(fits(candidate, rank, 2 * multiple) for rank in ranks)
 
 
 @pytest.mark.parametrize("method", ["vh", "channel"])
 def test_probes_of_all_multiples_are_of_about_the_same_size(method):
     candidate = candidate_of(WIDE, method)
-    for grain, ranks in probes(candidate).items():
+    for multiple, ranks in probes(candidate).items():
         for wanted in (0.12, 0.2, 0.3, 0.45):
-            assert min(abs(share(candidate, rank) - wanted) for rank in ranks) <= share(candidate, grain) + 1e-9
+            assert min(abs(share(candidate, rank) - wanted) for rank in ranks) <= share(candidate, multiple) + 1e-9
 
 
-@pytest.mark.parametrize("grain", [32, 16, 8, 4])
+@pytest.mark.parametrize("multiple", [32, 16, 8, 4])
 @pytest.mark.parametrize("spec, method", [one for one in ALL if one[0] is not SMALL])
-def test_the_preferred_multiple_of_a_machine_is_found(spec, method, grain):
-    candidate, clock = candidate_of(spec, method), Clockwork(grain=grain)
+def test_the_preferred_multiple_of_a_machine_is_found(spec, method, multiple):
+    candidate, clock = candidate_of(spec, method), Clockwork(multiple=multiple)
     assert preferred_multiple(candidate, probes(candidate), lambda rank: clock.ms(candidate.chain(rank),
-                                                                                  spec.in_shape)) == grain
+                                                                                  spec.in_shape)) == multiple
 
 
 def test_a_machine_whose_speed_hardly_depends_on_ranks_has_a_small_preferred_multiple():
     candidate = candidate_of(WIDE, "vh")
-    for slow, grain in (1.0, 4), (1.1, 4), (1.3, 16):
-        clock = Clockwork(grain=16, slow=slow)
+    for slow, multiple in (1.0, 4), (1.1, 4), (1.3, 16):
+        clock = Clockwork(multiple=16, slow=slow)
         assert preferred_multiple(candidate, probes(candidate), lambda rank, clock=clock: clock.ms(
-            candidate.chain(rank), WIDE.in_shape)) == grain
+            candidate.chain(rank), WIDE.in_shape)) == multiple
 
 
 def test_a_multiple_of_which_no_time_is_known_is_not_preferred():
-    candidate, clock = candidate_of(WIDE, "vh"), Clockwork(grain=8)
+    candidate, clock = candidate_of(WIDE, "vh"), Clockwork(multiple=8)
     some = probes(candidate)
 
     def ms(rank):
@@ -110,16 +110,16 @@ def test_a_multiple_of_which_no_time_is_known_is_not_preferred():
 
 # ---- which ranks are candidate_ranks
 
-@pytest.mark.parametrize("grain", [1, 4, 16, 32])
+@pytest.mark.parametrize("multiple", [1, 4, 16, 32])
 @pytest.mark.parametrize("spec, method", ALL)
-def test_candidate_ranks_ascend_by_macs_and_save_something(spec, method, grain):
+def test_candidate_ranks_ascend_by_macs_and_save_something(spec, method, multiple):
     candidate = candidate_of(spec, method)
-    ranks = candidate_ranks(candidate, grain)
+    ranks = candidate_ranks(candidate, multiple)
     shares = [share(candidate, rank) for rank in ranks]
     assert shares == sorted(shares) and len(set(ranks)) == len(ranks) >= 4 and max(shares) <= 0.9
     if spec is not SMALL:
-        assert all(fits(candidate, rank, grain) for rank in ranks)
-    everything = [one for one in candidate.ranks(grain) if fits(candidate, one, grain)]
+        assert all(fits(candidate, rank, multiple) for rank in ranks)
+    everything = [one for one in candidate.ranks(multiple) if fits(candidate, one, multiple)]
     assert len(ranks) <= 16 or min(np.diff(np.log(shares))) >= np.log(candidates._STEP) - 1e-9
     if len([one for one in everything if share(candidate, one) <= candidates._DEAREST]) >= 4:
         assert shares[0] == min(share(candidate, one) for one in everything)
@@ -129,8 +129,8 @@ def test_where_multiples_are_few_finer_ones_are_offered():
     candidate = candidate_of(SMALL, "channel")
     few = [rank for rank in candidate.ranks(8) if share(candidate, rank) <= candidates._DEAREST]
     assert 0 < len(few) < 4
-    for grain in (32, 16, 8, 4):
-        assert candidate_ranks(candidate, grain) == [rank for rank in candidate.ranks(4)
+    for multiple in (32, 16, 8, 4):
+        assert candidate_ranks(candidate, multiple) == [rank for rank in candidate.ranks(4)
                                                      if share(candidate, rank) <= candidates._DEAREST]
 
 
@@ -177,7 +177,7 @@ def test_of_ranks_of_about_the_same_size_the_roundest_is_offered():
 
 @pytest.mark.parametrize("spec, method", [(WIDE, "vh"), (WIDE, "channel"), (FULL, "fc-svd")])
 def test_linear_times_are_interpolated(spec, method):
-    candidate, clock = candidate_of(spec, method), Clockwork(grain=4)
+    candidate, clock = candidate_of(spec, method), Clockwork(multiple=4)
     grid = RankGrid(candidate, place_of(candidate), 4)
     ranks = candidate_ranks(candidate, 4)
     table = measured(grid, clock.ms_of)
@@ -195,7 +195,7 @@ def test_linear_times_are_interpolated(spec, method):
 
 def test_what_was_measured_is_not_smoothed():
     """Times a little off the line stay what the clock said."""
-    candidate, clock = candidate_of(WIDE, "vh"), Clockwork(grain=4)
+    candidate, clock = candidate_of(WIDE, "vh"), Clockwork(multiple=4)
     grid = RankGrid(candidate, place_of(candidate), 4)
 
     def nearly(key):
@@ -210,7 +210,7 @@ def test_what_was_measured_is_not_smoothed():
 
 def choosy(key):
     """A clock for kernels that like multiples of 64 much better, and of 32 a little."""
-    return Clockwork(grain=64, slow=1.6).ms_of(key) * (1 if "-32" in key else 1.05)
+    return Clockwork(multiple=64, slow=1.6).ms_of(key) * (1 if "-32" in key else 1.05)
 
 
 @pytest.mark.parametrize("spec, method", [(WIDE, "vh"), (WIDE, "channel")])
@@ -233,7 +233,7 @@ def test_small_grids_are_measured_whole_at_once():
 
 
 def test_a_rank_that_is_refused_is_not_offered_and_those_beside_it_are_measured():
-    candidate, clock = candidate_of(WIDE, "vh"), Clockwork(grain=4)
+    candidate, clock = candidate_of(WIDE, "vh"), Clockwork(multiple=4)
     grid = RankGrid(candidate, place_of(candidate), 4)
     keys = [chain_key(place_of(candidate), candidate, rank) for rank in candidate_ranks(candidate, 4)]
     for refused in grid.first()[:3]:
@@ -245,7 +245,7 @@ def test_a_rank_that_is_refused_is_not_offered_and_those_beside_it_are_measured(
 
 def test_what_was_refused_is_not_interpolated():
     """As where a probe was refused that is not among the ranks that are measured of a grid."""
-    candidate, clock = candidate_of(WIDE, "vh"), Clockwork(grain=4)
+    candidate, clock = candidate_of(WIDE, "vh"), Clockwork(multiple=4)
     grid = RankGrid(candidate, place_of(candidate), 4)
     table = measured(grid, clock.ms_of)
     times = grid.times(table.ms)
@@ -254,7 +254,7 @@ def test_what_was_refused_is_not_interpolated():
 
 
 def test_of_another_machines_table_only_what_it_knows_is_offered():
-    candidate, clock = candidate_of(WIDE, "vh"), Clockwork(grain=4)
+    candidate, clock = candidate_of(WIDE, "vh"), Clockwork(multiple=4)
     place = place_of(candidate)
     some = {chain_key(place, candidate, rank): clock.ms((candidate.chain(rank)), WIDE.in_shape)
             for rank in (48, 7, 250, 24)}

@@ -49,7 +49,7 @@ class Choosy(Clockwork):
 @pytest.fixture
 def choosy(monkeypatch):
     monkeypatch.setattr(search, "_QUICK_MS", 0)  # one plan at a time
-    return Choosy(grain=4, launch=0.005, rest=0.1, uncertainty=1e-4).patched(monkeypatch)
+    return Choosy(multiple=4, launch=0.005, rest=0.1, uncertainty=1e-4).patched(monkeypatch)
 
 
 def test_methods_have_their_factors_and_plans_measure_what_was_predicted(choosy, tmp_path):

@@ -95,7 +95,7 @@ def test_where_layers_take_longer_alone_than_the_network_their_chains_are_not_be
 
 
 def test_a_batch_that_no_memory_holds_is_refused_before_anything_is_timed(clock):
-    with pytest.raises(AccnnError, match="--batch-size 20000000 is too large to time the layer 'conv1': .* GB are "
+    with pytest.raises(AccnnError, match="`batch_size=20000000` is too large to time the layer 'conv1': .* GB are "
                                          "needed"):
         planned(batch_size=20000000)
     assert clock.asked == []
@@ -149,8 +149,8 @@ def test_profit_starts_by_the_clock_where_people_say(clock):
 
 
 def test_ranks_are_multiples_that_the_machine_prefers(monkeypatch):
-    for grain in 16, 8:
-        Clockwork(grain=grain).patched(monkeypatch)
+    for multiple in 16, 8:
+        Clockwork(multiple=multiple).patched(monkeypatch)
         cost, candidates, _, _ = surveyed()
         wide = [one for one in candidates if one.name == "conv3"]
         assert {one.method.name for one in wide} == {"vh", "channel", "3d"}
@@ -158,13 +158,13 @@ def test_ranks_are_multiples_that_the_machine_prefers(monkeypatch):
             candidate_ranks = cost.ranks(one, 1)
             assert len(candidate_ranks) >= 4
             if one.method.name == "vh":
-                assert all(rank % grain == 0 for rank in candidate_ranks)
-                assert any(rank % (2 * grain) for rank in candidate_ranks)
+                assert all(rank % multiple == 0 for rank in candidate_ranks)
+                assert any(rank % (2 * multiple) for rank in candidate_ranks)
 
 
 def test_times_whose_errors_hide_the_line_they_lie_on_are_counted_all_the_same(clock, monkeypatch):
     """Interpolated by what was measured, but not by that with its standard error."""
-    clock.grain = 1
+    clock.multiple = 1
     monkeypatch.setattr("accnn.latency.candidates._ALL", 6)
     kept, calls = LatencyTable.ms_plus_stderr, itertools.count()
 
@@ -330,7 +330,7 @@ def test_other_rules_count_in_milliseconds_too(clock, rule):
 @pytest.mark.parametrize("rule, method", [("dp", "vh"), ("vbmf", "tucker")])
 def test_rules_that_want_any_rank_are_refused(clock, rule, method):
     with pytest.raises(AccnnError, match="the rank rule %s chooses among ranks of which the cost latency does not know "
-                                         "all: choose another --rank-selection" % rule):
+                                         "all: choose another `rank_selection`" % rule):
         planned(rank_selection=rule, method=method)
     assert clock.asked == clock.plans == []
 
@@ -356,7 +356,7 @@ def test_chains_that_are_refused_are_not_offered_and_asked_again_another_time_on
 def test_a_layer_that_is_refused_is_named_with_the_reason(clock):
     clock.refused = lambda chain: len(chain) == 1 and chain[0].outputs == 64
     with pytest.raises(AccnnError, match=r"no time for 48,16,16\|conv 48-64 3x3 p1x1 b: no such kernel; leave "
-                                         "the layer out with --exclude"):
+                                         "the layer out with `exclude`"):
         planned()
 
 
@@ -428,7 +428,7 @@ def test_a_table_that_lacks_the_network_or_a_layer_is_refused(clock, tmp_path, m
     document = json.loads((tmp_path / "there.json").read_text())
     document["measured"][0]["networks"] = {}
     (tmp_path / "there.json").write_text(json.dumps(document))
-    with pytest.raises(AccnnError, match="there.json knows nothing of the network .*--export-latencies"):
+    with pytest.raises(AccnnError, match="there.json knows nothing of the network .*`exported`"):
         planned(imported=tmp_path / "there.json", exclude=["conv1"])
 
 

@@ -297,7 +297,7 @@ def test_what_is_no_table_is_refused_with_the_remedy(tmp_path, text):
     path = tmp_path / "table.json"
     path.write_text(text)
     with pytest.raises(AccnnError, match="table.json is no table of milliseconds: remove it, or name another folder "
-                                         "with --cache"):
+                                         "with `cache`"):
         known(path)
     with pytest.raises(AccnnError, match="table.json is no table of milliseconds"):
         LatencyTable.imported(str(path), 2, 1)
@@ -316,7 +316,7 @@ def test_a_table_of_another_version_is_told_and_left_alone(tmp_path, version):
     path, text = tmp_path / "table.json", json.dumps(dict(GOOD, version=version))
     path.write_text(text)
     with pytest.raises(AccnnError, match="is a table of milliseconds of another version of accnn: remove it, or name "
-                                         "another folder with --cache"):
+                                         "another folder with `cache`"):
         known(path)
     with pytest.raises(AccnnError, match="of another version of accnn"):
         LatencyTable.imported(str(path), 2, 1)

@@ -198,8 +198,8 @@ def _kernel_error(method, spec, weight, rank):
     return np.linalg.norm(made - run_chain(impulses, (plain.part,), [(weight, zeros)]))
 
 
-@pytest.mark.parametrize("effort, option", [({"seed": -1}, "--seed -1"), ({"seed": 2 ** 32}, "--seed"),
-                                            ({"restarts": 0}, "--restarts 0"), ({"iterations": 0}, "--iterations 0")])
+@pytest.mark.parametrize("effort, option", [({"seed": -1}, "`seed=-1`"), ({"seed": 2 ** 32}, "`seed="),
+                                            ({"restarts": 0}, "`restarts=0`"), ({"iterations": 0}, "`iterations=0`")])
 def test_an_effort_that_makes_no_sense(effort, option):
     with pytest.raises(AccnnError, match=option):
         methods.Effort(**effort)

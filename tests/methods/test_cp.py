@@ -213,7 +213,7 @@ def test_remarks_tell_of_iterations_that_ran_out():
     assert found.remark(9) is None
     found.factors(weight, 9)
     assert found.remark(9).startswith("stopped after 7 iterations at fitness %.3f, still gaining" % found.fitness(9))
-    assert found.remark(9).endswith("an iteration: raise --iterations")
+    assert found.remark(9).endswith("an iteration: raise `iterations`")
     patient = methods.get("cp").decompose(weight, spec, methods.Effort(iterations=5000))
     patient.factors(weight, 9)
     assert patient.remark(9) is None

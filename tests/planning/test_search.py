@@ -37,12 +37,12 @@ MODEL = chain_model(widths=(32, 48, 64), side=16)
 
 def fine(monkeypatch, **options):
     """Clockwork: a machine that leaves so many ranks to choose from that any ratio can be met."""
-    return Clockwork(**dict({"grain": 4, "launch": 0.005, "rest": 0.1}, **options)).patched(monkeypatch)
+    return Clockwork(**dict({"multiple": 4, "launch": 0.005, "rest": 0.1}, **options)).patched(monkeypatch)
 
 
 def coarse(monkeypatch, **options):
     """Clockwork: a machine that likes few ranks only."""
-    return Clockwork(**dict({"grain": 16, "launch": 0.005, "rest": 0.1}, **options)).patched(monkeypatch)
+    return Clockwork(**dict({"multiple": 16, "launch": 0.005, "rest": 0.1}, **options)).patched(monkeypatch)
 
 
 def planned(ratio, cache=None, best_effort=False, imported=None, exported=None, bench=None, **options):
@@ -221,7 +221,7 @@ def test_absurd_corrections_are_not_carried_over(monkeypatch, tmp_path, bias):
 
 
 def test_ratio_one_leaves_the_network_as_it_is_whatever_else_there_is(monkeypatch):
-    clock = Clockwork(grain=1, launch=0, rest=1.0, bias=1.0).patched(monkeypatch)
+    clock = Clockwork(multiple=1, launch=0, rest=1.0, bias=1.0).patched(monkeypatch)
     assert not planned(1).chosen() and [one for one in clock.plans if one] == []
 
 
@@ -245,7 +245,7 @@ def test_an_unreachable_ratio_names_the_best_and_what_stays(monkeypatch):
     best = ratio_of(planned(50, best_effort=True))
     assert str(error.value).startswith("50x (latency, over the whole network) cannot be reached: the best measured is "
                                        "%.2fx, with the cheapest choice everywhere (" % best)
-    assert "ask for less, or say --best-effort" in str(error.value) and 4 < best < 50
+    assert "ask for less, or say `best_effort`" in str(error.value) and 4 < best < 50
     before = clock.rest + sum(one["before_ms"] for one in said_by(planned(2))["layers"].values())
     assert " (%.0f%% of the time is in what stays)" % (100 * clock.rest / before) in str(error.value)
     assert [one for one in clock.plans if one]
@@ -296,7 +296,7 @@ def test_where_the_cheapest_chains_are_slow_a_plan_between_is_found(monkeypatch,
     assert ratio_of(plan) == pytest.approx(max(measured), abs=0.006) and ratio_of(plan) > 1.5 * measured[0]
     assert len([one for one in clock.plans if one]) <= 6
     assert "the best measured is %.2fx, and cheaper choices are slower" % ratio_of(plan) in said_by(plan)["missed"]
-    assert "--best-effort" not in said_by(plan)["missed"]
+    assert "best_effort" not in said_by(plan)["missed"]
     assert ratio_of(planned(0.97 * ratio_of(plan))) >= 0.97 * 0.97 * ratio_of(plan)
 
 
@@ -327,7 +327,7 @@ def test_a_noisy_machine_is_refused_with_what_it_spread_over(monkeypatch):
     fine(monkeypatch, uncertainty=0.07, spread=0.41)
     with pytest.raises(AccnnError, match="too noisy to measure the untouched network: after 10 rounds its time is "
                                          "known to 7.0% only, where 6% is needed, and half of them spread over 41% of "
-                                         "the median; stop what else runs, or give more --repeats") as error:
+                                         "the median; stop what else runs, or give more `repeats`") as error:
         planned(2)
     assert error.value.exit_code == 2
 

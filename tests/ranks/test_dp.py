@@ -106,7 +106,7 @@ def test_ratio_counts_layers_that_stay():
 def test_fully_connected_layers_join_when_asked():
     bench = Accelerator(chain_model())
     rows = {row.layer: row for row in bench.select_ranks(1.01, layers=["fc*"], fc=True).rows}
-    assert rows["fc1"].method == "fc-svd" and rows["conv1"].reason == "not asked for (--layers)"
+    assert rows["fc1"].method == "fc-svd" and rows["conv1"].reason == "not asked for (`layers`)"
     assert "fc" in {row.layer: row for row in bench.select_ranks(2.0).rows}["fc1"].reason
 
 

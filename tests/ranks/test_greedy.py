@@ -97,7 +97,7 @@ def test_an_unreachable_ratio_names_the_best_one():
 
 
 def test_it_needs_images_and_ranks_of_responses():
-    with pytest.raises(AccnnError, match="--data-calib"):
+    with pytest.raises(AccnnError, match="give `responses`"):
         Accelerator(chain_model()).select_ranks(2.0, rank_selection="greedy", method="channel")
     with pytest.raises(AccnnError, match="vh do not bound the dimension of responses"):
         _bench().select_ranks(2.0, rank_selection="greedy", method="vh")

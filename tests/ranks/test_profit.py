@@ -223,9 +223,9 @@ def test_a_method_without_fitness_is_refused():
 
 
 @pytest.mark.parametrize("wish, sentence", [
-    ({"margin": 0}, "--margin 0 makes no sense"), ({"margin": -1.0}, "--margin"),
-    ({"margin": float("nan")}, "--margin"), ({"margin": float("inf")}, "--margin"), ({"margin": True}, "--margin"),
-    ({"margin": "a"}, "--margin"), ({"initial_ranks": {"conv9": 3}}, "no layer 'conv9': did you mean"),
+    ({"margin": 0}, "`margin=0` makes no sense"), ({"margin": -1.0}, "`margin="),
+    ({"margin": float("nan")}, "`margin="), ({"margin": float("inf")}, "`margin="), ({"margin": True}, "`margin="),
+    ({"margin": "a"}, "`margin="), ({"initial_ranks": {"conv9": 3}}, "no layer 'conv9': did you mean"),
     ({"initial_ranks": {"conv2": 0}}, "'conv2': vh takes 1 to"),
     ({"initial_ranks": {"conv2": (2, 3)}}, "vh takes 1 to"), ({"initial_ranks": {"conv2": 999}}, "vh takes 1 to"),
     ({"initial_ranks": Plan((Row("conv2", "Convolution", "3d", (3, 2)),))},
@@ -240,12 +240,12 @@ def test_wishes_that_are_ignored_are_named(capsys):
     bench = _bench()
     bench.select_ranks(2.0, rank_selection="dp", initial_ranks={"conv2": 3}, margin=0.5)
     said = capsys.readouterr().err
-    assert "dp looks at no --initial-ranks" in said and "dp looks at no --margin" in said
+    assert "dp looks at no `initial_ranks`" in said and "dp looks at no `margin`" in said
     bench.select_ranks(2.0, rank_selection="profit", initial_ranks={"conv2": 3}, margin=0.5)
     assert capsys.readouterr().err == ""
     bench.select_ranks(1.3, rank_selection="profit", initial_ranks={"conv2": 3, "conv3": 4, "conv4": 5},
                        exclude=["conv2"], fixed={"conv4": 6}, margin=0.5)
-    assert "are ignored: conv2 (excluded), conv4 (--fixed)\n" in capsys.readouterr().err
+    assert "are ignored: conv2 (excluded), conv4 (`fixed`)\n" in capsys.readouterr().err
 
 
 def test_the_wishes_are_in_the_plan(tmp_path):

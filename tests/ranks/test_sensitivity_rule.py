@@ -113,5 +113,5 @@ def test_an_unreachable_ratio_names_the_best_one():
 
 
 def test_it_needs_images():
-    with pytest.raises(AccnnError, match="sensitivity weighs.*--data-calib"):
+    with pytest.raises(AccnnError, match="sensitivity weighs.*give `responses`"):
         Accelerator(chain_model()).select_ranks(2.0, rank_selection="sensitivity")

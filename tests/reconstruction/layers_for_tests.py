@@ -4,8 +4,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from accnn.core.layers import LayerSpec, SubConv
+from accnn.graph.following import PostOps
 from accnn.methods import Decomposition, Method
-from accnn.reconstruction.activations import Behind
 from accnn.reconstruction.patches import patches, responses
 from accnn.reconstruction.samples import CalibrationSplit
 from accnn.reconstruction.spool import Samples
@@ -27,9 +27,9 @@ class Layer:
     def images(self):
         return len(self.read)
 
-    def behind(self, scale=1.0, shift=0.0, nonlinearity=None):
+    def post_ops(self, scale=1.0, shift=0.0, nonlinearity=None):
         outputs = self.spec.part.outputs
-        return Behind(np.ones(outputs) * scale, np.zeros(outputs) + shift, nonlinearity)
+        return PostOps(np.ones(outputs) * scale, np.zeros(outputs) + shift, nonlinearity)
 
     def evidence(self, folder):
         """list of CalibrationSplit: all places of all images."""

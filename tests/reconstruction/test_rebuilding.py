@@ -41,9 +41,9 @@ def relu(y):
     return np.maximum(y, 0)
 
 
-def made(one, method, rank, folder, solver="linear", **behind):
+def made(one, method, rank, folder, solver="linear", **post_ops):
     candidate = Candidate(one.spec, method, lambda: one.weight)
-    replacement, outcome = rebuild(candidate, rank, one.bias, one.behind(**behind), one.evidence(folder), solver)
+    replacement, outcome = rebuild(candidate, rank, one.bias, one.post_ops(**post_ops), one.evidence(folder), solver)
     return candidate, replacement, outcome
 
 
@@ -104,7 +104,7 @@ def test_nonlinear_is_never_worse_behind_the_activation(tmp_path, method, part):
 
 def test_a_chain_that_joins_groups_is_refused(tmp_path):
     one = layer(CONVOLUTIONS["groups"], images=2)
-    with pytest.raises(AccnnError, match="joins the groups of the layer 'layer'.*--exclude layer"):
+    with pytest.raises(AccnnError, match="joins the groups of the layer 'layer'.*`exclude='layer'`"):
         made(one, DepthwiseLast(), 1, tmp_path)
 
 

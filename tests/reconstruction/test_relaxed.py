@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 
+from accnn.graph.following import PostOps
 from accnn.reconstruction import layer, nonlinear
-from accnn.reconstruction.activations import Behind
 from accnn.reconstruction.nonlinear import auxiliary
 from reference import relative_error
 
@@ -23,8 +23,8 @@ def linear(features, responses):
     return solution[:-1].T, solution[-1]
 
 
-def behind(outputs=5, scale=1.0, shift=0.0, nonlinearity=RELU):
-    return Behind(np.ones(outputs) * scale, np.zeros(outputs) + shift, nonlinearity)
+def post_ops(outputs=5, scale=1.0, shift=0.0, nonlinearity=RELU):
+    return PostOps(np.ones(outputs) * scale, np.zeros(outputs) + shift, nonlinearity)
 
 
 def relu(y):
@@ -43,7 +43,7 @@ SCALES = {"plain": (1.0, 0.0), "batch norm": (np.array([0.5, -2.0, 1.0, 0.1, 3.0
 @pytest.mark.parametrize("scale, shift", SCALES.values(), ids=list(SCALES))
 def test_the_objective_falls_at_each_penalty(monkeypatch, scale, shift, rank):
     features, responses = samples()
-    how = behind(scale=scale, shift=shift)
+    how = post_ops(scale=scale, shift=shift)
     true, seen = responses * how.scale + how.shift, []
 
     def watched(y, predicted, penalty, activation):
@@ -67,12 +67,13 @@ def test_the_objective_falls_at_each_penalty(monkeypatch, scale, shift, rank):
 def test_the_error_behind_the_activation_falls_below_the_linear_one():
     features, responses = samples()
     start = linear(features, responses)
-    slope, bias = nonlinear.relaxed(features, responses, start, behind(), 0.0)
+    slope, bias = nonlinear.relaxed(features, responses, start, post_ops(), 0.0)
     errors = [np.square(relu(responses) - relu(features @ a.T + b)).sum() for a, b in (start, (slope, bias))]
     assert errors[1] < errors[0]
     share = np.square(relu(responses) - relu(responses).mean(0)).sum()
     for (a, b), error in zip((start, (slope, bias)), errors):
-        assert nonlinear.activated_error(features, responses, a, b, behind()) == pytest.approx(error / share, rel=1e-4)
+        found = nonlinear.activated_error(features, responses, a, b, post_ops())
+        assert found == pytest.approx(error / share, rel=1e-4)
 
 
 @pytest.mark.parametrize("ridge", [0.01, 1.0, 100.0])
@@ -80,14 +81,14 @@ def test_without_an_activation_it_stays_at_the_linear_solution(ridge):
     """The regression of the true responses, pulled towards itself: nothing moves, whatever the pull."""
     features, responses = samples()
     start = linear(features, responses)
-    slope, bias = nonlinear.relaxed(features, responses, start, behind(nonlinearity=None), ridge)
+    slope, bias = nonlinear.relaxed(features, responses, start, post_ops(nonlinearity=None), ridge)
     assert relative_error(slope, start[0]) < 1e-4 and relative_error(bias, start[1]) < 1e-3
 
 
 def test_outputs_that_batch_norm_hides_keep_the_linear_solution():
     features, responses = samples()
     start = linear(features, responses)
-    how = behind(scale=np.array([1.0, 0.0, 0.0, 1e-9, 2.0]))
+    how = post_ops(scale=np.array([1.0, 0.0, 0.0, 1e-9, 2.0]))
     slope, bias = nonlinear.relaxed(features, responses, start, how, 0.0)
     assert relative_error(slope[1:4], start[0][1:4]) < 1e-3 and np.isfinite(slope).all() and np.isfinite(bias).all()
     assert relative_error(slope[4], start[0][4]) > 1e-3
@@ -95,6 +96,6 @@ def test_outputs_that_batch_norm_hides_keep_the_linear_solution():
 
 def test_all_outputs_hidden():
     features, responses = samples()
-    slope, bias = nonlinear.relaxed(features, responses, linear(features, responses), behind(scale=0.0), 0.1)
+    slope, bias = nonlinear.relaxed(features, responses, linear(features, responses), post_ops(scale=0.0), 0.1)
     assert np.isfinite(slope).all() and np.isfinite(bias).all()
-    assert (behind(scale=0.0).importance > 0).all()
+    assert (post_ops(scale=0.0).importance > 0).all()

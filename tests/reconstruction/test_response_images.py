@@ -44,7 +44,7 @@ def test_all_images_of_a_file(tmp_path, capsys, count):
     wanted, _ = read(packed(tmp_path / "a"), SHAPE)
     with record_images(open_records(str(tmp_path / "a.rec")), Preprocessing(SHAPE), "x", count, 0, 10) as images:
         np.testing.assert_allclose(gathered(images, "x")[0], wanted, atol=1e-4)
-    said = "%s holds 23 images: all are used, --calib-images asked for %d\n" % (tmp_path / "a.rec", count)
+    said = "%s holds 23 images: all are used, `count` asked for %d\n" % (tmp_path / "a.rec", count)
     assert capsys.readouterr().err == (said if count > 23 else "")
 
 

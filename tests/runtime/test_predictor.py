@@ -49,7 +49,7 @@ def test_double_precision_with_a_loss():
 
 @pytest.mark.parametrize("size", [2 ** 31, 10 ** 20, 10 ** 8])
 def test_batches_beyond_memory(size):
-    with pytest.raises(AccnnError, match="batches of %d .*--batch-size" % size):
+    with pytest.raises(AccnnError, match="batches of %d .*`batch_size`" % size):
         Predictor(chain_model(), SHAPES, size)
 
 

@@ -38,7 +38,7 @@ def test_each_can_be_asked_for(asked, classes, capsys):
     head = class_head(twins(), {"data": SHAPE}, asked)
     said = capsys.readouterr().err
     assert head.classes == classes
-    assert ("the last one is taken, same_output:1; --output same_output:0" in said) == (asked == "same"), said
+    assert ("the last one is taken, same_output:1; `output='same_output:0'`" in said) == (asked == "same"), said
 
 
 @pytest.mark.parametrize("asked", ["same:2", "same_output:9", "f6:1", ":0", "data"])

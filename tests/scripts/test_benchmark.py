@@ -121,7 +121,7 @@ def test_several_inputs_and_outputs_and_an_assumed_size(here, tmp_path, capfd):
     prefix = saved(random_model(residual_net(blocks=1), data=(3, 8, 8)), tmp_path / "n")
     assert benchmark.main(["-m", prefix, "--threads", "1,1", "--repeats", "1"]) == 0
     err = capfd.readouterr().err
-    assert err.count("3,224,224 is assumed") == 1 and "--image-shape" in err
+    assert err.count("3,224,224 is assumed") == 1 and "give --input-shape\n" in err and "`" not in err
 
 
 def test_layers_of_another_architecture_are_rows_with_a_reason(here, pair, tmp_path, capfd):

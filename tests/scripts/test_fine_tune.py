@@ -337,7 +337,7 @@ def test_a_run_that_is_there(command, tmp_path, capsys):
                        (["--batch-size", "16"], "--batch-size 8, not 16"), (["--seed", "3"], "--seed"),
                        (["--optimizer", "adam"], "--optimizer sgd, not adam"), (["--freeze", "fc1"], "--freeze"),
                        (["--data-train", command[command.index("--data-val") + 1]], "--data-train of 43 records"),
-                       (["--random-mirror", "0"], "--augmentation|--random"), (["--num-classes", "6"], "fc2_"),
+                       (["--random-mirror", "0"], "options of augmentation {"), (["--num-classes", "6"], "fc2_"),
                        (["--teacher", command[1]], "--teacher"), (["--resize", "14"], "--resize")):
         refused(command + ["--resume"] + more, tmp_path, capsys, says)
         assert snapshot(tmp_path) == before

@@ -1,4 +1,4 @@
-"""Milliseconds on the command line: once or twice by the clock of this machine, else by one made of arithmetic."""
+"""Milliseconds on the command line: once or twice measured on this machine, else on a clock made of arithmetic."""
 import json
 import os
 
@@ -31,7 +31,7 @@ def net(tmp_path):
 
 @pytest.fixture
 def clock(monkeypatch):
-    return Clockwork(grain=4, launch=0.005, rest=0.1).patched(monkeypatch)
+    return Clockwork(multiple=4, launch=0.005, rest=0.1).patched(monkeypatch)
 
 
 def command(net, tmp_path, *more, ratio="2"):
@@ -54,7 +54,7 @@ def elsewhere(monkeypatch):
 NEW = ["config-rksel-2.0.json", "new-0001.params", "new-symbol.json"]
 
 
-# ---- by the clock of this machine
+# ---- measured on this machine
 
 @pytest.mark.timed
 def test_a_plan_by_the_clock(tmp_path, capsys, monkeypatch):
@@ -299,16 +299,16 @@ def hints_of(theoretical, measured, weight_types=("float32",), **made_by):
 def test_a_hint_where_the_clock_says_much_less_than_theory():
     assert hints_of(2.0, 1.71) == hints_of(2.0, 2.5) == hints_of(None, 1.0) == hints({"measured": None}) == []
     (said,) = hints_of(2.0, 1.5)
-    assert said.startswith("the clock says 1.50x where theory says 2.00x, 25% less") and "--cost latency" in said
-    assert "--align 16" in said and "--align" not in hints_of(2.0, 1.5, align=16)[0]
-    assert "--" not in hints_of(2.0, 1.5, latency={"missed": None})[0]
+    assert said.startswith("the clock says 1.50x where theory says 2.00x, 25% less") and "`cost='latency'`" in said
+    assert "`align=16`" in said and "align" not in hints_of(2.0, 1.5, align=16)[0]
+    assert "`" not in hints_of(2.0, 1.5, latency={"missed": None})[0]
 
 
 def test_no_hint_says_what_would_be_refused():
     """Chains are timed in single precision."""
     for types in (["float16"], ["float16", "float32"]):
         (said,) = hints_of(2.0, 1.5, types)
-        assert "--cost" not in said and said.endswith("wait for memory; try --align 16")
+        assert "cost" not in said and said.endswith("wait for memory; try `align=16`")
     assert hints_of(2.0, 1.5, ["float64"], align=8)[0].endswith("layers that wait for memory")
 
 

@@ -32,6 +32,8 @@ def test_a_plan_that_leaves_the_network_as_it_is(prefix, tmp_path, capsys):
     assert rank_selection.main(["-m", prefix, "--ratio", "1", "--output", config]) == 0
     plan = load_plan(config)
     assert plan.chosen() == [] and plan.made_by["ratio"] == 1 and len(plan.rows) == 5
+    assert {row.reason for row in plan.rows} == {"saving elsewhere loses less",
+                                                 "fully connected (`fc=True` plans these too)"}  # as Python has it
     capsys.readouterr()
     assert script.main(["-m", prefix, "--config", config, "--save-model", new, "--no-timing", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -43,6 +45,14 @@ def test_a_plan_that_leaves_the_network_as_it_is(prefix, tmp_path, capsys):
     assert all((after.weight(name) == before.weight(name)).all() for name in before.arg_params)
     assert script.main(["-m", prefix, "--config", config, "--dry-run"]) == 0
     assert "left alone: saving elsewhere loses less" in capsys.readouterr().out
+
+
+def test_reasons_are_printed_with_options_also_those_of_an_older_plan(prefix, tmp_path, capsys):
+    config, plan = tmp_path / "ranks.json", {"conv_params": {"conv2": 3}, "fc_params": {}, "made_by": {}}
+    for reason in "not asked for (`layers`)", "not asked for (--layers)":
+        config.write_text(json.dumps(dict(plan, left_alone={"conv1": reason})))
+        assert script.main(["-m", prefix, "--config", str(config), "--dry-run"]) == 0
+        assert "left alone: not asked for (--layers)\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("made_by", [None, {"reached": 2.0}])
@@ -85,7 +95,7 @@ def test_a_layer_named_twice():
 
 
 def test_a_method_for_layers_that_are_not_planned():
-    with pytest.raises(AccnnError, match="add --fc"):
+    with pytest.raises(AccnnError, match="add `fc=True`"):
         Accelerator(chain_model()).select_ranks(1.5, method="fc-svd")
 
 
@@ -130,7 +140,7 @@ def test_every_layer_pinned_leaves_nothing_to_choose():
 
 
 def test_pins_that_make_a_ratio_unreachable():
-    with pytest.raises(TargetError, match="the best is .* and what --fixed says") as refused:
+    with pytest.raises(TargetError, match="the best is .* and what `fixed` says") as refused:
         Accelerator(chain_model()).select_ranks(5.0, fixed={"conv3": 20})
     best = float(str(refused.value).split("the best is ")[1].split("x")[0])
     Accelerator(chain_model()).select_ranks(best, fixed={"conv3": 20})
@@ -140,8 +150,8 @@ def test_pins_that_make_a_ratio_unreachable():
     ({"conv9": 3}, {}, "no layer 'conv9': did you mean"), ({"relu1": 3}, {}, "'relu1' .* is a Activation"),
     ({"conv2": 999}, {}, "'conv2': vh takes 1 to 24"), ({"conv2": (2, 3)}, {}, "'conv2': vh takes 1 to 24"),
     ({"conv2": True}, {}, "'conv2': vh takes 1 to 24"), ({"conv2": 3}, {"method": "3d"}, "3d takes"),
-    ({"conv2": 3}, {"exclude": "conv2"}, "'conv2' is named in --fixed and in --exclude"),
-    ([("conv2", 3), ("conv2", 4)], {}, "'conv2' twice"), ({"fc1": 3}, {}, "fc1: .* add --fc"),
+    ({"conv2": 3}, {"exclude": "conv2"}, "'conv2' is named in `fixed` and in `exclude`"),
+    ([("conv2", 3), ("conv2", 4)], {}, "'conv2' twice"), ({"fc1": 3}, {}, "fc1`: .* add `fc=True`"),
 ])
 def test_pins_that_make_no_sense(pins, options, sentence):
     with pytest.raises(AccnnError, match=sentence):

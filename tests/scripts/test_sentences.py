@@ -75,8 +75,8 @@ def test_refusals(words, tmp_path, capsys, script, arguments, said):
     assert sorted(os.listdir(str(tmp_path))) == before
 
 
-def test_a_missing_epoch_of_the_baseline_names_its_option_in_timing(words):
-    with pytest.raises(AccnnError, match="saved are the epochs 1: choose one with --baseline-epoch$"):
+def test_a_missing_epoch_of_the_baseline_names_its_setting_in_timing(words):
+    with pytest.raises(AccnnError, match="saved are the epochs 1: choose one with `baseline_epoch`$"):
         open_models(Job(words["NET"], words["NET"], baseline_epoch=7))
 
 

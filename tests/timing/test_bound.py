@@ -128,7 +128,7 @@ def test_arrays_of_other_forms_are_left_alone(tmp_path, arrays, wanted):
 
 
 @pytest.mark.parametrize("batch, shapes, sentence", [
-    (2, {"data": (3, 40, 40)}, "give the right --input-shape"),
+    (2, {"data": (3, 40, 40)}, "give the right `input_shapes`"),
     (2, {"data": (3, 12, 12)}, "batches of 2")])
 def test_what_does_not_fit_is_told(batch, shapes, sentence):
     model = chain_model()

@@ -21,10 +21,10 @@ def test_a_job_survives_the_pipe():
 
 
 @pytest.mark.parametrize("wrong, sentence", [
-    ({"batch_sizes": (0,)}, "--batch-size 0"), ({"threads": ()}, "--threads"),
-    ({"threads": (1, -2)}, "--threads"),
-    ({"repeats": 0}, "--repeats 0"), ({"warm_up": -1}, "--warm-up -1"), ({"seed": -1}, "--seed"),
-    ({"layers": True}, "give --baseline"), ({"baseline_epoch": 2}, "give both"),
+    ({"batch_sizes": (0,)}, "`batch_sizes=0`"), ({"threads": ()}, "`threads="),
+    ({"threads": (1, -2)}, "`threads="),
+    ({"repeats": 0}, "`repeats=0`"), ({"warm_up": -1}, "`warm_up=-1`"), ({"seed": -1}, "`seed="),
+    ({"layers": True}, "give `baseline`"), ({"baseline_epoch": 2}, "give both"),
 ])
 def test_jobs_nobody_can_do(wrong, sentence):
     with pytest.raises(AccnnError, match=sentence):

@@ -29,8 +29,8 @@ def test_what_is_asked_survives_the_pipe(job):
     assert question_from_text(shortest.text()) == shortest
 
 
-@pytest.mark.parametrize("wrong, sentence", [({"batch_size": 0}, "--batch-size 0"), ({"threads": 0}, "--threads 0"),
-                                             ({"rounds": 0}, "rounds 0"), ({"seed": -1}, "--seed -1")])
+@pytest.mark.parametrize("wrong, sentence", [({"batch_size": 0}, "`batch_size=0`"), ({"threads": 0}, "`threads=0`"),
+                                             ({"rounds": 0}, "`rounds=0`"), ({"seed": -1}, "`seed=-1`")])
 def test_what_nobody_can_do_is_refused(wrong, sentence):
     for kind, first in ((SurveyJob, ()), (NetworksJob, "a")):
         with pytest.raises(AccnnError, match=sentence):

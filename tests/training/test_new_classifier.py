@@ -200,5 +200,5 @@ def test_a_weight_that_another_layer_reads_too():
 def test_no_layer_at_all():
     model = random_model(mx.sym.softmax(mx.sym.Flatten(mx.sym.Pooling(
         mx.sym.Variable("data"), global_pool=True, kernel=(1, 1), pool_type="avg"))), data=SHAPE)
-    with pytest.raises(AccnnError, match="--num-classes"):
+    with pytest.raises(AccnnError, match="`classes`: "):
         given(model, 9, SHAPE)

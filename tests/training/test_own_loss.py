@@ -82,7 +82,7 @@ def test_the_scale_is_that_of_the_teachers_part_too():
 ])
 def test_what_is_said(how, says):
     model = model_with(**how)
-    assert own_loss(model, class_head(model, {"data": SHAPE})).told() == says
+    assert own_loss(model, class_head(model, {"data": SHAPE})).remark() == says
 
 
 def test_behind_other_operators_and_of_the_output_that_is_trained():

@@ -180,7 +180,7 @@ def test_a_pattern_that_matches_nothing_or_everything():
     from accnn.training.frozen import frozen_parameters
 
     model = two_heads()
-    with pytest.raises(AccnnError, match="--freeze con matches no layer.*conv"):
+    with pytest.raises(AccnnError, match="`patterns=con` matches no layer.*conv"):
         frozen_parameters(model, ["con"], set(model.arg_params))
     with pytest.raises(AccnnError, match="leaves nothing"):
         frozen_parameters(model, ["conv*", "a"], {"data", "conv_weight", "conv_bias", "a_weight", "a_bias"})

@@ -3,6 +3,7 @@ import json
 import time
 
 from accnn.cli import options
+from accnn.cli.setting_names import spelled
 from accnn.cli.types import Parser
 from accnn.core.progress import say
 from accnn.core.text import seconds
@@ -54,6 +55,7 @@ def run(args):
     for sentence in timing.noise(result, NOISY):
         say(sentence)
     result.update(repeats=job.repeats, warm_up=job.warm_up, seed=job.seed, seconds=time.monotonic() - args.started)
+    result = spelled(result)
     print(json.dumps(result, indent=2) if args.json else "\n".join(
         timing.lines(result) + [seconds(result["seconds"])]))
 

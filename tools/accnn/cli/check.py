@@ -1,7 +1,9 @@
 """check.py: its options, the table of findings."""
 import json
+from dataclasses import replace
 
 from accnn.cli import options
+from accnn.cli.setting_names import spelled
 from accnn.cli.types import Parser
 from accnn.core.errors import AccnnError
 from accnn.core.text import columns
@@ -19,6 +21,7 @@ def parser(description):
 def run(args):
     """int: the exit code, 2 where there is an error."""
     model, findings = examine(args.model, args.load_epoch)
+    findings = [replace(finding, what=spelled(finding.what)) for finding in findings]
     errors = sum(finding.severity == "error" for finding in findings)
     if args.json:
         print(json.dumps({"epoch": model and model.epoch, "errors": errors, "findings": [

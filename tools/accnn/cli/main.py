@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 
+from accnn.cli.setting_names import options_named
 from accnn.core.errors import AccnnError
 from accnn.core.leftovers import sweep_temporary_folders
 from accnn.core.progress import _forget, _tell, say
@@ -56,9 +57,11 @@ class Script:
 
     def _run(self, argv):
         started = time.monotonic()
-        args = self.parser().parse_args(argv)
+        parser = self.parser()
+        args = parser.parse_args(argv)
         args.started = started
-        return self.steps.run(args)
+        with options_named(parser):
+            return self.steps.run(args)
 
 
 class JobScript(Script):
@@ -86,23 +89,23 @@ def run(body, *arguments):
         with _interrupts(interrupted):
             code = body(*arguments) or 0
             sys.stdout.flush()
-        return _told_too_late() if interrupted and code != INTERRUPTED else code
+        return _interrupted_too_late() if interrupted and code != INTERRUPTED else code
     except Exception as error:  # noqa: BLE001  (what is not foreseen is raised again)
         # NumPy and MXNet turn an interrupt that falls into their import into errors of their own.
-        return _told_interrupted() if interrupted else _ended(error)
+        return _interrupted() if interrupted else _ended(error)
     except KeyboardInterrupt:
-        return _told_interrupted()
+        return _interrupted()
     except SystemExit as end:  # argparse ends --help with 0 and a wrong option with 2, a kvstore server with None
         _tell("")  # what argparse said and could not be written would change the exit code in the end
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 2
 
 
-def _told_interrupted():
+def _interrupted():
     say("interrupted: nothing half-written was left behind")
     return INTERRUPTED
 
 
-def _told_too_late():
+def _interrupted_too_late():
     """For an interrupt that something swallowed: who wanted the work to stop must not take its end for success."""
     say("interrupted, but the work came to its end before it could be stopped: all its files are written")
     return INTERRUPTED

@@ -74,13 +74,13 @@ def add_planning_options(parser):
                                     "network (default: %g)" % RATIO)
     add("--rank-selection", choices=ranks.names(),
         help="rank rule: %s (default: the first of %s that can weigh the method; with --cost latency: latency)"
-             % (_told(ranks), ", ".join(ranks.DEFAULTS)))
+             % (_summaries(ranks), ", ".join(ranks.DEFAULTS)))
     add("--cost", choices=costs.names(),
-        help="what the ratio is counted in: %s (default: the rank rule's own)" % _told(costs))
+        help="what the ratio is counted in: %s (default: the rank rule's own)" % _summaries(costs))
     add("--method", type=_methods, metavar="NAME[,NAME]",
         help="decomposition, one for convolutions, one for fully connected layers, or both; several of each, or 'all', "
              "where --rank-selection chooses among methods (%s): %s (default: %s; of the rank rule latency %s)"
-             % (", ".join(choosing_rules()), _told(methods), ",".join(methods.DEFAULT.values()),
+             % (", ".join(choosing_rules()), _summaries(methods), ",".join(methods.DEFAULT.values()),
                 ",".join(ranks.get("latency").methods)))
     add("--layers", action="append", metavar="PATTERN",
         help="plan these layers only, a name or a shell pattern such as 'conv3_*'; may be repeated")
@@ -237,7 +237,7 @@ def _methods(text):
     return text
 
 
-def _told(room):
+def _summaries(room):
     return "; ".join("%s = %s" % (name, room.get(name).summary) for name in room.names())
 
 

@@ -4,6 +4,7 @@ import os
 import re
 
 from accnn.cli.replacing import check_replaced, is_plan, is_special
+from accnn.cli.setting_names import spelled
 from accnn.core.errors import AccnnError
 from accnn.core.files import locked
 from accnn.core.progress import say
@@ -235,10 +236,11 @@ def missed_exit_code(plan):
 
 def show(report, as_json):
     """Print a report on stdout, as JSON or as the table with what was written."""
+    report = spelled(report)
     if as_json:
         print(json.dumps(report, indent=2))
         return
-    print("\n".join(table(report)))
+    print(spelled("\n".join(table(report))))
     for kind, path in report.get("written", {}).items():
         print("%-8s %s" % (kind, path))
     print(seconds(report["seconds"]))

@@ -9,9 +9,10 @@ from accnn.cli import outputs as output
 from accnn.cli.data_options import add_preprocessing_options, preprocessing
 from accnn.cli.replacing import add_force_option, check_replaced, is_counts
 from accnn.cli.types import Parser
-from accnn.core.errors import AccnnError, said_of
+from accnn.core.errors import AccnnError
 from accnn.core.files import check_writable, written_whole
 from accnn.core.progress import Progress
+from accnn.core.settings import renamed
 from accnn.data.enlarged import tell_enlarged
 from accnn.data.images import image_input, read_images
 from accnn.data.records import open_records, part_range
@@ -151,7 +152,7 @@ def _subjects(args, records):
     """The model, and the baseline where there is one."""
     models = [options.open_model(args)]
     if args.baseline is not None:
-        with said_of("--baseline", "--baseline-epoch"):
+        with renamed(prefix="baseline", epoch="baseline_epoch"):
             models.append(load_model(args.baseline, args.baseline_epoch))
         tell_remarks(models[-1])
     subjects = []

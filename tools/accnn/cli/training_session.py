@@ -7,8 +7,9 @@ import numpy as np
 
 from accnn.cli.data_options import preprocessing
 from accnn.cli.training_options import augmentation
-from accnn.core.errors import AccnnError, said_of
+from accnn.core.errors import AccnnError
 from accnn.core.progress import say
+from accnn.core.settings import renamed
 from accnn.data.enlarged import tell_enlarged
 from accnn.data.images import image_input, read_images
 from accnn.data.records import open_records
@@ -89,9 +90,9 @@ class Session:
         self._stream(args.seed)
         if job.leads:
             self._tell_enlarged(args)
-        told = own_loss(model, head).told()
-        if told and job.leads:
-            say(told)
+        remark = own_loss(model, head).remark()
+        if remark and job.leads:
+            say(remark)
         self._teacher, self._form = self._load_teacher(model), None
 
     def _tell_enlarged(self, args):
@@ -111,7 +112,7 @@ class Session:
         said = {"teacher": self._teacher and "of fingerprint %08x" % self._teacher.fingerprint}
         said.update((name.replace("_", "-"), getattr(args, name)) for name in names)
         said["batch-size"] = args.batch_size * self._job.workers
-        said["data-train"] = told_records(self.train)
+        said["data-train"] = records_identity(self.train)
         said["image-shape"] = self._how.shape
         said["augmentation"] = augmentation(args).iterator_arguments()
         return json.loads(json.dumps(said))  # as it comes back from a file
@@ -191,7 +192,7 @@ class Session:
         args = self._args
         if not args.teacher or not args.distill_weight:
             return None
-        with said_of("--teacher", "--teacher-epoch"):
+        with renamed(prefix="teacher", epoch="teacher_epoch"):
             teacher = load_model(args.teacher, args.teacher_epoch)
         tell_remarks(teacher)
         given = image_input(teacher, {None: next(iter(self.shapes.values()))})
@@ -222,7 +223,7 @@ class Session:
         return validate
 
 
-def told_records(records):
+def records_identity(records):
     """str: what tells one file of images from another, whatever it is called."""
     return "of %d records, fingerprint %08x" % (len(records), zlib.crc32(records.labels.tobytes(), zlib.crc32(
         records.offsets.tobytes())))

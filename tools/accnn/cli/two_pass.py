@@ -10,7 +10,8 @@ from accnn.cli import calibration, options, outputs
 from accnn.cli import training_options as training
 from accnn.cli import two_pass_options as iterative
 from accnn.cli.replacing import add_force_option, check_replaced
-from accnn.cli.training_session import Session, check_precision, told_records
+from accnn.cli.setting_names import spelled
+from accnn.cli.training_session import Session, check_precision, records_identity
 from accnn.cli.two_pass_plan import check_anything_left, choose_ranks, counted_groups, new_state
 from accnn.cli.types import Parser
 from accnn.core.errors import AccnnError
@@ -147,7 +148,7 @@ def _settings(args, model, session, config, request):
     if args.data_calib:
         names += ["calib_images", "calib_positions", "symmetric", "metric"]
         said["reconstruct"] = getattr(args, "reconstruct", None)
-    said["data-calib"] = args.data_calib and told_records(open_records(args.data_calib, args.data_calib_idx))
+    said["data-calib"] = args.data_calib and records_identity(open_records(args.data_calib, args.data_calib_idx))
     said.update((name.replace("_", "-"), getattr(args, name)) for name in names)
     return json.loads(json.dumps(said))  # as it comes back from the file
 
@@ -156,6 +157,7 @@ def _report(args, state, stages, session):
     files = {"symbol": symbol_path(state.prefix), "params": params_path(state.prefix, 1),
              "state": state_path(state.prefix)}
     report = dict(summary(state, stages, session.images), written=files, seconds=time.monotonic() - args.started)
+    report = spelled(report)
     if args.json:
         print(json.dumps(report, indent=2))
         return

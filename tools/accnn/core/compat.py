@@ -1,7 +1,7 @@
 """The one import of MXNet: checks the versions and mends NumPy before ``import mxnet`` runs.
 
 Every module of the package says ``from accnn.core.compat import mx``, never ``import mxnet``. MXNet itself, which takes
-more than a second, is imported when the first attribute of ``mx`` is read: ``--help`` and a mistyped option, which need
+more than a second, is imported when the first attribute of ``mx`` is read: help and a mistyped option, which need
 none of it, do not wait. So nothing that runs while a module of the package is imported may read one.
 """
 import importlib

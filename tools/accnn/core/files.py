@@ -56,7 +56,7 @@ def open_input(path, mode="r", **how):
 
 
 @contextlib.contextmanager
-def room_told(path):
+def full_disk_as_sentence(path):
     """Let an error of writing the temporary file `path` name its folder, and the way to another one."""
     try:
         yield

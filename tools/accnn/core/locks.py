@@ -219,7 +219,7 @@ def _is_taken(handle, lock, made, path):
     free = _try_lock_patiently(handle)
     if free is False or free is None and not made and _holder_lives(handle):
         raise Busy("%s is being written by another process%s: wait until it is done, or choose another name"
-                         % (path, _told(_said(handle))))
+                         % (path, _holder(_said(handle))))
     if not is_same(handle, lock):
         return False
     if free is None and not made:  # where there are no locks, who makes the file has it
@@ -262,7 +262,7 @@ def _said(handle):
     return words if words and re.fullmatch(OWNER, words[0]) else None
 
 
-def _told(said):
+def _holder(said):
     if not said:
         return ""
     machine, number, _ = said[0].split("-")

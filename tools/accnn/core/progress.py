@@ -18,10 +18,28 @@ def _forget(stream):
 
 
 def say(sentence):
+    """Print one line on stderr, at once, or hand it to who :func:`said_to` names."""
+    _listeners[-1](sentence)
+
+
+def print_line(sentence):
     """Print one line on stderr, at once; a bar there makes room and comes back with its next report."""
     for bar in list(_bars):
         bar.clear()
     _tell(sentence + "\n")
+
+
+_listeners = [print_line]  # the innermost last
+
+
+@contextlib.contextmanager
+def said_to(listener):
+    """Hand all that is said, by whichever thread, to ``listener(sentence)`` as long as the block lasts."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.pop()
 
 
 def _tell(text):
@@ -56,7 +74,7 @@ class _Stderr:
 @functools.lru_cache(maxsize=None)
 def _tqdm():
     """type: tqdm's bar without its thread, and with a lock that no other process can hold."""
-    from tqdm.auto import tqdm  # here: --help and a sentence on a missing library need no bar
+    from tqdm.auto import tqdm  # here: help and a sentence on a missing library need no bar
     return type("Bar", (tqdm,), {"monitor_interval": 0, "_lock": threading.RLock()})
 
 

@@ -13,11 +13,11 @@ class Cost(ABC):
     Attributes
     ----------
     name : str
-        What ``--cost`` and the plan call it.
+        What `cost` and the plan call it.
     unit : str
         For tables.
     summary : str
-        One line for ``--help``.
+        One line that says what it counts.
     rule : str or None
         The rank rule that goes with it where none is asked for; None: see :data:`accnn.ranks.DEFAULTS`.
     whole_network : bool

@@ -33,6 +33,6 @@ class OriginalComplexity(Cost):
         if len(chain) == 1:
             return prod(part.weight_shape) * prod(spec.in_shape[1:])
         if [p.suffix for p in chain] != ["_v", "_h"]:
-            raise AccnnError("the cost 'original' knows the method vh only (layer %r): use --cost macs" % spec.name)
+            raise AccnnError("the cost 'original' knows the method vh only (layer %r): use `cost='macs'`" % spec.name)
         rank = chain[0].out_channels // part.groups
         return part.kernel[1] * (part.out_channels + part.in_channels) * rank * prod(spec.in_shape[1:])

@@ -12,7 +12,7 @@ def choose_shapes(model, given=None, images=None):
     ----------
     model : Model
     given : dict, optional
-        What ``--input-shape`` said, see :func:`accnn.cli.options.input_shapes`.
+        Shapes of inputs by name, without the batch; None stands for the only input.
     images : callable, optional
         Returns the Records that will be fed to the network. Called only where several sizes fit.
 
@@ -47,6 +47,6 @@ def _chosen(model, shapes, assumed, name, images):
                 "taken without images" % ((records.path,) + size + (model.prefix, channels) + size + shapes[name]))
         return dict(shapes, **{name: (channels,) + size}), [other for other in assumed if other != name]
     if name not in assumed:
-        say("heights and widths from %d to %d fit the input %r of %s: %d,%d,%d is taken, give --input-shape where that "
-            "is not right" % ((sides[0], sides[-1], name, model.prefix) + shapes[name]))
+        say("heights and widths from %d to %d fit the input %r of %s: %d,%d,%d is taken, give `input_shapes` where "
+            "that is not right" % ((sides[0], sides[-1], name, model.prefix) + shapes[name]))
     return shapes, assumed

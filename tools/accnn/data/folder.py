@@ -99,14 +99,14 @@ def folder_labels(root, names, classes=None):
     """
     for name in names:
         if os.sep not in name:
-            raise AccnnError("%s is in no subfolder of %s: give every class a subfolder, or the labels by --labels FILE"
+            raise AccnnError("%s is in no subfolder of %s: give every class a subfolder, or the labels by `labels=FILE`"
                              % (name, root))
     folders = [name.split(os.sep)[0] for name in names]
     there = _shown(entry.name for entry in os.scandir(root) if entry.is_dir())
     empty = sorted(set(there) - set(folders))
     if empty and classes is None:
         raise AccnnError("the subfolder %s of %s holds no images, so the labels after it would be in doubt: remove it, "
-                         "or give all classes by --classes FILE" % (empty[0], root))
+                         "or give all classes by `classes=FILE`" % (empty[0], root))
     return numbered(folders, classes, "subfolder")
 
 
@@ -141,10 +141,10 @@ def numbered(words, classes, kind):
     labels = {name: label for label, name in enumerate(classes)}
     if len(labels) < len(classes):
         twice = next(name for name in classes if classes.count(name) > 1)
-        raise AccnnError("--classes names a class twice: %s" % twice)
+        raise AccnnError("`classes` names a class twice: %s" % twice)
     unknown = sorted(found - set(labels))
     if unknown:
-        raise AccnnError("the %s %s is not among the %d names of --classes" % (kind, unknown[0], len(classes)))
+        raise AccnnError("the %s %s is not among the %d names of `classes`" % (kind, unknown[0], len(classes)))
     return [labels[word] for word in words], classes
 
 
@@ -244,13 +244,13 @@ def _names_a_class(path, word):
 def _check_numbers(path, labels, first, classes):
     low, high = min(labels), max(labels)
     if low < 0:
-        raise AccnnError("%s: a label %d is below --first-label %d" % (path, low + first, first))
+        raise AccnnError("%s: a label %d is below `first=%d`" % (path, low + first, first))
     if high >= LARGEST_LABEL:
         raise AccnnError("%s: the label %d is too large for a record: number the classes from 0" % (path, high + first))
     if classes is not None and high >= len(classes):
-        raise AccnnError("%s: a label %d, but --classes names %d classes" % (path, high + first, len(classes)))
+        raise AccnnError("%s: a label %d, but `classes` names %d classes" % (path, high + first, len(classes)))
     if low == 1 and first == 0:
-        say("no image has the label 0, and the labels end with %d: if the file counts from 1, say --first-label 1"
+        say("no image has the label 0, and the labels end with %d: if the file counts from 1, say `first=1`"
             % high)
 
 
@@ -275,12 +275,12 @@ def check_belongs(path):
     images, names = _listed(prefix + ".lst"), read_lines(path)
     if images and (any(label >= len(names) for label, _ in images) or _other_folders(images, names)):
         raise AccnnError("%s does not belong to %s, whose images are of other classes: pack the images again, with "
-                         "--force" % (path, prefix + ".lst"))
+                         "`force`" % (path, prefix + ".lst"))
     if images and os.path.isfile(prefix + ".rec"):
         labels = open_records(prefix + ".rec").labels
         if not np.array_equal(labels, [label for label, _ in images]):
             raise AccnnError("%s and %s do not belong to %s, whose records have other labels: pack the images again, "
-                             "with --force" % (path, prefix + ".lst", prefix + ".rec"))
+                             "with `force`" % (path, prefix + ".lst", prefix + ".rec"))
 
 
 def _listed(path):

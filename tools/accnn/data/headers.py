@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from accnn.core.errors import AccnnError
-from accnn.core.files import room_told, temporary_folder
+from accnn.core.files import full_disk_as_sentence, temporary_folder
 from accnn.core.progress import say
 from accnn.core.text import megabytes
 
@@ -59,7 +59,7 @@ def _copied(some, records, kept, size):
     folder = _copies.enter_context(temporary_folder())
     path = os.path.join(folder, "images.rec")
     say("copying %s of them to %s, without the records behind them" % (megabytes(sizes.sum()), folder))
-    with room_told(path), open(records.path, "rb") as whole, open(path, "wb") as copy:
+    with full_disk_as_sentence(path), open(records.path, "rb") as whole, open(path, "wb") as copy:
         for start, end in _runs(some.offsets, ends):
             _copy(whole, copy, start, end)
     return replace(some, content=path, offsets=np.cumsum(sizes) - sizes)

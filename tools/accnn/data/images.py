@@ -21,7 +21,7 @@ def image_input(model, given, images=None, labels=False):
     ----------
     model : Model
     given : dict
-        What ``--image-shape`` said, see :func:`accnn.cli.options.input_shapes`.
+        Shapes of inputs by name, without the batch; None stands for the only input.
     images : callable, optional
         Returns the Records that will be fed to it, see :func:`accnn.data.choice.choose_shapes`.
     labels : bool
@@ -43,10 +43,10 @@ def image_input(model, given, images=None, labels=False):
                          % (model.prefix, ", ".join(names) or "(none)"))
     shapes, assumed = choose_shapes(model, given, images)
     if len(shapes.get(names[0], ())) != 3:
-        raise AccnnError("the input %s of %s has the shape %s, which is no image: give --image-shape C,H,W"
+        raise AccnnError("the input %s of %s has the shape %s, which is no image: give `input_shapes=C,H,W`"
                          % (names[0], model.prefix, shapes.get(names[0], "(unknown)")))
     if assumed:
-        say("nothing says the size of the input of %s: %s is assumed, give --image-shape"
+        say("nothing says the size of the input of %s: %s is assumed, give `input_shapes`"
             % (model.prefix, sizes(shapes[names[0]])))
     image = {names[0]: shapes.pop(names[0])}
     return dict(image, **shapes) if labels else image
@@ -84,14 +84,14 @@ class Preprocessing:
             raise AccnnError("images have 1, 3 or 4 channels, a height and a width, as in 3,224,224; not %s"
                              % sizes(self.shape))
         colours = min(self.shape[0], 3)
-        for option, values in (("--rgb-mean", self.mean), ("--rgb-std", self.std)):
+        for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, colours):
-                raise AccnnError("%s has %d values, but the network takes %d: give one for every channel"
-                                 % (option, len(values), colours))
+                raise AccnnError("`%s` has %d values, but the network takes %d: give one for every channel"
+                                 % (name, len(values), colours))
             if not all(abs(value) < _EXTREME for value in values):
-                raise AccnnError("%s must be finite numbers, as pixels are 0 to 255" % option)
+                raise AccnnError("`%s` must be finite numbers, as pixels are 0 to 255" % name)
         if not all(value > 1 / _EXTREME for value in self.std):
-            raise AccnnError("--rgb-std must be above 0: pixels are divided by it")
+            raise AccnnError("`std` must be above 0: pixels are divided by it")
 
     def iterator_arguments(self):
         """dict: the arguments of ImageRecordIter that say the same."""

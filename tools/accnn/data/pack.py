@@ -245,7 +245,7 @@ def _pool(threads):
 def _unreadable(broken, total):
     return AccnnError("%d of %d images cannot be read: %s; mend or remove them%s"
                       % (len(broken), total, some([image.name for image in broken], _NAMED),
-                         ", or say --skip-broken" if len(broken) < total else ""))
+                         ", or say `skip_broken`" if len(broken) < total else ""))
 
 
 def _write_lines(path, lines):

@@ -12,7 +12,7 @@ from typing import Optional
 import numpy as np
 
 from accnn.core.errors import AccnnError
-from accnn.core.files import open_input, recover, room_told, temporary_folder
+from accnn.core.files import full_disk_as_sentence, open_input, recover, temporary_folder
 from accnn.core.progress import Progress
 from accnn.data.headers import without_headers
 
@@ -84,11 +84,11 @@ class Records:
         fine = whole & (self.labels >= 0) & (self.labels < classes) & (~self.several | self.first_of_several)
         if not fine.all():
             first = int(np.argmin(fine))
-            said = self._told_labels(first) if self.several[first] else "the label %g" % self.labels[first]
+            said = self._labels_text(first) if self.several[first] else "the label %g" % self.labels[first]
             raise AccnnError("record %d of %s has %s, but the network's classes are 0 to %d: it was packed for another "
                              "network, or needs other labels" % (self.number(first), self.path, said, classes - 1))
 
-    def _told_labels(self, position):
+    def _labels_text(self, position):
         """What several labels look like, by the head of their record."""
         with open(self.content or self.path, "rb") as handle:
             handle.seek(int(self.offsets[position]) + _HEADER.size)
@@ -136,7 +136,7 @@ class Records:
         with _copy_of_some() as copy, open(self.content or self.path, "rb") as whole:
             first = int(self.offsets[start])
             whole.seek(first)
-            with room_told(copy.name):
+            with full_disk_as_sentence(copy.name):
                 copy.write(whole.read(int(self.offsets[end]) - first if end < len(self) else -1))
                 copy.flush()
             yield Records(copy.name, self.offsets[start:end] - first, self.labels[start:end], self.several[start:end],
@@ -159,7 +159,7 @@ class Records:
         with _copy_of_some() as copy, open(self.content or self.path, "rb") as whole:
             ends = np.append(self.offsets[1:], os.fstat(whole.fileno()).st_size)
             sizes = (ends - self.offsets)[numbers]
-            with room_told(copy.name):
+            with full_disk_as_sentence(copy.name):
                 for number, size in zip(numbers, sizes):
                     whole.seek(int(self.offsets[number]))
                     copy.write(whole.read(int(size)))
@@ -221,7 +221,7 @@ def _walk(path):
             if size == 0:
                 raise AccnnError("%s is empty: pack the images again" % path)
             progress = Progress("looking through %s, MB" % path, size >> 20)
-            found = np.fromiter(_told(_records(handle.fileno(), size, path), progress), _FOUND)
+            found = np.fromiter(_with_progress(_records(handle.fileno(), size, path), progress), _FOUND)
             progress.close()
     except OSError as error:
         raise AccnnError("%s cannot be read (%s): give a .rec file" % (path, error.strerror)) from error
@@ -229,7 +229,7 @@ def _walk(path):
     return Records(path, *columns), empty, size
 
 
-def _told(found, progress):
+def _with_progress(found, progress):
     """Pass on what :func:`_records` yields, telling now and then how far it came."""
     for number, record in enumerate(found):
         if number % _TELL_EVERY == 0:
@@ -238,7 +238,7 @@ def _told(found, progress):
 
 
 def _write_lines(path, lines):
-    with room_told(path), open(path, "w") as handle:
+    with full_disk_as_sentence(path), open(path, "w") as handle:
         handle.writelines(lines)
 
 

@@ -86,7 +86,7 @@ class TrainingStream:
         self._shards = _shards(len(records), batch_size * workers, workers)
         self.steps = _steps(len(records), batch_size * workers, self._shards)
         if not self.steps:
-            raise AccnnError("%s holds %d images, fewer than a batch of %d: choose a smaller --batch-size"
+            raise AccnnError("%s holds %d images, fewer than a batch of %d: choose a smaller `batch_size`"
                              % (records.path, len(records), batch_size * workers))
         if limit is not None:
             self.steps = max(1, min(self.steps, limit // (batch_size * workers)))

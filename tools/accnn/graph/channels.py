@@ -51,14 +51,14 @@ def shape_by_side(model, shapes, name):
         fits = partial(_fits, front, shapes, name, form, why)
         fitting = _fitting(fits, own)
         if len(fitting) > 1:
-            raise AccnnError("the input %r of %s may have %s channels among others: give --input-shape %s"
+            raise AccnnError("the input %r of %s may have %s channels among others: give `input_shapes=%s`"
                              % (name, model.prefix, _some(fitting), _example(form)))
         if fitting:
             return partial(form, fitting[0])
         if fits(own) is None and not why:
             return None
     raise AccnnError("nothing says the shape of the input %r of %s, and with none that was tried does the layer %r get "
-                     "what its weight needs%s: give --input-shape %s"
+                     "what its weight needs%s: give `input_shapes=%s`"
                      % (name, model.prefix, front.layers[0].name, " (%s)" % why[0] if why else "", _example(form)))
 
 

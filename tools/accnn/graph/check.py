@@ -124,7 +124,7 @@ def missing_parameters(graph, params, given=(), auxiliary=()):
     return {name: layer for name, layer in found.items() if name not in given}
 
 
-def told_missing(missing):
+def missing_sentence(missing):
     """Say in one sentence what :func:`missing_parameters` found."""
     layers = list(dict.fromkeys(missing.values()))
     return "the checkpoint has no parameter %s, which the layer%s %s need%s: it belongs to another symbol or epoch" % (
@@ -134,7 +134,7 @@ def told_missing(missing):
 def _missing(subject):
     missing = missing_parameters(subject.graph, subject.params, subject.given, set(subject.auxiliary))
     if missing:
-        yield Finding(ERROR, subject.params_file, next(iter(missing)), told_missing(missing))
+        yield Finding(ERROR, subject.params_file, next(iter(missing)), missing_sentence(missing))
 
 
 def _variables(subject):

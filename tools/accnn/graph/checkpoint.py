@@ -167,7 +167,7 @@ def examine(prefix, epoch=None, inputs=()):
     _refuse_name(prefix)
     path = symbol_path(prefix)
     if not os.path.lexists(path):
-        raise AccnnError("%s does not exist: give -m the path before '-symbol.json'%s" % (path, _nearby(prefix)))
+        raise AccnnError("%s does not exist: give `prefix` the path before '-symbol.json'%s" % (path, _nearby(prefix)))
     document = read_document(regular_file(path))
     found = document_findings(document, path)
     if found:
@@ -198,7 +198,7 @@ def choose_epoch(prefix, asked=None):
     wanted = params_path(prefix, 1 if asked is None else asked)
     if os.path.lexists(wanted):
         regular_file(wanted)  # says what it is
-    there = "saved are the epochs %s: choose one with --load-epoch" % ", ".join(map(str, saved)) if saved else \
+    there = "saved are the epochs %s: choose one with `epoch`" % ", ".join(map(str, saved)) if saved else \
         "there is no %s-*.params" % prefix
     raise AccnnError("%s does not exist; %s" % (wanted, there))
 
@@ -305,7 +305,7 @@ def write_arrays(path, arrays, named):
 def _nearby(prefix):
     name = re.match(r"(.+)(-symbol\.json|-\d{4}\.params)$", prefix)
     if name:
-        return ": -m %s" % name.group(1)
+        return ": `prefix=%s`" % name.group(1)
     folder = os.path.dirname(prefix)
     suffix = "-symbol.json"
     here = [path[:-len(suffix)] for path in glob.glob(os.path.join(glob.escape(folder), "*" + suffix))]

@@ -1,5 +1,5 @@
 """What becomes of a layer's output right behind it: the BatchNorm and the nonlinearity that it runs into."""
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, Optional, Tuple
 
 import numpy as np
@@ -14,10 +14,11 @@ _NETWORK = None  # who reads an output of the network
 _EPS = 1e-3  # the operator's default
 _BOUNDS = 0.125, 0.333999991  # of a random slope; the operator's defaults
 _LEAKY, _ELU = "leaky", "elu"
+_LEAST = 1e-6  # importance of an output that counts for nothing: the others must not depend on it
 
 
 @dataclass(frozen=True, eq=False)
-class Following:
+class PostOps:
     """What all readers of a layer's output make of it: ``activation(scale * y + shift)``, at inference.
 
     Attributes
@@ -37,6 +38,25 @@ class Following:
     activation: Optional[Nonlinearity] = None
     node: Optional[str] = None
 
+    def filled(self, outputs):
+        """Return the same for a layer of so many outputs with arrays in any case: ones and zeros without a BatchNorm.
+        """
+        scale = np.ones(outputs) if self.scale is None else self.scale
+        shift = np.zeros(outputs) if self.shift is None else self.shift
+        return replace(self, scale=scale, shift=shift)
+
+    @property
+    def importance(self):
+        """ndarray of shape (N,): what a squared error of every output weighs behind the BatchNorm, the largest 1."""
+        squares = np.square(self.scale)
+        return np.maximum(squares / (squares.max() or 1.0), _LEAST)
+
+    def part(self, rows):
+        """Return the same for some of the outputs, a slice."""
+        activation = self.activation and (self.activation[0], {
+            name: value[rows] if np.ndim(value) else value for name, value in self.activation[1].items()})
+        return replace(self, scale=self.scale[rows], shift=self.shift[rows], activation=activation)
+
 
 def following(model, name):
     """Describe what `model` does with the output of a layer before anything else.
@@ -52,7 +72,7 @@ def following(model, name):
 
     Returns
     -------
-    Following
+    PostOps
 
     Raises
     ------
@@ -64,9 +84,9 @@ def following(model, name):
     first = _readers_of(model.graph, readers, (position, 0))
     scale_shift = _batch_norm(model, first, axes)
     if scale_shift is None:
-        return Following(None, None, *_common_activation(model, first, axes))
+        return PostOps(None, None, *_common_activation(model, first, axes))
     second = _readers_of(model.graph, readers, (first[0][0], 0))
-    return Following(*scale_shift, *_common_activation(model, second, axes))
+    return PostOps(*scale_shift, *_common_activation(model, second, axes))
 
 
 def _find(model, name):

@@ -141,7 +141,7 @@ def _refused(model, at, pins):
         raise AccnnError("no square input up to %d was found for %s; of one of %d it is said: %s"
                          % (_LARGEST_SIDE, model.prefix, DEFAULT_SIDE, error)) from error
     name, shape = next(iter(pins.items()))
-    raise AccnnError("no square input up to %d gives %s the %d units its weight has: give --input-shape C,H,W"
+    raise AccnnError("no square input up to %d gives %s the %d units its weight has: give `input_shapes=C,H,W`"
                      % (_LARGEST_SIDE, name, prod(shape[1:])))
 
 

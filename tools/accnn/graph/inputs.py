@@ -1,7 +1,7 @@
 """The inputs of a network, and their shapes when nobody says them."""
 from accnn.core.errors import AccnnError
 from accnn.graph import attrs
-from accnn.graph.check import missing_parameters, told_missing
+from accnn.graph.check import missing_parameters, missing_sentence
 from accnn.graph.guessing import guess
 from accnn.graph.shapes import infer_arguments, native_batch
 
@@ -22,7 +22,7 @@ def input_names(model, given=()):
     """
     missing = missing_parameters(model.graph, set(model.arg_params).union(model.aux_params), given)
     if missing:
-        raise AccnnError("%s: %s" % (model.prefix, told_missing(missing)))
+        raise AccnnError("%s: %s" % (model.prefix, missing_sentence(missing)))
     graph, readers = model.graph, model.graph.consumers()
     inputs, labels = [], []
     for position, node in enumerate(graph.nodes):
@@ -81,10 +81,10 @@ def _is_label(node, roles):
 
 def _named(model, names, labels, given):
     if None in given and len(names) != 1:
-        raise AccnnError("%s has the inputs %s: say which with --input-shape NAME:SHAPE"
+        raise AccnnError("%s has the inputs %s: say which with `input_shapes=NAME:SHAPE`"
                          % (model.prefix, ", ".join(names) or "(none)"))
     if None in given and names[0] in given:
-        raise AccnnError("--input-shape names the input %r twice" % names[0])
+        raise AccnnError("`input_shapes` names the input %r twice" % names[0])
     given = {names[0] if name is None else name: tuple(shape) for name, shape in given.items()}
     for name in given:
         if name not in names + labels:

@@ -157,9 +157,9 @@ def _unknown(model, symbol, shapes):
     inputs, labels = input_names(model, shapes)
     for node in nodes:
         if node.is_variable and node.name in inputs + labels:
-            return AccnnError("nothing says the shape of the input %r of %s: give --input-shape %s:SIZES%s" % (
+            return AccnnError("nothing says the shape of the input %r of %s: give `input_shapes=%s:SIZES`%s" % (
                 node.name, model.prefix, node.name,
                 ", or %s: where it is one number an image" % node.name if node.name in labels else ""))
     node = next((node for node in nodes if not node.is_variable), nodes[0])
-    return AccnnError("the shape of %r (%s) in %s does not follow from the input: give --input-shape, or mend its "
+    return AccnnError("the shape of %r (%s) in %s does not follow from the input: give `input_shapes`, or mend its "
                       "attributes in the symbol JSON" % (node.name, node.op, model.prefix))

@@ -112,7 +112,7 @@ def chosen_batch(model, input_shapes, asked, usual):
     input_shapes : dict of str to tuple of int
         Without the batch.
     asked : int or None
-        What ``--batch-size`` said.
+        The batch size that a person asked for.
     usual : int
         Where it said nothing, and the network takes that many.
 
@@ -135,7 +135,7 @@ def chosen_batch(model, input_shapes, asked, usual):
 def refused_batch(model, input_shapes, asked):
     """AccnnError: that a network does not take `asked` examples, and how many it takes."""
     held = native_batch(model, input_shapes)
-    return AccnnError("%s cannot run on batches of %d, it is made for batches of %d: say --batch-size %d"
+    return AccnnError("%s cannot run on batches of %d, it is made for batches of %d: say `batch_size=%d`"
                       % (model.prefix, asked, held, held))
 
 
@@ -194,7 +194,7 @@ def inferred(graph, input_shapes, batch=1):
 
 
 def _not_accepted(input_shapes, said):
-    return AccnnError("the network does not accept the input %s (%s): give the right --input-shape, or mend the layer "
+    return AccnnError("the network does not accept the input %s (%s): give the right `input_shapes`, or mend the layer "
                       "that is named" % (_said(input_shapes), said))
 
 
@@ -293,7 +293,7 @@ def _compare(model, needed, input_shapes):
     for name in disagreeing(model, needed):
         array = model.arg_params[name] if name in model.arg_params else model.aux_params[name]
         raise AccnnError("the parameter %r of %s has the shape %s, but with the input %s the network needs %s: "
-                         "give the right --input-shape, or the checkpoint belongs to another symbol"
+                         "give the right `input_shapes`, or the checkpoint belongs to another symbol"
                          % (name, model.prefix, tuple(array.shape), _said(input_shapes), tuple(needed[name])))
 
 

@@ -148,7 +148,7 @@ def _refuse_axes(model, node, shape):
     axes = len(attrs.shape(node, "kernel", ()))
     if shape and len(shape) != axes + 2:
         raise AccnnError("%s: the layer %r has a kernel of %d axes and reads a shape of %d, batch included: the symbol "
-                         "is damaged, or give the right --input-shape" % (model.prefix, node.name, axes, len(shape)))
+                         "is damaged, or give the right `input_shapes`" % (model.prefix, node.name, axes, len(shape)))
 
 
 def _shape_refusal(node):
@@ -162,7 +162,7 @@ def _shape_refusal(node):
 def _unknown(graph, shapes):
     blind = [node.name for place, node in enumerate(graph.nodes) if node.op in BLIND and (place, 0) not in shapes]
     return "its input shape is unknown: " + ("MXNet infers none behind %r" % blind[0] if blind else
-                                             "give --input-shape")
+                                             "give `input_shapes`")
 
 
 def _convolution(node, shape, bias):

@@ -44,7 +44,7 @@ def restored_kernel(spec, chain, arrays):
 def check_restorable(spec, chain):
     """Refuse a chain that no kernel of the layer's shape is equal to: one that joins the layer's groups."""
     if any(part.groups % spec.part.groups for part in chain):
-        raise AccnnError("the layer %r cannot be restored: its chain joins its groups; say --exclude %s"
+        raise AccnnError("the layer %r cannot be restored: its chain joins its groups; say `exclude='%s'`"
                          % (spec.name, spec.name))
 
 

@@ -50,7 +50,7 @@ class State:
     macs : dict
         Of all convolutions, before and after.
     given : dict or None
-        The Entry of the network that was given, on the validation images.
+        The EpochRecord of the network that was given, on the validation images.
     done : list of dict
         Records of the stages that are over.
     """
@@ -107,9 +107,9 @@ def load_state(prefix):
     except OSError as error:
         raise AccnnError("%s cannot be read: %s" % (path, error.strerror)) from error
     except (ValueError, RecursionError) as error:
-        raise AccnnError("%s is damaged (%s): say --force to start again" % (path, error)) from error
+        raise AccnnError("%s is damaged (%s): say `force` to start again" % (path, error)) from error
     if not _is_complete(said):
-        raise AccnnError("%s holds no two-pass run of this version: say --force to start again" % path)
+        raise AccnnError("%s holds no two-pass run of this version: say `force` to start again" % path)
     del said["version"]
     return State(prefix, **said)
 

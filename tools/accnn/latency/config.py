@@ -54,7 +54,7 @@ class TimingConfig:
     best_effort: bool = False
 
     def __post_init__(self):
-        for option, number in (("--batch-size", self.batch_size), ("--repeats", self.repeats),
-                               ("--threads", 1 if self.threads is None else self.threads)):
+        for setting, number in (("batch_size", self.batch_size), ("repeats", self.repeats),
+                                ("threads", 1 if self.threads is None else self.threads)):
             if number < 1:
-                raise AccnnError("%s %s makes no sense: it is 1 or more" % (option, number))
+                raise AccnnError("`%s=%s` makes no sense: it is 1 or more" % (setting, number))

@@ -76,7 +76,7 @@ class LatencyModel(_Milliseconds):
         key = key_of(self.places[spec.name], chain)
         if key not in self.counted:
             raise AccnnError("no time for %s, which was not surveyed: choose a rank that was, or leave the layer %r "
-                             "out with --exclude" % (key, spec.name))
+                             "out with `exclude`" % (key, spec.name))
         return self.counted[key]
 
     def layer(self, spec):

@@ -221,7 +221,7 @@ def _mixed(keys):
 def _refuse_config(config):
     """Refuse GPUs; say where more threads are wanted than there are cores."""
     if config.gpus is not None:
-        raise AccnnError("--cost latency measures on the CPU: leave out --gpus %s" % config.gpus)
+        raise AccnnError("`cost='latency'` measures on the CPU: leave out `gpus=%s`" % config.gpus)
     if config.imported is None and (config.threads or 0) > cores():
         say("%d threads are wanted, but this machine has %d cores for this process: they will wait for each other"
             % (config.threads, cores()))
@@ -245,6 +245,6 @@ def refuse_noise(sample, what, most):
     if sample["uncertainty"] > most:
         known = known_to(sample["uncertainty"])
         raise AccnnError("this machine is too noisy to measure %s: after %d rounds %s, where %g%% is needed, and half "
-                         "of them spread over %s of the median; stop what else runs, or give more --repeats"
+                         "of them spread over %s of the median; stop what else runs, or give more `repeats`"
                          % (what, sample["rounds"], "its time is known to %s only" % known if known else
                             "nothing says how well its time is known", 100 * most, percent(sample["spread"], 0)))

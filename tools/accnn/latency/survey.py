@@ -56,8 +56,8 @@ def refuse_kinds(model, specs):
     for spec in specs:
         kind = spec.precision or np.dtype(model.arg_params[spec.weight].dtype).name
         if kind != "float32":
-            raise AccnnError("--cost latency times chains in float32, but the weight of the layer %r is %s: cast the "
-                             "checkpoint, or count in another --cost" % (spec.name, kind))
+            raise AccnnError("`cost='latency'` times chains in float32, but the weight of the layer %r is %s: cast "
+                             "the checkpoint, or count in another `cost`" % (spec.name, kind))
 
 
 def refuse_batch(layers, batch_size):
@@ -66,7 +66,7 @@ def refuse_batch(layers, batch_size):
         try:
             refuse_size(bytes_of(key, batch_size))
         except MemoryError as error:
-            raise AccnnError("--batch-size %d is too large to time the layer %r: %s"
+            raise AccnnError("`batch_size=%d` is too large to time the layer %r: %s"
                              % (batch_size, name, error)) from error
 
 
@@ -103,8 +103,8 @@ class _Survey:
         layers = list(self._layers.values())
         fixed = [self._key(candidate, rank) for candidate, rank in self._pinned.values()]
         self._profiler.time_chains(layers + fixed, "timing layers", _LAYER_ROUNDS)
-        self._refuse_unknown(layers, "leave the layer out with --exclude")
-        self._refuse_unknown(fixed, "give the layer another --fixed rank")
+        self._refuse_unknown(layers, "leave the layer out with `exclude`")
+        self._refuse_unknown(fixed, "give the layer another `fixed` rank")
         self._alone.update((key, self._table.ms(key)) for key in layers + fixed)
         self._plus_stderr.update((key, self._table.ms_plus_stderr(key)) for key in fixed)
         self._profiler.use_partial_batch(layers)
@@ -207,7 +207,7 @@ class _Survey:
         """LatencyModel: with the chains of which the rank rule wants to know besides."""
         keys = [key for key in (self._key(*pick) for pick in initial) if key not in model.counted]
         self._profiler.time_chains(keys, "timing a chain")
-        self._refuse_unknown(keys, "leave the layer out with --exclude")
+        self._refuse_unknown(keys, "leave the layer out with `exclude`")
         more = {key: model.factors.typical * self._table.ms_plus_stderr(key) for key in keys}
         return replace(model, counted={**model.counted, **more})
 
@@ -215,7 +215,7 @@ class _Survey:
         """float: milliseconds of the untouched network, timed where the cache does not know them."""
         if self._cache.ms is None:
             if not self._profiler.can_measure:
-                raise AccnnError("%s knows nothing of the network %s: measure it there, with --export-latencies"
+                raise AccnnError("%s knows nothing of the network %s: measure it there, with `exported`"
                                  % (self._profiler.config.imported, self._profiler.accelerator.model.prefix))
             self._keep_network(self._profiler.time_networks([])["baseline"])
         return self._cache.ms

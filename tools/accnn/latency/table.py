@@ -48,7 +48,7 @@ class LatencyTable:
         try:
             known = self._file.read() or {}
         except Damaged as error:
-            raise AccnnError("%s: remove it, or name another folder with --cache" % error) from error
+            raise AccnnError("%s: remove it, or name another folder with `cache`" % error) from error
         except AccnnError as error:
             self._file.warn_once("%s: measuring anew, and keeping nothing" % error)
             known = {}

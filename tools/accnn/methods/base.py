@@ -38,10 +38,10 @@ class Effort:
 
     def __post_init__(self):
         if not 0 <= self.seed < 2 ** 32:
-            raise AccnnError("--seed %s makes no sense: it must be from 0 to 2^32 - 1" % (self.seed,))
-        for option in ("restarts", "iterations"):
-            if getattr(self, option) < 1:
-                raise AccnnError("--%s %s makes no sense: it is 1 or more" % (option, getattr(self, option)))
+            raise AccnnError("`seed=%s` makes no sense: it must be from 0 to 2^32 - 1" % (self.seed,))
+        for name in ("restarts", "iterations"):
+            if getattr(self, name) < 1:
+                raise AccnnError("`%s=%s` makes no sense: it is 1 or more" % (name, getattr(self, name)))
 
 
 class Decomposition(ABC):
@@ -113,11 +113,11 @@ class Method(ABC):
     Attributes
     ----------
     name : str
-        What ``--method`` and the plan call it.
+        What `method` and the plan call it.
     op : str
         The kind of layers it replaces: ``'Convolution'`` or ``'FullyConnected'``.
     summary : str
-        One line for ``--help``.
+        One line that says what it does.
     has_singular_values : bool
         Whether ranks are ints 1, 2, ... that keep so many singular values.
     response_rank : callable or None

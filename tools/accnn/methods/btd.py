@@ -124,7 +124,7 @@ class _BlockTermDecomposition(Decomposition):
         """Whether the iterations ran out."""
         if rank in self._told and not self._told[rank][1]:
             return ("the blocks had not settled after %d sweeps and as many joint steps, at fitness %.3f: raise "
-                    "--iterations" % (self._effort.iterations, self.fitness(rank)))
+                    "`iterations`" % (self._effort.iterations, self.fitness(rank)))
         return None
 
     def _solved(self, rank):

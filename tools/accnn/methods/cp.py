@@ -128,7 +128,7 @@ class _Canonically(Decomposition):
         said = []
         if gain is not None:
             said.append("stopped after %d iterations at fitness %.3f, still gaining %.0e an iteration: raise "
-                        "--iterations" % (self._effort.iterations, self.fitness(rank), gain))
+                        "`iterations`" % (self._effort.iterations, self.fitness(rank), gain))
         if cancelling > _CANCELLING:
             said.append("terms cancel each other (their squared norms are %.0f times the kernel's): fine-tune with a "
                         "small learning rate" % cancelling)

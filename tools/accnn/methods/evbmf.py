@@ -36,7 +36,7 @@ def estimated_rank(singular_values, shape):
 
 def _noise(squares, alpha, threshold):
     """The variance of the noise that makes the free energy least; `squares` are of singular values, over M."""
-    from scipy import optimize  # takes 0.1 s to import, for which --help does not wait
+    from scipy import optimize  # takes 0.1 s to import, for which help and a mistyped option do not wait
 
     most = squares.mean()
     signals = max(int(np.ceil(len(squares) / (1 + alpha))) - 1, 0)

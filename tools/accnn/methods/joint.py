@@ -30,7 +30,7 @@ def improve(blocks, tensor, effort):
     settled : bool
         Whether it ended before the iterations did.
     """
-    from scipy import optimize  # takes 0.1 s to import, for which --help does not wait
+    from scipy import optimize  # takes 0.1 s to import, for which help and a mistyped option do not wait
 
     norm = squared_norm(tensor)
     if not norm:

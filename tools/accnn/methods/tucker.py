@@ -107,7 +107,7 @@ class TuckerDecomposition(Decomposition):
     def remark(self, rank):
         """Whether the iterations ran out."""
         if rank in self._told and self._told[rank][1] >= self._effort.iterations:
-            return "HOOI had not settled after %d iterations, at fitness %.3f: raise --iterations" % (
+            return "HOOI had not settled after %d iterations, at fitness %.3f: raise `iterations`" % (
                 self._effort.iterations, self.fitness(rank))
         return None
 

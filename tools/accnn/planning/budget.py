@@ -83,10 +83,10 @@ class BudgetAllocator:
         best = math.floor(100 * self.speed_up(error.least)) / 100  # down, so that asking for it succeeds
         over = "all convolutions" + (" and fully connected layers" if request.fc else "")
         stay = "" if not total.fixed else " (%s of the cost is in what stays%s)" % (
-            percent(total.fixed / total.before, 0), " and what --fixed says" if self.pinned else "")
+            percent(total.fixed / total.before, 0), " and what `fixed` says" if self.pinned else "")
         return ("%gx (%s, over %s) cannot be reached: the best is %s, with the least rank everywhere%s; ask for "
                 "less%s" % (request.ratio, self._cost.name, over, times(best), stay,
-                   " or a smaller --align" if request.align > 1 else ""))
+                   " or a smaller `align`" if request.align > 1 else ""))
 
 
 def _select_nothing(problem):

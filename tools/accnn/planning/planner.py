@@ -68,11 +68,11 @@ def select_ranks(accelerator, request):
 def _check_rule(accelerator, rule, cost):
     """Refuse a rank rule without the images, or without the costs of all ranks, that it needs."""
     if rule.needs_images and accelerator.responses is None:
-        raise AccnnError("the rank rule %s weighs what the layers answer to real images: give --data-calib, or choose "
-                         "another --rank-selection" % rule.name)
+        raise AccnnError("the rank rule %s weighs what the layers answer to real images: give `responses`, or choose "
+                         "another `rank_selection`" % rule.name)
     if rule.any_rank and not cost.is_analytic:
         raise AccnnError("the rank rule %s chooses among ranks of which the cost %s does not know all: choose another "
-                         "--rank-selection" % (rule.name, cost.name))
+                         "`rank_selection`" % (rule.name, cost.name))
 
 
 def _initial_picks(request, rule, candidates):
@@ -97,15 +97,15 @@ def _check_initial(accelerator, request, rule):
     """Refuse initial ranks that do not fit the network; say when the rule looks at no such wishes."""
     for name, rank in request.initial_ranks.items():
         _checked(accelerator, request, name, rank)
-    for wish, given, option in (("margin", request.margin != ranks.MARGIN, "--margin"),
-                                ("initial", request.initial_ranks, "--initial-ranks")):
+    for wish, given, setting in (("margin", request.margin != ranks.MARGIN, "margin"),
+                                 ("initial", request.initial_ranks, "initial_ranks")):
         if given and wish not in rule.reads:
-            say("the rank rule %s looks at no %s: ignoring it" % (rule.name, option))
+            say("the rank rule %s looks at no `%s`: ignoring it" % (rule.name, setting))
 
 
 def _tell_unused(request, rule, left):
     """Say which initial ranks start nothing."""
-    stay = dict(left, **dict.fromkeys((name for name, _ in request.fixed), "--fixed"))
+    stay = dict(left, **dict.fromkeys((name for name, _ in request.fixed), "`fixed`"))
     unused = ["%s (%s)" % (name, stay[name]) for name in request.initial_ranks if name in stay]
     if unused and "initial" in rule.reads:
         say("initial ranks of layers that the rank rule does not plan are ignored: %s" % some(unused))
@@ -120,7 +120,7 @@ def _why_kept(accelerator, spec, request, cost):
     if any(cost.chain(spec, candidate.chain(rank)) < cost.layer(spec)
            for candidate in candidates for rank in cost.ranks(candidate, request.align)[:most]):
         return "saving elsewhere loses less"
-    return "no rank makes it cheaper" + (" (--align %d)" % request.align if request.align > 1 else "")
+    return "no rank makes it cheaper" + (" (`align=%d`)" % request.align if request.align > 1 else "")
 
 
 def pinned_layers(accelerator, request):
@@ -135,7 +135,7 @@ def pinned_layers(accelerator, request):
     for name, rank in request.fixed:
         method = _checked(accelerator, request, name, rank)
         if method.op == "FullyConnected" and not request.fc:
-            raise AccnnError("--fixed %s: this layer is fully connected, add --fc" % name)
+            raise AccnnError("`fixed=%s`: this layer is fully connected, add `fc=True`" % name)
         pinned[name] = accelerator.candidate(name, method), rank
     return pinned
 

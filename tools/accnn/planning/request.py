@@ -77,11 +77,11 @@ class Request:
 
     def __post_init__(self):
         if not _is(self.ratio, Real) or not math.isfinite(self.ratio) or self.ratio < 1:
-            raise AccnnError("--ratio %s makes no sense: it is cost before / cost after, 1 or more" % (self.ratio,))
+            raise AccnnError("`ratio=%s` makes no sense: it is cost before / cost after, 1 or more" % (self.ratio,))
         if not _is(self.align, Integral) or self.align < 1:
-            raise AccnnError("--align %s makes no sense: ranks are multiples of it, so 1 or more" % (self.align,))
+            raise AccnnError("`align=%s` makes no sense: ranks are multiples of it, so 1 or more" % (self.align,))
         if not _is(self.margin, Real) or not math.isfinite(self.margin) or self.margin <= 0:
-            raise AccnnError("--margin %s makes no sense: it is a part of a speed-up, above 0" % (self.margin,))
+            raise AccnnError("`margin=%s` makes no sense: it is a part of a speed-up, above 0" % (self.margin,))
         self._set(method=_method_names(self.method))
         if self.rank_selection is None:
             self._set(rank_selection=self._default_rule())
@@ -139,11 +139,11 @@ class Request:
         ops = [method.op for method in self._asked()]
         for method in self._asked():
             if ops.count(method.op) > 1 and not ranks.get(self.rank_selection).chooses_methods:
-                raise AccnnError("--method %s names several methods for %s layers, but the rank rule %s does not "
+                raise AccnnError("`method=%s` names several methods for %s layers, but the rank rule %s does not "
                                  "choose among methods: keep one of them, or say %s"
                                  % (self.method, method.op, self.rank_selection, _remedies()))
             if method.op == "FullyConnected" and not self.fc:
-                raise AccnnError("--method %s splits fully connected layers: add --fc" % method.name)
+                raise AccnnError("`method=%s` splits fully connected layers: add `fc=True`" % method.name)
 
     def _given_ranks(self):
         """dict of str to rank: `initial_ranks`, whose methods must be those of the plan."""
@@ -155,17 +155,17 @@ class Request:
             method = self._methods_of(row.op)[0].name if row.op is not None else row.method
             if method != row.method:
                 raise AccnnError("the initial rank of the layer %r is one of the method %s, but it is to be split by "
-                                 "%s: say --method %s" % (row.layer, row.method, method, row.method))
+                                 "%s: say `method='%s'`" % (row.layer, row.method, method, row.method))
         return {row.layer: row.rank for row in given.chosen()}
 
     def leaves_alone(self, spec):
         """Return why the layer is not to be planned, or None."""
         if not matches(spec.name, self.layers):
-            return "not asked for (--layers)"
+            return "not asked for (`layers`)"
         if matches(spec.name, self.exclude):
             return "excluded"
         if spec.kind == "FullyConnected" and not self.fc:
-            return "fully connected (--fc plans these too)"
+            return "fully connected (`fc=True` plans these too)"
         return None
 
 
@@ -175,11 +175,11 @@ def choosing_rules():
 
 
 def _remedies():
-    """str: the options that lead to a rule that chooses among methods."""
+    """str: the settings that lead to a rule that chooses among methods."""
     rules = choosing_rules()
-    said = ["--rank-selection %s%s" % (name, " (with --data-calib)" if ranks.get(name).needs_images else "")
+    said = ["`rank_selection='%s'`%s" % (name, " (with `responses`)" if ranks.get(name).needs_images else "")
             for name in rules]
-    return " or ".join(said + ["--cost %s alone" % name for name in costs.names() if costs.get(name).rule in rules])
+    return " or ".join(said + ["`cost='%s'` alone" % name for name in costs.names() if costs.get(name).rule in rules])
 
 
 def _method_names(value):
@@ -214,9 +214,9 @@ def _plain(rank):
 def _check_pins(names, exclude):
     for name in names:
         if names.count(name) > 1:
-            raise AccnnError("--fixed names the layer %r twice: keep one of them" % name)
+            raise AccnnError("`fixed` names the layer %r twice: keep one of them" % name)
         if name in exclude:
-            raise AccnnError("the layer %r is named in --fixed and in --exclude: keep one of them" % name)
+            raise AccnnError("the layer %r is named in `fixed` and in `exclude`: keep one of them" % name)
 
 
 def _is(value, kind):

@@ -282,5 +282,5 @@ def _not_found(asked, attempts):
 
 
 def _advice(request):
-    return "; ask for less%s, or say --best-effort to have that" % (
-        ", or a smaller --align" if request.align > 1 else "")
+    return "; ask for less%s, or say `best_effort` to have that" % (
+        ", or a smaller `align`" if request.align > 1 else "")

@@ -207,11 +207,11 @@ class RankRule(ABC):
     Attributes
     ----------
     name : str
-        What ``--rank-selection`` and the plan call it.
+        What `rank_selection` and the plan call it.
     cost : str
         The cost it counts with when none is asked for.
     summary : str
-        One line for ``--help``.
+        One line that says what it does.
     needs_images : bool
         Whether it stands on ``Problem.responses``; planning refuses it without them.
     reads : tuple of str

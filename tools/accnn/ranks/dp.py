@@ -16,7 +16,7 @@ class SpectrumRule(RankRule):
     def refuse(self, method):
         """Methods without singular values cannot be weighed."""
         if not method.has_singular_values:
-            return ("%s has no singular values, which the rank rule %s stands on: choose another --rank-selection"
+            return ("%s has no singular values, which the rank rule %s stands on: choose another `rank_selection`"
                     % (method.name, self.name))
         return None
 

@@ -35,7 +35,7 @@ class Greedy(RankRule):
 
     def leaves_alone(self, spec, is_first):
         """The first convolution: the paper found that its few channels allow little and cost accuracy."""
-        return ("first layer (Zhang et al. leave it alone; name it in --layers or --fixed to plan it)"
+        return ("first layer (Zhang et al. leave it alone; name it in `layers` or `fixed` to plan it)"
                 if is_first else None)
 
     def select(self, problem):

@@ -124,7 +124,7 @@ def _fitness(ladders, starts, problem):
             fitness = candidate.decomposition.fitness(ladder.rungs[place].rank)
             if fitness is None:
                 raise AccnnError("%s does not tell the fitness of the layer %r, which the rank rule profit stands on: "
-                                 "choose another --rank-selection" % (candidate.method.name, candidate.name))
+                                 "choose another `rank_selection`" % (candidate.method.name, candidate.name))
             found.append(max(fitness, 0.0))
     progress.close()
     return found

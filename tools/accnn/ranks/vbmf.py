@@ -32,7 +32,7 @@ class EstimatedRanks(RankRule):
     def refuse(self, method):
         """Methods that estimate no rank cannot be asked."""
         if not method.estimates_ranks:
-            return ("%s estimates no ranks, which the rank rule %s stands on: choose another --rank-selection"
+            return ("%s estimates no ranks, which the rank rule %s stands on: choose another `rank_selection`"
                     % (method.name, self.name))
         return None
 

@@ -14,7 +14,6 @@ from accnn.graph.precision import in_full_precision
 from accnn.graph.rewrite import Replacement
 from accnn.ranks.curve import measured_ranks
 from accnn.reconstruction import DATA_FREE, LINEAR, NETWORK
-from accnn.reconstruction.activations import Behind
 from accnn.reconstruction.importance import importances
 from accnn.reconstruction.moments import Accumulator
 from accnn.reconstruction.pipeline import PrefixRunner, levels
@@ -207,8 +206,8 @@ class Calibrated:
 
     def _fitted(self, candidate, rank, evidence):
         spec = candidate.spec
-        behind = Behind.of(following(self._model, spec.name), spec.part.outputs)
-        return rebuild(candidate, rank, self._accelerator.bias(spec), behind, evidence, self.wish.solver)
+        post_ops = following(self._model, spec.name).filled(spec.part.outputs)
+        return rebuild(candidate, rank, self._accelerator.bias(spec), post_ops, evidence, self.wish.solver)
 
     def _sample(self, model, taps, folder):
         return self._sampled(folder, model, self.images, self._accelerator.input_shapes, taps)
@@ -222,7 +221,7 @@ class Calibrated:
         if few:
             name, outcome = max(few.items(), key=lambda item: item[1].unknowns - item[1].samples)
             say("%d layers were fitted to fewer places than they have unknowns, such as %s to %d for %d: there the "
-                "solution stays close to the one without images; more --calib-images would help"
+                "solution stays close to the one without images; more `images` would help"
                 % (len(few), name, outcome.samples, outcome.unknowns))
 
 

@@ -198,7 +198,7 @@ def record_images(records, preprocessing, input_name, count, seed, batch_size):
         raise AccnnError("%d images of %s were asked for: take 1 or more" % (count, records.path))
     if count >= held:
         if count > held:
-            say("%s holds %d images: all are used, --calib-images asked for %d" % (records.path, held, count))
+            say("%s holds %d images: all are used, `count` asked for %d" % (records.path, held, count))
         all_of_them = range(held) if records.numbers is None else records.numbers
         yield RecordImages(records, preprocessing, input_name, batch_size, records, all_of_them)
         return

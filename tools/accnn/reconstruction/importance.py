@@ -86,7 +86,7 @@ def importances(model, images, input_shapes, layers, seed=0, progress=None):
         said = refusal(error)
         if said is None:
             raise
-        raise AccnnError("%s cannot be differentiated (%s): say --metric responses" % (model.prefix, said)) from error
+        raise AccnnError("%s cannot be differentiated (%s): say `metric='responses'`" % (model.prefix, said)) from error
     finally:
         tell.close()
     return {name: _scaled(total) for name, total in sums.items()}

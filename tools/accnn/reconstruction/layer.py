@@ -5,7 +5,7 @@ from typing import Optional
 import numpy as np
 from scipy import linalg
 
-from accnn.reconstruction.activations import Behind
+from accnn.graph.following import PostOps
 from accnn.reconstruction.fitting import ChainFit, Target, as_matrix, flat_kernel, from_matrix, seen_by_last
 from accnn.reconstruction.nonlinear import activated_error, relaxed
 from accnn.reconstruction.quadratic import solve_positive
@@ -71,7 +71,7 @@ class Task:
     bias : ndarray of shape (N,)
     lifts : list of ndarray
         The parts of the chain at the start, see :func:`accnn.reconstruction.fitting.to_spatial_first`.
-    behind : Behind
+    post_ops : PostOps
     wide : list of ndarray, optional
         The parts before their responses are reduced, for methods that do this: the last has all N outputs.
     groups : tuple of int, optional
@@ -82,7 +82,7 @@ class Task:
     kernel: np.ndarray
     bias: np.ndarray
     lifts: list
-    behind: Behind
+    post_ops: PostOps
     wide: Optional[list] = None
     groups: Optional[tuple] = None
 
@@ -144,7 +144,7 @@ def fit_linear(task, evidence):
     if not start.error > 0 or not np.trace(train.xx) > 0:
         return start, best  # nothing to gain, or nothing to learn from
     ridge = best.ridge or _RIDGES[-1]
-    for fit in _further(task, Target(train, task.kernel, ridge, task.behind.importance)):
+    for fit in _further(task, Target(train, task.kernel, ridge, task.post_ops.importance)):
         kernel = fit.kernel()
         bias = train.bias(kernel)
         best = _better(best, Fit(list(fit.lifts), bias, _error(task, held, kernel, bias), ridge))
@@ -180,7 +180,7 @@ def _rebiased(task, train, held):
 
 
 def _error(task, held, rows, bias):
-    importance = task.behind.importance
+    importance = task.post_ops.importance
     # Responses that hardly vary are known to float32's digits only.
     variance = importance @ held.yy + _DIGITS * (importance @ np.square(held.mean_y))
     return float(importance @ held.errors(rows, bias) / max(variance, _NOTHING))
@@ -204,17 +204,17 @@ def fit_nonlinear(task, start, linear, evidence):
     solver = _Last(task, linear) if task.wide is None else _Reduced(task, linear)
     features, responses, train = evidence.features(solver.matrix), evidence.responses(), ~evidence.held
     ridge = linear.ridge or _RIDGES[0]
-    slope, bias = relaxed(features[train], responses[train], (solver.start, linear.bias), task.behind, ridge,
+    slope, bias = relaxed(features[train], responses[train], (solver.start, linear.bias), task.post_ops, ridge,
                           solver.truncate)
     relaxed_fit = Fit(solver.lifts(slope), bias, 0.0, ridge)
-    start, linear, found = (replace(fit, error=_activated(evidence, fit, responses, task.behind))
+    start, linear, found = (replace(fit, error=_activated(evidence, fit, responses, task.post_ops))
                             for fit in (start, linear, relaxed_fit))
     return start, linear, _better(_better(start, linear), found)
 
 
-def _activated(evidence, fit, responses, behind):
+def _activated(evidence, fit, responses, post_ops):
     seen = evidence.features(seen_by_last(fit.lifts))[evidence.held]
-    return activated_error(seen, responses[evidence.held], as_matrix(fit.lifts[-1]), fit.bias, behind)
+    return activated_error(seen, responses[evidence.held], as_matrix(fit.lifts[-1]), fit.bias, post_ops)
 
 
 class _Last:
@@ -274,7 +274,7 @@ def _narrowed(task, regression, gram):
 
 
 def _projection(task, regression, gram):
-    return projection(regression, gram, task.lifts[-1].shape[3], task.behind.importance)
+    return projection(regression, gram, task.lifts[-1].shape[3], task.post_ops.importance)
 
 
 def _better(best, other):

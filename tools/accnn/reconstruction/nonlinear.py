@@ -7,12 +7,13 @@ section 3.2, equations 9 to 11.
 """
 import numpy as np
 
+from accnn.reconstruction import activations
 from accnn.reconstruction.quadratic import factored, solved
 
 _PENALTIES = (0.01, 25), (1.0, 25)  # lambda, and how many iterations with it
 
 
-def relaxed(features, responses, start, behind, ridge, truncate=None):
+def relaxed(features, responses, start, post_ops, ridge, truncate=None):
     """Fit ``L @ f + b`` to responses behind a nonlinearity, eq. (6).
 
     Alternates between the auxiliary variables z (eq. 9) and the regression of z on the features (eq. 7).
@@ -25,7 +26,7 @@ def relaxed(features, responses, start, behind, ridge, truncate=None):
         y, the true ones before BatchNorm and nonlinearity.
     start : (ndarray of shape (N, m), ndarray of shape (N,))
         L and b of the linear solution; the ridge pulls towards this L.
-    behind : Behind
+    post_ops : PostOps
     ridge : float
         A share of the mean variance of the features.
     truncate : callable, optional
@@ -35,7 +36,7 @@ def relaxed(features, responses, start, behind, ridge, truncate=None):
     -------
     (ndarray of shape (N, m), ndarray of shape (N,))
     """
-    scale, shift = behind.scale.astype(np.float32), behind.shift.astype(np.float32)
+    scale, shift = post_ops.scale.astype(np.float32), post_ops.shift.astype(np.float32)
     live = np.abs(scale) > 1e-4 * np.abs(scale).max(initial=0)  # of the others nothing can be learnt behind BatchNorm
     first, (slope, bias) = start[0], start
     true = responses * scale + shift
@@ -44,7 +45,7 @@ def relaxed(features, responses, start, behind, ridge, truncate=None):
     gram = (centred.T @ centred).astype(np.float64) / len(features)
     ridge = ridge * np.trace(gram) / len(gram)
     gram[np.diag_indices_from(gram)] += ridge
-    factor, activation = factored(gram), behind.activation
+    factor, activation = factored(gram), activations.get(post_ops.activation)
     for penalty, iterations in _PENALTIES:
         for _ in range(iterations):
             predicted = (features @ slope.T.astype(np.float32) + bias.astype(np.float32)) * scale + shift
@@ -59,12 +60,12 @@ def relaxed(features, responses, start, behind, ridge, truncate=None):
     return slope, bias
 
 
-def activated_error(features, responses, slope, bias, behind):
+def activated_error(features, responses, slope, bias, post_ops):
     """Mean squared error behind BatchNorm and nonlinearity, as a share of the variance there."""
-    activation = behind.activation
+    activation = activations.get(post_ops.activation)
 
     def passed(y):
-        return activation(y * behind.scale + behind.shift).astype(np.float64)
+        return activation(y * post_ops.scale + post_ops.shift).astype(np.float64)
 
     true = passed(responses)
     missed = true - passed(features @ slope.T + bias)

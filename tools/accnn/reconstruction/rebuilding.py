@@ -5,10 +5,9 @@ import numpy as np
 from scipy import linalg
 
 from accnn.core.errors import AccnnError
-from accnn.graph.following import Following
+from accnn.graph.following import PostOps
 from accnn.graph.rewrite import Replacement
 from accnn.reconstruction import DATA_FREE, LINEAR, NONLINEAR
-from accnn.reconstruction.activations import Behind
 from accnn.reconstruction.fitting import balanced, from_spatial_first, to_spatial_first
 from accnn.reconstruction.layer import Task, fit_linear, fit_nonlinear
 
@@ -37,7 +36,7 @@ class Outcome:
     unknowns: int
 
 
-def rebuild(candidate, rank, bias, behind, evidence, solver=LINEAR):
+def rebuild(candidate, rank, bias, post_ops, evidence, solver=LINEAR):
     """Fit the chain of a candidate to responses.
 
     Parameters
@@ -46,7 +45,7 @@ def rebuild(candidate, rank, bias, behind, evidence, solver=LINEAR):
     rank : int or tuple of int
     bias : ndarray of shape (N,) or None
         The layer's own.
-    behind : Behind
+    post_ops : PostOps
     evidence : list of CalibrationSplit
         For every group: what the layer reads in the network that is being built, and answered in the original.
     solver : {'linear', 'nonlinear'}
@@ -64,16 +63,16 @@ def rebuild(candidate, rank, bias, behind, evidence, solver=LINEAR):
     """
     part, chain, arrays = candidate.spec.part, candidate.chain(rank), candidate.arrays(rank, bias)
     if any(one.groups % len(evidence) for one in chain):
-        raise AccnnError("%s joins the groups of the layer %r, so that no group can be fitted alone: say --exclude %s, "
-                         "or --reconstruct none" % (candidate.method.name, candidate.name, candidate.name))
-    tasks = _tasks(part, candidate.weight(), bias, chain, arrays, candidate.wide(rank), behind, len(evidence))
+        raise AccnnError("%s joins the groups of the layer %r, so that no group can be fitted alone: say "
+                         "`exclude='%s'`, or `solver=None`" % (candidate.method.name, candidate.name, candidate.name))
+    tasks = _tasks(part, candidate.weight(), bias, chain, arrays, candidate.wide(rank), post_ops, len(evidence))
     with np.errstate(over="ignore", invalid="ignore"):  # told below
         starts, fits, solvers = zip(*(_fitted(task, seen, solver) for task, seen in zip(tasks, evidence)))
     outcome = Outcome(_mean(starts), _mean(fits), max(solvers, key=(DATA_FREE, LINEAR, NONLINEAR).index),
                       evidence[0].fitted, evidence[0].width)
     if not np.isfinite(outcome.before):
         raise AccnnError("what the layer %r reads or answers is too large to be squared, or NaN behind it: check the "
-                         "parameters, --rgb-mean and --rgb-std" % candidate.name)
+                         "parameters, `mean` and `std`" % candidate.name)
     if outcome.solver != DATA_FREE:
         arrays = _arrays(chain, arrays, fits, len(evidence))
         chain = tuple(chain[:-1]) + (replace(chain[-1], bias=True),)
@@ -84,7 +83,7 @@ def _fitted(task, evidence, solver):
     """(start, best, what made the best) of one group."""
     start, best = _in_metric(task, evidence)
     used = DATA_FREE if best is start else LINEAR
-    if solver == NONLINEAR and task.behind.nonlinearity and evidence.enough and not task.sealed:
+    if solver == NONLINEAR and task.post_ops.activation and evidence.enough and not task.sealed:
         start, linear, best = fit_nonlinear(task, start, best, evidence)
         used = DATA_FREE if best is start else LINEAR if best is linear else NONLINEAR
     return start, best, used
@@ -97,8 +96,8 @@ def _in_metric(task, evidence):
     """
     if evidence.root is None:
         return fit_linear(task, evidence)
-    root, plain = evidence.root, Behind.of(Following(), len(task.bias))
-    turned = replace(task, kernel=root @ task.kernel, bias=root @ task.bias, behind=plain,
+    root, plain = evidence.root, PostOps().filled(len(task.bias))
+    turned = replace(task, kernel=root @ task.kernel, bias=root @ task.bias, post_ops=plain,
                      lifts=_turned(task.lifts, root), wide=task.wide and _turned(task.wide, root))
     start, best = fit_linear(turned, evidence)
     if best is start:
@@ -113,7 +112,7 @@ def _turned(lifts, matrix):
     return lifts[:-1] + [np.matmul(matrix, lifts[-1])]
 
 
-def _tasks(part, weight, bias, chain, arrays, wide, behind, groups):
+def _tasks(part, weight, bias, chain, arrays, wide, post_ops, groups):
     """Yield the Task of every group."""
     outputs = part.outputs // groups
     bias = np.zeros(part.outputs) if bias is None else bias
@@ -126,7 +125,7 @@ def _tasks(part, weight, bias, chain, arrays, wide, behind, groups):
             return to_spatial_first(array[group * share:(group + 1) * share], within)
 
         yield Task(weight[rows].reshape(outputs, -1).astype(np.float64), bias[rows].astype(np.float64),
-                   [lift(array, within) for (array, _), within in zip(arrays, inner)], behind.part(rows),
+                   [lift(array, within) for (array, _), within in zip(arrays, inner)], post_ops.part(rows),
                    wide and [lift(array, within) for array, within in zip(wide, inner)],
                    tuple(inner))
 

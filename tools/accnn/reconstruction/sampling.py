@@ -15,7 +15,7 @@ from accnn.graph.ir import Graph, prune
 from accnn.reconstruction.patches import available, draw, patches, responses
 from accnn.reconstruction.spool import Samples
 from accnn.runtime.fusion import unfused
-from accnn.runtime.predictor import Predictor, compute_errors_told
+from accnn.runtime.predictor import Predictor, compute_errors_as_sentences
 
 INPUT, RESPONSE = "input", "response"
 _BATCH_BYTES = 1 << 27  # that the feature maps looked at, and what is taken of them, may take for one batch
@@ -156,7 +156,7 @@ def _entry(model, tap):
                          % (model.prefix, len(places), name, tap.spec.op))
     node = model.graph.nodes[places[0]]
     if tap.spec.part is None:
-        raise AccnnError("the shape of the layer %r of %s is unknown: give --input-shape" % (name, model.prefix))
+        raise AccnnError("the shape of the layer %r of %s is unknown: give `input_shapes`" % (name, model.prefix))
     if tap.spec.repeats % 1:
         raise AccnnError("the layer %r of %s does not read every image, so nobody knows which image a row belongs to: "
                          "leave it out" % (name, model.prefix))
@@ -185,7 +185,7 @@ def _passes(model, predictor, images, batch_size):
     waiting = None
     for first, arrays in images.batches(batch_size):
         taken = predictor.arranged(arrays)
-        with compute_errors_told(model.prefix):
+        with compute_errors_as_sentences(model.prefix):
             # Copies, since the next pass writes into the same arrays; nothing here waits for them to be computed.
             started = first, len(taken[0]), [output.copy() for output in predictor.forward(*taken)]
         if waiting:
@@ -197,7 +197,7 @@ def _passes(model, predictor, images, batch_size):
 
 def _read(model, outputs):
     while outputs:
-        with compute_errors_told(model.prefix):
+        with compute_errors_as_sentences(model.prefix):
             array = outputs.pop(0).asnumpy()  # the copy is free again as soon as it was read
         yield array
 
@@ -210,6 +210,6 @@ def _checked(model, tap, array, at):
                          "leave the layer out" % (tap.said(model), array.shape, len(at), expected))
     rows = tap.taken(array, at)
     if not np.isfinite(rows).all():
-        raise AccnnError("%s holds NaN or infinite values: check the parameters, --rgb-mean and --rgb-std"
+        raise AccnnError("%s holds NaN or infinite values: check the parameters, `mean` and `std`"
                          % tap.said(model))
     return rows

@@ -14,7 +14,7 @@ from accnn.graph.rewrite import replace_layers
 from accnn.graph.shapes import infer_shapes
 from accnn.ranks.curve import Curve
 from accnn.reconstruction.divergence import Divergence
-from accnn.runtime.predictor import Predictor, compute_errors_told
+from accnn.runtime.predictor import Predictor, compute_errors_as_sentences
 
 _MOST_IMAGES = 1000
 _MOST_BYTES = 300e6  # of the images that outputs are compared on
@@ -84,19 +84,19 @@ class Comparison:
 
     def of(self, model):
         """float: the divergence of a network made from the original."""
-        return self._told(self._whole.outputs(model))
+        return self._finite(self._whole.outputs(model))
 
     def of_replaced(self, replacement):
         """float: the divergence when one layer is replaced; what is before it was computed once."""
         if self._layer != replacement.spec.name:
             self._layer, self._stage = replacement.spec.name, self._whole.behind(replacement.spec.name)
-        return self._told(self._stage.outputs(replace_layers(self._stage.model, [replacement])))
+        return self._finite(self._stage.outputs(replace_layers(self._stage.model, [replacement])))
 
-    def _told(self, outputs):
+    def _finite(self, outputs):
         value = self._divergence.of(outputs)
         if not np.isfinite(value):
-            raise AccnnError("the outputs of %s hold NaN or infinite values: check the parameters, --rgb-mean and "
-                             "--rgb-std" % self._whole.model.prefix)
+            raise AccnnError("the outputs of %s hold NaN or infinite values: check the parameters, `mean` and "
+                             "`std`" % self._whole.model.prefix)
         return value
 
 
@@ -110,7 +110,7 @@ class _Stage:
         """list of ndarray: of a network with the same inputs, for all images."""
         size = len(next(iter(self._batches[0].values())))
         predictor = Predictor(model, self._shapes, size, symbol=symbol)
-        with compute_errors_told(model.prefix):
+        with compute_errors_as_sentences(model.prefix):
             found = [[output.copy() for output in predictor.forward(*predictor.arranged(batch))]
                      for batch in self._batches]
             return [np.concatenate([array.asnumpy() for array in arrays]) for arrays in zip(*found)]
@@ -152,7 +152,7 @@ def _load(path, made_for):
     except AccnnError as error:  # is a ValueError too
         raise AccnnError("the table %s" % error) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise AccnnError("%s is no table of sensitivities: remove it, or name another with --sensitivity-table"
+        raise AccnnError("%s is no table of sensitivities: remove it, or name another with `table`"
                          % path) from error
     say("%s was made for other wishes than today's (%s): measuring anew" % (path, ", ".join(other)))
     return {}

@@ -4,7 +4,7 @@ from math import prod
 
 import numpy as np
 
-from accnn.core.files import room_told
+from accnn.core.files import full_disk_as_sentence
 
 
 class Samples:
@@ -36,7 +36,7 @@ class Samples:
         if array.shape[1:] != self.shape:
             raise ValueError("rows of the shape %s, not %s" % (array.shape[1:], self.shape))
         # No file stays open, so that any number of layers can be sampled together.
-        with room_told(self.path), open(self.path, "ab") as handle:
+        with full_disk_as_sentence(self.path), open(self.path, "ab") as handle:
             handle.write(array.data)
         self.rows += len(array)
 

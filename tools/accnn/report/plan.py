@@ -84,9 +84,9 @@ def hints(report):
         "memory" % (times(found), times(theoretical), percent(1 - found / theoretical, 0)))
     if made_by.get("latency"):
         return [sentence]
-    remedies = ["--align 16"] * (made_by.get("align", 1) == 1)
+    remedies = ["`align=16`"] * (made_by.get("align", 1) == 1)
     if report["weight_types"] == ["float32"]:  # the only one in which chains are timed
-        remedies.append("--cost latency, which plans by the clock")
+        remedies.append("`cost='latency'`, which plans by measured latency")
     return [sentence + ("; try " + " or ".join(remedies) if remedies else "")]
 
 

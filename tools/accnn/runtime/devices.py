@@ -10,7 +10,7 @@ def check_gpus(gpus):
     try:
         wanted = [int(number) for number in gpus.split(",")]
     except ValueError:
-        raise AccnnError("--gpus %s is no list of numbers, as in 0,1" % gpus) from None
+        raise AccnnError("`gpus=%s` is no list of numbers, as in 0,1" % gpus) from None
     there = mx.context.num_gpus()
     if any(not 0 <= number < there for number in wanted):
-        raise AccnnError("--gpus %s: this MXNet sees %d GPUs; leave the option out to run on the CPU" % (gpus, there))
+        raise AccnnError("`gpus=%s`: this MXNet sees %d GPUs; leave the option out to run on the CPU" % (gpus, there))

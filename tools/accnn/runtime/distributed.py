@@ -48,7 +48,7 @@ def open_job(store="local", timeout=None):
         A distributed store was asked for in a process that no launcher started, or `timeout` is no time.
     """
     if timeout is not None and not 0 < timeout < float("inf"):
-        raise AccnnError("--worker-timeout must be above 0")
+        raise AccnnError("`timeout` must be above 0")
     # Workers, and several devices of one, apply the summed gradients themselves: the optimizer's state can then be
     # saved and resumed.
     os.environ["MXNET_UPDATE_ON_KVSTORE"] = "0"
@@ -57,8 +57,8 @@ def open_job(store="local", timeout=None):
         return
     missing = [name for name in _NEEDED if name not in os.environ]
     if missing:
-        raise AccnnError("--kv-store %s needs a launcher, which sets %s: start with python tools/accnn/launch.py "
-                         "-n WORKERS --launcher local python ..." % (store, ", ".join(missing)))
+        raise AccnnError("`store=%s` needs a launcher, which sets %s: start with `accnn.launch`"
+                         % (store, ", ".join(missing)))
     job = DistributedJob(store, timeout)
     try:
         yield job
@@ -180,5 +180,5 @@ class _Watch:
             if waited > self._limit():
                 who = "a worker" if self.rank is None else "worker %d" % self.rank
                 say("error: %s waited %.0f s for the others, so one of them or the server died or is unreachable: look "
-                    "at their output, then start the job again with --resume" % (who, waited))
+                    "at their output, then start the job again with `resume`" % (who, waited))
                 os._exit(1)

@@ -56,7 +56,8 @@ class Predictor:
         self._whole = held > 1
         self.batch_size = _batch_size(model, input_shapes, batch_size, held) if self._whole else batch_size
         self._devices = len(context) if isinstance(context, list) else 1
-        with bind_errors_told("%s cannot run on batches of %d" % (model.prefix, self.batch_size)):
+        with bind_errors_as_sentences(lambda said: "%s cannot run on batches of %d (%s): choose another `batch_size`"
+                                      % (model.prefix, self.batch_size, said)):
             bound = self._unlabelled(model.symbol if symbol is None else symbol, self.batch_size)
             self._symbol, self._values = bound.symbol, bound.values
             there, (inputs, labels) = set(self._symbol.list_arguments()), input_names(model, input_shapes)
@@ -140,12 +141,12 @@ class Predictor:
 
 def _refuse_lacking(model, names):
     if names:
-        raise AccnnError("%s: the checkpoint has no parameter %s: if it is an input, give its --input-shape"
+        raise AccnnError("%s: the checkpoint has no parameter %s: if it is an input, give its `input_shapes`"
                          % (model.prefix, some(map(repr, sorted(names)))))
 
 
 def contexts(gpus):
-    """Contexts for ``--gpus``, such as '0,1', checked by the options; None is the CPU."""
+    """Contexts for GPUs as in '0,1', which exist; None is the CPU."""
     return [mx.gpu(int(number)) for number in gpus.split(",")] if gpus else [mx.cpu()]
 
 
@@ -175,8 +176,13 @@ def _inferred_types(symbol, kinds):
 
 
 @contextlib.contextmanager
-def bind_errors_told(what):
-    """Tell in a sentence, after `what`, why MXNet refuses a whole batch: a size that is fixed inside, too much memory.
+def bind_errors_as_sentences(sentence):
+    """Say in a sentence why MXNet refuses a whole batch: a size that is fixed inside, too much memory.
+
+    Parameters
+    ----------
+    sentence : callable
+        ``sentence(said)`` puts into one what MXNet says.
 
     Raises
     ------
@@ -188,11 +194,11 @@ def bind_errors_told(what):
         said = refusal(error)
         if said is None:
             raise
-        raise AccnnError("%s (%s): choose another --batch-size" % (what, said)) from error
+        raise AccnnError(sentence(said)) from error
 
 
 @contextlib.contextmanager
-def compute_errors_told(what):
+def compute_errors_as_sentences(what):
     """Tell in a sentence, of `what`, what MXNet finds out only when it computes, such as half precision on a CPU.
 
     Raises

@@ -76,7 +76,7 @@ def check_same_outputs(after, before, names):
         What to call them.
     """
     if after.output_shapes != before.output_shapes:
-        raise AccnnError("%s has the outputs %s and %s has %s: --fidelity compares a network with the one it was made "
+        raise AccnnError("%s has the outputs %s and %s has %s: `fidelity` compares a network with the one it was made "
                          "from" % (names[0], _listed(after), names[1], _listed(before)))
 
 

@@ -62,14 +62,14 @@ class Head:
         return Graph(model.graph.nodes, (self.entry,)).to_symbol()
 
 
-def class_head(model, input_shapes, name=None):
+def class_head(model, input_shapes, output=None):
     """Return the output of a model that scores classes, in the form that the graph says.
 
     Parameters
     ----------
     model : Model
     input_shapes : dict of str to tuple of int
-    name : str, optional
+    output : str, optional
         An output or an operator, such as ``softmax_output`` or ``softmax``; needed where there are several outputs.
 
     Returns
@@ -80,21 +80,21 @@ def class_head(model, input_shapes, name=None):
     Raises
     ------
     AccnnError
-        There are several outputs and no `name`, the output reads a label, or it holds anything but one number for
+        There are several outputs and no `output`, the output reads a label, or it holds anything but one number for
         every class.
     """
-    name, entry = _output(model, name)
+    name, entry = _output(model, output)
     known = infer_shapes(model, input_shapes)
     batch = known.batch
     labels, shape = labels_read(model, entry), known.get(entry[:2])
     if labels:
-        raise AccnnError("the output %s of %s is computed from the label %s, which no image has: %s with --output"
+        raise AccnnError("the output %s of %s is computed from the label %s, which no image has: %s with `output`"
                          % (name, model.prefix, labels[0], _choose_before(model, known, batch, entry)))
     if not _is_of_classes(shape, batch):
         kind = forms.other_kind(model.graph, entry[0])
         count = "%d images" % batch if batch > 1 else "one image"
         raise AccnnError("the output %s of %s has the shape %s for %s, which scores no classes%s: %s with "
-                         "--output, or compare with score.py --fidelity"
+                         "`output`, or compare with `accnn.scoring.fidelity`"
                          % (name, model.prefix, shape or "(unknown)", count, kind and " (it is %s)" % kind or "",
                             _choose_before(model, known, batch, entry) if kind else "choose another"))
     return _formed(Head(name, SCORE, prod(shape[1:]), *entry[:2]), model.graph, known, batch)
@@ -120,7 +120,7 @@ def settled(model, head, rows):
     rows = rows.reshape(len(rows), head.classes)
     form, why = forms.settled(forms.followed(model.graph, head.node), rows)
     if why is None and form.kind == SCORE:
-        why = _told_scores(model, head)
+        why = _scores_remark(model, head)
     if why is not None:
         say("the output %s of %s is taken for %s: %s" % (head.name, model.prefix, _TAKEN_AS[form.kind], why))
     return replace(head, form=form.kind, total=form.total, scores=head.scores if form.source is not None else None)
@@ -131,7 +131,7 @@ def output_forms(model):
     return [forms.followed(model.graph, node).kind for node, _, _ in model.graph.heads]
 
 
-def _told_scores(model, head):
+def _scores_remark(model, head):
     """What is to be said of an output of which the numbers are no probabilities; None for plain scores."""
     kind = forms.other_kind(model.graph, head.node)
     softmax = forms.softmax_among(model.graph, forms.tail(model, head.node))
@@ -147,14 +147,14 @@ def _output(model, asked):
         own = list(zip(distinct(model.symbol.list_outputs()), model.graph.heads))
         free = [one for one in own if len(own) == 1 or not labels_read(model, one[1])]
         if len(free) != 1:
-            raise AccnnError("%s has the outputs %s: say with --output which one scores the classes, or compare all "
-                             "with score.py --fidelity" % (model.prefix, ", ".join(name for name, _ in own)))
+            raise AccnnError("%s has the outputs %s: say with `output` which one scores the classes, or compare all "
+                             "with `accnn.scoring.fidelity`" % (model.prefix, ", ".join(name for name, _ in own)))
         if len(own) > 1:
             say("of the outputs of %s only %s is computed without a label: it is taken" % (model.prefix, free[0][0]))
         return free[0]
     found = find_outputs(model, asked)
     if len(found) > 1:
-        say("%s has %d outputs called %s: the last one is taken, %s; --output %s would be the first"
+        say("%s has %d outputs called %s: the last one is taken, %s; `output='%s'` would be the first"
             % (model.prefix, len(found), asked, found[-1][0], found[0][0]))
     return found[-1]
 

@@ -3,7 +3,7 @@ import itertools
 import time
 
 from accnn.data.images import read_images
-from accnn.runtime.predictor import compute_errors_told
+from accnn.runtime.predictor import compute_errors_as_sentences
 
 _MOST_SECONDS, _LEAST_SECONDS, _SHARE = 5.0, 0.5, 0.25
 _WARM_UP = 2
@@ -27,7 +27,7 @@ def answers(predictors, batches):
     waiting = None
     for batch in batches:
         # Copies, since the next pass writes into the same arrays; nothing here waits for them to be computed.
-        with compute_errors_told("the network"):
+        with compute_errors_as_sentences("the network"):
             started = batch, [_started(predictor, batch) for predictor in predictors]
         if waiting:
             yield _read(*waiting)
@@ -89,7 +89,7 @@ def _cut(output, size, computed):
 
 
 def _read(batch, outputs):
-    with compute_errors_told("the network"):
+    with compute_errors_as_sentences("the network"):
         return batch, [[output.asnumpy() for output in some] for some in outputs]
 
 

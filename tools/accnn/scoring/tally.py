@@ -171,5 +171,5 @@ def check_finite(output, name, model, first):
     """Refuse an output with NaN or infinity; names it, the model and the record."""
     if not np.isfinite(output).all():
         row = int(np.argmin(np.isfinite(output).reshape(len(output), -1).all(axis=1)))
-        raise AccnnError("the output %s of %s is not finite for record %d: check --rgb-mean and --rgb-std, else the "
+        raise AccnnError("the output %s of %s is not finite for record %d: check `mean` and `std`, else the "
                          "parameters are damaged" % (name, model.prefix, first + row))

@@ -12,9 +12,11 @@ import contextlib
 import json
 import threading
 from dataclasses import asdict
+from functools import partial
 
 from accnn.core.compat import import_mxnet
 from accnn.core.errors import AccnnError
+from accnn.core.progress import said_to
 from accnn.timing.chains import survey
 from accnn.timing.job import Job, NetworksJob, SurveyJob, question_from_text
 from accnn.timing.networks import measure
@@ -28,13 +30,19 @@ def main():
         import_mxnet()  # while the parent may still be at work on what is to be timed
     job = question_from_text(_line(0))
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    for answer in _told(job):
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+    write = partial(_write, answers)
+    with said_to(lambda sentence: write({"said": sentence})):  # who asked knows what the settings are called there
+        for answer in _answered(job):
+            write(answer)
     answers.close()
 
 
-def _told(job):
+def _write(answers, answer):
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
+
+
+def _answered(job):
     try:
         yield from _WORK[type(job)](job)
     except AccnnError as error:
@@ -42,7 +50,7 @@ def _told(job):
     except ModuleNotFoundError as error:
         yield {"error": "%s is missing: pip install accnn's folder, the one with setup.py" % error.name}
     except MemoryError:
-        yield {"error": "out of memory: try a smaller --batch-size"}
+        yield {"error": "out of memory: try a smaller `batch_size`"}
 
 
 def _compare(job):

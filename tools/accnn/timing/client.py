@@ -152,7 +152,7 @@ def _answers(job, threads, child=None):
         rest = b""
         for more in iter(lambda: child.stdout.read(1 << 16), b""):
             *lines, rest = (rest + more).split(b"\n")
-            yield from map(_heard, lines)
+            yield from filter(None, map(_heard, lines))
         code = child.wait()
         if code or rest:
             _heard(rest, code)
@@ -175,10 +175,10 @@ def _leave_interrupts():
 
 
 def _heard(text, code=0):
-    """One answer, or how the process ended instead of giving it."""
+    """One answer, or how the process ended instead of giving it; None for what it only said, which is said here."""
     if code == -signal.SIGKILL:
         raise AccnnError("the measuring process was killed, as the system does when memory runs out: try a smaller "
-                         "--batch-size")
+                         "`batch_size`")
     if code < 0:
         raise AccnnError("the measuring process was ended by the signal %s" % signal.Signals(-code).name)
     try:
@@ -187,4 +187,4 @@ def _heard(text, code=0):
         raise AccnnError("the measuring process ended without an answer (exit code %d)" % code) from None
     if "error" in answer:
         raise AccnnError(answer["error"])
-    return answer
+    return say(answer["said"]) if "said" in answer else answer

@@ -108,7 +108,7 @@ _KINDS = {kind.__name__: kind for kind in (SurveyJob, NetworksJob)}
 
 
 def _refuse(question):
-    refuse_numbers((("--batch-size", (question.batch_size,), 1), ("--threads", (question.threads,), 1),
+    refuse_numbers((("batch_size", (question.batch_size,), 1), ("threads", (question.threads,), 1),
                     ("rounds", (question.rounds,), 1)), question.seed)
 
 
@@ -140,7 +140,7 @@ class Job:
     gpus : str or None
         As in '0,1'.
     input_shapes : tuple of (str or None, tuple of int)
-        As ``--input-shape`` says them, without the batch.
+        By name, without the batch; None is the only input.
     batch_sizes : tuple of int
         Empty: 1, or the batch that the network is made for.
     threads : tuple of int
@@ -169,12 +169,12 @@ class Job:
     quick: bool = False
 
     def __post_init__(self):
-        refuse_numbers((("--batch-size", self.batch_sizes or (1,), 1), ("--threads", self.threads, 1),
-                        ("--repeats", (self.repeats,), 1), ("--warm-up", (self.warm_up,), 0)), self.seed)
+        refuse_numbers((("batch_sizes", self.batch_sizes or (1,), 1), ("threads", self.threads, 1),
+                        ("repeats", (self.repeats,), 1), ("warm_up", (self.warm_up,), 0)), self.seed)
         if self.layers and self.baseline is None:
-            raise AccnnError("--layers compares with a baseline: give --baseline")
+            raise AccnnError("`layers` compares with a baseline: give `baseline`")
         if self.baseline_epoch is not None and self.baseline is None:
-            raise AccnnError("--baseline-epoch without --baseline: give both")
+            raise AccnnError("`baseline_epoch` without `baseline`: give both")
 
     def text(self):
         """str: one line of JSON."""
@@ -190,12 +190,12 @@ def from_text(text):
 
 
 def refuse_numbers(wanted, seed):
-    """Refuse numbers that nobody can do: `wanted` are (option, numbers, the least of them that makes sense)."""
-    for option, numbers, least in wanted:
+    """Refuse numbers that nobody can do: `wanted` are (setting, numbers, the least of them that makes sense)."""
+    for setting, numbers, least in wanted:
         if not numbers or min(numbers) < least:
-            raise AccnnError("%s %s: must be at least %d" % (option, sizes(numbers), least))
+            raise AccnnError("`%s=%s`: must be at least %d" % (setting, sizes(numbers), least))
     if not 0 <= seed < 1 << 32:
-        raise AccnnError("--seed %d: must be 0 to 2^32-1" % seed)
+        raise AccnnError("`seed=%d`: must be 0 to 2^32-1" % seed)
 
 
 def shapes_given(job) -> Dict[Optional[str], Tuple[int, ...]]:
@@ -208,5 +208,5 @@ def shapes_given(job) -> Dict[Optional[str], Tuple[int, ...]]:
     """
     shapes = dict(job.input_shapes)
     if len(shapes) < len(job.input_shapes):
-        raise AccnnError("--input-shape names an input twice")
+        raise AccnnError("`input_shapes` names an input twice")
     return shapes

@@ -1,8 +1,9 @@
 """Whole networks loaded, compared and timed in this process, with the threads it has."""
 import numpy as np
 
-from accnn.core.errors import AccnnError, said_of
+from accnn.core.errors import AccnnError
 from accnn.core.progress import Progress, say
+from accnn.core.settings import renamed
 from accnn.core.text import sizes
 from accnn.data.choice import choose_shapes
 from accnn.graph.checkpoint import load_with_remarks
@@ -58,7 +59,7 @@ def open_models(job):
     check_gpus(job.gpus)
     models = {}
     if job.baseline is not None:
-        with said_of("--baseline", "--baseline-epoch"):
+        with renamed(prefix="baseline", epoch="baseline_epoch"):
             models["baseline"] = StoredModel(load_with_remarks(job.baseline, job.baseline_epoch))
     models["model"] = StoredModel(load_with_remarks(job.model, job.load_epoch))
     return models
@@ -73,14 +74,14 @@ def all_shapes(models, job):
     shapes.update({name: followed[name][1:] for name in names if name not in shapes and name in followed})
     for name in names:
         if name not in shapes:
-            raise AccnnError("nothing says the shape of the input %r of %s: give --input-shape %s:SIZES"
+            raise AccnnError("nothing says the shape of the input %r of %s: give `input_shapes=%s:SIZES`"
                              % (name, first.prefix, name))
     infer_shapes(first, shapes)
     if job.baseline is not None:
         _refuse_other_inputs(first, models["model"], names, shapes)
     for name in assumed:
         say("nothing says the size of the input %r: %s is assumed; milliseconds and MACs depend on it, give "
-            "--image-shape" % (name, sizes(shapes[name])))
+            "`input_shapes`" % (name, sizes(shapes[name])))
     return shapes, assumed
 
 

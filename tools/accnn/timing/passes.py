@@ -7,8 +7,8 @@ import numpy as np
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.graph.cut import DATA
-from accnn.graph.ir import refusal
 from accnn.runtime.fusion import right_fusion
+from accnn.runtime.predictor import bind_errors_as_sentences
 from accnn.timing.bound import parameters
 
 _BLOCK = 1048573  # a prime number, so that no two examples or channels begin alike
@@ -84,12 +84,8 @@ def random_array(rng, shape, dtype="float32", context=None):
 def refusals(batch_size, shapes):
     """Tell in one sentence what MXNet says of a batch size that a network does not accept or the memory not hold."""
     if batch_size * max(map(prod, shapes.values()), default=0) >= 1 << 31:
-        raise AccnnError("--batch-size %d makes an input of more than 2^31 numbers: MXNet holds less"
+        raise AccnnError("`batch_size=%d` makes an input of more than 2^31 numbers: MXNet holds less"
                          % batch_size)
-    try:
+    with bind_errors_as_sentences(
+            lambda said: "MXNet cannot run the network at `batch_size=%d`: %s" % (batch_size, said)):
         yield
-    except Exception as error:
-        said = refusal(error)
-        if said is None:
-            raise
-        raise AccnnError("MXNet cannot run the network at --batch-size %d: %s" % (batch_size, said)) from error

@@ -69,12 +69,12 @@ def _last_layers(model, head):
         else:
             waiting.extend(entry[0] for entry in nodes[position].inputs)
     if not found:
-        raise AccnnError("--num-classes: the output %s of %s has no fully connected or convolutional layer before it"
+        raise AccnnError("`classes`: the output %s of %s has no fully connected or convolutional layer before it"
                          % (head.name, model.prefix))
     counting = [place for place in sorted(found) if _count(nodes[place]) == head.classes]
     node = nodes[max(found)]
     if not counting:
-        raise AccnnError("--num-classes: %s, the last layer of %s, gives %s numbers for the %d classes of %s: what "
+        raise AccnnError("`classes`: %s, the last layer of %s, gives %s numbers for the %d classes of %s: what "
                          "lies between them is tied to the old classes"
                          % (node.name, model.prefix, _count(node), head.classes, head.name))
     return counting
@@ -151,10 +151,10 @@ class _Change:
                 found = None
             if found != self._wanted(place):
                 node = changed.graph.nodes[place]
-                return AccnnError("--num-classes: between the output of %s and its last layer stands %s (%s), which is "
+                return AccnnError("`classes`: between the output of %s and its last layer stands %s (%s), which is "
                                   "tied to the old classes" % (changed.prefix, node.name, node.op))
         # Not what this output reads, but another one.
-        return AccnnError("--num-classes: another output of %s than %s is tied to the old classes of its last layer %s"
+        return AccnnError("`classes`: another output of %s than %s is tied to the old classes of its last layer %s"
                           % (changed.prefix, self._head.name, changed.graph.nodes[layers[-1]].name))
 
 

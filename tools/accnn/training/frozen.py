@@ -43,11 +43,12 @@ def frozen_parameters(model, patterns, used):
         matching = [name for name in owned if fnmatchcase(name, pattern) and owned[name]]
         if not matching:
             near = difflib.get_close_matches(pattern, [name for name in owned if owned[name]], n=3, cutoff=0.4)
-            raise AccnnError("--freeze %s matches no layer of %s%s" % (
+            raise AccnnError("`patterns=%s` matches no layer of %s%s" % (
                 pattern, model.prefix, ": did you mean %s?" % ", ".join(near) if near else ""))
         frozen.update(*(owned[name] for name in matching))
     if not set(used) & set(model.arg_params) - frozen:
-        raise AccnnError("%s leaves nothing of %s to train" % ("--freeze" if patterns else "the output", model.prefix))
+        raise AccnnError("%s leaves nothing of %s to train"
+                         % ("`patterns`" if patterns else "the output", model.prefix))
     return [name for name in model.arg_params if name in frozen]
 
 

@@ -8,7 +8,7 @@ from accnn.core.text import cell, percent, ruled
 
 
 @dataclass(frozen=True)
-class Entry:
+class EpochRecord:
     """One epoch.
 
     Attributes
@@ -51,7 +51,7 @@ class Entry:
 def csv_text(entries):
     """The log as CSV."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Entry)], lineterminator="\n")
+    writer = csv.DictWriter(text, [field.name for field in fields(EpochRecord)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(entry.as_dict() for entry in entries)
     return text.getvalue()

@@ -23,7 +23,7 @@ def trainable_head(model, shapes, output=None):
     shapes : dict of str to tuple of int
         Of its input.
     output : str, optional
-        What ``--output`` said.
+        Which one, where there are several; see :func:`accnn.scoring.heads.class_head`.
 
     Returns
     -------
@@ -130,11 +130,11 @@ def check_trainable(model, head, inputs):
     """
     kind = forms.other_kind(model.graph, head.node)
     if kind is not None:
-        raise AccnnError("the output %s of %s is %s: only cross-entropy is fine-tuned, choose another with --output"
+        raise AccnnError("the output %s of %s is %s: only cross-entropy is fine-tuned, choose another with `output`"
                          % (head.name, model.prefix, kind))
     for name in class_scores(model, head).list_arguments():
         if name not in model.arg_params and name not in inputs:
-            raise AccnnError("the output %s of %s needs %r beside the image: choose another with --output"
+            raise AccnnError("the output %s of %s needs %r beside the image: choose another with `output`"
                              % (head.name, model.prefix, name))
 
 

@@ -36,7 +36,7 @@ class OwnLoss:
         said = {"smooth_alpha": self.smoothing}
         return said if self.ignored is None else dict(said, use_ignore=True, ignore_label=self.ignored)
 
-    def told(self):
+    def remark(self):
         """str: one sentence on what is kept and what is not; None where there is nothing to say."""
         kept = [("grad_scale", self.scale, 1.0), ("smooth_alpha", self.smoothing, 0.0),
                 ("ignore_label", self.ignored, None)]

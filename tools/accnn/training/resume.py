@@ -104,8 +104,8 @@ def check_fits(prefix, arrays, note, model, settings):
                 name: array.shape for name, array in mine.items()}:
             odd = sorted(name for name in set(arrays[kind]) | set(mine) if name not in arrays[kind] or name not in mine
                          or arrays[kind][name].shape != mine[name].shape)
-            raise AccnnError("%s belongs to another network than %s (%s differs): choose another --model-prefix, or "
-                             "say --force instead of --resume" % (path, model.prefix, odd[0]))
+            raise AccnnError("%s belongs to another network than %s (%s differs): choose another `model_prefix`, or "
+                             "say `force` instead of `resume`" % (path, model.prefix, odd[0]))
     check_settings(path, note["settings"], settings)
 
 
@@ -118,8 +118,8 @@ def check_settings(path, begun, settings):
     """
     for option, value in settings.items():
         if begun.get(option) != value:
-            raise AccnnError("%s was begun with --%s %s, not %s: resume with the same, or say --force instead"
-                             % ((path, option) + tuple(_said(some) for some in (begun.get(option), value))))
+            raise AccnnError("%s was begun with `%s` %s, not %s: resume with the same, or say `force` instead"
+                             % (path, option.replace("-", "_"), _said(begun.get(option)), _said(value)))
 
 
 def _said(value):

@@ -13,11 +13,11 @@ from accnn.core.errors import AccnnError, TargetError
 from accnn.core.progress import Progress
 from accnn.core.text import percent
 from accnn.graph.ir import reason
-from accnn.runtime.predictor import compute_errors_told
+from accnn.runtime.predictor import compute_errors_as_sentences
 from accnn.scoring.tally import Tally
 from accnn.training import resume
 from accnn.training.checkpoints import CheckpointManager
-from accnn.training.history import Entry
+from accnn.training.history import EpochRecord
 from accnn.training.objective import training_head
 
 _NOTHING = (0, 0, 0.0)  # images, how many of them right, loss
@@ -40,7 +40,7 @@ class Run:
     classes : int
     validate : callable or None
         ``validate(model)`` returns a Tally over the validation images.
-    entries : list of Entry
+    entries : list of EpochRecord
         Epochs that are over.
     place : Place
     save_every : float
@@ -56,7 +56,7 @@ class Run:
     epochs: int
     classes: int
     validate: Optional[Callable] = None
-    entries: List[Entry] = field(default_factory=list)
+    entries: List[EpochRecord] = field(default_factory=list)
     place: Place = Place(1, 0)
     save_every: float = 600.0
     unfinished: tuple = _NOTHING
@@ -67,7 +67,7 @@ class Run:
 
         Returns
         -------
-        list of Entry
+        list of EpochRecord
 
         Raises
         ------
@@ -79,7 +79,7 @@ class Run:
             An image cannot be read, say; nothing is kept of a run that has learnt nothing yet.
         """
         try:
-            with compute_errors_told("the training of %s" % self.trainer.network):
+            with compute_errors_as_sentences("the training of %s" % self.trainer.network):
                 self._go()
         except TargetError:
             raise
@@ -113,7 +113,7 @@ class Run:
         validation = self.validate(model) if self.validate else None
         if validation and not math.isfinite(validation.loss):
             raise self._diverged(epoch, "the loss of the validation images is %s" % validation.loss)
-        entry = Entry(epoch, self.trainer.rate(), tally.loss / tally.images, tally.right[1] / tally.images,
+        entry = EpochRecord(epoch, self.trainer.rate(), tally.loss / tally.images, tally.right[1] / tally.images,
                       images_per_second=speed, **_validation(validation))
         self.entries.append(_timed(entry, started))
         self.place, self.unfinished = Place(epoch + 1, 0), _NOTHING
@@ -135,7 +135,7 @@ class Run:
             waiting = answer
             self.job.advanced()
             speed = (step + 1 - first) * self.stream.batch_size * self.job.workers / (time.monotonic() - started)
-            progress(step + 1, _told(tally, speed))
+            progress(step + 1, _progress_text(tally, speed))
             if step + 1 < steps and due.now():
                 self._count(tally, waiting, epoch, step)
                 waiting = None
@@ -166,8 +166,8 @@ class Run:
                 raise self._diverged(epoch, "the parameter %s holds NaN or infinity" % name)
 
     def _diverged(self, epoch, what):
-        return TargetError("fine-tuning diverged in epoch %d (%s, learning rate %.3g): lower --lr or add "
-                           "--warmup-epochs, with --force; %s"
+        return TargetError("fine-tuning diverged in epoch %d (%s, learning rate %.3g): lower `lr` or add "
+                           "`warmup_epochs`, with `force`; %s"
                            % (epoch, what, self.trainer.rate(), self.keeper.keep_last_good()))
 
     def _save(self, statistics=()):
@@ -188,17 +188,17 @@ class Run:
         """
         try:
             self.trainer.restore(arrays, note["updates"])
-            self.entries = [Entry(**entry) for entry in note["entries"]]
+            self.entries = [EpochRecord(**entry) for entry in note["entries"]]
             self.place = Place(*note["place"])
             # The first worker goes on with what all of them counted.
             self.unfinished = tuple(note["unfinished"]) if self.job.leads else _NOTHING
         except (KeyError, TypeError, mx.base.MXNetError) as error:
-            raise AccnnError("%s is damaged (%s): say --force to start again"
+            raise AccnnError("%s is damaged (%s): say `force` to start again"
                              % (resume.resume_path(self.keeper.prefix), reason(error))) from error
 
 
 def scored(validate, model):
-    """Entry of a model before the first update.
+    """EpochRecord of a model before the first update.
 
     Raises
     ------
@@ -208,9 +208,8 @@ def scored(validate, model):
     started = time.monotonic()
     tally = validate(model)
     if not math.isfinite(tally.loss):
-        raise AccnnError("the network's answers to the validation images are not finite: check --rgb-mean and "
-                         "--rgb-std")
-    return _timed(Entry(0, seconds=0.0, **_validation(tally)), started)
+        raise AccnnError("the network's answers to the validation images are not finite: check `mean` and `std`")
+    return _timed(EpochRecord(0, seconds=0.0, **_validation(tally)), started)
 
 
 class _Due:
@@ -239,18 +238,18 @@ class _Due:
 
 
 def _timed(entry, started):
-    return Entry(**dict(entry.as_dict(), seconds=time.monotonic() - started))
+    return EpochRecord(**dict(entry.as_dict(), seconds=time.monotonic() - started))
 
 
 def _validation(tally):
-    """dict: the fields of an Entry that a Tally of validation images fills."""
+    """dict: the fields of an EpochRecord that a Tally of validation images fills."""
     if tally is None:
         return {}
     return {"val_images": tally.images, "val_right": tally.right[1], "val_right_top5": tally.right.get(5),
             "val_loss": tally.loss / tally.images}
 
 
-def _told(tally, speed):
+def _progress_text(tally, speed):
     seen = "" if not tally.images else ", loss %.4f, top-1 %s" % (
         tally.loss / tally.images, percent(tally.right[1] / tally.images))
     return "%.0f images/s%s" % (speed, seen)

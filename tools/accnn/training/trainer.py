@@ -6,7 +6,7 @@ import numpy as np
 
 from accnn.core.compat import mx
 from accnn.graph.ir import Graph
-from accnn.runtime.predictor import bind_errors_told, compute_errors_told
+from accnn.runtime.predictor import bind_errors_as_sentences, compute_errors_as_sentences
 from accnn.training import objective, optimizer
 from accnn.training.frozen import held_statistics, hold_statistics
 
@@ -70,7 +70,9 @@ class Trainer:
         self._frozen, self._held = set(frozen), held_statistics(trained)
         self._module = mx.mod.Module(symbol, list(input_shapes), used, context=contexts,
                                      fixed_param_names=[name for name in frozen if name in symbol.list_arguments()])
-        with bind_errors_told("%s cannot be trained on batches of %d" % (model.prefix, batch_size)):
+        with bind_errors_as_sentences(
+                lambda said: "%s cannot be trained on batches of %d (%s): choose another `batch_size`"
+                % (model.prefix, batch_size, said)):
             self._module.bind([(name, (batch_size,) + tuple(shape)) for name, shape in input_shapes.items()],
                               [(name, labels[name]) for name in used], for_training=True)
             self._module.set_params(model.arg_params, model.aux_params, allow_extra=True)
@@ -106,7 +108,7 @@ class Trainer:
         """
         zeros = [[mx.nd.zeros(entry.shape) for entry in entries or ()]
                  for entries in (self._module.data_shapes, self._module.label_shapes)]
-        with compute_errors_told("the training of %s" % self.network):
+        with compute_errors_as_sentences("the training of %s" % self.network):
             self._module.forward_backward(mx.io.DataBatch(*zeros))
             mx.nd.waitall()
         self._module.set_params(self._model.arg_params, self._model.aux_params, allow_extra=True)
