@@ -10,7 +10,7 @@ from accnn.exporting.sizes import is_parameter
 from accnn.graph.ir import Graph
 from accnn.graph.labels import unlabelled
 from accnn.runtime.fusion import right_fusion
-from accnn.runtime.predictor import compute_errors_told
+from accnn.runtime.predictor import compute_errors_as_sentences
 from accnn.timing.machine import cores
 
 TOLERANCE = 1e-4
@@ -69,7 +69,7 @@ class Reference:
     def outputs(self, trials):
         """list of list of ndarray: the outputs for every trial, a dict of arrays by name of the input."""
         try:
-            with compute_errors_told(self._model.prefix):
+            with compute_errors_as_sentences(self._model.prefix):
                 return [[output.asnumpy() for output in self._bound(trial).forward(is_train=False)]
                         for trial in trials]
         finally:
