@@ -3,6 +3,7 @@ from accnn.exporting.operators import (  # noqa: F401
     activation,
     arithmetic,
     convolution,
+    detection,
     heads,
     indexing,
     linear,
