@@ -290,10 +290,11 @@ case("MultiBoxPrior and data", S.Group([data() * 1, S.contrib.MultiBoxPrior(data
 
 INSIDE = S.sigmoid(data())
 CORNER, SIZE = (S.slice_axis(INSIDE, axis=2, begin=begin, end=begin + 2) for begin in (2, 4))
-BOXES = S.Concat(S.floor(S.slice_axis(INSIDE, axis=2, begin=0, end=1) * 3), S.slice_axis(INSIDE, axis=2, begin=1, end=2),
-                 CORNER, CORNER + SIZE / 2, SIZE, dim=2)  # class, score, box, and two numbers behind it
+CLASS, SCORE = (S.slice_axis(INSIDE, axis=2, begin=begin, end=begin + 1) for begin in (0, 1))
+BOXES = S.Concat(S.floor(CLASS * 3), SCORE, CORNER, CORNER + SIZE / 2, SIZE, dim=2)  # and two numbers behind each box
 for row in (dict(), dict(id_index=0, valid_thresh=0.5), dict(id_index=0, valid_thresh=0.1, force_suppress=True),
-            dict(id_index=0, topk=17, background_id=0), dict(in_format="center"), dict(id_index=0, out_format="center")):
+            dict(id_index=0, topk=17, background_id=0), dict(in_format="center"),
+            dict(id_index=0, out_format="center")):
     case("box_nms %s" % row, S.contrib.box_nms(BOXES, overlap_thresh=0.3, **row)[0], data=(40, 6))
 for row in (dict(std0=0.1, std1=0.1, std2=0.2, std3=0.2), dict(format="corner", clip=0.5)):
     case("box_decode %s" % row, S.contrib.box_decode(data(), S.Variable("anchors_weight", shape=(1, 12, 4)), **row),
@@ -302,7 +303,8 @@ ANCHORS = S.sigmoid(S.Variable("corner_weight", shape=(1, 30, 2))) * 0.7
 ANCHORS = S.Concat(ANCHORS, ANCHORS + S.sigmoid(S.Variable("size_weight", shape=(1, 30, 2))) * 0.4, dim=2)
 SCORES, PLACES = (S.slice_axis(data(), axis=1, begin=begin, end=begin + 4) for begin in (0, 4))
 for row in (dict(), dict(threshold=0.4, nms_threshold=0.3), dict(nms_topk=7), dict(nms_topk=20, threshold=0.5),
-            dict(nms_threshold=-1, threshold=0.5), dict(force_suppress=True, clip=False, variances=(0.2, 0.2, 0.3, 0.3))):
+            dict(nms_threshold=-1, threshold=0.5),
+            dict(force_suppress=True, clip=False, variances=(0.2, 0.2, 0.3, 0.3))):
     case("MultiBoxDetection %s" % row, S.contrib.MultiBoxDetection(
         S.softmax(SCORES * 2, axis=1), S.Flatten(S.transpose(PLACES, axes=(0, 2, 1))), ANCHORS, **row), data=(8, 30))
 
