@@ -39,6 +39,12 @@ def test_an_operator_without_a_converter(path):
     assert "'roi' is a ROIPooling" in said and "`outputs=conv_output,reshape" in said
 
 
+def test_an_operator_that_draws_numbers(path):
+    net = S.Variable("data") + S.random.uniform(shape=(1, 3), name="noise")
+    said = sentence(random_model(net, data=(3,)), path, input_shapes={"data": (3,)})
+    assert "'noise' is a _random_uniform" in said and "put an input in its place" in said
+
+
 def test_an_attribute_without_a_form(path):
     net = S.Dropout(S.Variable("data"), mode="always", name="drop")
     assert "'drop' (Dropout) cannot be exported with mode=always" in sentence(

@@ -279,6 +279,8 @@ case("pick", S.pick(data(), S.argmax(data(), axis=1), axis=1), data=(6,))
 case("pick keepdims", S.pick(data(), S.abs(S.round(S.mean(data(), axis=1) * 4)), axis=1, keepdims=True), data=(6,))
 table("BilinearResize2D", dict(height=17, width=12), dict(height=5, width=4, align_corners=False),
       dict(scale_height=2, scale_width=2, mode="odd_scale"), dict(height=17, width=23, align_corners=False),
+      dict(height=1, width=7, align_corners=False), dict(height=5, width=1), dict(mode="to_even_down"),
+      dict(mode="to_odd_up"), dict(scale_height=0.5, scale_width=0.4),
       contrib=True)
 case("BilinearResize2D like", S.contrib.BilinearResize2D(data(), S.Pooling(data(), kernel=(3, 4)), mode="like"))
 case("gather_nd", S.gather_nd(S.Variable("w_weight", shape=(3, 4)), S.transpose(data() > 0)), data=(2,))

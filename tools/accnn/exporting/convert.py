@@ -139,8 +139,10 @@ class _Conversion:
     def _unknown(self, node):
         read = [self._names[entry[:2]] for entry in node.inputs
                 if not is_parameter(self._model, self._model.graph.nodes[entry[0]])]
-        return AccnnError("%s: %r is a %s, which cannot be exported: export what it reads, with `outputs=%s`, and do "
-                          "its work outside" % (self._model.prefix, node.name, node.op, ",".join(read)))
+        remedy = "export what it reads, with `outputs=%s`, and do its work outside" % ",".join(read) if read else \
+            "put an input in its place in the symbol JSON"
+        return AccnnError("%s: %r is a %s, which cannot be exported: %s"
+                          % (self._model.prefix, node.name, node.op, remedy))
 
     # ---- the nodes
 
