@@ -288,6 +288,14 @@ case("MultiBoxPrior", S.broadcast_mul(S.mean(data()), S.contrib.MultiBoxPrior(
     data(), sizes=(0.3, 0.5), ratios=(1, 2, 0.5), steps=(0.1, 0.1))))
 case("MultiBoxPrior and data", S.Group([data() * 1, S.contrib.MultiBoxPrior(data(), sizes=(0.3,), clip=True)]))
 
+# ---- spatial transformers
+
+case("GridGenerator affine", S.GridGenerator(data(), transform_type="affine", target_shape=(5, 4)), data=(6,))
+case("GridGenerator warp", S.GridGenerator(data(), transform_type="warp"), data=(2, 6, 5))
+case("BilinearSampler", S.BilinearSampler(data(), S.tanh(S.slice_axis(data(), axis=1, begin=0, end=2)) * 1.2))
+case("SpatialTransformer", S.SpatialTransformer(data(), S.FullyConnected(data(), num_hidden=6), target_shape=(7, 5),
+                                                transform_type="affine", sampler_type="bilinear"))
+
 # ---- detection
 
 INSIDE = S.sigmoid(data())

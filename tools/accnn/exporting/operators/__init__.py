@@ -12,6 +12,7 @@ from accnn.exporting.operators import (  # noqa: F401
     recurrent,
     reduction,
     resizing,
+    sampling,
     shape,
     slicing,
 )
