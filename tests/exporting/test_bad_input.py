@@ -51,6 +51,21 @@ def test_an_attribute_without_a_form(path):
         random_model(net, data=(3,)), path, input_shapes={"data": (3,)})
 
 
+def test_what_goes_only_with_a_fixed_batch_or_a_later_opset(path):
+    parts = S.Concat(*S.SliceChannel(S.Concat(S.Variable("data"), S.Variable("data1"), dim=0), axis=0, num_outputs=2,
+                                     name="halves"), dim=1)
+    shapes = {"data": (3,), "data1": (3,)}
+    model = random_model(parts, **shapes)
+    said = sentence(model, path, input_shapes=shapes)
+    assert "'halves' (SliceChannel) cannot be exported with an open batch" in said
+    export_onnx(model, path, shapes, batch_size=2)
+    os.unlink(path)
+    data = S.Variable("data")
+    model = random_model(S.BilinearSampler(data, data, name="sampler"), data=(2, 4, 4))
+    said = sentence(model, path, input_shapes={"data": (2, 4, 4)}, opset=15)
+    assert "'sampler' (BilinearSampler) cannot be exported with the operators of version 15: say `opset=16`" in said
+
+
 def test_a_quantized_network(path):
     net = S.contrib.quantize_v2(S.Variable("data"), min_calib_range=-1, max_calib_range=1, name="q")[0]
     assert "is quantized" in sentence(random_model(net, data=(3,)), path, input_shapes={"data": (3,)})

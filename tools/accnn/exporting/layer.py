@@ -100,10 +100,10 @@ class Layer:
         place = self.integer(key, default)
         return place % (value or self.x).ndim
 
-    def refused(self, what):
-        """AccnnError: that the node cannot be exported, with `what` it says."""
-        return AccnnError("%s: %r (%s) cannot be exported with %s: change that in the symbol JSON, or export what it "
-                          "reads, with `outputs`" % (self._source, self.node.name, self.node.op, what))
+    def refused(self, what, remedy="change that in the symbol JSON"):
+        """AccnnError: that the node cannot be exported with `what` it says, and what to do."""
+        return AccnnError("%s: %r (%s) cannot be exported with %s: %s, or export what it reads, with `outputs`"
+                          % (self._source, self.node.name, self.node.op, what, remedy))
 
     # ---- what is added
 

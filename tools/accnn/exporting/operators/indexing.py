@@ -27,7 +27,7 @@ def take(layer):
     data, indices = layer.inputs
     axis = layer.axis(default=0)
     if data.shape.factors[axis]:
-        raise layer.refused("places in the batch: fix that, with `batch_size`")
+        raise layer.refused("an open batch, from which it picks", "fix that, as in `batch_size=2`")
     return layer.add("Gather", data, _places(layer, indices, data.shape[axis], layer.text("mode", "clip")), axis=axis)
 
 

@@ -13,7 +13,7 @@ def bilinear_sampler(layer):
 
 def _sampled(layer, places):
     if layer.builder.opset < 16:
-        raise layer.refused("`opset=%d`, 16 has its operator" % layer.builder.opset)
+        raise layer.refused("the operators of version %d" % layer.builder.opset, "say `opset=16`")
     return layer.add("GridSample", layer.x, places, align_corners=1, mode="bilinear", padding_mode="zeros")
 
 

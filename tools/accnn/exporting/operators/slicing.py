@@ -36,7 +36,7 @@ def slice_like(layer):
     axes = [axis for axis in axes if tuple(data.shape.take([axis])) != tuple(like.shape.take([axis]))]
     for axis in axes:
         if like.shape.factors[axis]:
-            raise layer.refused("the sizes of another batch")
+            raise layer.refused("an open batch, to which it cuts", "fix that, as in `batch_size=2`")
     return layer.slice(data, [0] * len(axes), [like.shape[axis] for axis in axes], axes) if axes else data
 
 
@@ -50,7 +50,7 @@ def slice_channel(layer):
 
 def _split(layer, axis, sizes):
     if layer.x.shape.factors[axis]:
-        raise layer.refused("a split of the batch: fix that, with `batch_size`")
+        raise layer.refused("an open batch, which it splits", "fix that, as in `batch_size=2`")
     if len(sizes) == 1:
         return [layer.x]
     return layer.add("Split", layer.x, np.array(sizes, np.int64), outputs=len(sizes), axis=axis)
