@@ -13,10 +13,10 @@ REFERENCE_MS = 2.0
 _GROUP = 24  # questions that are answered together
 
 
-def as_alone(_trials, share, methods):
+def as_alone(share):
     """InNetworkFactors: layers and chains take in the network what they take alone, or all less if that is too much."""
     factor = min(1.0, 1 / share)
-    return InNetworkFactors(max(0.0, 1 - share), factor, dict.fromkeys(methods, factor))
+    return InNetworkFactors(max(0.0, 1 - share), factor, factor)
 
 
 class Clockwork:

@@ -17,7 +17,7 @@ from accnn.latency import in_network
 from accnn.latency.config import TimingConfig
 from accnn.latency.profiler import LatencyProfiler
 from accnn.latency.survey import survey
-from accnn.latency.table import LatencyTable
+from accnn.latency.table import LatencyTable, network_key
 from accnn.planning import planner
 from accnn.planning.accelerator import Accelerator
 from accnn.planning.planner import select_ranks
@@ -35,8 +35,7 @@ CONVS, FCS = ["conv1", "conv2", "conv3"], ["fc1", "fc2"]
 
 @pytest.fixture
 def clock(monkeypatch):
-    monkeypatch.setattr(in_network, "trial_plans", lambda *_: [])  # see test_in_network.py
-    monkeypatch.setattr(in_network, "fit", as_alone)
+    monkeypatch.setattr(in_network, "factors", as_alone)  # see test_in_network.py
     return Clockwork().patched(monkeypatch)
 
 
@@ -56,7 +55,7 @@ def surveyed(request=None, model=MODEL, initial=lambda candidates: (), **options
     profiler, rule = LatencyProfiler(bench, request.measuring), ranks.get(request.rank_selection)
     pinned = planner.pinned_layers(bench, request)
     candidates, _ = planner.choose_layers(bench, request, rule)
-    cost = survey(profiler, candidates, pinned, request.survey_key(), request.ratio, request.align, initial(candidates))
+    cost = survey(profiler, candidates, pinned, request.align, initial(candidates))
     return cost, candidates, pinned, bench
 
 
@@ -256,7 +255,7 @@ def test_an_interrupted_survey_keeps_what_was_measured(clock, tmp_path):
         planned(cache=tmp_path)
     kept = list(clock.asked)
     (section,) = json.loads((tmp_path / "latencies.json").read_text())["measured"]
-    assert set(section["chains"]) == set(kept) and 20 < len(kept) <= 40
+    assert set(section["times"]) == set(kept) and 20 < len(kept) <= 40
     clock.stop = None
     planned(cache=tmp_path)
     assert len(clock.asked) == len(set(clock.asked)) > len(kept)  # nothing was asked twice
@@ -390,23 +389,18 @@ def test_another_machine_is_planned_for_and_nothing_measured(clock, tmp_path, mo
     assert not os.path.exists(tmp_path / "cache" / "latencies.json")
 
 
+def networks_of(section):
+    """list of str: keys of the networks that a section of a table knows."""
+    return [key for key in section["times"] if key.startswith("network ")]
+
+
 def test_an_export_holds_the_network_that_was_planned_and_no_other(clock, tmp_path):
     """A cache holds those of all models that were ever planned here, and whoever gets the file is to see none."""
     planned(model=chain_model(widths=(16, 32), side=16), cache=tmp_path / "cache", ratio=1.2)
     planned(cache=tmp_path / "cache", exported=tmp_path / "there.json")
     (kept,) = json.loads((tmp_path / "cache" / "latencies.json").read_text())["measured"]
     (given,) = json.loads((tmp_path / "there.json").read_text())["measured"]
-    assert len(kept["networks"]) == 2 and list(given["networks"]) == [mark_of_shapes(MODEL, SHAPES)]
-
-
-@pytest.mark.parametrize("corrections", [{"5e-324": 1.0}, {"1e299": 1.0}, {"2": 1e9}, {"2": -1}, {"2": 0}])
-def test_absurd_corrections_are_not_believed(clock, tmp_path, corrections):
-    first = planned(cache=tmp_path)
-    document = json.loads((tmp_path / "latencies.json").read_text())
-    (network,) = document["measured"][0]["networks"].values()
-    network["corrections"] = dict.fromkeys(network["corrections"], corrections)
-    (tmp_path / "latencies.json").write_text(json.dumps(document))
-    assert [row.rank for row in planned(cache=tmp_path).rows] == [row.rank for row in first.rows]
+    assert len(networks_of(kept)) == 2 and networks_of(given) == [network_key(mark_of_shapes(MODEL, SHAPES))]
 
 
 def test_a_table_of_this_machine_is_only_a_beginning(clock, tmp_path):
@@ -426,7 +420,8 @@ def test_a_table_that_lacks_the_network_or_a_layer_is_refused(clock, tmp_path, m
     with pytest.raises(AccnnError, match="no time for 3,16,16 plain.*there.json does not know it"):
         planned(imported=tmp_path / "there.json")
     document = json.loads((tmp_path / "there.json").read_text())
-    document["measured"][0]["networks"] = {}
+    for key in networks_of(document["measured"][0]):
+        del document["measured"][0]["times"][key]
     (tmp_path / "there.json").write_text(json.dumps(document))
     with pytest.raises(AccnnError, match="there.json knows nothing of the network .*`exported`"):
         planned(imported=tmp_path / "there.json", exclude=["conv1"])

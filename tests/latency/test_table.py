@@ -13,7 +13,7 @@ import pytest
 from accnn.core import json_store, locks
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
-from accnn.latency.table import LatencyTable, Setting, check_target
+from accnn.latency.table import LatencyTable, Setting, check_target, network_key
 from accnn.timing import machine
 from processes import Forked
 
@@ -88,22 +88,12 @@ def test_what_is_no_time_is_not_taken(wrong):
     assert table.entry(CHAIN) is None and table.reference_ms is None
 
 
-def test_networks_are_told_apart_and_what_is_given_is_a_copy(tmp_path):
-    table = LatencyTable(SETTING, str(tmp_path / "table.json"))
-    assert table.network("abc") is None
-    found = {"relative": 12.3456789, "corrections": {"conv1": [1.0, 0.1]}, "note": None}
-    table.set_network("abc", found)
-    table.set_network(17, {"relative": 2})
-    found["corrections"]["conv1"].append(3)
-    table.network("abc")["corrections"].clear()
-    table.save()
-    for one in (table, known(tmp_path / "table.json")):
-        assert one.network("abc") == {"relative": 12.3457, "corrections": {"conv1": [1.0, 0.1]}, "note": None}
-        assert one.network(17) == one.network("17") == {"relative": 2} and one.network("x") is None
-    for wrong in ({"relative": float("inf")}, {"relative": 0}, {"a": {"relative": -1.0}}, {"a": [float("nan")]}):
-        with pytest.raises(ValueError):
-            table.set_network("abc", wrong)
-    assert table.network("abc")["relative"] == 12.3457
+def test_a_network_is_an_entry_beside_the_chains(tmp_path):
+    name = network_key("abc data:3,8,8")
+    filled(tmp_path / "table.json", Timed(CHAIN, 1.5), Timed(name, 12.3456789, 0.1, 7))
+    table = known(tmp_path / "table.json")
+    assert table.ms(name) == 24.6914 and table.entry(name) == {"relative": 12.3457, "spread": 0.1, "rounds": 7}
+    assert table.ms(network_key("x")) is None
 
 
 # ---- the setting
@@ -142,7 +132,7 @@ def test_a_table_is_read_again_to_the_last_digit(tmp_path):
     assert known(path).entry(CHAIN) == table.entry(CHAIN)
     (row,) = json.loads(path.read_text())["measured"]
     assert (row["cpu"], row["threads"], row["reference_ms"]) == ("An Abacus", 2, 66.6667)
-    assert row["chains"] == {CHAIN: {"relative": 0.333333, "spread": 0.666667, "rounds": 5}}
+    assert row["times"] == {CHAIN: {"relative": 0.333333, "spread": 0.666667, "rounds": 5}}
 
 
 def test_keys_are_sorted_and_nothing_new_leaves_the_file_alone(tmp_path):
@@ -162,12 +152,12 @@ def test_runs_that_share_a_file_keep_what_the_others_wrote(tmp_path):
     filled(path, Timed(CHAIN, 1.0))
     one, two = known(path), known(path)
     one.add(Timed(OTHER, 3.0, reference_ms=9.0))
-    one.set_network("n", {"relative": 5})
+    one.add(Timed(network_key("n"), 5.0))
     two.add(Timed(CHAIN, 2.0))
     two.save()
     one.save()  # its 1.0 of CHAIN was only read
     after = known(path)
-    assert (after.ms(CHAIN), after.ms(OTHER), after.network("n")) == (4.0, 6.0, {"relative": 5})
+    assert (after.ms(CHAIN), after.ms(OTHER), after.ms(network_key("n"))) == (4.0, 6.0, 10.0)
 
 
 def test_of_two_runs_that_begin_a_table_the_first_to_save_has_the_reference(tmp_path):
@@ -249,7 +239,7 @@ def test_other_machines_are_named_ignored_and_kept(tmp_path, capsys, other):
 
 GOOD = {"holds": "table of milliseconds", "version": 2, "measured": [
     {"cpu": "An Abacus", "mxnet": "1.9.1", "settings": {}, "threads": 2, "batch_size": 1, "reference_ms": 2.0,
-     "chains": {CHAIN: {"relative": 1.5, "spread": 0.0, "rounds": 5}}, "networks": {"n": {"relative": 3, "a": [1]}}}]}
+     "times": {CHAIN: {"relative": 1.5, "spread": 0.0, "rounds": 5}}}]}
 
 
 def damaged(change):
@@ -269,29 +259,27 @@ def damaged(change):
         lambda whole, row: row.update(batch_size=True),
         lambda whole, row: row.update(reference_ms=None),
         lambda whole, row: row.update(reference_ms=-1),
-        lambda whole, row: row.update(chains=[CHAIN]),
-        lambda whole, row: row["chains"].update(a={"relative": 1.0}),
-        lambda whole, row: row["chains"][CHAIN].update(relative=0),
-        lambda whole, row: row["chains"][CHAIN].update(relative=float("nan")),
-        lambda whole, row: row["chains"][CHAIN].update(relative=10 ** 400),
-        lambda whole, row: row["chains"][CHAIN].update(relative="1.5"),
-        lambda whole, row: row["chains"][CHAIN].update(relative=1e299),
-        lambda whole, row: row["chains"][CHAIN].update(relative=1e-320),
-        lambda whole, row: row["chains"][CHAIN].update(spread=1e299),
-        lambda whole, row: row["chains"][CHAIN].update(rounds=10 ** 30),
+        lambda whole, row: row.update(times=[CHAIN]),
+        lambda whole, row: row.pop("times"),
+        lambda whole, row: row.update(chains=row.pop("times")),  # as in earlier versions, but without their networks
+        lambda whole, row: row.update(chains={}, networks={"n": {"relative": 1e-320}}),
+        lambda whole, row: row.update(chains={}, networks=[1]),
+        lambda whole, row: row["times"].update(a={"relative": 1.0}),
+        lambda whole, row: row["times"][CHAIN].update(relative=0),
+        lambda whole, row: row["times"][CHAIN].update(relative=float("nan")),
+        lambda whole, row: row["times"][CHAIN].update(relative=10 ** 400),
+        lambda whole, row: row["times"][CHAIN].update(relative="1.5"),
+        lambda whole, row: row["times"][CHAIN].update(relative=1e299),
+        lambda whole, row: row["times"][CHAIN].update(relative=1e-320),
+        lambda whole, row: row["times"][CHAIN].update(spread=1e299),
+        lambda whole, row: row["times"][CHAIN].update(rounds=10 ** 30),
         lambda whole, row: row.update(reference_ms=1e-320),
         lambda whole, row: row.update(reference_ms=1e7),
         lambda whole, row: row.update(threads=10 ** 400),
-        lambda whole, row: row["networks"].update(n={"relative": 1e-320}),
-        lambda whole, row: row["networks"].update(n={"relative": 1e299}),
-        lambda whole, row: row["networks"].update(n={"a": [-1e299]}),
-        lambda whole, row: row["chains"][CHAIN].update(spread=-1),
-        lambda whole, row: row["chains"][CHAIN].update(spread=float("inf")),
-        lambda whole, row: row["chains"][CHAIN].update(rounds=0.5),
-        lambda whole, row: row["chains"][CHAIN].update(refused=None),
-        lambda whole, row: row["networks"].update(n=[1]),
-        lambda whole, row: row["networks"].update(n={"relative": 0}),
-        lambda whole, row: row["networks"].update(n={"a": [float("inf")]}),
+        lambda whole, row: row["times"][CHAIN].update(spread=-1),
+        lambda whole, row: row["times"][CHAIN].update(spread=float("inf")),
+        lambda whole, row: row["times"][CHAIN].update(rounds=0.5),
+        lambda whole, row: row["times"][CHAIN].update(refused=None),
     )])
 def test_what_is_no_table_is_refused_with_the_remedy(tmp_path, text):
     path = tmp_path / "table.json"
@@ -309,6 +297,20 @@ def test_what_is_no_table_is_refused_with_the_remedy(tmp_path, text):
 def test_the_sound_table_of_these_tests_is_one(tmp_path):
     (tmp_path / "table.json").write_text(json.dumps(GOOD))
     assert known(tmp_path / "table.json").ms(CHAIN) == 3.0
+
+
+def test_a_table_of_an_earlier_version_which_kept_networks_apart_is_read_and_written_anew(tmp_path):
+    document, path = json.loads(json.dumps(GOOD)), tmp_path / "table.json"
+    (row,) = document["measured"]
+    row["chains"] = row.pop("times")
+    row["networks"] = {"n": {"relative": 3, "corrections": {"895af7bb": {"3": 1.01}}}, "m": {"inside": {}}}
+    path.write_text(json.dumps(document))
+    table = known(path)
+    assert (table.ms(CHAIN), table.ms(network_key("n")), table.ms(network_key("m"))) == (3.0, 6.0, None)
+    table.add(Timed(OTHER, 2.0))
+    table.save()
+    (row,) = json.loads(path.read_text())["measured"]
+    assert set(row["times"]) == {CHAIN, OTHER, network_key("n")} and "chains" not in row and "networks" not in row
 
 
 @pytest.mark.parametrize("version", [1, "2", None])
@@ -447,12 +449,10 @@ def test_without_a_path_nothing_is_written(tmp_path, monkeypatch, capsys):
 def test_an_exported_table_is_imported_whatever_the_machine(tmp_path):
     path = tmp_path / "new" / "abacus.json"
     table = filled(tmp_path / "cache.json", Timed(CHAIN, 1.5), Timed(OTHER, 2.5), Timed(THIRD, None, refused="no"))
-    table.set_network("n", {"relative": 4})
     table.export(str(path), [CHAIN, THIRD, "never asked"])
     found = LatencyTable.imported(str(path), 2, 1)
     assert found.setting == SETTING and found.foreign and found.reference_ms == 2.0
     assert found.ms(CHAIN) == 3.0 and found.entry(OTHER) is None and found.entry(THIRD)["refused"] == "no"
-    assert found.network("n") == {"relative": 4}
     written = path.read_bytes()
     found.add(Timed(OTHER, 1.0))
     found.save()
@@ -462,18 +462,14 @@ def test_an_exported_table_is_imported_whatever_the_machine(tmp_path):
 
 
 def test_an_export_names_its_networks(tmp_path):
-    table = filled(tmp_path / "cache.json")
-    for mark in ("a", "b", 17):
-        table.set_network(mark, {"relative": 4, "corrections": {}})
-    table.export(str(tmp_path / "some.json"), [CHAIN], ["a", 17, "never seen"])
+    a, b = network_key("a"), network_key("b")
+    table = filled(tmp_path / "cache.json", Timed(CHAIN, 1.5), Timed(a, 4.0), Timed(b, 5.0))
+    table.export(str(tmp_path / "some.json"), [CHAIN, a, network_key("never seen")])
     found = LatencyTable.imported(str(tmp_path / "some.json"), 2, 1)
-    assert found.network("a") == found.network(17) == {"relative": 4, "corrections": {}} and found.network("b") is None
-    table.export(str(tmp_path / "some.json"), [], ["b"])  # beside what is there
+    assert (found.ms(a), found.ms(b), found.ms(CHAIN)) == (8.0, None, 3.0)
+    table.export(str(tmp_path / "some.json"), [b])  # beside what is there
     found = LatencyTable.imported(str(tmp_path / "some.json"), 2, 1)
-    assert found.network("a") == found.network("b") and found.ms(CHAIN) == 3.0
-    table.export(str(tmp_path / "none.json"), networks=[])
-    found = LatencyTable.imported(str(tmp_path / "none.json"), 2, 1)
-    assert found.network("a") is None and found.ms(CHAIN) == 3.0
+    assert (found.ms(a), found.ms(b), found.ms(CHAIN)) == (8.0, 10.0, 3.0)
 
 
 def test_an_export_keeps_what_the_file_holds(tmp_path):
@@ -515,16 +511,6 @@ def test_times_count_with_their_standard_error(tmp_path):
         table.add(Timed(key, 4.0, spread, rounds, 1.5))
     assert [table.ms_plus_stderr(key) for key in "abcd"] == pytest.approx([6, 6 * (1 + 0.93 * 0.1 / 3), 6.6, 6.6])
     assert table.ms_plus_stderr("e") is None and table.ms("c") == 6
-
-
-def test_what_two_runs_learnt_of_one_network_is_kept(tmp_path):
-    one, other = (LatencyTable(Setting.here(1, 1), str(tmp_path / "t")) for _ in "12")
-    one.set_network("net", {"relative": 4, "corrections": {"wish": {"2": 1.1}}})
-    other.set_network("net", {"relative": 5, "corrections": {"wish": {"3": 1.2}, "more": {"2": 1.3}}})
-    one.save()
-    other.save()
-    found = LatencyTable(Setting.here(1, 1), str(tmp_path / "t")).network("net")
-    assert found == {"relative": 5, "corrections": {"wish": {"2": 1.1, "3": 1.2}, "more": {"2": 1.3}}}
 
 
 def test_what_a_killed_run_left_in_the_cache_is_removed(tmp_path):

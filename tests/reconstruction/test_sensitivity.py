@@ -267,6 +267,16 @@ def damaged(document):
     return json.dumps(good)
 
 
+def test_a_table_of_an_earlier_version_bears_no_mark_and_is_read(tmp_path):
+    (tmp_path / "table.json").write_text(damaged({"conv2": {"vh": [[3, 0.5]], "3d": [[[2, 3], 0.25]]}}))
+    table = Sensitivity(str(tmp_path / "table.json"), {"a": 1})
+    assert [one.method.name for one in table.missing([bench_of().candidate("conv2", methods.get(name))
+                                                      for name in ("vh", "channel", "3d")])] == ["channel"]
+    (tmp_path / "table.json").write_text('{"holds": "list of energies", "made_for": {"a": 1}, "divergences": {}}')
+    with pytest.raises(AccnnError, match="table.json is no table of sensitivities: remove it"):
+        Sensitivity(str(tmp_path / "table.json"), {"a": 1})
+
+
 @pytest.mark.parametrize("text", [
     "", "{", "[]", "7", "null", "{}", '{"made_for": 3, "divergences": {}}', "\x00\x01", "[" * 100000,
     '{"made_for": {"a": 1}}', damaged(None), damaged([]), damaged({"c": 3}), damaged({"c": {"vh": 3}}),

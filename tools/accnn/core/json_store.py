@@ -40,10 +40,13 @@ class JsonStore:
     parse : callable
         Makes of the object in the file what is kept in memory; KeyError, TypeError, AttributeError or ValueError where
         it is not sound.
+    loose : bool
+        As files were before they bore a mark: those without one are read too, keys stay in their order, and NaN and
+        infinite numbers are no damage.
     """
 
-    def __init__(self, path, what, parse):
-        self.path, self.what, self._parse = path, what, parse
+    def __init__(self, path, what, parse, loose=False):
+        self.path, self.what, self._parse, self._loose = path, what, parse, loose
         self._told = False
 
     def read(self):
@@ -62,8 +65,9 @@ class JsonStore:
         try:
             os.lstat(self.path)  # a link that leads nowhere is not nothing
             with open_input(self.path, encoding="utf-8") as handle:
-                document = json.load(handle, parse_constant=_refused)
-            if document["holds"] != self.what:
+                document = json.load(handle, parse_constant=None if self._loose else _refused)
+            marked = document.pop("holds", self.what if self._loose else None)
+            if marked != self.what:
                 raise ValueError
             return self._parse(document)
         except FileNotFoundError:
@@ -100,9 +104,14 @@ class JsonStore:
                 if not replace or not self._is_ours():
                     raise
                 before = None
-            text = json.dumps(dict(combine(before), holds=self.what), indent=1, sort_keys=True, allow_nan=False)
+            text = self.text(combine(before))
             with written_whole(self.path) as temporary, open(temporary, "w", encoding="utf-8") as handle:
-                handle.write(text + "\n")
+                handle.write(text)
+
+    def text(self, document):
+        """str: what :meth:`read` reads, for those who write the file together with others."""
+        return json.dumps(dict(document, holds=self.what), indent=1, sort_keys=not self._loose,
+                          allow_nan=self._loose) + "\n"
 
     def _is_ours(self):
         """bool: whether a damaged file began as one of these, of whatever version, or holds nothing at all."""

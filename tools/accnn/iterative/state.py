@@ -1,13 +1,13 @@
 """What a run remembers: a small JSON file beside its results, and the checkpoint of the last finished stage."""
 import glob
-import json
 import os
 import re
 from dataclasses import asdict, dataclass, field
 from typing import List, Optional
 
 from accnn.core.errors import AccnnError
-from accnn.core.files import open_input, recover, written_together
+from accnn.core.files import recover, written_together
+from accnn.core.json_store import Damaged, JsonStore, OtherVersion
 from accnn.graph.checkpoint import params_path, save_model, symbol_path
 from accnn.planning.plan import Plan, Row
 
@@ -86,7 +86,7 @@ class State:
 
     def _text(self):
         said = {key: value for key, value in asdict(self).items() if key != "prefix"}
-        return json.dumps(dict({"version": _VERSION}, **said), indent=1) + "\n"
+        return _store(self.prefix).text(dict({"version": _VERSION}, **said))
 
 
 def load_state(prefix):
@@ -97,27 +97,29 @@ def load_state(prefix):
     AccnnError
         The file is damaged, or of another kind.
     """
-    path = state_path(prefix)
     recover(prefix)
     try:
-        with open_input(path, encoding="utf-8") as handle:
-            said = json.load(handle)
-    except AccnnError:  # is a ValueError too
-        raise
-    except OSError as error:
-        raise AccnnError("%s cannot be read: %s" % (path, error.strerror)) from error
-    except (ValueError, RecursionError) as error:
-        raise AccnnError("%s is damaged (%s): say `force` to start again" % (path, error)) from error
+        return State(prefix, **_store(prefix).read())
+    except Damaged as error:
+        raise AccnnError("%s: say `force` to start again" % error) from error
+
+
+def _store(prefix):
+    return JsonStore(state_path(prefix), "two-pass run", _parse, loose=True)
+
+
+def _parse(said):
+    if said.pop("version") != _VERSION:
+        raise OtherVersion
     if not _is_complete(said):
-        raise AccnnError("%s holds no two-pass run of this version: say `force` to start again" % path)
-    del said["version"]
-    return State(prefix, **said)
+        raise ValueError
+    return said
 
 
 def _is_complete(said):
     kinds = {"settings": dict, "layers": list, "made_by": dict, "macs": dict, "given": (dict, type(None)),
              "done": list}
-    return (isinstance(said, dict) and said.get("version") == _VERSION and set(said) == set(kinds) | {"version"}
+    return (set(said) == set(kinds)
             and all(isinstance(said[key], kind) for key, kind in kinds.items())
             and all(isinstance(item, dict) and {"layer", "op", "method", "rank", "group"} <= set(item)
                     for item in said["layers"])

@@ -4,7 +4,7 @@ from typing import Dict, List, Mapping, Tuple
 
 from accnn.core.errors import AccnnError
 from accnn.costs.base import Cost, register
-from accnn.latency.in_network import InNetworkFactors, expected
+from accnn.latency.in_network import InNetworkFactors
 from accnn.timing.keys import chain_key, layer_key
 from accnn.timing.keys import key as key_of
 
@@ -97,11 +97,9 @@ class LatencyModel(_Milliseconds):
         """dict of str to str: layer -> key of its chain, for picks of layer -> (Candidate, rank) or None."""
         return {name: chain_key(self.places[name], *pick) for name, pick in picks.items() if pick}
 
-    def predicted_ms(self, picks, alone=False):
-        """float: milliseconds of the whole network with these chains; `alone`: as if no network had been timed."""
-        usual = expected(share(map(self._layer_alone_ms, self.planned.values()), self.whole_ms))
-        saved = sum(self.layer(self.planned[name]) -
-                    (usual if alone else self.factors.of(pick[0].method.name)) * self._chain_alone_ms(*pick)
+    def predicted_ms(self, picks):
+        """float: milliseconds of the whole network with these chains, as far as their times alone tell."""
+        saved = sum(self.layer(self.planned[name]) - self.factors.chains * self._chain_alone_ms(*pick)
                     for name, pick in picks.items() if pick)
         return self.whole_ms - saved
 
@@ -123,8 +121,3 @@ class LatencyModel(_Milliseconds):
 
     def _chain_alone_ms(self, candidate, rank):
         return self.alone[chain_key(self.places[candidate.name], candidate, rank)]
-
-
-def share(layers_ms, whole_ms):
-    """float: what layers take, each alone, of the untouched network's time."""
-    return sum(layers_ms) / whole_ms

@@ -8,20 +8,18 @@ from accnn.core.files import temporary_folder
 from accnn.core.progress import say
 from accnn.core.text import percent
 from accnn.graph.fingerprint import mark_of_shapes
-from accnn.latency.in_network import fitting_memory
-from accnn.latency.network_cache import NetworkCache
 from accnn.latency.partial_batch import PartialBatch, partial_batch_size
-from accnn.latency.table import open_table
+from accnn.latency.table import network_key, open_table
 from accnn.timing import client
 from accnn.timing.clock import known_to
-from accnn.timing.job import NetworksJob
-from accnn.timing.keys import layer_key, places_of
-from accnn.timing.machine import bytes_of, cores
+from accnn.timing.job import NetworksJob, Timed
+from accnn.timing.keys import places_of
+from accnn.timing.machine import cores
 
-_ROUNDS = 5
-_WIDE = 0.35  # interquartile range over median
+_ROUNDS = 5  # timed passes of a chain; more where they spread, see accnn.timing.client.survey
+_WIDE = 0.35  # interquartile range over median, from which a chain is called noisy
 _SHARE = 0.005  # of the whole network's time: what spreads by less does no harm
-_DOUBTFUL = 0.6, 0.2  # spread, and milliseconds, above which a later run measures again
+_ABOUT = 0.06  # uncertainty of the untouched network beside the reference, which no ratio that is measured depends on
 
 
 class LatencyProfiler:
@@ -60,13 +58,9 @@ class LatencyProfiler:
         return places_of(self.accelerator.model.graph, self.accelerator.layers)
 
     @cached_property
-    def mark(self):
+    def network_key(self):
         """str: what the table calls the network."""
-        return mark_of_shapes(self.accelerator.model, self.accelerator.input_shapes)
-
-    def network_cache(self, request_key):
-        """NetworkCache: what the table keeps of the network, for requests of one key."""
-        return NetworkCache(self.table, self.mark, request_key)
+        return network_key(mark_of_shapes(self.accelerator.model, self.accelerator.input_shapes))
 
     def time_chains(self, keys, title, rounds=_ROUNDS):
         """Time the chains that the table does not know yet; what is measured is kept even when interrupted."""
@@ -135,14 +129,27 @@ class LatencyProfiler:
         if self.config.keep:
             self.table.save()
 
-    def time_networks(self, plans, roughly=False):
+    def time_untouched(self):
+        """Time the network as it is, beside the reference.
+
+        Raises
+        ------
+        AccnnError
+            The machine is too noisy.
+        """
+        answer = self.time_networks([])
+        found = answer["baseline"]
+        refuse_noise(found, "the untouched network", _ABOUT)
+        self.table.add(Timed(self.network_key, found["relative"], found["spread"], found["rounds"],
+                             answer["reference_ms"]))
+        self.save()
+
+    def time_networks(self, plans):
         """Time the whole network and what plans make of it.
 
         Parameters
         ----------
         plans : list of dict of str to str
-        roughly : bool
-            See :class:`accnn.timing.job.NetworksJob`.
 
         Returns
         -------
@@ -158,14 +165,7 @@ class LatencyProfiler:
                 accelerator.model.save(prefix, epoch)
             return client.time_networks(NetworksJob(prefix, epoch, tuple(accelerator.input_shapes.items()),
                                                     tuple(plans),
-                                                    setting.threads, setting.batch_size, self.config.repeats,
-                                                    roughly))
-
-    def fitting_memory(self, plans):
-        """Yield lists of plans, so few that their networks fit into the memory beside each other."""
-        held = sum(bytes_of(layer_key(self.places[spec.name], spec), self.config.batch_size)
-                   for spec in self.accelerator.layers if spec.part is not None and spec.name in self.places)
-        return fitting_memory(plans, held)
+                                                    setting.threads, setting.batch_size, self.config.repeats))
 
     def report_noise(self, keys, whole_ms):
         """Say how many of some chains could not be measured well, of those that take a share of the network's time."""
@@ -179,8 +179,7 @@ class LatencyProfiler:
         if key in self.refused or key in self._asked:
             return False
         entry = self.table.entry(key)
-        return entry is None or entry["relative"] is None or (
-            entry["spread"] > _DOUBTFUL[0] and self.table.ms(key) > _DOUBTFUL[1])
+        return entry is None or entry["relative"] is None
 
     def _keep(self, group):
         for timed in group:

@@ -24,11 +24,11 @@ def latency_report(model, table, picks, timed=None, baseline=None, missed=None):
     """
     setting, before = table.setting, model.whole_ms if baseline is None else baseline["median_ms"]
     scale = before / model.whole_ms
-    after, alone = (scale * model.predicted_ms(picks, is_alone) for is_alone in (False, True))
+    after = scale * model.predicted_ms(picks)
     found = {"machine": setting.machine, "threads": setting.threads, "batch_size": setting.batch_size,
-             "before_ms": before, "predicted": before / after, "predicted_ms": after, "alone_ms": alone,
-             "layers": model.layer_times(picks, scale), "inside": dict(model.factors.methods),
-             "rest": model.factors.rest, "foreign": table.foreign, "missed": missed, "measured": None}
+             "before_ms": before, "predicted": before / after, "predicted_ms": after,
+             "layers": model.layer_times(picks, scale), "rest": model.factors.rest, "foreign": table.foreign,
+             "missed": missed, "measured": None}
     if timed is not None:
         ratio = timed["measured"]["median"]
         found.update(measured=timed["measured"], measured_ms=timed["median_ms"],

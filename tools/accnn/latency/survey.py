@@ -1,4 +1,4 @@
-"""Surveying one network: layers, chains and trial networks are timed, and a latency model made of the times."""
+"""Surveying one network: layers, chains and the network are timed, and a latency model made of the times."""
 from dataclasses import replace
 
 import numpy as np
@@ -8,18 +8,16 @@ from accnn.core.progress import say
 from accnn.core.text import some
 from accnn.latency import in_network
 from accnn.latency.candidates import RankGrid, known_ranks, preferred_multiple, probes
-from accnn.latency.model import LatencyModel, share
-from accnn.latency.profiler import refuse_noise
+from accnn.latency.model import LatencyModel
 from accnn.timing.keys import chain_key, layer_key
 from accnn.timing.machine import bytes_of, refuse_size
 
 _LAYER_ROUNDS = 10  # of the layers themselves: all that is saved is counted from them
-_ABOUT = 0.06  # uncertainty of the untouched network beside the reference: trials say what chains take, over it
 _WORK_MS = 5.0  # of a layer, from which its kernels tell which multiples they like; larger ones only take longer
 
 
-def survey(profiler, candidates, pinned, request_key, ratio, align=1, initial=()):
-    """Time what a plan may be made of: the layers, chains at the ranks that kernels like, the network, some trials.
+def survey(profiler, candidates, pinned, align=1, initial=()):
+    """Time what a plan may be made of: the layers, chains at the ranks that kernels like, the network.
 
     What the latency table knows is not timed again, and on a table of another machine nothing is timed.
 
@@ -30,10 +28,6 @@ def survey(profiler, candidates, pinned, request_key, ratio, align=1, initial=()
     candidates : list of Candidate
     pinned : dict of str to (Candidate, rank)
         Layers at fixed ranks.
-    request_key : str
-        See :class:`accnn.latency.network_cache.NetworkCache`.
-    ratio : float
-        The speed-up that trial networks are to have.
     align : int
         Ranks are multiples of this.
     initial : sequence of (Candidate, rank)
@@ -48,7 +42,7 @@ def survey(profiler, candidates, pinned, request_key, ratio, align=1, initial=()
     AccnnError
         A layer is not float32, or cannot be timed; an imported table lacks it; the machine is too noisy.
     """
-    return _Survey(profiler, candidates, pinned, request_key).model(ratio, align, initial)
+    return _Survey(profiler, candidates, pinned).model(align, initial)
 
 
 def refuse_kinds(model, specs):
@@ -73,24 +67,23 @@ def refuse_batch(layers, batch_size):
 class _Survey:
     """The steps of :func:`survey`, and the times they find."""
 
-    def __init__(self, profiler, candidates, pinned, request_key):
+    def __init__(self, profiler, candidates, pinned):
         self._profiler, self._table, self._places = profiler, profiler.table, profiler.places
         self._candidates, self._pinned = candidates, pinned
-        self._cache = profiler.network_cache(request_key)
         self._planned = {one.name: one.spec for one in candidates + [candidate for candidate, _ in pinned.values()]}
         self._layers = {name: layer_key(self._places[name], spec) for name, spec in self._planned.items()}
         self._grids, self._probed = {}, ()
         # By key: milliseconds alone, and those of chains with their standard error on top.
         self._alone, self._plus_stderr = {}, {}
 
-    def model(self, ratio, align, initial):
+    def model(self, align, initial):
         """LatencyModel: what all steps found."""
         self._time_layers()
         if self._profiler.can_measure:
             self._time_grids(align)
         else:
             self._read_grids(align)
-        model = self._counted(self._factors(ratio))
+        model = self._counted()
         if self._profiler.can_measure:
             self._profiler.report_noise(self._alone, model.whole_ms)
         return self._with_initial(model, initial)
@@ -151,55 +144,12 @@ class _Survey:
         return {name: preferred_multiple(one, probed[name], lambda rank, name=name: self._table.ms(keys[name][rank]))
                 for name, one in methods.items()}
 
-    def _factors(self, ratio):
-        """InNetworkFactors: those of the cache, else of trial networks, else what is usual."""
-        methods = sorted({one.method.name for one in self._candidates})
-        known = self._cache.factors()
-        if self._profiler.can_measure and (known is None or set(methods) - set(known.methods)):
-            known = self._factors_of_trials(methods, ratio)
-        return known or in_network.fit([], self._share(), methods)
-
-    def _factors_of_trials(self, methods, ratio):
-        """InNetworkFactors: what trial networks tell, kept where all of them could be timed."""
-        plans = in_network.trial_plans(self._candidates, self._grids.get, self._chain_ms,
-                                       lambda one: self._layer_ms(one.name), ratio)
-        timed = []
-        for some_plans in self._profiler.fitting_memory(plans):
-            keys = [{name: self._key(*pick) for name, pick in plan.items()} for plan in some_plans]
-            try:
-                answer = self._profiler.time_networks(keys, roughly=True)
-            except AccnnError as error:  # as where the memory does not hold them: trials help, and are no must
-                say("what chains take inside the network is only estimated: %s" % error)
-                continue
-            self._keep_network(answer["baseline"])
-            timed += zip(some_plans, answer["plans"])
-        found = in_network.fit([self._trial(plan, one["measured"]) for plan, one in timed], self._share(), methods)
-        if len(timed) < len(plans):
-            return found
-        self._cache.keep_factors(found)
-        self._profiler.save()
-        return self._cache.factors()  # rounded, so that a run that reads them from the cache plans as this one does
-
-    def _trial(self, plan, measured):
-        chains, whole_ms = {}, self._whole_ms()
-        for one, rank in plan.values():
-            chains[one.method.name] = chains.get(one.method.name, 0) + self._chain_ms(one, rank) / whole_ms
-        left = sum(self._layer_ms(name) for name in self._planned if name not in plan) / whole_ms
-        return in_network.Trial(left, chains, 1 / measured["median"], measured["uncertainty"])
-
-    def _counted(self, factors):
+    def _counted(self):
         """LatencyModel: of what was found, where chains and layers count as much as they take in the network."""
-        pairs = [(one, rank) for one in self._candidates for rank in self._grids[one]] + list(self._pinned.values())
-        counted, cheapest = {}, {name: self._layer_ms(name) for name in self._planned}
-        for one, rank in pairs:
-            key = self._key(one, rank)
-            counted[key] = factors.of(one.method.name) * self._plus_stderr[key]
-            cheapest[one.name] = min(cheapest[one.name], counted[key])
-        whole_ms, least = self._whole_ms(), sum(cheapest.values())
-        if factors.rest * whole_ms < -least / 2:  # no plan may seem to take no time
-            factors = replace(factors, rest=-least / 2 / whole_ms)
-        layers = factors.layers(self._share())
-        counted.update((key, layers * self._alone[key]) for key in self._layers.values())
+        whole_ms = self._whole_ms()
+        factors = in_network.factors(sum(map(self._layer_ms, self._planned)) / whole_ms)
+        counted = {key: factors.chains * ms for key, ms in self._plus_stderr.items()}
+        counted.update((key, factors.layers * self._alone[key]) for key in self._layers.values())
         return LatencyModel(whole_ms, self._planned, self._places, factors, self._alone, counted, self._grids,
                             self._probed)
 
@@ -208,33 +158,20 @@ class _Survey:
         keys = [key for key in (self._key(*pick) for pick in initial) if key not in model.counted]
         self._profiler.time_chains(keys, "timing a chain")
         self._refuse_unknown(keys, "leave the layer out with `exclude`")
-        more = {key: model.factors.typical * self._table.ms_plus_stderr(key) for key in keys}
+        more = {key: model.factors.chains * self._table.ms_plus_stderr(key) for key in keys}
         return replace(model, counted={**model.counted, **more})
 
     def _whole_ms(self):
-        """float: milliseconds of the untouched network, timed where the cache does not know them."""
-        if self._cache.ms is None:
+        """float: milliseconds of the untouched network, timed where the table does not know them."""
+        if self._table.ms(self._profiler.network_key) is None:
             if not self._profiler.can_measure:
                 raise AccnnError("%s knows nothing of the network %s: measure it there, with `exported`"
                                  % (self._profiler.config.imported, self._profiler.accelerator.model.prefix))
-            self._keep_network(self._profiler.time_networks([])["baseline"])
-        return self._cache.ms
-
-    def _keep_network(self, found):
-        """Keep what the untouched network takes, unless that is known."""
-        if self._cache.ms is None:
-            refuse_noise(found, "the untouched network", _ABOUT)
-            self._cache.keep_relative(found["relative"])
-            self._profiler.save()
-
-    def _share(self):
-        return share(map(self._layer_ms, self._planned), self._whole_ms())
+            self._profiler.time_untouched()
+        return self._table.ms(self._profiler.network_key)
 
     def _key(self, candidate, rank):
         return chain_key(self._places[candidate.name], candidate, rank)
-
-    def _chain_ms(self, candidate, rank):
-        return self._alone[self._key(candidate, rank)]
 
     def _layer_ms(self, name):
         return self._alone[self._layers[name]]

@@ -1,5 +1,4 @@
 """The latency table: times of chains and networks, cached between runs in a JSON file that people can read."""
-import copy
 import os
 from functools import cached_property
 
@@ -10,17 +9,17 @@ from accnn.latency.table_format import (
     WHAT,
     Setting,
     checked_entry,
-    checked_network,
     document,
     empty,
     merged,
+    network_key,
     parse,
     put,
 )
 from accnn.timing.clock import counted_threads, uncertainty
 from accnn.timing.machine import cores
 
-__all__ = ["LatencyTable", "Setting", "check_target", "open_table"]
+__all__ = ["LatencyTable", "Setting", "check_target", "network_key", "open_table"]
 TABLE = "latencies.json"  # in the folder of the cache
 _MOST_STDERR = 0.1  # relative; of chains that are timed worse no more is added
 
@@ -69,8 +68,8 @@ class LatencyTable:
         return here.machine != self.setting.machine
 
     def ms(self, key):
-        """float: milliseconds of a chain, or None where it was not measured, or refused."""
-        relative = self._section["chains"].get(key, {}).get("relative")
+        """float: milliseconds of a chain or network, or None where it was not measured, or refused."""
+        relative = self._section["times"].get(key, {}).get("relative")
         return None if relative is None else relative * self.reference_ms
 
     def ms_plus_stderr(self, key):
@@ -82,17 +81,17 @@ class LatencyTable:
         return None if found is None else found * (1 + min(uncertainty(entry["spread"], entry["rounds"]), _MOST_STDERR))
 
     def entry(self, key):
-        """dict: relative, spread, rounds of a chain; relative None and ``refused`` for one that MXNet refuses.
+        """dict: relative, spread, rounds of a chain or network; relative None and ``refused`` where MXNet refuses it.
 
         None where it was never asked.
         """
-        found = self._section["chains"].get(key)
+        found = self._section["times"].get(key)
         if found is None:
             return None
         return dict({"relative": None, "spread": None, "rounds": 0} if "refused" in found else {}, **found)
 
     def add(self, timed):
-        """Keep what was measured of a chain, a refusal too; the first reference there is counts from then on.
+        """Keep what was measured, a refusal too; the first reference there is counts from then on.
 
         Parameters
         ----------
@@ -116,22 +115,6 @@ class LatencyTable:
         for section in (self._section, self._changed):
             put(section, timed.key, entry)
 
-    def network(self, mark):
-        """dict: what :meth:`set_network` was given, or None."""
-        return copy.deepcopy(self._section["networks"].get(str(mark)))
-
-    def set_network(self, mark, found):
-        """Keep what is known of a whole network, anything that JSON can hold; numbers are rounded as all are.
-
-        Raises
-        ------
-        ValueError
-            A number is not finite, or a ``relative`` not positive.
-        """
-        found = checked_network(rounded(dict(found)))
-        for section in (self._section, self._changed):
-            section["networks"][str(mark)] = found
-
     def save(self):
         """Write what is new into the file, beside what other runs wrote meanwhile.
 
@@ -140,10 +123,8 @@ class LatencyTable:
         if self._changed != empty() and self._file.save(self._into_cache):
             self._changed = empty()
 
-    def export(self, path, keys=None, networks=None):
-        """Write what is known into a file for other machines or people.
-
-        Of chains those named by `keys`, and of networks those of the marks in `networks`; of either all, by default.
+    def export(self, path, keys=None):
+        """Write what is known, or of that what is named by `keys`, into a file for other machines or people.
 
         What the file holds of other settings, or of this one beside it, is kept.
 
@@ -152,8 +133,9 @@ class LatencyTable:
         AccnnError
             There is a file that is no such table, or it cannot be written.
         """
-        given = dict(self._section, chains=_only(self._section["chains"], keys),
-                     networks=_only(self._section["networks"], None if networks is None else map(str, networks)))
+        known_times = self._section["times"]
+        wanted = set(known_times if keys is None else keys)
+        given = dict(self._section, times={key: entry for key, entry in known_times.items() if key in wanted})
 
         def combine(known):
             mine = merged(given, (known or {}).get(self.setting, empty()))
@@ -227,12 +209,6 @@ def check_target(path):
         JsonStore(path, WHAT, parse).read()
     except Damaged as error:
         raise AccnnError("%s: remove it, or name another file" % error) from error
-
-
-def _only(entries, wanted):
-    """dict: the entries whose keys are `wanted`, or all where that is None."""
-    wanted = set(entries if wanted is None else wanted)
-    return {key: entry for key, entry in entries.items() if key in wanted}
 
 
 def _machines(known):

@@ -50,32 +50,30 @@ class Setting:
         return "%s, %s" % (self.machine, clock.conditions(self.threads, self.batch_size))
 
 
+def network_key(mark):
+    """str: what a whole network is called in a table; of chains see :mod:`accnn.timing.keys`."""
+    return "network " + mark
+
+
 def empty():
     """dict: the section of a setting of which nothing is known."""
-    return {"reference_ms": None, "chains": {}, "networks": {}}
+    return {"reference_ms": None, "times": {}}
 
 
 def merged(*several):
-    """dict: one section of several of the same setting. The first that has them counts, of chains a measured one."""
+    """dict: one section of several of the same setting. The first that has an entry counts, if it was measured."""
     section = empty()
     for other in reversed(several):
         section["reference_ms"] = other["reference_ms"] or section["reference_ms"]
-        section["networks"] = _deep(section["networks"], other["networks"])
-        for key, found in other["chains"].items():
+        for key, found in other["times"].items():
             put(section, key, found)
     return section
 
 
-def _deep(one, other):
-    """dict: of both, where what `other` has counts, and dicts are those of both in their turn."""
-    return {**one, **{name: _deep(one[name], value) if isinstance(value, dict) and isinstance(one.get(name), dict)
-                      else value for name, value in other.items()}}
-
-
 def put(section, key, found):
     """Put an entry in place of the one before, unless MXNet refuses now what it once ran."""
-    if not ("refused" in found and "relative" in section["chains"].get(key, ())):
-        section["chains"][key] = found
+    if not ("refused" in found and "relative" in section["times"].get(key, ())):
+        section["times"][key] = found
 
 
 def document(sections):
@@ -100,43 +98,26 @@ def parse(written):
 
 
 def _section(row):
-    chains = {key: checked_entry(found) for key, found in row["chains"].items()}
-    networks = {mark: checked_network(found) for mark, found in row["networks"].items()}
+    times = {key: checked_entry(found) for key, found in (_older(row) if "chains" in row else row["times"]).items()}
     reference = row["reference_ms"]
-    if reference is not None or any("relative" in found for found in chains.values()):
+    if reference is not None or any("relative" in found for found in times.values()):
         positive(reference)  # without it nobody knows a millisecond
-    return {"reference_ms": reference, "chains": chains, "networks": networks}
+    return {"reference_ms": reference, "times": times}
+
+
+def _older(row):
+    """dict: the entries of a row of earlier versions, which kept networks apart, and not how their times spread."""
+    return {**row["chains"], **{network_key(mark): {"relative": found["relative"], "spread": 0.0, "rounds": 1}
+                                for mark, found in row["networks"].items() if "relative" in found}}
 
 
 def checked_entry(found):
-    """dict: what is known of a chain; KeyError, TypeError or ValueError where it makes no sense."""
+    """dict: what is known of a chain or network; KeyError, TypeError or ValueError where it makes no sense."""
     if "refused" in found:
         return {"refused": _text(found["refused"])}
     if not finite(found["spread"]) >= 0:
         raise ValueError("the spread %r is negative" % found["spread"])
     return {"relative": positive(found["relative"]), "spread": found["spread"], "rounds": _counted(found["rounds"])}
-
-
-def checked_network(found):
-    """dict: what is known of a whole network; TypeError or ValueError where it makes no sense."""
-    if not isinstance(found, dict):
-        raise TypeError
-    return _sound(found)
-
-
-def _sound(value):
-    """The value, all of whose numbers are finite, and positive where they are times."""
-    if isinstance(value, dict):
-        for name, item in value.items():
-            if name == "relative" and item is not None:
-                positive(item)
-            _sound(item)
-    elif isinstance(value, list):
-        for item in value:
-            _sound(item)
-    elif not (value is None or isinstance(value, (str, bool))):
-        finite(value)
-    return value
 
 
 def _text(value):

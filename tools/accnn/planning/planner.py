@@ -44,8 +44,7 @@ def select_ranks(accelerator, request):
     candidates, left = choose_layers(accelerator, request, rule)
     _tell_unused(request, rule, left)
     if profiler is not None:
-        cost = survey(profiler, candidates, pinned, request.survey_key(), request.ratio, request.align,
-                      _initial_picks(request, rule, candidates))
+        cost = survey(profiler, candidates, pinned, request.align, _initial_picks(request, rule, candidates))
     if rule.needs_decompositions:
         accelerator.decompose(candidates)
     allocator = BudgetAllocator(accelerator, candidates, request, cost, rule.select, pinned)
@@ -53,7 +52,7 @@ def select_ranks(accelerator, request):
         if profiler is None:
             selection, found = allocator.solve(), {}
         else:
-            selection, found = search(allocator, cost, profiler, profiler.network_cache(request.survey_key()))
+            selection, found = search(allocator, cost, profiler)
     finally:
         if request.measuring.keep:
             accelerator.keep()

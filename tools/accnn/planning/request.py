@@ -2,7 +2,6 @@
 import fnmatch
 import math
 import os
-import zlib
 from dataclasses import asdict, dataclass, field
 from numbers import Integral, Real
 from typing import Mapping, Optional, Sequence, Tuple, Union
@@ -116,11 +115,6 @@ class Request:
                     initial_ranks=_written(self.initial_ranks.items()))
         del said["measuring"]  # a plan by latency says itself how it was measured
         return said
-
-    def survey_key(self):
-        """str: shared by requests that are alike but for their speed-up, for the latency cache."""
-        said = dict(self.as_json(), ratio=None, seed=None, margin=None)
-        return "%08x" % zlib.crc32(repr(sorted(said.items())).encode())
 
     def _asked(self):
         if self.method == _ALL:

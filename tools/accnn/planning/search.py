@@ -13,15 +13,12 @@ from accnn.ranks.base import Selection, Unreachable
 TOLERANCE = 0.03  # of the speed-up that was asked for
 _AIM = 1.01  # times the speed-up: what is measured next time may be a little less
 _NEAR = 0.99  # of the speed-up that was asked for: another plan would take longer than it could be worth
-_ATTEMPTS = 6  # times that plans are timed
+_ATTEMPTS = 6  # plans that are timed
 _STEP = 1.015  # by which another speed-up is tried where the last one gave a plan that was timed already
-_STEPS = 40
+_STEPS = 40  # budgets, most of which lead to plans that were timed already
 _MOST = 1e9  # speed-up
 _GAP = 1.06  # between predicted speed-ups, from which it is worth looking for a faster plan between them
 _NOISY = 0.03  # uncertainty of a ratio from which a machine cannot tell whether a plan is right
-_QUICK_MS = 100.0  # of a network that takes no longer plans are timed three at a time
-_BESIDE = 1.02  # times the middle one's speed-up, of the two others
-_NEARER = 1.015  # times the speed-up that was asked for: what is found there is near enough, where it takes no time
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class Attempt:
         return 1.0 if self.timed is None else self.timed["measured"]["median"]
 
 
-def search(allocator, model, profiler, cache):
+def search(allocator, model, profiler):
     """Choose a plan whose measured speed-up is that asked for, within 3%, or as near above as there is.
 
     On a latency table of another machine nothing is timed, and the predicted speed-up counts.
@@ -65,8 +62,6 @@ def search(allocator, model, profiler, cache):
         With `model` as its cost.
     model : LatencyModel
     profiler : LatencyProfiler
-    cache : NetworkCache
-        Where corrections of the budget are kept for later runs.
 
     Returns
     -------
@@ -82,33 +77,31 @@ def search(allocator, model, profiler, cache):
         The machine is too noisy to tell.
     """
     find = _best_timed if profiler.can_measure else _best_predicted
-    best, missed = find(allocator, model, profiler, cache)
+    best, missed = find(allocator, model, profiler)
     picks, config = dict(best.selection.picks, **allocator.pinned), profiler.config
     model = _with_picks_timed(model, profiler, picks)
     if config.exported is not None:
-        profiler.table.export(config.exported, model.keys, [profiler.mark])
+        profiler.table.export(config.exported, model.keys + [profiler.network_key])
     if missed and not config.best_effort:
         raise TargetError(missed + _advice(allocator.request))
     found = latency_report(model, profiler.table, picks, best.timed, best.baseline, missed)
     return best.selection, {"latency": found, "reached": found["predicted"] if best.timed is None else best.ratio}
 
 
-def _best_predicted(allocator, model, profiler, cache):
+def _best_predicted(allocator, model, _profiler):
     """Return the Attempt for the ratio, which nobody times, and why it misses that, or None."""
     best = _attempt(allocator, model, *_solve(allocator, allocator.request.ratio))
     return best, _unreached(allocator, best.predicted, "predicted", best) if best.cheapest else None
 
 
-def _best_timed(allocator, model, profiler, cache):
+def _best_timed(allocator, model, profiler):
     """Return the Attempt nearest to the ratio of those that were timed, and why it misses that, or None."""
     asked, plans = allocator.request.ratio, _PlanSearch(allocator, model, profiler)
-    plans.aim_at(asked, cache.correction(asked))
+    plans.aim_at(asked)
     if plans.best(asked) is None:
         plans.refine_fastest()
     best = plans.best(asked)
     if best is not None:
-        cache.keep_correction(asked, best.budgeted / best.ratio)
-        profiler.save()
         return best, None
     best = plans.fastest()
     return best, _unreached(allocator, best.ratio, "measured", best) if plans.is_complete else _not_found(
@@ -124,7 +117,7 @@ def _with_picks_timed(model, profiler, picks):
 
 
 class _PlanSearch:
-    """Plans of one network that are timed, a few at a time, `_ATTEMPTS` times at most.
+    """Plans of one network that are timed, `_ATTEMPTS` of them at most.
 
     Attributes
     ----------
@@ -133,23 +126,21 @@ class _PlanSearch:
 
     def __init__(self, allocator, model, profiler):
         self._allocator, self._model, self._profiler = allocator, model, profiler
-        self.attempts, self._known, self._rounds = [], {}, 0
+        self.attempts, self._known = [], {}
 
-    def aim_at(self, asked, correction):
+    def aim_at(self, asked):
         """Time plans until one has the speed-up `asked`, or there is no plan left between a slower and a faster."""
-        aim = asked * _AIM * correction if asked > 1 else asked
+        aim = asked * _AIM if asked > 1 else asked
         for _ in range(_STEPS):
             slowest = aim <= 1  # nothing that was timed may be slower
-            attempts, is_new = self._try(self._around(max(aim, 1.0)))
-            if not attempts:
+            attempt, is_new = self._try(max(aim, 1.0))
+            if attempt is None:
                 break
-            attempt = min(attempts, key=lambda one: abs(log(one.ratio / (asked * _AIM))))
             if is_new:
                 aim = attempt.budgeted * asked * _AIM / attempt.ratio
             else:  # the options are coarse: go on in the same direction
                 aim = aim * _STEP if attempt.ratio < asked else aim / _STEP
-            most = _NEARER if self._is_quick and self._rounds < 2 else 1 + TOLERANCE
-            found = any(asked * _NEAR <= one.ratio <= asked * most and (asked <= 1 or one.timed)
+            found = any(asked * _NEAR <= one.ratio <= asked * (1 + TOLERANCE) and (asked <= 1 or one.timed)
                         for one in self.attempts)
             if found or attempt.ratio < asked and attempt.cheapest or attempt.ratio > asked and slowest or (
                     self._bracketed(asked, aim)):
@@ -179,8 +170,8 @@ class _PlanSearch:
         of dearer chains may be faster. The plan that changes nothing counts.
         """
         if self.is_complete:
-            self._try([1 - 1e-9])
-            while self._between() and self._try([self._between()])[1]:
+            self._try(1 - 1e-9)
+            while self._between() and self._try(self._between())[1]:
                 pass
 
     def _between(self):
@@ -192,32 +183,20 @@ class _PlanSearch:
         low, high = max(beside, key=lambda gap: gap[1] / gap[0], default=(1, 1))
         return sqrt(low * high) if high > low * _GAP else None
 
-    @property
-    def _is_quick(self):
-        return self._model.whole_ms <= _QUICK_MS
-
-    def _around(self, aim):
-        """list of float: the speed-ups to be budgeted for beside each other."""
-        return [aim / _BESIDE, aim, aim * _BESIDE] if self._is_quick and aim > _BESIDE else [aim]
-
-    def _try(self, aims):
-        """Return the Attempts for some budgets, and whether any is new; ([], False) where there were enough."""
-        found, new = [], {}
-        for aim in aims:
-            selection, cheapest = _solve(self._allocator, aim)
-            keys = self._model.plan_keys(dict(selection.picks, **self._allocator.pinned))
-            mark = tuple(sorted(keys.items()))
-            found.append(mark)
-            if mark in self._known:
-                self._again(mark, cheapest)
-            else:
-                new[mark] = _attempt(self._allocator, self._model, selection, cheapest)
-        if any(new) and self._rounds == _ATTEMPTS:
-            return [], False
-        for mark, attempt in zip(new, self._timed(new)):
-            self._known[mark] = attempt
-            self.attempts.append(attempt)
-        return [self._known[mark] for mark in found], bool(new)
+    def _try(self, aim):
+        """Return the Attempt for a budget, and whether it is new; (None, False) where there were enough."""
+        selection, cheapest = _solve(self._allocator, aim)
+        keys = self._model.plan_keys(dict(selection.picks, **self._allocator.pinned))
+        mark = tuple(sorted(keys.items()))
+        if mark in self._known:
+            self._again(mark, cheapest)
+            return self._known[mark], False
+        if keys and sum(one.timed is not None for one in self.attempts) == _ATTEMPTS:
+            return None, False
+        attempt = _attempt(self._allocator, self._model, selection, cheapest)
+        self._known[mark] = self._timed(attempt, keys) if keys else attempt
+        self.attempts.append(self._known[mark])
+        return self._known[mark], True
 
     def _again(self, mark, cheapest):
         """A known Attempt that another budget led to before may turn out to be the cheapest."""
@@ -226,20 +205,14 @@ class _PlanSearch:
             place = next(place for place, one in enumerate(self.attempts) if one is known)
             self._known[mark] = self.attempts[place] = replace(known, cheapest=True)
 
-    def _timed(self, new):
-        """Yield Attempts as they are timed, in order; `new` is a dict of their keys to those that are not."""
-        found, plans = {}, [mark for mark in new if mark]
-        self._rounds += bool(plans)
-        for marks in self._profiler.fitting_memory(plans):
-            answer = self._profiler.time_networks(list(map(dict, marks)))
-            found.update((mark, (answer["baseline"], timed)) for mark, timed in zip(marks, answer["plans"]))
-        for mark, attempt in new.items():
-            if mark:
-                baseline, timed = found[mark]
-                refuse_noise(timed["measured"], "the planned network", _NOISY)
-                attempt = replace(attempt, baseline=baseline, timed=timed)
-                say("planned %s, measured %s" % (times(attempt.predicted), times(attempt.ratio)))
-            yield attempt
+    def _timed(self, attempt, keys):
+        """Attempt: with what the whole network takes as it is, and with these chains."""
+        answer = self._profiler.time_networks([keys])
+        (timed,) = answer["plans"]
+        refuse_noise(timed["measured"], "the planned network", _NOISY)
+        attempt = replace(attempt, baseline=answer["baseline"], timed=timed)
+        say("planned %s, measured %s" % (times(attempt.predicted), times(attempt.ratio)))
+        return attempt
 
     def _bracketed(self, asked, aim):
         """True where `aim` lies beyond a plan that was timed on the other side of what is asked for."""

@@ -1,12 +1,11 @@
 """What a layer's chain costs the network: measured at some ranks, each layer alone, and kept in a file."""
-import json
-import os
+import contextlib
 
 import numpy as np
 
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
-from accnn.core.files import open_input, recover, written_whole
+from accnn.core.json_store import Damaged, JsonStore
 from accnn.core.progress import say
 from accnn.graph.cut import START, between, depending_on, rest
 from accnn.graph.ir import Graph, prune
@@ -35,8 +34,9 @@ class Sensitivity:
     """
 
     def __init__(self, path, made_for, read_only=False):
-        self._path, self._made_for, self._read_only = path, made_for, read_only
-        self._rows, self._changed = _load(path, made_for), False
+        self._made_for, self._read_only = made_for, read_only
+        self._file, self._changed = JsonStore(path, "table of sensitivities", _parse, loose=True), False
+        self._rows = self._read()
 
     def missing(self, candidates):
         """list of Candidate: those of which nothing is known."""
@@ -55,11 +55,19 @@ class Sensitivity:
 
     def save(self):
         """Write the table, where it has a path and something new."""
-        if self._path and self._changed and not self._read_only:
-            with written_whole(self._path) as temporary, open(temporary, "w", encoding="utf-8") as handle:
-                json.dump({"made_for": self._made_for, "divergences": self._rows}, handle, indent=1)
-                handle.write("\n")
+        if self._file.path and self._changed and not self._read_only:
+            with _remedy_told():
+                self._file.update(lambda _: {"made_for": self._made_for, "divergences": self._rows})
             self._changed = False
+
+    def _read(self):
+        """dict: by layer and method, what the file holds; nothing where it was made for something else."""
+        with _remedy_told():
+            known = self._file.read()
+        other = [name for name in self._made_for if known and known["made_for"].get(name) != self._made_for[name]]
+        if other:
+            say("%s was made for other wishes than today's (%s): measuring anew" % (self._file.path, ", ".join(other)))
+        return known["divergences"] if known and not other else {}
 
 
 class Comparison:
@@ -135,27 +143,16 @@ class _Stage:
                       {START % place: shape[1:] for place, shape in enumerate(shapes)}, batches)
 
 
-def _load(path, made_for):
-    if path is None:
-        return {}
-    recover(path)
-    if not os.path.lexists(path):
-        return {}
+@contextlib.contextmanager
+def _remedy_told():
     try:
-        with open_input(path, encoding="utf-8") as handle:
-            document = json.load(handle)
-        other = [name for name in made_for if document["made_for"].get(name) != made_for[name]]
-        if not other:
-            return _rows(document["divergences"])
-    except OSError as error:
-        raise AccnnError("the table %s cannot be read: %s" % (path, error.strerror)) from error
-    except AccnnError as error:  # is a ValueError too
-        raise AccnnError("the table %s" % error) from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise AccnnError("%s is no table of sensitivities: remove it, or name another with `table`"
-                         % path) from error
-    say("%s was made for other wishes than today's (%s): measuring anew" % (path, ", ".join(other)))
-    return {}
+        yield
+    except Damaged as error:
+        raise AccnnError("%s: remove it, or name another with `table`" % error) from error
+
+
+def _parse(document):
+    return {"made_for": dict(document["made_for"]), "divergences": _rows(document["divergences"])}
 
 
 def _rows(document):

@@ -48,8 +48,7 @@ def totals(report):
         note = (percent(planned["prediction_error"], 1, "+") + " off" if planned["measured"] else
                 "for " + planned["machine"])
         rows.append(("ms, predicted", milliseconds(planned["before_ms"]), "->", milliseconds(planned["predicted_ms"]),
-                     times(planned["predicted"]),
-                     "%s; the chains alone add up to %s" % (note, times(planned["before_ms"] / planned["alone_ms"]))))
+                     times(planned["predicted"]), note))
     return rows
 
 

@@ -80,8 +80,6 @@ class NetworksJob:
     rounds : int
         To begin with: fewer where they take long, up to three times as many where they take no time; then up to five
         times as many again until all ratios are known.
-    roughly : bool
-        Ratios need not be known to better than some percent: as few rounds as tell that.
     seed : int
         Of the weights of chains and of the input.
     """
@@ -93,7 +91,6 @@ class NetworksJob:
     threads: int = 1
     batch_size: int = 1
     rounds: int = 10
-    roughly: bool = False
     seed: int = 0
 
     def __post_init__(self):

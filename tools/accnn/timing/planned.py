@@ -1,6 +1,5 @@
 """A network and what plans would make of it, timed in turns before anything is decomposed."""
 import time
-from functools import partial
 from math import ceil
 
 import numpy as np
@@ -18,9 +17,7 @@ from accnn.timing.networks import all_shapes, open_models, teller
 from accnn.timing.stored import released
 
 _KNOWN, _LATER = 0.007, 0.02  # uncertainty of every speed-up that ends the rounds, at first and after a while
-_WELL, _ABOUT = 0.015, 0.05  # the same of what need be known roughly
-_BARELY = 0.028  # and of a network on its own beside the reference, after a while
-_FEWEST_ROUGHLY = 3  # rounds to begin with, of what need be known roughly
+_ALONE, _BARELY = 0.015, 0.028  # the same of a network on its own beside the reference
 _FEWEST, _MORE = 5, 3  # rounds, and times the rounds that were asked for, to begin with
 _LONG, _SHORT = 6.0, 1.5  # seconds that the rounds to begin with are to take, at most and at least
 _BRIEF = 0.02  # seconds, up to which a pass depends on what the caches hold: then it follows one of its own
@@ -59,10 +56,9 @@ def measure_plans(job):
         if sum(seconds) < _LONG:
             seconds = _seconds(calls)
         _, reference = chain_call(REFERENCE, 1, job.seed)
-        rounds = _rounds(sum(seconds), job.rounds, _FEWEST_ROUGHLY if job.roughly else _FEWEST)
-        unsure = partial(_unsure, roughly=job.roughly)
+        rounds = _rounds(sum(seconds), job.rounds)
         return _described(time_interleaved(
-            calls, reference, rounds, _LONGEST * max(rounds, job.rounds), unsure, warm_up=0, mirrored=True,
+            calls, reference, rounds, _LONGEST * max(rounds, job.rounds), _unsure, warm_up=0, mirrored=True,
             untimed=int(max(seconds) < _BRIEF), tell=teller("timing the network")))
 
 
@@ -76,10 +72,10 @@ def _seconds(calls):
     return found
 
 
-def _rounds(seconds, asked, fewest):
+def _rounds(seconds, asked):
     """int: rounds to begin with, fewer than were asked for where they take long, and more where they take no time."""
     if asked * seconds > _LONG:
-        return min(asked, max(fewest, ceil(_LONG / seconds)))
+        return min(asked, max(_FEWEST, ceil(_LONG / seconds)))
     return max(asked, min(_MORE * asked, ceil(_SHORT / seconds)))
 
 
@@ -122,11 +118,11 @@ def _ratios(results):
     return [ratios(results[0].seconds, result.seconds) for result in results[1:]]
 
 
-def _unsure(results, roughly=False):
-    """All, as long as any ratio is uncertain, or of trials, and alone, the untouched network beside the reference."""
+def _unsure(results):
+    """All, as long as any ratio is uncertain, or of a network on its own its time beside the reference."""
     enough = sum(sum(result.seconds.values) for result in results) > _PATIENCE
-    at_once, later = (_WELL, _ABOUT) if roughly else (_KNOWN, _LATER if len(results) > 1 else _BARELY)
-    samples = _ratios(results) + ([results[0].relative] if roughly or len(results) == 1 else [])
+    at_once, later = (_KNOWN, _LATER) if len(results) > 1 else (_ALONE, _BARELY)
+    samples = _ratios(results) or [results[0].relative]
     known = all(sample.uncertainty <= (later if enough else at_once) for sample in samples)
     return () if known else range(len(results))
 
