@@ -4,6 +4,7 @@ import numpy as np
 from accnn.exporting.operators.convolution import check_layout
 from accnn.exporting.registry import converts
 
+_LOWEST = np.finfo(np.float32).min
 _GLOBAL = {"max": "GlobalMaxPool", "avg": "GlobalAveragePool"}
 
 
@@ -43,18 +44,28 @@ def _windows(layer, kind, x):
     """Windows of one size, padded at the ends as far as the last of them reaches."""
     kernel, stride, pads = _window(layer)
     pad = pads[:len(kernel)]
-    if any(p >= k for p, k in zip(pads, tuple(kernel) * 2)):  # which ONNX's own padding does not allow
-        x, pads = _padded(layer, x, pads, kind), [0] * len(pads)
-        valid_only = False
-    else:
-        valid_only = kind == "avg" and not layer.boolean("count_include_pad", True)
     window = {"kernel_shape": kernel, "strides": stride, "pads": pads}
+    too_wide = any(p >= k for p, k in zip(pads, tuple(kernel) * 2))  # for ONNX's pooling
     if kind == "max":
-        return layer.add("MaxPool", x, **window)
-    if valid_only:
+        return _padded_max(layer, x, window) if too_wide else layer.add("MaxPool", x, **window)
+    if kind == "avg" and not layer.boolean("count_include_pad", True) and not too_wide:
         return layer.add("AveragePool", x, count_include_pad=0, **window)
-    means = layer.add("AveragePool", x, count_include_pad=1, **window)
+    means = _convolved(layer, x, window) if too_wide else layer.add("AveragePool", x, count_include_pad=1, **window)
     return _divided(layer, means, _divisors(layer, kind, kernel, stride, pad), int(np.prod(kernel)))
+
+
+def _padded_max(layer, x, window):
+    half = len(window["pads"]) // 2
+    around = [0, 0] + window["pads"][:half] + [0, 0] + window["pads"][half:]
+    padded = layer.add("Pad", x, np.array(around, np.int64), layer.scalar(_LOWEST), mode="constant")
+    return layer.add("MaxPool", padded, **dict(window, pads=[0] * len(around[4:])))
+
+
+def _convolved(layer, x, window):
+    """Means as a convolution, padded by any width: onnxruntime 1.19 merges a Pad with the pooling that reads it."""
+    channels, kernel = layer.x.shape[1], tuple(window["kernel_shape"])
+    weight = np.full((channels, 1) + kernel, 1 / np.prod(kernel), layer.x.dtype)
+    return layer.add("Conv", x, weight, group=channels, **window)
 
 
 def _window(layer):
@@ -64,13 +75,6 @@ def _window(layer):
     ends = [max(p, (count - 1) * s + k - size - p) for count, s, k, size, p in zip(
         layer.shape[2:], stride, kernel, layer.x.shape[2:], pad)]
     return kernel, stride, list(pad) + ends
-
-
-def _padded(layer, x, pads, kind):
-    filled = np.finfo(np.float32).min if kind == "max" else 0.0
-    half = len(pads) // 2
-    around = [0, 0] + pads[:half] + [0, 0] + pads[half:]
-    return layer.add("Pad", x, np.array(around, np.int64), layer.scalar(filled), mode="constant")
 
 
 def _divisors(layer, kind, kernel, stride, pad):
@@ -108,14 +112,21 @@ def old_pooling(layer):
     if layer.boolean("global_pool"):
         return _whole(layer, kind, layer.x)
     kernel, stride, pads = _window(layer)
-    window = {"kernel_shape": kernel, "strides": stride}
+    window = {"kernel_shape": kernel, "strides": stride, "pads": pads}
     if kind == "max":
-        given = list(layer.sizes("pad", (0,) * len(kernel)))
-        behind = [end - pad for end, pad in zip(pads[len(kernel):], given)]
-        x = _padded(layer, layer.x, given * 2, "zeros") if any(given) else layer.x
-        return layer.add("MaxPool", x, pads=[0] * len(kernel) + behind, **window)
-    means = layer.add("AveragePool", layer.x, count_include_pad=1, pads=pads, **window)
+        return layer.add("Max", layer.add("MaxPool", layer.x, **window), _least(layer, kernel, stride, pads))
+    means = layer.add("AveragePool", layer.x, count_include_pad=1, **window)
     return means if kind == "avg" else layer.add("Mul", means, layer.scalar(np.prod(kernel)))
+
+
+def _least(layer, kernel, stride, pads):
+    """ndarray of the shape of a map: 0 for windows that reach into the padding, else the lowest number."""
+    found = np.zeros(())
+    for place, (count, k, s, size) in enumerate(zip(layer.shape[2:], kernel, stride, layer.x.shape[2:])):
+        begins = np.arange(count) * s - pads[place]
+        reaching = (begins < 0) | (pads[place] > 0) & (begins + k > size)
+        found = np.logical_or.outer(found, reaching)
+    return np.where(found, 0, _LOWEST).astype(layer.x.dtype)
 
 
 @converts("_contrib_AdaptiveAvgPooling2D")
