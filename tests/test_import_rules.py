@@ -10,8 +10,8 @@ import pytest
 
 PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tools", "accnn")
 # From the ground up: a package imports only from those that stand before it.
-ORDER = ("core", "graph", "methods", "costs", "runtime", "quantization", "engines", "data", "ranks", "scoring",
-         "timing", "reconstruction", "exporting", "training", "latency", "planning", "iterative", "report", "cli")
+ORDER = ("core", "graph", "methods", "costs", "runtime", "quantization", "exporting", "engines", "data", "ranks",
+         "scoring", "timing", "reconstruction", "training", "latency", "planning", "iterative", "report", "cli")
 MOST_INSIDE_FUNCTIONS = 15
 
 

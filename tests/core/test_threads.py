@@ -14,14 +14,14 @@ def test_all_is_done_and_told_in_order():
 
 
 def test_several_run_at_a_time(monkeypatch):
-    monkeypatch.setattr("accnn.core.threads._cores", lambda: 2)
+    monkeypatch.setattr("accnn.core.threads.threads_wanted", lambda: 2)
     meeting = threading.Barrier(2, timeout=60)
     side_by_side(lambda item: meeting.wait(), [1, 2], lambda done, item: None)
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_a_failure_is_raised_and_what_has_not_begun_does_not_begin(monkeypatch, error):
-    monkeypatch.setattr("accnn.core.threads._cores", lambda: 1)
+    monkeypatch.setattr("accnn.core.threads.threads_wanted", lambda: 1)
     begun = []
 
     def work(item):
@@ -41,4 +41,4 @@ def test_cores_are_those_allowed(monkeypatch, said, cores):
 
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: range(4), raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", said)
-    assert threads._cores() == cores
+    assert threads.threads_wanted() == cores

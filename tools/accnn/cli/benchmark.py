@@ -3,11 +3,13 @@ import json
 import os
 import time
 
+from accnn import engines
 from accnn.cli import options
 from accnn.cli.setting_names import spelled
 from accnn.cli.types import Parser
 from accnn.core import amx
 from accnn.core.layers import BF16, FP32, INT8, PRECISIONS
+from accnn.core.machine import cores
 from accnn.core.progress import say
 from accnn.core.text import seconds
 from accnn.graph.checkpoint import symbol_path
@@ -15,7 +17,6 @@ from accnn.report import timing
 from accnn.timing import client
 from accnn.timing.clock import NOISY
 from accnn.timing.job import Job
-from accnn.timing.machine import cores
 
 _SIGNS = (INT8, "_contrib_quantize"), (BF16, "bfloat16")  # of a precision, in the JSON of a symbol
 _EPILOG = """\
@@ -24,8 +25,9 @@ quartiles are those of the rounds, 'known to' is the standard error of the media
 memory and ends when all outputs are there.
 --layers runs each layer and its chain alone, on the input that the baseline's pass gives it, as it lies in memory
 (on random numbers where it is no map).
---precision times every network in every precision, in turns; 'measured' is against the first row, 'difference' the
-largest of the outputs' from those of the same network in the first precision, over the largest output.
+--engine and --precision time every network in each of them, in turns; 'measured' is against the first row, 'difference'
+the largest of the outputs' from MXNet's of the same network as it is stored, over the largest output. The last column
+says what ran, or why nothing did. --amx is for MXNet: OpenVINO uses AMX where the processor has it.
 'outside the layers' is the whole network less their sum: below zero where the machine slowed down in between."""
 
 
@@ -38,10 +40,12 @@ def parser(description):
     arguments.add_argument("--batch-size", type=_numbers, default=(), metavar="N,...",
                            help="images in one pass, one or several (default: 1, or what the network is made for)")
     arguments.add_argument("--threads", type=_numbers, default=None, metavar="N,...",
-                           help="threads MXNet computes in, one or several (default: all cores)")
+                           help="threads to compute in, one or several (default: all cores)")
+    arguments.add_argument("--engine", type=_names, default=(), dest="engines", metavar="E,...",
+                           help="compare what runs networks: %s (default: mxnet)" % ", ".join(engines.names()))
     arguments.add_argument("--precision", type=_names, default=(), metavar="P,...",
                            help="convert float32 checkpoints when they are loaded, and compare: %s (default: as they "
-                                "are)" % ", ".join(PRECISIONS))
+                                "are, or fp32 with --engine)" % ", ".join(PRECISIONS))
     arguments.add_argument("--random-thresholds", action="store_true",
                            help="with --precision int8: make up the ranges of INT8 tensors, which is right for timing "
                                 "only")
@@ -65,7 +69,7 @@ def run(args):
     """
     job = Job(args.model, args.baseline, args.load_epoch, args.baseline_epoch, args.gpus, tuple(args.input_shape),
               args.batch_size, args.threads or (cores(),), args.layers, args.repeats, args.warm_up, args.seed,
-              amx=amx.chosen(args.amx, args.precision or _stored(args)), precisions=args.precision,
+              amx=amx.chosen(args.amx, args.precision or _stored(args)), engines=args.engines, precisions=args.precision,
               random_thresholds=args.random_thresholds)
     result = client.measure(job)
     for sentence in timing.noise(result, NOISY):

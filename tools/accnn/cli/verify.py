@@ -3,6 +3,7 @@ import os
 
 from accnn.core.errors import AccnnError
 from accnn.core.layers import FP32
+from accnn.core.machine import cores, give_back
 from accnn.core.progress import say
 from accnn.core.text import times
 from accnn.planning.search import TOLERANCE
@@ -10,7 +11,6 @@ from accnn.report import timing
 from accnn.timing import client
 from accnn.timing.clock import NOISY
 from accnn.timing.job import Job
-from accnn.timing.machine import cores, give_back
 
 
 def clock(measuring):

@@ -4,6 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from threadpoolctl import threadpool_limits
 
+from accnn.core.machine import cores
+
 _MOST = 8  # at a time, each of which may take some 0.3 GB for a layer of VGG-16
 
 
@@ -26,7 +28,7 @@ def side_by_side(work, items, tell):
     tell : callable
         Called with (number done, item), from the calling thread.
     """
-    with ThreadPoolExecutor(max(1, min(_cores(), _MOST, len(items)))) as pool:
+    with ThreadPoolExecutor(max(1, min(threads_wanted(), _MOST, len(items)))) as pool:
         running = [pool.submit(work, item) for item in items]
         try:
             for done, (item, future) in enumerate(zip(items, running)):
@@ -38,8 +40,7 @@ def side_by_side(work, items, tell):
             raise
 
 
-def _cores():
-    """int: that this process may use, or fewer where OMP_NUM_THREADS says so."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def threads_wanted():
+    """int: cores that this process may use, or fewer where OMP_NUM_THREADS says so."""
     said = os.environ.get("OMP_NUM_THREADS", "")
-    return min(allowed, int(said)) if said.isdigit() and int(said) else allowed
+    return min(cores(), int(said)) if said.isdigit() and int(said) else cores()

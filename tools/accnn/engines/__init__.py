@@ -1,5 +1,5 @@
 """What runs networks, one engine a file. To add one: write the file on the contract of ``base.py``, import it here."""
-from accnn.engines import mxnet  # noqa: F401  (importing registers it)
+from accnn.engines import mxnet, onnxruntime, openvino  # noqa: F401  (importing registers them)
 from accnn.engines.base import Engine, Network, get, names, register
 
 DEFAULT = "mxnet"

@@ -7,15 +7,16 @@ import numpy as np
 
 from accnn.core.errors import AccnnError
 from accnn.core.files import temporary_folder, written_together
+from accnn.core.libraries import loaded
+from accnn.core.machine import give_back
 from accnn.core.versions import VERSION
 from accnn.exporting import file, proof
 from accnn.exporting.convert import convert
-from accnn.exporting.libraries import loaded
+from accnn.exporting.session import Session
 from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.outputs import find_outputs
 from accnn.graph.precision import in_full_precision
 from accnn.graph.shapes import takes_batch
-from accnn.timing.machine import give_back
 
 OPSET, OPSETS = 17, range(13, 22)
 SECOND = ".data"  # what the name of a file with the constants ends in, where one is needed
@@ -238,7 +239,7 @@ def _as_arrays(batch):
 
 def _compared(subject, path, trials, expected):
     """dict of str to float: the largest difference of every output."""
-    session, worst = proof.Session(path, subject.prefix), dict.fromkeys(subject.names, 0.0)
+    session, worst = Session(path, subject.prefix), dict.fromkeys(subject.names, 0.0)
     for trial, wanted in zip(trials, expected):
         for name, found, array in zip(subject.names, session.run(trial), wanted):
             if not np.isfinite(array).any():
@@ -257,7 +258,7 @@ def _differing(subject, name, far, trial):
         path = os.path.join(folder, "inner.onnx")
         second = path + SECOND if file.needs_second_file(subject.converted) else None
         subject.write(path, second, proof.inner_outputs(subject.converted))
-        first = proof.first_difference(subject.model, subject.converted, proof.Session(path, subject.prefix), trial)
+        first = proof.first_difference(subject.model, subject.converted, Session(path, subject.prefix), trial)
     said = "the first node whose output differs is %r (%s), by %.1e" % (first[0].name, first[0].op, first[1]) \
         if first else "no inner output does where all are computed"
     return AccnnError("%s: nothing is written, since the output %r of onnxruntime differs from MXNet's by %.1e of the "

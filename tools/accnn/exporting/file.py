@@ -7,9 +7,9 @@ import os
 import numpy as np
 
 from accnn.core.compat import mx
+from accnn.core.libraries import onnx
 from accnn.core.versions import VERSION
 from accnn.exporting.layer import ONNX_TYPES
-from accnn.exporting.libraries import onnx
 from accnn.exporting.sizes import as_numpy
 
 PRODUCER = "accnn"

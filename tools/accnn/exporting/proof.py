@@ -4,14 +4,11 @@ import ctypes
 import numpy as np
 
 from accnn.core.compat import mx
-from accnn.core.errors import AccnnError
-from accnn.exporting.libraries import onnxruntime
 from accnn.exporting.sizes import is_parameter
 from accnn.graph.ir import Graph
 from accnn.graph.labels import unlabelled
 from accnn.runtime.fusion import right_fusion
 from accnn.runtime.predictor import compute_errors_as_sentences
-from accnn.timing.machine import cores
 
 TOLERANCE = 1e-4
 
@@ -95,42 +92,6 @@ def _put_in_order(array):
     """Undo in place what oneDNN did to an array in place: blocks of channels, of which MXNet can take no slice."""
     pointer = ctypes.c_void_p()
     mx.base.check_call(mx.base._LIB.MXNDArrayGetData(array.handle, ctypes.byref(pointer)))
-
-
-class Session:
-    """A file loaded in onnxruntime.
-
-    Parameters
-    ----------
-    path : str
-    source : str
-        What an error calls the network.
-
-    Raises
-    ------
-    AccnnError
-        onnxruntime does not load it; says why.
-    """
-
-    def __init__(self, path, source):
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = cores(), 4
-        self._source = source
-        self._run = self._told("load", lambda: onnxruntime.InferenceSession(
-            path, options, providers=["CPUExecutionProvider"])).run
-
-    def run(self, trial, names=None):
-        """list of ndarray: the outputs, all or those of `names`."""
-        return self._told("run", lambda: self._run(names, trial))
-
-    def _told(self, what, step):
-        try:
-            return step()
-        except Exception as error:  # onnxruntime's errors have no common class but this
-            if not type(error).__module__.startswith("onnxruntime"):
-                raise
-            raise AccnnError("%s: nothing is written, since onnxruntime does not %s what was made of it (%s)"
-                             % (self._source, what, str(error).splitlines()[0])) from error
 
 
 def difference(found, expected):

@@ -51,7 +51,7 @@ def instructions(machine):
 def _whole(result):
     """One line a run; quartiles in brackets, since a median alone does not say how far to trust it."""
     if "rows" in result["runs"][0]:
-        return _precisions(result)
+        return _engines(result)
     if "baseline" not in result["networks"]:
         rows = [("threads", "batch", "ms", "[quartiles]", "images/s", "rounds")]
         rows += [_setting(run) + _milliseconds(run["model"]) + (_rate(run["model"]), str(run["model"]["rounds"]))
@@ -67,18 +67,32 @@ def _whole(result):
     return ruled(rows, ">" * 13)
 
 
-def _precisions(result):
-    """A line for every network in every precision."""
-    rows = [("threads", "batch", "network", "precision", "ms", "[quartiles]", "images/s", "measured", "[quartiles]",
-             "known to", "rounds", "difference", "")]
+def _engines(result):
+    """A line for every network in every engine and precision, and what really ran, or why nothing did."""
+    rows = [("threads", "batch", "network", "engine", "precision", "ms", "[quartiles]", "images/s", "measured",
+             "[quartiles]", "known to", "rounds", "difference", "")]
+    reasons = {}
     for run in result["runs"]:
         for row in run["rows"]:
-            measured = row["measured"]
-            rows.append(_setting(run) + (row["network"], row["precision"]) + _milliseconds(row) + (_rate(row),) +
-                        (_ratio(measured) + (known_to(measured["uncertainty"]),) if measured else ("", "", "")) +
-                        (str(row["rounds"]), "" if row["difference"] is None else percent(row["difference"], 2),
-                         "%s, %s" % (row["engine"], row["ran"])))
-    return ruled(rows, ">><<>>>>>>>><")
+            named = _setting(run) + (row["network"], " ".join(filter(None, (row["engine"], row["version"]))),
+                                     row["precision"])
+            if "refused" in row:
+                reasons.setdefault(row["refused"], []).append(" ".join((row["network"], row["engine"],
+                                                                        row["precision"])))
+            rows.append(named + (("",) * 8 + ("did not run",) if "refused" in row else _figures(row)))
+    return ruled(rows, ">><<<>>>>>>>><") + ["did not run: %s: %s" % (", ".join(dict.fromkeys(found)), why)
+                                            for why, found in reasons.items()]
+
+
+def _figures(row):
+    measured = row["measured"]
+    return (_milliseconds(row) + (_rate(row),) +
+            (_ratio(measured) + (known_to(measured["uncertainty"]),) if measured else ("", "", "")) +
+            (str(row["rounds"]), "" if row["difference"] is None else _difference(row["difference"]), row["ran"]))
+
+
+def _difference(share):
+    return percent(share, 2) if share >= 1e-4 else "%.0e" % share
 
 
 def _layers(run):
@@ -159,7 +173,8 @@ def noise(result, noisy):
 def _timed(run, sides):
     """list of (str, dict): what a run has timed as a whole."""
     if "rows" in run:
-        return [("%s in %s" % (row["network"], row["precision"]), row) for row in run["rows"]]
+        return [("%s in %s %s" % (row["network"], row["engine"], row["precision"]), row) for row in run["rows"]
+                if "refused" not in row]
     return [(side, run[side]) for side in sides]
 
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 from accnn.core.amx import environment_for as environment
 from accnn.core.errors import AccnnError
 from accnn.core.files import interrupts_wait
+from accnn.core.machine import cores
 from accnn.core.progress import say
 from accnn.timing import keys
 from accnn.timing.job import SurveyJob, Timed
-from accnn.timing.machine import cores
 
 _CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

@@ -3,6 +3,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Dict, Optional, Tuple
 
+from accnn import engines
 from accnn.core.errors import AccnnError
 from accnn.core.layers import FP32, PRECISIONS
 from accnn.core.text import sizes
@@ -164,8 +165,8 @@ class Job:
         Of the random inputs.
     amx : bool
         In a process that uses the AMX units.
-    precisions : tuple of str
-        Compare the networks in all of these, see :mod:`accnn.timing.precisions`; empty: as they are.
+    engines, precisions : tuple of str
+        Compare the networks in all of these, see :mod:`accnn.timing.engines`; both empty: as they are, in MXNet.
     random_thresholds : bool
         Make up the ranges of INT8 tensors.
     precision : {'fp32', 'int8', 'bf16'}
@@ -188,6 +189,7 @@ class Job:
     seed: int = 0
     quick: bool = False
     amx: bool = False
+    engines: Tuple[str, ...] = ()
     precisions: Tuple[str, ...] = ()
     random_thresholds: bool = False
     precision: str = FP32
@@ -198,17 +200,26 @@ class Job:
                         ("repeats", (self.repeats,), 1), ("warm_up", (self.warm_up,), 0)), self.seed)
         if self.layers and self.baseline is None:
             raise AccnnError("`layers` compares with a baseline: give `baseline`")
-        self._check_precisions()
+        self._check_rows()
         if self.baseline_epoch is not None and self.baseline is None:
             raise AccnnError("`baseline_epoch` without `baseline`: give both")
 
-    def _check_precisions(self):
-        unknown = sorted(set(self.precisions) - set(PRECISIONS))
-        if unknown:
-            raise AccnnError("`precision` %s: choose from %s" % (unknown[0], ", ".join(PRECISIONS)))
-        for name, given in (("layers", self.layers), ("gpus", self.gpus)):
-            if given and self.precisions:
-                raise AccnnError("`%s` does not go with `precision`, which compares whole networks on the CPU" % name)
+    def _check_rows(self):
+        known = {"engine": (self.engines, engines.names()), "precision": (self.precisions, PRECISIONS)}
+        for name, (asked, there) in known.items():
+            unknown = sorted(set(asked) - set(there))
+            if unknown:
+                raise AccnnError("`%s` %s: choose from %s" % (name, unknown[0], ", ".join(there)))
+            for other, given in (("layers", self.layers), ("gpus", self.gpus)):
+                if given and asked:
+                    raise AccnnError("`%s` does not go with `%s`, which compares whole networks on the CPU"
+                                     % (other, name))
+
+    @property
+    def rows(self):
+        """list of (str, str): engines and precisions to compare each network in; empty: it is timed as it is."""
+        return [(engine, precision) for engine in self.engines or (engines.DEFAULT,)
+                for precision in self.precisions or (FP32,)] if self.engines or self.precisions else []
 
     def text(self):
         """str: one line of JSON."""

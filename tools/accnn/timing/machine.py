@@ -1,6 +1,4 @@
 """What the milliseconds were measured on."""
-import contextlib
-import ctypes
 import os
 import platform
 from math import prod
@@ -10,6 +8,7 @@ import numpy as np
 from accnn.core import amx
 from accnn.core.compat import mx
 from accnn.core.layers import walk
+from accnn.core.machine import cores
 from accnn.core.text import gigabytes
 from accnn.timing.keys import parse
 
@@ -38,18 +37,7 @@ def refuse_size(size):
         raise MemoryError("%s are needed, and the machine has %s" % (gigabytes(size), gigabytes(machine_bytes())))
 
 
-def give_back():
-    """Return to the system what this process has freed; the C library keeps some of it, more after many threads."""
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # other C libraries have no such function
-        ctypes.CDLL(None).malloc_trim(0)
-
-
 _TELLING = ("MXNET_", "OMP_", "KMP_", "MKL_", "DNNL_", "ONEDNN_", "MKLDNN_")
-
-
-def cores():
-    """int: processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cpu_model():

@@ -16,7 +16,7 @@ from accnn.graph.specs import layer_specs
 from accnn.runtime.bound import bound
 from accnn.runtime.devices import check_gpus
 from accnn.runtime.predictor import contexts
-from accnn.timing import layers, passes, precisions
+from accnn.timing import engines, layers, passes
 from accnn.timing.clock import Enough, alternate, counted_threads, described_ratio, described_seconds, ratios
 from accnn.timing.job import shapes_given
 from accnn.timing.low_precision import converted
@@ -123,8 +123,8 @@ def _run(job, stored, specs, shapes, batch_size, rng):
     title = "batch %d, %s" % (batch_size, counted_threads(job.threads[0]))
     with passes.refusals(batch_size, shapes):
         arrays = {name: passes.random_array(rng, (batch_size,) + tuple(shape)) for name, shape in shapes.items()}
-        run = _whole(job, stored, shapes, batch_size, arrays, title) if not job.precisions else {
-            "rows": precisions.compare(job, stored, shapes, batch_size, arrays, teller(title))}
+        run = _whole(job, stored, shapes, batch_size, arrays, title) if not job.rows else {
+            "rows": engines.compare(job, stored, shapes, batch_size, arrays, teller(title))}
         if job.layers and specs["baseline"] is not None:
             run["layers"] = _layers(job, stored, specs["baseline"], shapes, batch_size, arrays, title)
     return dict({"threads": job.threads[0], "batch_size": batch_size}, **run)

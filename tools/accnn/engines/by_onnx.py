@@ -1,0 +1,71 @@
+"""What engines have in common that read ONNX."""
+import contextlib
+from abc import abstractmethod
+
+import numpy as np
+
+from accnn.core.errors import AccnnError
+from accnn.core.layers import FP32
+from accnn.engines.base import Engine, Network
+from accnn.engines.mxnet import precision_of
+from accnn.exporting.temporary import onnx_file
+
+
+class OnnxEngine(Engine):
+    """An engine that is given a network as an ONNX file."""
+
+    def load(self, model, input_shapes, batch_size, threads=None, precision=FP32,  # noqa: D102  (as in Engine)
+             calibration=None):
+        self.check(precision)
+        stored = precision_of(model)
+        if stored != FP32:
+            raise AccnnError("%s is %s and cannot be run by %s: give the float32 checkpoint it was made from"
+                             % (model.prefix, stored, self.name))
+        with onnx_file(model, input_shapes, batch_size) as (path, converted):
+            return self._load(path, converted, model.prefix, threads, precision)
+
+    @abstractmethod
+    def _load(self, path, converted, source, threads, precision):
+        """Network: of the file at `path`, which goes away afterwards; `source` is what errors call it."""
+
+
+class OnnxNetwork(Network):
+    """A network that an engine has loaded from an ONNX file.
+
+    Parameters
+    ----------
+    converted : Converted
+    precision, ran : str
+    """
+
+    def __init__(self, converted, precision, ran):
+        self._types = {tensor.name: tensor.dtype for tensor in converted.inputs}
+        self.inputs, self.output_names = list(self._types), [tensor.name for tensor in converted.outputs]
+        self.precision, self.ran = precision, ran
+
+    def _fed(self, arrays):
+        """dict of str to ndarray: the inputs, of the types that the file has them in."""
+        return {name: np.ascontiguousarray(array, dtype) for array, (name, dtype) in zip(arrays, self._types.items())}
+
+
+@contextlib.contextmanager
+def refusals(source, library, kind=RuntimeError):
+    """Tell in one sentence what a library says of a network.
+
+    Parameters
+    ----------
+    source : str
+        What an error calls the network.
+    library : str
+    kind : type
+        Of the exceptions that the library raises.
+
+    Raises
+    ------
+    AccnnError
+    """
+    try:
+        yield
+    except kind as error:
+        said = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        raise AccnnError("%s: %s does not run what was made of it (%s)" % (source, library, said[-1])) from error

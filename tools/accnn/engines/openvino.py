@@ -1,0 +1,92 @@
+"""OpenVINO, on the CPU: float32, and bfloat16 where the processor has it."""
+from accnn.core.layers import BF16, FP32
+from accnn.core.libraries import loaded, missing, openvino
+from accnn.core.threads import threads_wanted
+from accnn.engines.base import register
+from accnn.engines.by_onnx import OnnxEngine, OnnxNetwork, refusals
+
+_HINTS = {FP32: "f32", BF16: "bf16"}
+_LAYERS = {"Convolution", "Deconvolution", "FullyConnected", "MatMul"}  # in the graph that runs
+
+
+@register
+class OpenVINO(OnnxEngine):
+    """OpenVINO takes bfloat16 for float32 networks where it is not told otherwise: here it always is."""
+
+    name = "openvino"
+    summary = "OpenVINO, on the CPU"
+    precisions = (FP32, BF16)
+
+    def available(self):  # noqa: D102  (as in Engine)
+        return missing("onnx", "openvino")
+
+    @property
+    def version(self):  # noqa: D102
+        return loaded("openvino").__version__.partition("-")[0]
+
+    def refuse(self, precision):  # noqa: D102
+        why = super().refuse(precision)
+        if why is None and precision == BF16 and "BF16" not in openvino.Core().get_property(
+                "CPU", "OPTIMIZATION_CAPABILITIES"):
+            why = "OpenVINO computes bfloat16 with AVX-512 or AMX only, which this processor has not"
+        return why
+
+    def _load(self, path, converted, source, threads, precision):
+        core = openvino.Core()
+        with refusals(source, self.name):
+            compiled = core.compile_model(core.read_model(path), "CPU", {
+                "INFERENCE_PRECISION_HINT": _HINTS[precision], "INFERENCE_NUM_THREADS": threads or threads_wanted(),
+                "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False})
+        return OpenVINONetwork(compiled, source, converted, precision, _ran(compiled, precision))
+
+
+class OpenVINONetwork(OnnxNetwork):
+    """A network in OpenVINO.
+
+    Parameters
+    ----------
+    compiled : openvino.CompiledModel
+    source : str
+        What an error calls the network.
+    converted, precision, ran
+        As for an OnnxNetwork.
+    """
+
+    def __init__(self, compiled, source, *described):
+        super().__init__(*described)
+        self._compiled, self._source = compiled, source
+
+    def __call__(self, *arrays):  # noqa: D102  (as in Network)
+        request = self._request(arrays)
+        with refusals(self._source, OpenVINO.name):
+            request.infer(share_outputs=True)
+        return [request.get_output_tensor(number).data.copy() for number in range(len(self.output_names))]
+
+    def once(self, *arrays):  # noqa: D102
+        request = self._request(arrays)
+
+        def run():
+            request.infer(share_outputs=True)
+
+        return run
+
+    def _request(self, arrays):
+        request = self._compiled.create_infer_request()
+        for name, array in self._fed(arrays).items():
+            request.set_tensor(name, openvino.Tensor(array))
+        return request
+
+
+def _ran(compiled, precision):
+    """str: what runs in which precision, as the graph says that OpenVINO made of the network."""
+    nodes = [node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops()]
+    layers = [info for info in nodes if _said(info, "layerType") in _LAYERS]
+    there = sum(_said(info, "runtimePrecision") == _HINTS[precision] for info in layers)
+    amx = ", AMX" if any("amx" in _said(info, "primitiveType") for info in layers) else ""
+    return precision + ("" if there == len(layers) == 0 else " in %d of %d layers" % (there, len(layers))) + amx
+
+
+def _said(info, name):
+    """str: what the graph says of a node; older releases wrap it."""
+    found = info[name] if name in info else ""
+    return str(getattr(found, "value", found))
