@@ -67,10 +67,10 @@ def run(args):
     ------
     AccnnError
     """
+    wakes_amx = amx.chosen(args.amx, args.precision or _stored(args))
     job = Job(args.model, args.baseline, args.load_epoch, args.baseline_epoch, args.gpus, tuple(args.input_shape),
               args.batch_size, args.threads or (cores(),), args.layers, args.repeats, args.warm_up, args.seed,
-              amx=amx.chosen(args.amx, args.precision or _stored(args)), engines=args.engines, precisions=args.precision,
-              random_thresholds=args.random_thresholds)
+              amx=wakes_amx, engines=args.engines, precisions=args.precision, random_thresholds=args.random_thresholds)
     result = client.measure(job)
     for sentence in timing.noise(result, NOISY):
         say(sentence)

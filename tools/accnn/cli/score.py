@@ -4,6 +4,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 
+from accnn import engines
 from accnn.cli import options
 from accnn.cli import outputs as output
 from accnn.cli.data_options import add_preprocessing_options, preprocessing
@@ -11,16 +12,20 @@ from accnn.cli.replacing import add_force_option, check_replaced, is_counts
 from accnn.cli.types import Parser
 from accnn.core.errors import AccnnError
 from accnn.core.files import check_writable, written_whole
+from accnn.core.layers import PRECISIONS
 from accnn.core.progress import Progress
 from accnn.core.settings import renamed
 from accnn.data.enlarged import tell_enlarged
 from accnn.data.images import image_input, read_images
 from accnn.data.records import open_records, part_range
+from accnn.engines.mxnet import precision_of
 from accnn.graph.checkpoint import load_model, tell_remarks
+from accnn.graph.ir import Graph
 from accnn.graph.shapes import chosen_batch
 from accnn.runtime import distributed
 from accnn.runtime.predictor import Predictor, contexts
 from accnn.scoring import report
+from accnn.scoring.engine import EnginePredictor
 from accnn.scoring.fidelity import FidelityTally, check_same_outputs, compared_symbol
 from accnn.scoring.heads import class_head, settled
 from accnn.scoring.passes import answers, first_outputs, speeds
@@ -37,7 +42,7 @@ class Subject:
     model: object
     input_shapes: dict
     head: object
-    predictor: Predictor
+    predictor: object  # Predictor or EnginePredictor
 
 
 def parser(description):
@@ -59,6 +64,10 @@ def parser(description):
     arguments.add_argument("--per-class", action="store_true", help="accuracy of every class")
     arguments.add_argument("--confusion", metavar="FILE",
                            help="write how often each class (row) was answered as each (column), as CSV")
+    arguments.add_argument("--engine", default=engines.DEFAULT, choices=engines.names(),
+                           help="what runs the networks (default: %(default)s)")
+    arguments.add_argument("--precision", choices=PRECISIONS,
+                           help="run float32 checkpoints in this precision (default: as they are)")
     options.add_job_options(arguments)
     add_force_option(arguments)
     arguments.add_argument("--json", action="store_true", help="print results as JSON")
@@ -105,6 +114,8 @@ def _scored(args, job, records):
                      "batch_size": args.batch_size, "workers": job.workers}
     if job.leads:
         found["images_per_second"] = _speeds(args, records, how, subjects, tallies[0].images, seconds)
+    if _by_engine(args):
+        found["ran"] = dict(zip(("model", "baseline"), (subject.predictor.ran for subject in subjects)))
     if args.confusion:
         found["confusion"] = args.confusion
     return found, tallies[0].confusion if args.confusion else None
@@ -130,6 +141,8 @@ def _check(args):
         raise AccnnError("--fidelity reads no labels: leave out --top-k, --per-class and --confusion")
     if args.max_num_examples is not None and args.max_num_examples < 1:
         raise AccnnError("--max-num-examples must be at least 1")
+    if args.gpus is not None and _by_engine(args):
+        raise AccnnError("--gpus is for MXNet, on checkpoints as they are: leave out --engine and --precision")
     if args.confusion is not None:
         _check_confusion(args)
 
@@ -165,10 +178,22 @@ def _subjects(args, records):
         if head:
             records.check_classes(head.classes)
         symbol = head.symbol(model) if head else compared_symbol(model, args.output)
-        subjects.append(Subject(model, shapes, head, Predictor(model, shapes, size, contexts(args.gpus), symbol)))
+        subjects.append(Subject(model, shapes, head, _predictor(args, model, shapes, size, symbol)))
     args.batch_size = subjects[0].predictor.batch_size
     _check_pair(args, subjects)
     return subjects
+
+
+def _by_engine(args):
+    """bool: whether the networks run otherwise than by MXNet as they are stored."""
+    return args.engine != engines.DEFAULT or args.precision is not None
+
+
+def _predictor(args, model, shapes, size, symbol):
+    if not _by_engine(args):
+        return Predictor(model, shapes, size, contexts(args.gpus), symbol)
+    scored = replace(model, graph=Graph.from_symbol(symbol))
+    return EnginePredictor(engines.get(args.engine), scored, shapes, size, args.precision or precision_of(model))
 
 
 def _same_shape(subjects):

@@ -91,4 +91,6 @@ def _footer(report):
         lines.append("%.0f images/s: %s (batch %d%s)" % (speed["pass"], ", ".join(parts), data["batch_size"],
                                                          "" if data["workers"] == 1 else
                                                          ", %d workers" % data["workers"]))
+    lines += ["the %s ran in %s %s: %s" % (side, ran["engine"], ran["version"], ran["ran"])
+              for side, ran in report.get("ran", {}).items()]
     return lines
