@@ -46,7 +46,7 @@ def test_the_answers_are_those_of_mxnet(name, precision):
 
 @pytest.mark.parametrize("name", engines.names())
 def test_int8_of_a_float32_network_needs_ranges(name):
-    with pytest.raises(AccnnError, match="quantize it with images"):
+    with pytest.raises(AccnnError, match="INT8 needs the range of every tensor"):
         loaded(name, chain_model(), "int8")
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from accnn.core.errors import AccnnError
 from accnn.core.layers import FP32
+from accnn.core.threads import threads_wanted
 from accnn.engines.base import Engine, Network
 from accnn.engines.mxnet import precision_of
 from accnn.exporting.temporary import onnx_file
@@ -22,11 +23,11 @@ class OnnxEngine(Engine):
             raise AccnnError("%s is %s and cannot be run by %s: give the float32 checkpoint it was made from"
                              % (model.prefix, stored, self.name))
         with onnx_file(model, input_shapes, batch_size) as (path, converted):
-            return self._load(path, converted, model.prefix, threads, precision)
+            return self._load(path, converted, model.prefix, threads or threads_wanted(), precision, calibration)
 
     @abstractmethod
-    def _load(self, path, converted, source, threads, precision):
-        """Network: of the file at `path`, which goes away afterwards; `source` is what errors call it."""
+    def _load(self, path, converted, source, threads, precision, calibration):
+        """Network: of the file at `path`, whose folder goes away afterwards; `source` is what errors call it."""
 
 
 class OnnxNetwork(Network):

@@ -120,11 +120,15 @@ def precision_of(model):
     return BF16 if bfloat16.is_bfloat16(model) else FP32
 
 
+def lacking_ranges(source):
+    """AccnnError: nothing says the ranges of INT8 tensors of a network."""
+    return AccnnError("%s is float32, and INT8 needs the range of every tensor: quantize it with images" % source)
+
+
 def _quantized(model, calibration, exclude):
     batches = list(calibration or ())
     if not batches:
-        raise AccnnError("%s is float32, and INT8 needs the range of every tensor: quantize it with images"
-                         % model.prefix)
+        raise lacking_ranges(model.prefix)
     shapes = {name: array.shape[1:] for name, array in batches[0].items()}
     ranges = minimum_and_maximum(int8_graph.partition(model, exclude), shapes, batches)
     return int8_graph.quantize(model, ranges, exclude, stored=False)

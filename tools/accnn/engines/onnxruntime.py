@@ -1,10 +1,19 @@
-"""onnxruntime, on the CPU: float32."""
-from accnn.core.layers import FP32
-from accnn.core.libraries import loaded, missing
-from accnn.core.threads import threads_wanted
+"""onnxruntime, on the CPU: float32, and INT8 by its own static quantization."""
+import contextlib
+import logging
+
+import numpy as np
+
+from accnn.core.layers import FP32, INT8
+from accnn.core.libraries import loaded, missing, onnx
 from accnn.engines.base import register
 from accnn.engines.by_onnx import OnnxEngine, OnnxNetwork
+from accnn.engines.mxnet import lacking_ranges
 from accnn.exporting.session import Session
+
+# Operators of the graph that runs: layers in INT8, and those left in float32.
+_INT8 = {"QLinearConv", "QGemm", "QLinearMatMul", "MatMulIntegerToFloat", "ConvInteger", "MatMulInteger"}
+_FLOAT = {"Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"}
 
 
 @register
@@ -13,7 +22,7 @@ class OnnxRuntime(OnnxEngine):
 
     name = "onnxruntime"
     summary = "onnxruntime, on the CPU"
-    precisions = (FP32,)
+    precisions = (FP32, INT8)
 
     def available(self):  # noqa: D102  (as in Engine)
         return missing("onnx", "onnxruntime")
@@ -22,9 +31,12 @@ class OnnxRuntime(OnnxEngine):
     def version(self):  # noqa: D102
         return loaded("onnxruntime").__version__
 
-    def _load(self, path, converted, source, threads, precision):
-        session = Session(path, source, threads or threads_wanted(), consequence="")
-        return OnnxRuntimeNetwork(session, converted, precision, precision)
+    def _load(self, path, converted, source, threads, precision, calibration):
+        if precision == FP32:
+            return OnnxRuntimeNetwork(Session(path, source, threads, ""), converted, precision, precision)
+        fused = path + ".fused"
+        session = Session(_quantized(path, converted, source, calibration), source, threads, "", fused)
+        return OnnxRuntimeNetwork(session, converted, precision, _ran(fused))
 
 
 class OnnxRuntimeNetwork(OnnxNetwork):
@@ -51,3 +63,63 @@ class OnnxRuntimeNetwork(OnnxNetwork):
             self._session.run(fed)
 
         return run
+
+
+def _quantized(path, converted, source, calibration):
+    """str: path of a file beside `path` with INT8 tensors, weights a channel at a time (QDQ, both signed)."""
+    batches = list(calibration or ())
+    if not batches:
+        raise lacking_ranges(source)
+    quantization = loaded("onnxruntime.quantization")
+    prepared, made = path + ".prepared", path + ".int8"
+    with _quiet():
+        # BatchNorm goes into the weights before they are rounded. Shapes are known, so nothing symbolic is to be found.
+        loaded("onnxruntime.quantization.shape_inference").quant_pre_process(path, prepared, skip_symbolic_shape=True)
+        quantization.quantize_static(
+            prepared, made, _Examples(batches, converted), quant_format=quantization.QuantFormat.QDQ, per_channel=True,
+            activation_type=quantization.QuantType.QInt8, weight_type=quantization.QuantType.QInt8)
+    return made
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Keep back advice that onnxruntime's quantization logs."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+class _Examples:
+    """What onnxruntime reads examples from, in batches of the size that the file takes.
+
+    Parameters
+    ----------
+    batches : list of dict of str to ndarray
+    converted : Converted
+    """
+
+    def __init__(self, batches, converted):
+        self._rest = iter([_rows(batch, first, converted) for batch in batches
+                           for first in range(0, len(next(iter(batch.values()))), converted.batches[0])])
+
+    def get_next(self):
+        """dict of str to ndarray, or None behind the last."""
+        return next(self._rest, None)
+
+
+def _rows(batch, first, converted):
+    """dict of str to ndarray: rows of a batch from `first` on, the last of them repeated where there are too few."""
+    size = converted.batches[0]
+    return {tensor.name: np.ascontiguousarray(
+        batch[tensor.name][np.minimum(np.arange(first, first + size), len(batch[tensor.name]) - 1)], tensor.dtype)
+        for tensor in converted.inputs}
+
+
+def _ran(path):
+    """str: in how many layers of the graph that runs INT8 is computed."""
+    found = [node.op_type for node in onnx.load(path, load_external_data=False).graph.node]
+    there, others = (sum(op in kinds for op in found) for kinds in (_INT8, _FLOAT))
+    return "int8 in %d of %d layers" % (there, there + others)

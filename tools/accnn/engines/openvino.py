@@ -1,7 +1,6 @@
 """OpenVINO, on the CPU: float32, and bfloat16 where the processor has it."""
 from accnn.core.layers import BF16, FP32
 from accnn.core.libraries import loaded, missing, openvino
-from accnn.core.threads import threads_wanted
 from accnn.engines.base import register
 from accnn.engines.by_onnx import OnnxEngine, OnnxNetwork, refusals
 
@@ -31,11 +30,11 @@ class OpenVINO(OnnxEngine):
             why = "OpenVINO computes bfloat16 with AVX-512 or AMX only, which this processor has not"
         return why
 
-    def _load(self, path, converted, source, threads, precision):
+    def _load(self, path, converted, source, threads, precision, calibration):
         core = openvino.Core()
         with refusals(source, self.name):
             compiled = core.compile_model(core.read_model(path), "CPU", {
-                "INFERENCE_PRECISION_HINT": _HINTS[precision], "INFERENCE_NUM_THREADS": threads or threads_wanted(),
+                "INFERENCE_PRECISION_HINT": _HINTS[precision], "INFERENCE_NUM_THREADS": threads,
                 "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False})
         return OpenVINONetwork(compiled, source, converted, precision, _ran(compiled, precision))
 

@@ -16,6 +16,8 @@ class Session:
         Default: one for every core.
     consequence : str
         What follows from a refusal, up to its reason.
+    fused : str, optional
+        Path of a file to be written: the graph that runs.
 
     Raises
     ------
@@ -23,10 +25,13 @@ class Session:
         onnxruntime does not load it; says why.
     """
 
-    def __init__(self, path, source, threads=None, consequence="nothing is written, since "):
+    def __init__(self, path, source, threads=None, consequence="nothing is written, since ",
+                 fused=None):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads or cores(), 1
         options.log_severity_level = 4
+        if fused is not None:
+            options.optimized_model_filepath = fused
         options.add_session_config_entry("session.force_spinning_stop", "1")  # other engines want the cores next
         self._source, self._consequence = source, consequence
         self._run = self._told("load", lambda: onnxruntime.InferenceSession(
