@@ -1,4 +1,7 @@
 """What every engine does, and MXNet besides: the same answers in every precision, up to what that rounds."""
+import sys
+import types
+
 import numpy as np
 import pytest
 
@@ -7,7 +10,7 @@ from accnn.core import amx
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.core.layers import PRECISIONS
-from networks import chain_model, outputs, random_input, random_model
+from networks import chain_model, outputs, random_input, random_model, residual_net
 
 NEAR = {"fp32": 1e-5, "bf16": 0.03, "int8": 0.15}
 
@@ -50,9 +53,10 @@ def test_int8_of_a_float32_network_needs_ranges(name):
         loaded(name, chain_model(), "int8")
 
 
-def test_several_inputs_in_their_order():
+@pytest.mark.parametrize("name", engines.names())
+def test_several_inputs_in_their_order(name):
     net = mx.sym.broadcast_sub(mx.sym.Variable("one"), mx.sym.Variable("two"), name="less")
-    network = loaded("mxnet", random_model(net, one=(4,), two=(4,)), "fp32", 1, {"two": (4,), "one": (4,)})
+    network = loaded(name, random_model(net, one=(4,), two=(4,)), "fp32", 1, {"two": (4,), "one": (4,)})
     arrays = {"one": np.full((1, 4), 5.0), "two": np.full((1, 4), 2.0)}
     assert network(*(arrays[name] for name in network.inputs))[0].tolist() == [[3.0] * 4]
 
@@ -65,6 +69,46 @@ def test_a_converted_network_runs_as_it_is_and_in_no_other_precision(stored):
     for precision in {"fp32", "bf16", "int8"} - {stored}:
         with pytest.raises(AccnnError, match="give the float32 checkpoint"):
             loaded("mxnet", converted, precision)
+
+
+@pytest.mark.parametrize("name", sorted(set(engines.names()) - {"mxnet"}))
+@pytest.mark.parametrize("stored", ["int8", "bf16"])
+def test_other_engines_want_the_float32_checkpoint(name, stored):
+    converted = engines.mxnet.convert(chain_model(), stored, [{"data": random_input(2, 3, 12, 12)}])
+    with pytest.raises(AccnnError, match="give the float32 checkpoint"):
+        loaded(name, converted, "fp32")
+
+
+@pytest.mark.parametrize("name", engines.names())
+def test_branches_and_batchnorm_in_two_threads(name, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    model, data = random_model(residual_net(), data=(3, 12, 12)), random_input(2, 3, 12, 12)
+    found, = loaded(name, model, "fp32", threads=2)(data)
+    assert np.abs(found - outputs(model, data=data)[0]).max() <= 1e-5 * np.abs(found).max()
+
+
+@pytest.mark.parametrize("name, package, extra", [("onnxruntime", "onnxruntime", "onnx"), ("openvino", "onnx", "onnx"),
+                                                  ("openvino", "openvino", "openvino")])
+def test_what_is_missing_is_named_with_the_extra(name, package, extra, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", types.ModuleType("onnx"))
+    monkeypatch.setitem(sys.modules, package, None)
+    engine = engines.get(name)
+    assert "%s cannot be imported" % package in engine.available() and "'.[%s]'" % extra in engine.available()
+    with pytest.raises(AccnnError, match=package + " cannot be imported"):
+        engine.load(chain_model(), {"data": (3, 12, 12)}, 1)
+
+
+def test_float32_is_float32_in_openvino_where_bfloat16_is_its_choice():
+    assert loaded("openvino", chain_model(), "fp32").ran == "fp32 in 5 of 5 layers"
+    assert loaded("openvino", chain_model(), "bf16").ran.startswith("bf16 in 5 of 5 layers")
+
+
+def test_onnxruntime_quantizes_with_any_number_of_examples():
+    model, data = random_model(residual_net(), data=(3, 12, 12)), random_input(5, 3, 12, 12)
+    network = loaded("onnxruntime", model, "int8", calibration=[{"data": data[:3]}, {"data": data[3:]}])
+    assert network.ran == "int8 in 6 of 6 layers"
+    found, = network(data[:2])
+    assert np.abs(found - outputs(model, data=data[:2])[0]).max() <= NEAR["int8"] * np.abs(found).max()
 
 
 def test_mxnet_has_the_threads_that_its_process_was_started_with(monkeypatch):

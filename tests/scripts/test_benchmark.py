@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from accnn import Accelerator, benchmark, methods
+from accnn import Accelerator, benchmark, engines, methods
 from accnn.core import amx
 from accnn.core.compat import mx
 from accnn.planning.plan import Plan, Row
@@ -122,6 +122,26 @@ def test_precisions_in_one_table(pair, capfd):
     assert all(0 < row["difference"] < 0.3 for row in rows[1::2])
 
 
+def test_engines_in_one_table(here, pair, capfd, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    command = ["-m", pair[0], "--baseline", pair[1], "--threads", "1", "--engine", "mxnet,onnxruntime,openvino",
+               "--precision", "fp32,bf16"] + QUICK
+    assert benchmark.main(command + ["--json"]) == 0
+    rows = json.loads(capfd.readouterr().out)["runs"][0]["rows"]
+    assert [(row["network"], row["engine"], row["precision"]) for row in rows] == [
+        (side, engine, precision) for side in ("baseline", "model") for engine in ("mxnet", "onnxruntime", "openvino")
+        for precision in ("fp32", "bf16")]
+    for row in rows:
+        why = engines.get(row["engine"]).refuse(row["precision"])
+        assert row.get("refused") == why
+        assert why or row["ran"].startswith(row["precision"]) and row["median_ms"] > 0
+        if why is None and row["engine"] != "mxnet":
+            assert row["difference"] < (1e-5 if row["precision"] == "fp32" else 0.03)
+    assert benchmark.main(command) == 0
+    out = capfd.readouterr().out
+    assert all(words in out for words in ("mxnet 1.9.1", "did not run: baseline onnxruntime bf16", "difference"))
+
+
 @pytest.mark.skipif(amx.unusable() is not None, reason="needs AMX: %s" % amx.unusable())
 def test_amx_runs_for_low_precision_and_the_table_says_so(pair, capfd):
     assert benchmark.main(["-m", pair[1], "--threads", "1", "--precision", "fp32,bf16"] + QUICK) == 0
@@ -130,6 +150,8 @@ def test_amx_runs_for_low_precision_and_the_table_says_so(pair, capfd):
 
 
 @pytest.mark.parametrize("options, sentence", [
+    (["--engine", "mxnet,tvm"], "choose from mxnet, onnxruntime, openvino"),
+    (["--engine", "onnxruntime", "--precision", "bf16"], "onnx"), (["--engine", "mxnet", "--layers"], "layers"),
     (["--precision", "fp32,int4"], "int4"), (["--precision", "int8", "--layers"], "layers"),
     (["--precision", "int8"], "random"), (["--precision", "fp32", "--gpus", "0"], "gpus")])
 def test_precisions_that_cannot_be_compared(here, pair, capfd, monkeypatch, options, sentence):

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from accnn import score
+from accnn import engines, score
 from accnn.core.compat import mx
 from baked import SENTENCE, WORD, text_model
 from networks import chain_model, outputs, random_model, saved
@@ -54,6 +54,28 @@ def test_figures(prefix, rec, scored, batch_size, tmp_path):
     assert matrix.sum() == 23 and [row["right"][0] for row in found["per_class"]] == list(np.diag(matrix))
     assert np.trace(matrix) == found["model"]["top"]["1"]["right"]
     assert all(value > 0 for value in found["images_per_second"].values())
+
+
+@pytest.mark.parametrize("engine, precision", [("mxnet", "bf16"), ("onnxruntime", None), ("openvino", "fp32"),
+                                               ("openvino", "bf16")])
+def test_any_engine_gives_the_same_answers(prefix, rec, scored, engine, precision):
+    why = engines.get(engine).refuse(precision or "fp32")
+    if why:
+        pytest.skip(why)
+    words = ["-m", prefix, "--data-val", rec, "--batch-size", "7", "--top-k", "1,3", *COLOURS]
+    plain = scored(*words)
+    found = scored(*words, "--engine", engine, *(["--precision", precision] if precision else []))
+    assert found["ran"]["model"]["engine"] == engine and found["ran"]["model"]["ran"].startswith(precision or "fp32")
+    assert found["model"]["images"] == 23 and "ran" not in plain
+    near = 0.05 if precision == "bf16" else 1e-4
+    assert found["model"]["cross_entropy"] == pytest.approx(plain["model"]["cross_entropy"], rel=near)
+    if precision != "bf16":
+        assert found["model"]["top"] == plain["model"]["top"]
+
+
+def test_outputs_of_two_networks_compared_in_an_engine(prefix, rec, scored):
+    found = scored("-m", prefix, "--baseline", prefix, "--data-val", rec, "--fidelity", "--precision", "bf16")
+    assert list(found["fidelity"]["relative_error"].values()) == [0.0] and set(found["ran"]) == {"model", "baseline"}
 
 
 def test_a_matrix_takes_the_place_of_a_matrix_or_of_anything_when_forced(prefix, rec, scored, tmp_path):

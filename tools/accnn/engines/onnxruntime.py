@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 
+from accnn.core import amx
 from accnn.core.layers import FP32, INT8
 from accnn.core.libraries import loaded, missing, onnx
 from accnn.engines.base import register
@@ -66,7 +67,7 @@ class OnnxRuntimeNetwork(OnnxNetwork):
 
 
 def _quantized(path, converted, source, calibration):
-    """str: path of a file beside `path` with INT8 tensors, weights a channel at a time (QDQ, both signed)."""
+    """str: path of a file beside `path` with INT8 tensors, weights a channel at a time (QDQ)."""
     batches = list(calibration or ())
     if not batches:
         raise lacking_ranges(source)
@@ -77,8 +78,16 @@ def _quantized(path, converted, source, calibration):
         loaded("onnxruntime.quantization.shape_inference").quant_pre_process(path, prepared, skip_symbolic_shape=True)
         quantization.quantize_static(
             prepared, made, _Examples(batches, converted), quant_format=quantization.QuantFormat.QDQ, per_channel=True,
-            activation_type=quantization.QuantType.QInt8, weight_type=quantization.QuantType.QInt8)
+            # Signed activations, its default, leave half the layers of a residual network in float32.
+            activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8,
+            reduce_range=_saturates())
     return made
+
+
+def _saturates():
+    """bool: whether the processor's sums of two INT8 products saturate, so that weights have 7 bits at most."""
+    flags = amx.cpu_flags()
+    return "avx2" in flags and not flags.intersection({"avx512_vnni", "avx_vnni"})
 
 
 @contextlib.contextmanager
