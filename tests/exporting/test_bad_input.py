@@ -7,7 +7,8 @@ import pytest
 from accnn import AccnnError, accnn, export, export_onnx
 from accnn.core.compat import mx
 from accnn.exporting import file, registry
-from networks import chain_model, random_model, saved
+from mxnet_int8 import quantized
+from networks import chain_model, random_input, random_model, saved
 
 for _name in ("onnx", "onnxruntime"):
     pytest.importorskip(_name, reason="needs pip install '.[onnx]'")
@@ -67,8 +68,8 @@ def test_what_goes_only_with_a_fixed_batch_or_a_later_opset(path):
 
 
 def test_a_quantized_network(path):
-    net = S.contrib.quantize_v2(S.Variable("data"), min_calib_range=-1, max_calib_range=1, name="q")[0]
-    assert "is quantized" in sentence(random_model(net, data=(3,)), path, input_shapes={"data": (3,)})
+    said = sentence(quantized(chain_model(), random_input(8, 3, 12, 12)), path)
+    assert "is an INT8 network (" in said and "export the float32 checkpoint" in said
 
 
 def test_half_precision(path):

@@ -15,9 +15,8 @@ from accnn.exporting.sizes import Shape, batches_of, entry_shapes, entry_types, 
 from accnn.graph.inputs import input_names
 from accnn.graph.labels import check_shapes, unlabelled
 from accnn.graph.outputs import distinct
+from accnn.graph.quantized import in_int8, is_fused
 from accnn.graph.shapes import infer_shapes, with_batch
-
-_QUANTIZED = ("_contrib_quantize", "_contrib_dequantize", "_contrib_requantize", "_contrib_quantized", "_sg_mkldnn")
 
 Tensor = namedtuple("Tensor", "name shape dtype")
 
@@ -90,10 +89,11 @@ def _labels(model, input_shapes, batch):
 
 
 def _refuse_quantized(model):
-    quantized = next((node for node in model.graph.nodes if node.op.startswith(_QUANTIZED)), None)
-    if quantized:
-        raise AccnnError("%s is quantized, or fused for one machine (%r is a %s): export the network that it was made "
-                         "from" % (model.prefix, quantized.name, quantized.op))
+    found = next((node for node in model.graph.nodes if in_int8(node) or is_fused(node)), None)
+    if found:
+        raise AccnnError("%s is %s (%r is a %s), which cannot be exported: export the float32 checkpoint that it was "
+                         "made from" % (model.prefix, "an INT8 network" if in_int8(found) else "fused for oneDNN",
+                                        found.name, found.op))
     kinds = {np.dtype(array.dtype).name: name for name, array in model.arg_params.items()}
     wrong = [name for kind, name in kinds.items() if kind not in ("float32", "float64", "int32", "int64", "uint8",
                                                                  "int8")]
