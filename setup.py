@@ -5,10 +5,12 @@ SCRIPTS = {"accnn": "accnn.accnn", "acc-conv": "accnn.acc_conv", "acc-fc": "accn
            "accnn-ranks": "accnn.rank_selection", "accnn-score": "accnn.score", "accnn-benchmark": "accnn.benchmark",
            "accnn-fine-tune": "accnn.fine_tune", "accnn-two-pass": "accnn.two_pass",
            "accnn-launch": "accnn.launch", "accnn-pack": "accnn.pack", "accnn-check": "accnn.check",
-           "accnn-quantize": "accnn.quantize"}
+           "accnn-quantize": "accnn.quantize", "accnn-export": "accnn.export"}
 
 # The headless build of OpenCV: the plain one fails on machines without libGL. From 4.12 on it wants NumPy 2.
 OPENCV = ["opencv-python-headless<4.12;python_version<'3.13'", "opencv-python-headless>=4.12;python_version>='3.13'"]
+# Any release goes with the NumPy that mxnet takes: those for Python 3.8 to 3.11 work with NumPy 1.23.
+ONNX = ["onnx>=1.14", "onnxruntime>=1.15"]
 
 setup(
     name="accnn",
@@ -24,8 +26,9 @@ setup(
                       "numpy>=2.1;python_version>='3.13'", "requests>=2.20,<3", "setuptools;python_version>='3.12'",
                       "scipy>=1.5", "threadpoolctl>=2", "tqdm>=4.60,<5"],
     extras_require={
+        "onnx": ONNX,
         "demo": OPENCV + ["scikit-learn"],
-        "test": OPENCV + ["scikit-learn", "pytest>=7", "ruff"],
+        "test": OPENCV + ONNX + ["scikit-learn", "pytest>=7", "ruff"],
     },
     entry_points={"console_scripts": ["%s = %s:main" % item for item in SCRIPTS.items()]},
 )

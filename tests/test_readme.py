@@ -20,7 +20,7 @@ DOCUMENTS = ["README.md", "tools/accnn/README.md"] + MANUAL
 CONSOLE = (("accnn", "accnn"), ("acc-conv", "acc_conv"), ("acc-fc", "acc_fc"), ("accnn-ranks", "rank_selection"),
            ("accnn-score", "score"), ("accnn-benchmark", "benchmark"), ("accnn-fine-tune", "fine_tune"),
            ("accnn-two-pass", "two_pass"), ("accnn-launch", "launch"), ("accnn-pack", "pack"), ("accnn-check", "check"),
-           ("accnn-quantize", "quantize"))
+           ("accnn-quantize", "quantize"), ("accnn-export", "export"))
 SCRIPTS = ["accnn." + module for _, module in CONSOLE] + ["model_zoo.get_model", "model_zoo.demo.run"]
 # Lines of commands that are the shell's, or other programs': what they name is not ours to check.
 OTHERS = ("cd tools/accnn", ". .venv/bin/activate", "python3 -m venv ", "CONV=$(python ", "pip install ",
@@ -272,10 +272,21 @@ def photographed(folder, count):
         target.write_bytes(drawn(seed=number))
 
 
+def test_every_operator_that_is_exported_is_listed():
+    from accnn.exporting import operators
+    from accnn.exporting.registry import CONVERTERS
+
+    text = TEXTS["tools/accnn/docs/export.md"]
+    many = {name for name, function in CONVERTERS.items() if function.__module__ == operators.arithmetic.__name__}
+    assert [name for name in CONVERTERS if name not in many and "`%s`" % name not in text] == []
+
+
 # What measures, and jobs of several workers, take too long; they have tests of their own.
 @pytest.mark.parametrize("path", ["README.md"] + ["tools/accnn/docs/%s.md" % name for name in (
-    "calibration", "checkpoints", "methods", "quantization", "training")])
+    "calibration", "checkpoints", "export", "methods", "quantization", "training")])
 def test_commands_run(path, tmp_path, monkeypatch, capsys):
+    if path.endswith("export.md"):
+        pytest.importorskip("onnxruntime", reason="needs pip install '.[onnx]'")
     from networks import chain_model, saved
     from pictures import items, packed
 

@@ -58,6 +58,7 @@ def test_mxnet_is_there_whole_once_an_attribute_was_read():
 # ---- what a script says where a library is missing, or is being imported
 
 SCRIPTS = {"accnn": "-m x", "acc_conv": "-m x --layer y --K 3", "acc_fc": "-m x --layer y --K 3", "check": "-m x",
+           "export": "-m x --save-model y",
            "rank_selection": "-m x", "score": "-m x --data-val y", "benchmark": "-m x", "pack": "x y",
            "fine_tune": "--pretrained-model x --model-prefix y --data-train z",
            "two_pass": "-m x --save-model y --data-train z"}

@@ -22,6 +22,7 @@ _HOMES = {
     "Plan": "accnn.planning.plan", "load_plan": "accnn.planning.plan",
     "Accelerator": "accnn.planning.accelerator",
     "to_bfloat16": "accnn.quantization.bfloat16",
+    "export_onnx": "accnn.exporting.exporter",
     "ArrayImages": "accnn.reconstruction.images", "Calibrated": "accnn.reconstruction.calibration",
     "ReconstructionConfig": "accnn.reconstruction.calibration",
 }

@@ -4,17 +4,18 @@
     python accnn.py -m vgg16 --config my-ranks.json --save-model new-vgg16
 
     python accnn.py check -m vgg16        what is damaged or missing in a checkpoint (--help: after the word)
+    python accnn.py export -m vgg16 --save-model vgg16.onnx
 """
 if not __package__:
     import _inplace  # noqa: F401
 
 import sys
 
-from accnn import check
+from accnn import check, export
 from accnn.cli.main import Script
 
 # Other scripts that the first argument can name.
-_WORDS = {"check": check.main}
+_WORDS = {"check": check.main, "export": export.main}
 script = Script("accnn.cli.accnn", __doc__)
 parser = script.parser
 

@@ -23,6 +23,18 @@ def shape(node, key, default):
     return value or default
 
 
+def signed(node, key, default=()):
+    """Tuple under `key` of ``node.attrs`` of ints that may be negative, or None; a number counts as one of them."""
+    text = node.attrs.get(key)
+    if text is None:
+        return default
+    value = _literal(node, key, text)
+    value = (value,) if value is None or type(value) is int else value
+    if not isinstance(value, (tuple, list)) or not all(item is None or type(item) is int for item in value):
+        raise _unreadable(node, key, text)
+    return tuple(value)
+
+
 def integer(node, key, default=None):
     """Int under `key` of ``node.attrs``."""
     text = node.attrs.get(key)

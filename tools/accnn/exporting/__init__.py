@@ -1,0 +1,1 @@
+"""Networks as ONNX files, written only when onnxruntime computes from them what MXNet computes."""

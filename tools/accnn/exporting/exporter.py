@@ -1,0 +1,265 @@
+"""A network converted, proved, and only then written."""
+import os
+from dataclasses import dataclass, replace
+from typing import Dict, Optional, Tuple
+
+import numpy as np
+
+from accnn.core.errors import AccnnError
+from accnn.core.files import temporary_folder, written_together
+from accnn.core.versions import VERSION
+from accnn.exporting import file, proof
+from accnn.exporting.convert import convert
+from accnn.exporting.libraries import loaded
+from accnn.graph.inputs import resolve_input_shapes
+from accnn.graph.outputs import find_outputs
+from accnn.graph.precision import in_full_precision
+from accnn.graph.shapes import takes_batch
+from accnn.timing.machine import give_back
+
+OPSET, OPSETS = 17, range(13, 22)
+SECOND = ".data"  # what the name of a file with the constants ends in, where one is needed
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and how it was proved.
+
+    Attributes
+    ----------
+    path : str
+    opset : int
+    nodes : int
+        Of the file.
+    inputs, outputs : dict of str to tuple
+        Shapes, with None for what grows with the batch.
+    batches : tuple of int
+        At which outputs were compared.
+    differences : dict of str to float
+        By output the largest difference from MXNet's, over its largest number.
+    images : int
+        Real ones among the examples that were compared.
+    bytes : int
+        Of all that was written.
+    """
+
+    path: str
+    opset: int
+    nodes: int
+    inputs: Dict[str, tuple]
+    outputs: Dict[str, tuple]
+    batches: Tuple[int, ...]
+    differences: Dict[str, float]
+    images: int
+    bytes: int
+
+
+def export_onnx(model, path, input_shapes=None, opset=OPSET, batch_size=None, outputs=(), images=None,
+                preprocessing=None):
+    """Write a network as ONNX, once onnxruntime has computed from the file what MXNet computes from the checkpoint.
+
+    Parameters
+    ----------
+    model : Model
+        Not changed.
+    path : str
+        The file; constants of more than 2 GB go to ``PATH.data`` beside it.
+    input_shapes : dict of str to tuple of int, optional
+        Without the batch. Default: read from the checkpoint.
+    opset : int
+        Version of ONNX's operators, 13 to 21.
+    batch_size : int, optional
+        The only batch the file takes. Default: any, where the network takes any.
+    outputs : sequence of str
+        Export these outputs of the network or of its operators instead of its own, ``NAME:0`` the first of several.
+    images : ArrayImages or RecordImages, optional
+        Real examples, compared besides random ones.
+    preprocessing : Preprocessing, optional
+        What becomes of a picture before: stored in the file, and random pixels go the same way.
+
+    Returns
+    -------
+    Exported
+
+    Raises
+    ------
+    AccnnError
+        An operator, attribute or shape that cannot be exported; outputs that differ by more than 1e-4: names the first
+        node whose output does. Nothing is written.
+    """
+    request = ExportRequest(os.fspath(path), input_shapes, opset, batch_size, tuple(outputs), preprocessing)
+    return export(lambda: model, request, images)
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What is asked for: see :func:`export_onnx`."""
+
+    path: str
+    input_shapes: Optional[dict] = None
+    opset: int = OPSET
+    batch_size: Optional[int] = None
+    outputs: Tuple[str, ...] = ()
+    preprocessing: Optional[object] = None
+
+
+def export(load, request, images=None):
+    """As :func:`export_onnx`, of a model that is loaded here and given up before onnxruntime takes as much memory.
+
+    Parameters
+    ----------
+    load : callable
+        Returns the model; called again where the outputs differ.
+    request : ExportRequest
+    images
+        See :func:`export_onnx`.
+    """
+    check_request(request.opset)
+    subject = _Subject(load, request)
+    trials = _trials(subject, images)
+    expected = proof.Reference(subject.model).outputs(trials)
+    with_second = file.needs_second_file(subject.converted)
+    paths = [request.path] + ([request.path + SECOND] if with_second else [])
+    with written_together(paths) as temporary:
+        subject.write(*temporary)
+        subject.give_up()
+        differences = _compared(subject, temporary[0], trials, expected)
+        if with_second:  # the same, but for the name of the second file
+            file.rename_second(temporary[0], os.path.basename(paths[1]))
+    return subject.told(trials, differences, sum(map(os.path.getsize, paths)))
+
+
+def check_request(opset):
+    """Refuse what can be refused before any work: an opset out of range, packages that are not there.
+
+    Raises
+    ------
+    AccnnError
+    """
+    if opset not in OPSETS:
+        raise AccnnError("`opset=%s` is out of range: choose %d to %d" % (opset, OPSETS[0], OPSETS[-1]))
+    for library in ("onnx", "onnxruntime"):
+        loaded(library)
+
+
+class _Subject:
+    """A network that is exported, as it is in MXNet and as ONNX."""
+
+    def __init__(self, load, request):
+        self._load, self.request = load, request
+        self.take_up()
+        self.batches = proof.trial_batches(self.converted, lambda batch: takes_batch(self.model, self.shapes, batch))
+        self._shown = [{tensor.name: tuple(None if factor else size for size, factor in zip(
+            tensor.shape, tensor.shape.factors)) for tensor in tensors}
+            for tensors in (self.converted.inputs, self.converted.outputs)]
+        self.names = list(self._shown[1])
+        self._nodes = len(self.converted.builder.nodes)
+
+    def take_up(self):
+        """Load and convert the network."""
+        request = self.request
+        self.model = in_full_precision(_with_outputs(self._load(), request.outputs))
+        self.prefix = self.model.prefix
+        self.shapes = resolve_input_shapes(self.model, request.input_shapes)[0]
+        self.converted = convert(self.model, self.shapes, request.opset, request.batch_size)
+        self.converted.builder.drop_unread_constants([tensor.name for tensor in self.converted.outputs])
+
+    def give_up(self):
+        """Let the arrays go."""
+        self.model = self.converted = None
+        give_back()
+
+    def write(self, path, second=None, extra=()):
+        """Write the file, and where there is one the second."""
+        file.write(self.converted, self.request.opset, path,
+                   _metadata(self.model, self.shapes, self.request.preprocessing), os.path.basename(self.prefix),
+                   second, extra)
+
+    def told(self, trials, differences, size):
+        """Exported: what was written, `size` bytes of it."""
+        images = sum(len(next(iter(trial.values()))) for trial in trials[len(self.batches):])
+        return Exported(self.request.path, self.request.opset, self._nodes, *self._shown, tuple(self.batches),
+                        differences, images, size)
+
+
+def _with_outputs(model, names):
+    if not names:
+        return model
+    found = [found for name in names for _, found in _single(model, name)]
+    return replace(model, graph=replace(model.graph, heads=tuple(tuple(entry) for entry in found)))
+
+
+def _single(model, name):
+    found = find_outputs(model, name)
+    if len(found) > 1:
+        raise AccnnError("%s has %d outputs that %r may mean: say which, with `outputs=%s`"
+                         % (model.prefix, len(found), name, found[0][0]))
+    return found
+
+
+def _metadata(model, shapes, preprocessing):
+    found = {"accnn_version": VERSION, "source": os.path.basename(model.prefix)}
+    if model.epoch is not None:
+        found["epoch"] = str(model.epoch)
+    found.update(("input_shape:" + name, ",".join(map(str, shape))) for name, shape in shapes.items())
+    if preprocessing is not None:
+        found.update(channels="rgb", mean=_joined(preprocessing.mean), std=_joined(preprocessing.std),
+                     resize=str(preprocessing.resize))
+    return found
+
+
+def _joined(numbers):
+    return ",".join("%g" % number for number in numbers)
+
+
+def _trials(subject, images):
+    """list of dict of str to ndarray: random examples of every batch, then real ones."""
+    found = [proof.random_examples(subject.model, subject.converted, size, _drawing(subject.request.preprocessing))
+             for size in subject.batches]
+    if images is not None:
+        batches = (_as_arrays(batch) for _, batch in images.batches(subject.batches[-1]))
+        found += [batch for batch in batches if len(next(iter(batch.values()))) in subject.batches]
+    return found
+
+
+def _drawing(preprocessing):
+    """Callable that draws examples: normal numbers, or random pixels, preprocessed."""
+    if preprocessing is None:
+        return lambda rng, shape: rng.standard_normal(shape)
+    mean, std = (np.reshape(numbers, (-1, 1, 1)) for numbers in (preprocessing.mean, preprocessing.std))
+    return lambda rng, shape: (rng.randint(0, 256, shape) - mean) / std if len(shape) == 4 else \
+        rng.standard_normal(shape)
+
+
+def _as_arrays(batch):
+    return {name: np.asarray(array.asnumpy() if hasattr(array, "asnumpy") else array, np.float32)
+            for name, array in batch.items()}
+
+
+def _compared(subject, path, trials, expected):
+    """dict of str to float: the largest difference of every output."""
+    session, worst = proof.Session(path, subject.prefix), dict.fromkeys(subject.names, 0.0)
+    for trial, wanted in zip(trials, expected):
+        for name, found, array in zip(subject.names, session.run(trial), wanted):
+            if not np.isfinite(array).any():
+                raise AccnnError("%s: nothing is written, since no number of MXNet's output %r is finite, which proves "
+                                 "nothing: look at the parameters, or give real images" % (subject.prefix, name))
+            worst[name] = max(worst[name], proof.difference(found, array))
+            if not worst[name] <= proof.TOLERANCE:
+                raise _differing(subject, name, worst[name], trial)
+    return worst
+
+
+def _differing(subject, name, far, trial):
+    """AccnnError: that an output differs, and where that begins."""
+    subject.take_up()
+    with temporary_folder() as folder:
+        path = os.path.join(folder, "inner.onnx")
+        second = path + SECOND if file.needs_second_file(subject.converted) else None
+        subject.write(path, second, proof.inner_outputs(subject.converted))
+        first = proof.first_difference(subject.model, subject.converted, proof.Session(path, subject.prefix), trial)
+    said = "the first node whose output differs is %r (%s), by %.1e" % (first[0].name, first[0].op, first[1]) \
+        if first else "no inner output does where all are computed"
+    return AccnnError("%s: nothing is written, since the output %r of onnxruntime differs from MXNet's by %.1e of the "
+                      "largest number: %s; export what it reads, with `outputs`, and report this"
+                      % (subject.prefix, name, far, said))
