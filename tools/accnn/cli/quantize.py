@@ -10,6 +10,7 @@ from accnn.cli import calibration, options, outputs, verify
 from accnn.cli.data_options import images_of
 from accnn.cli.replacing import is_int8_plan
 from accnn.cli.types import Parser
+from accnn.core import amx
 from accnn.core.errors import AccnnError
 from accnn.core.progress import Progress
 from accnn.core.settings import renamed
@@ -39,6 +40,7 @@ def parser(description):
     calibration.add_image_options(arguments, _IMAGES, required=True)
     arguments.add_argument("--seed", type=int, default=0, help="for drawing images (default: %(default)s)")
     options.add_clock_options(arguments.add_argument_group("measuring", "of what is timed in the end").add_argument)
+    options.add_amx_options(arguments)
     arguments.add_argument("--dry-run", action="store_true", help="print the table, write nothing")
     arguments.add_argument("--no-timing", action="store_true", help="do not time what was written")
     arguments.set_defaults(gpus=None)
@@ -98,7 +100,7 @@ def _quantized(args):
     if not args.dry_run:
         outputs.check_checkpoint(args.model, args.save_model, args.force, plan_path(args.save_model), is_int8_plan)
     timed = not args.dry_run and not args.no_timing
-    measuring = TimingConfig(threads=args.threads, repeats=args.repeats)
+    measuring = TimingConfig(threads=args.threads, repeats=args.repeats, amx=amx.chosen(args.amx, [report.INT8]))
     with verify.clock(measuring) if timed else contextlib.nullcontext() as child:
         source, shapes, result = _made(args)
         measuring = replace(measuring, batch_size=chosen_batch(source, shapes, args.batch_size, 1))
@@ -106,7 +108,7 @@ def _quantized(args):
         gc.collect()
         try:
             if timed:
-                result["measured"] = verify.timed(measuring, source, args.save_model, shapes, child)
+                result["measured"] = verify.timed(measuring, source, args.save_model, shapes, child, layers=False)
         finally:  # whatever became of the clock, the files are there
             outputs.show(dict(result, seconds=time.monotonic() - args.started), args.json, report.table)
 

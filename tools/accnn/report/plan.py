@@ -90,9 +90,8 @@ def hints(report):
         return [sentence]
     remedies = ["`align=16`"] * (made_by.get("align", 1) == 1)
     if report["weight_types"] == ["float32"]:  # the only one in which chains are timed
-        is_fp32 = all(layer["precision"] == FP32 for layer in report["layers"])
         remedies.append("`cost='latency'`, which plans by measured latency" +
-                        (", and with `precision='int8'` for INT8 kernels" if is_fp32 else ""))
+                        ("" if "precision" in made_by else ", and with `precision='int8'` for INT8 kernels"))
     return [sentence + ("; try " + " or ".join(remedies) if remedies else "")]
 
 
