@@ -73,6 +73,16 @@ def test_any_engine_gives_the_same_answers(prefix, rec, scored, engine, precisio
         assert found["model"]["top"] == plain["model"]["top"]
 
 
+@pytest.mark.parametrize("words, said", [
+    (["--engine", "onnxruntime", "--precision", "bf16"], "no precision 'bf16'|cannot be imported"),
+    (["--engine", "openvino", "--gpus", "0"], "--gpus is for MXNet"), (["--engine", "tvm"], "invalid choice: 'tvm'"),
+    (["--precision", "int8"], "INT8 needs the range of every tensor")])
+def test_what_an_engine_does_not_run_is_one_sentence(prefix, rec, capsys, words, said):
+    assert score.main(["-m", prefix, "--data-val", rec] + words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and re.search(said, captured.err.splitlines()[-1])
+
+
 def test_outputs_of_two_networks_compared_in_an_engine(prefix, rec, scored):
     found = scored("-m", prefix, "--baseline", prefix, "--data-val", rec, "--fidelity", "--precision", "bf16")
     assert list(found["fidelity"]["relative_error"].values()) == [0.0] and set(found["ran"]) == {"model", "baseline"}

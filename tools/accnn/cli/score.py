@@ -12,7 +12,7 @@ from accnn.cli.replacing import add_force_option, check_replaced, is_counts
 from accnn.cli.types import Parser
 from accnn.core.errors import AccnnError
 from accnn.core.files import check_writable, written_whole
-from accnn.core.layers import PRECISIONS
+from accnn.core.layers import FP32, PRECISIONS
 from accnn.core.progress import Progress
 from accnn.core.settings import renamed
 from accnn.data.enlarged import tell_enlarged
@@ -141,10 +141,16 @@ def _check(args):
         raise AccnnError("--fidelity reads no labels: leave out --top-k, --per-class and --confusion")
     if args.max_num_examples is not None and args.max_num_examples < 1:
         raise AccnnError("--max-num-examples must be at least 1")
-    if args.gpus is not None and _by_engine(args):
-        raise AccnnError("--gpus is for MXNet, on checkpoints as they are: leave out --engine and --precision")
+    if _by_engine(args):
+        _check_engine(args)
     if args.confusion is not None:
         _check_confusion(args)
+
+
+def _check_engine(args):
+    if args.gpus is not None:
+        raise AccnnError("--gpus is for MXNet, on checkpoints as they are: leave out --engine and --precision")
+    engines.get(args.engine).check(args.precision or FP32)
 
 
 def _check_confusion(args):
