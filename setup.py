@@ -11,7 +11,7 @@ SCRIPTS = {"accnn": "accnn.accnn", "acc-conv": "accnn.acc_conv", "acc-fc": "accn
 OPENCV = ["opencv-python-headless<4.12;python_version<'3.13'", "opencv-python-headless>=4.12;python_version>='3.13'"]
 # Any release goes with the NumPy that mxnet takes: those for Python 3.8 to 3.11 work with NumPy 1.23.
 ONNX = ["onnx>=1.14", "onnxruntime>=1.15"]
-OPENVINO = ["openvino>=2023.1"]  # reads what accnn writes with onnx
+OPENVINO = ["openvino>=2023.1", "nncf>=2.7"]  # reads what accnn writes with onnx; NNCF makes INT8 of it
 
 setup(
     name="accnn",

@@ -1,4 +1,5 @@
 """What every engine does, and MXNet besides: the same answers in every precision, up to what that rounds."""
+import os
 import sys
 import types
 
@@ -10,6 +11,7 @@ from accnn.core import amx
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.core.layers import PRECISIONS
+from accnn.core.libraries import missing
 from networks import chain_model, outputs, random_input, random_model, residual_net
 
 NEAR = {"fp32": 1e-5, "bf16": 0.03, "int8": 0.15}
@@ -103,10 +105,19 @@ def test_float32_is_float32_in_openvino_where_bfloat16_is_its_choice():
     assert loaded("openvino", chain_model(), "bf16").ran.startswith("bf16 in 5 of 5 layers")
 
 
-def test_onnxruntime_quantizes_with_any_number_of_examples():
+def test_nncf_is_told_to_keep_what_it_is_used_for_to_itself(monkeypatch):
+    monkeypatch.delenv("NNCF_CI", raising=False)
+    monkeypatch.setitem(sys.modules, "nncf", types.ModuleType("nncf"))
+    assert missing("nncf") is None and os.environ["NNCF_CI"] == "1"
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    assert "'.[openvino]'" in missing("nncf")
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_int8_of_any_number_of_examples(name):
     model, data = random_model(residual_net(), data=(3, 12, 12)), random_input(5, 3, 12, 12)
-    network = loaded("onnxruntime", model, "int8", calibration=[{"data": data[:3]}, {"data": data[3:]}])
-    assert network.ran == "int8 in 6 of 6 layers"
+    network = loaded(name, model, "int8", calibration=[{"data": data[:3]}, {"data": data[3:]}])
+    assert network.ran.startswith("int8 in 6 of 6 layers")
     found, = network(data[:2])
     assert np.abs(found - outputs(model, data=data[:2])[0]).max() <= NEAR["int8"] * np.abs(found).max()
 

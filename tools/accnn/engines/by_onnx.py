@@ -8,7 +8,7 @@ from accnn.core.errors import AccnnError
 from accnn.core.layers import FP32
 from accnn.core.threads import threads_wanted
 from accnn.engines.base import Engine, Network
-from accnn.engines.mxnet import precision_of
+from accnn.engines.mxnet import lacking_ranges, precision_of
 from accnn.exporting.temporary import onnx_file
 
 
@@ -47,6 +47,40 @@ class OnnxNetwork(Network):
     def _fed(self, arrays):
         """dict of str to ndarray: the inputs, of the types that the file has them in."""
         return {name: np.ascontiguousarray(array, dtype) for array, (name, dtype) in zip(arrays, self._types.items())}
+
+
+def batches_of_examples(calibration, converted, source):
+    """Examples in batches of the size that a file takes.
+
+    Parameters
+    ----------
+    calibration : iterable of dict of str to ndarray, or None
+    converted : Converted
+    source : str
+        What an error calls the network.
+
+    Returns
+    -------
+    list of dict of str to ndarray
+
+    Raises
+    ------
+    AccnnError
+        There are none.
+    """
+    found = [_rows(batch, first, converted) for batch in calibration or ()
+             for first in range(0, len(next(iter(batch.values()))), converted.batches[0])]
+    if not found:
+        raise lacking_ranges(source)
+    return found
+
+
+def _rows(batch, first, converted):
+    """dict of str to ndarray: rows of a batch from `first` on, the last of them repeated where there are too few."""
+    size = converted.batches[0]
+    return {tensor.name: np.ascontiguousarray(
+        batch[tensor.name][np.minimum(np.arange(first, first + size), len(batch[tensor.name]) - 1)], tensor.dtype)
+        for tensor in converted.inputs}
 
 
 @contextlib.contextmanager

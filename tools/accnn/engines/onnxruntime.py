@@ -2,14 +2,11 @@
 import contextlib
 import logging
 
-import numpy as np
-
 from accnn.core import amx
 from accnn.core.layers import FP32, INT8
 from accnn.core.libraries import loaded, missing, onnx
 from accnn.engines.base import register
-from accnn.engines.by_onnx import OnnxEngine, OnnxNetwork
-from accnn.engines.mxnet import lacking_ranges
+from accnn.engines.by_onnx import OnnxEngine, OnnxNetwork, batches_of_examples
 from accnn.exporting.session import Session
 
 # Operators of the graph that runs: layers in INT8, and those left in float32.
@@ -68,16 +65,14 @@ class OnnxRuntimeNetwork(OnnxNetwork):
 
 def _quantized(path, converted, source, calibration):
     """str: path of a file beside `path` with INT8 tensors, weights a channel at a time (QDQ)."""
-    batches = list(calibration or ())
-    if not batches:
-        raise lacking_ranges(source)
+    examples = iter(batches_of_examples(calibration, converted, source))
     quantization = loaded("onnxruntime.quantization")
     prepared, made = path + ".prepared", path + ".int8"
     with _quiet():
         # BatchNorm goes into the weights before they are rounded. Shapes are known, so nothing symbolic is to be found.
         loaded("onnxruntime.quantization.shape_inference").quant_pre_process(path, prepared, skip_symbolic_shape=True)
         quantization.quantize_static(
-            prepared, made, _Examples(batches, converted), quant_format=quantization.QuantFormat.QDQ, per_channel=True,
+            prepared, made, _Reader(examples), quant_format=quantization.QuantFormat.QDQ, per_channel=True,
             # Signed activations, its default, leave half the layers of a residual network in float32.
             activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8,
             reduce_range=_saturates())
@@ -101,30 +96,15 @@ def _quiet():
         logging.disable(before)
 
 
-class _Examples:
-    """What onnxruntime reads examples from, in batches of the size that the file takes.
+class _Reader:
+    """What onnxruntime asks for one batch after the other."""
 
-    Parameters
-    ----------
-    batches : list of dict of str to ndarray
-    converted : Converted
-    """
-
-    def __init__(self, batches, converted):
-        self._rest = iter([_rows(batch, first, converted) for batch in batches
-                           for first in range(0, len(next(iter(batch.values()))), converted.batches[0])])
+    def __init__(self, examples):
+        self._examples = examples
 
     def get_next(self):
         """dict of str to ndarray, or None behind the last."""
-        return next(self._rest, None)
-
-
-def _rows(batch, first, converted):
-    """dict of str to ndarray: rows of a batch from `first` on, the last of them repeated where there are too few."""
-    size = converted.batches[0]
-    return {tensor.name: np.ascontiguousarray(
-        batch[tensor.name][np.minimum(np.arange(first, first + size), len(batch[tensor.name]) - 1)], tensor.dtype)
-        for tensor in converted.inputs}
+        return next(self._examples, None)
 
 
 def _ran(path):

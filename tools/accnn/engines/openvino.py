@@ -1,10 +1,15 @@
-"""OpenVINO, on the CPU: float32, and bfloat16 where the processor has it."""
-from accnn.core.layers import BF16, FP32
+"""OpenVINO, on the CPU: float32, bfloat16 where the processor has it, and INT8 by NNCF."""
+import contextlib
+import io
+import logging
+
+from accnn.core.layers import BF16, FP32, INT8
 from accnn.core.libraries import loaded, missing, openvino
 from accnn.engines.base import register
-from accnn.engines.by_onnx import OnnxEngine, OnnxNetwork, refusals
+from accnn.engines.by_onnx import OnnxEngine, OnnxNetwork, batches_of_examples, refusals
 
-_HINTS = {FP32: "f32", BF16: "bf16"}
+_HINTS = {FP32: "f32", BF16: "bf16", INT8: "f32"}  # INT8 networks say themselves where: the rest is float32
+_RUNNING = {FP32: {"f32"}, BF16: {"bf16"}, INT8: {"i8", "u8"}}
 _LAYERS = {"Convolution", "Deconvolution", "FullyConnected", "MatMul"}  # in the graph that runs
 
 
@@ -14,7 +19,7 @@ class OpenVINO(OnnxEngine):
 
     name = "openvino"
     summary = "OpenVINO, on the CPU"
-    precisions = (FP32, BF16)
+    precisions = (FP32, BF16, INT8)
 
     def available(self):  # noqa: D102  (as in Engine)
         return missing("onnx", "openvino")
@@ -25,6 +30,8 @@ class OpenVINO(OnnxEngine):
 
     def refuse(self, precision):  # noqa: D102
         why = super().refuse(precision)
+        if why is None and precision == INT8:
+            return missing("nncf")
         if why is None and precision == BF16 and "BF16" not in openvino.Core().get_property(
                 "CPU", "OPTIMIZATION_CAPABILITIES"):
             why = "OpenVINO computes bfloat16 with AVX-512 or AMX only, which this processor has not"
@@ -33,7 +40,10 @@ class OpenVINO(OnnxEngine):
     def _load(self, path, converted, source, threads, precision, calibration):
         core = openvino.Core()
         with refusals(source, self.name):
-            compiled = core.compile_model(core.read_model(path), "CPU", {
+            network = core.read_model(path)
+            if precision == INT8:
+                network = _quantized(network, batches_of_examples(calibration, converted, source))
+            compiled = core.compile_model(network, "CPU", {
                 "INFERENCE_PRECISION_HINT": _HINTS[precision], "INFERENCE_NUM_THREADS": threads,
                 "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False})
         return OpenVINONetwork(compiled, source, converted, precision, _ran(compiled, precision))
@@ -76,11 +86,24 @@ class OpenVINONetwork(OnnxNetwork):
         return request
 
 
+def _quantized(network, examples):
+    """openvino.Model: in INT8, with ranges of the examples."""
+    nncf = loaded("nncf")
+    logger, told = logging.getLogger("nncf"), io.StringIO()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(told):  # it draws progress bars there, where results are printed
+            return nncf.quantize(network, nncf.Dataset(examples), subset_size=len(examples))
+    finally:
+        logger.setLevel(level)
+
+
 def _ran(compiled, precision):
     """str: what runs in which precision, as the graph says that OpenVINO made of the network."""
     nodes = [node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops()]
     layers = [info for info in nodes if _said(info, "layerType") in _LAYERS]
-    there = sum(_said(info, "runtimePrecision") == _HINTS[precision] for info in layers)
+    there = sum(_said(info, "runtimePrecision") in _RUNNING[precision] for info in layers)
     amx = ", AMX" if any("amx" in _said(info, "primitiveType") for info in layers) else ""
     return precision + ("" if there == len(layers) == 0 else " in %d of %d layers" % (there, len(layers))) + amx
 
