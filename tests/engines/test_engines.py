@@ -89,6 +89,21 @@ def test_branches_and_batchnorm_in_two_threads(name, monkeypatch):
     assert np.abs(found - outputs(model, data=data)[0]).max() <= 1e-5 * np.abs(found).max()
 
 
+@pytest.mark.parametrize("name", engines.names())
+def test_double_precision(name):
+    net, data = chain_model().symbol.get_internals()["fc2_output"], random_input(2, 3, 12, 12)
+    model = random_model(net, dtype="float64", data=(3, 12, 12))
+    expected = outputs(random_model(net, data=(3, 12, 12)), data=data)[0]
+    assert np.allclose(loaded(name, model, "fp32")(data)[0], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", engines.names())
+def test_a_network_that_holds_its_batch(name):
+    net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=6, name="fc")
+    model, shapes = random_model(mx.sym.reshape(net, shape=(4, -1)), data=(5,)), {"data": (5,)}
+    assert loaded(name, model, "fp32", 4, shapes)(np.ones((4, 5), np.float32))[0].shape == (4, 6)
+
+
 @pytest.mark.parametrize("name, package, extra", [("onnxruntime", "onnxruntime", "onnx"), ("openvino", "onnx", "onnx"),
                                                   ("openvino", "openvino", "openvino")])
 def test_what_is_missing_is_named_with_the_extra(name, package, extra, monkeypatch):
