@@ -11,7 +11,6 @@ from accnn.core import amx
 from accnn.core.errors import AccnnError
 from accnn.report.timing import noise
 from accnn.timing import client, machine
-from accnn.timing import machine as memory
 from accnn.timing.job import Job, NetworksJob, SurveyJob, from_text, question_from_text
 
 
@@ -138,12 +137,3 @@ def test_noise_is_said():
     whole, layers = noise({"runs": [run], "networks": {"baseline": {}, "model": {}}}, 0.2)
     assert "model at 1 thread, batch 2" in whole and "9.00 to 14.00 ms, 50%" in whole
     assert "1 of 1 layers" in layers and "conv1" in layers
-
-
-def test_where_memory_cannot_be_given_back_nothing_happens(monkeypatch):
-    def no_library(_):
-        raise OSError
-
-    memory.give_back()
-    monkeypatch.setattr(memory.ctypes, "CDLL", no_library)
-    memory.give_back()

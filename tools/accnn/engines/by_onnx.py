@@ -84,7 +84,7 @@ def _rows(batch, first, converted):
 
 
 @contextlib.contextmanager
-def refusals(source, library, kind=RuntimeError):
+def refusals(source, library):
     """Tell in one sentence what a library says of a network.
 
     Parameters
@@ -92,8 +92,6 @@ def refusals(source, library, kind=RuntimeError):
     source : str
         What an error calls the network.
     library : str
-    kind : type
-        Of the exceptions that the library raises.
 
     Raises
     ------
@@ -101,6 +99,6 @@ def refusals(source, library, kind=RuntimeError):
     """
     try:
         yield
-    except kind as error:
+    except RuntimeError as error:
         said = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         raise AccnnError("%s: %s does not run what was made of it (%s)" % (source, library, said[-1])) from error
