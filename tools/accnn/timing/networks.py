@@ -136,8 +136,7 @@ def _whole(job, stored, shapes, batch_size, arrays, title):
         calls = {side: _pass(job, converted(one.model, job.precision if side == "model" else FP32, job.exclude), shapes,
                              batch_size, arrays) for side, one in list(stored.items())[::-1]}
     # What a network in a low precision reads stays in the caches when it is at work, but not behind another network.
-    untimed = [int(is_quantized(one.model.graph) or side == "model" and job.precision != FP32)
-               for side, one in stored.items()]
+    untimed = int(job.precision != FP32 or any(is_quantized(one.model.graph) for one in stored.values()))
     samples = dict(zip(stored, alternate([calls[side] for side in stored], job.repeats, max(0, job.warm_up - 1),
                                          tell=teller(title), enough=_KNOWN if job.quick else None, untimed=untimed)))
     run = {side: dict(described_seconds(sample, every_round=True), images_per_second=batch_size / sample.median)

@@ -76,9 +76,8 @@ def _seconds(calls):
 
 
 def _untimed(seconds, precision):
-    """list of int: the passes of its own that a timed one follows: one where what it reads may be in the caches."""
-    brief = max(seconds) < _BRIEF
-    return [int(brief)] + [int(brief or precision != FP32)] * (len(seconds) - 1)
+    """int: passes of its own that a timed one of a network follows: one where what it reads may be in the caches."""
+    return int(max(seconds) < _BRIEF or precision != FP32)
 
 
 def _rounds(seconds, asked):
