@@ -274,8 +274,8 @@ def refuse_noise(sample, what, most, best_effort=False):
     """
     if sample["uncertainty"] > most:
         known = known_to(sample["uncertainty"])
-        sentence = ("this machine is too noisy to measure %s: after %d rounds %s, where %g%% is needed, and half of them "
-                    "spread over %s of the median; stop what else runs, or give more `repeats`"
+        sentence = ("this machine is too noisy to measure %s: after %d rounds %s, where %g%% is needed, and half "
+                    "of them spread over %s of the median; stop what else runs, or give more `repeats`"
                     % (what, sample["rounds"], "its time is known to %s only" % known if known else
                        "nothing says how well its time is known", 100 * most, percent(sample["spread"], 0)))
         if not best_effort:
