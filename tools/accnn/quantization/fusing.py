@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import Dict
 
 from accnn.core.errors import AccnnError
-from accnn.graph import attrs, quantized
+from accnn.graph import attrs
 from accnn.graph.checkpoint import Model
 from accnn.graph.ir import Graph, Node, moved, prune
 from accnn.graph.passing import passes_on
+from accnn.graph.quantized import refuse_quantized
 from accnn.quantization import supported
 from accnn.quantization.grouping import Grouping
 
@@ -68,7 +69,7 @@ def partition(model, exclude=()):
         The model is quantized already, is no float32 network, or has no operator of a name in `exclude`.
     """
     exclude = list(exclude)
-    quantized.refuse_quantized(model)
+    refuse_quantized(model)
     _refuse_unknown(model, exclude)
     exclude += _parts(model.graph, set(exclude))
     graph = _with_flattened(without_identities(model.graph))
@@ -83,11 +84,6 @@ def partition(model, exclude=()):
     return Partition(replace(model, graph=fused), homes, dict(kept, **dict.fromkeys(exclude, "it is excluded")),
                      frozenset(excluded.union(kept)),
                      {graph.nodes[end].name: graph.nodes[into].name for end, into in grouping.lifted.items()})
-
-
-def is_quantized(model):
-    """bool: a model whose graph holds INT8 or fused oneDNN operators, which no accnn method can read."""
-    return quantized.is_quantized(model.graph)
 
 
 def unsigned_tensors(partitioned):

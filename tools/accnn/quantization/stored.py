@@ -12,6 +12,7 @@ import numpy as np
 from accnn.core.compat import mx
 from accnn.graph import attrs
 from accnn.graph.ir import Graph, Node, moved, prune
+from accnn.graph.quantized import in_int8
 from accnn.quantization.fusing import free_name, fused_node, operators
 from accnn.quantization.grid import SIGNED
 from accnn.quantization.supported import CONVOLUTION, SUMS
@@ -65,7 +66,7 @@ def store(model, lifts=None, everything=True):
 
 def is_stored(node):
     """bool: a convolution that is computed in INT8."""
-    return node.op == CONVOLUTION and node.attrs.get("quantized", "").lower() == "true"
+    return node.op == CONVOLUTION and in_int8(node)
 
 
 def quantized_weights(weights, one_scale=False):

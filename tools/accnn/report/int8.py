@@ -1,9 +1,9 @@
 """What became of a network in INT8, as a dict for machines and as a table for people."""
+from accnn.core.layers import INT8
 from accnn.core.text import columns, count, percent, ruled, sizes, times
-from accnn.graph.quantized import own_name
+from accnn.graph.quantized import names_inside, own_name
 from accnn.report.plan import totals
 
-INT8 = "int8"
 _RANGE = "min_calib_range"
 
 
@@ -49,9 +49,8 @@ def _given(graph):
     """dict of str to (str or None): for every layer inside an INT8 operator the tensor that this gives in INT8."""
     found = {}
     for node in graph.nodes:
-        for document in node.extra.get("subgraphs", ()):
-            inside = [inner["name"] for inner in document["nodes"]]
-            found.update(dict.fromkeys(inside, own_name(node.name) + "_output" if _RANGE in node.attrs else None))
+        given = own_name(node.name) + "_output" if _RANGE in node.attrs else None
+        found.update(dict.fromkeys(names_inside(node), given))
     return found
 
 

@@ -8,13 +8,13 @@ from accnn.core.errors import AccnnError
 from accnn.core.layers import FP32
 from accnn.graph.rewrite import Replacement, replace_layers
 from accnn.graph.specs import kernel, layer_specs
+from accnn.quantization.conversion import converted
 from accnn.runtime.bound import BoundNetwork
 from accnn.timing import passes
 from accnn.timing.chains import chain_call, random_numbers
 from accnn.timing.clock import described_ratio, described_seconds, ratios, time_interleaved
 from accnn.timing.job import REFERENCE, Job
 from accnn.timing.keys import parse
-from accnn.timing.low_precision import converted
 from accnn.timing.networks import all_shapes, open_models, teller
 from accnn.timing.stored import released
 
