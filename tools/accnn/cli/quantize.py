@@ -22,7 +22,8 @@ from accnn.latency.config import TimingConfig
 from accnn.planning.request import check_pattern, matches
 from accnn.quantization import thresholds
 from accnn.quantization.supported import LAYERS
-from accnn.reconstruction.int8 import LIMIT, Int8Config, make_int8
+from accnn.reconstruction.int8 import LIMIT, make_int8
+from accnn.reconstruction.int8_config import Int8Config
 from accnn.report import int8 as report
 
 _IMAGES = 1000
@@ -118,7 +119,7 @@ def _made(args):
     model = options.open_float_model(args)
     shapes = image_input(model, options.input_shapes(args), images_of(args, "data_calib"))
     config = _config(args, model)
-    original = _original(args, shapes)
+    original = _original(args)
     with calibration.opened_images(args, model, shapes) as images:
         made = make_int8(model, images, shapes, original, config, Progress)
         result = report.summary(made, shapes, images, _made_by(args, model, images))
@@ -141,7 +142,7 @@ def _excluded(args, model):
     return [name for name in layers if matches(name, args.exclude) or args.layers and not matches(name, args.layers)]
 
 
-def _original(args, shapes):
+def _original(args):
     if args.original is None:
         return None
     with renamed(prefix="original", epoch="original_epoch"):

@@ -13,6 +13,7 @@ import sys
 import numpy as np
 
 from accnn.core.errors import AccnnError
+from accnn.core.layers import FP32
 
 VARIABLE, AMX = "DNNL_MAX_CPU_ISA", "AVX512_CORE_AMX"
 # What oneDNN calls instruction sets, from the least, and the flags in /proc/cpuinfo that each asks for.
@@ -55,7 +56,7 @@ def chosen(asked, precisions):
     asked : bool or None
         None: where one of the precisions gains by it and it can be used, or the environment asks for it.
     precisions : iterable of str
-        Such as ``'fp32'``, ``'bf16'``, ``'int8'``.
+        Of :data:`accnn.core.layers.PRECISIONS`.
 
     Returns
     -------
@@ -69,7 +70,7 @@ def chosen(asked, precisions):
     why = unusable()
     if asked and why is not None:
         raise AccnnError("`amx`: the AMX units cannot be used: %s" % why)
-    wished = enabled() or os.environ.get(VARIABLE) == AMX or set(precisions) - {"fp32"}
+    wished = enabled() or os.environ.get(VARIABLE) == AMX or set(precisions) - {FP32}
     return bool(wished) and why is None if asked is None else asked
 
 

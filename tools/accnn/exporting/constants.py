@@ -32,15 +32,15 @@ def constant_nodes(model, shapes, needed):
     return found
 
 
-def computed(model, shapes, constant, entries):
+def computed(model, shapes, entries):
     """Compute some outputs of constant nodes.
 
     Parameters
     ----------
     model : Model
     shapes : dict of (int, int) to Shape
-    constant : set of int
     entries : list of (int, int)
+        Of :func:`constant_nodes`.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def computed(model, shapes, constant, entries):
     if not entries:
         return {}
     nodes, arrays, place = [], {}, {}
-    for position in _leading(model.graph, constant, entries):
+    for position in _leading(model.graph, entries):
         node = model.graph.nodes[position]
         if node.op in _SHAPE_ONLY:
             node, fed = _fed_with_zeros(node, shapes, len(nodes))
@@ -63,7 +63,7 @@ def computed(model, shapes, constant, entries):
     return dict(zip(entries, _run(model, symbol, arrays)))
 
 
-def _leading(graph, constant, entries):
+def _leading(graph, entries):
     """list of int: the nodes that the entries need, in order."""
     found, waiting = set(), [position for position, _ in entries]
     while waiting:

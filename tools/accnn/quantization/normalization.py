@@ -83,7 +83,9 @@ def _folded(model, layer, norm, nodes, arrays, names, place):
     """The convolution in the place of a BatchNorm; its arrays go into `arrays`, a bias that it lacks into `nodes`."""
     inputs = [model.graph.nodes[entry[0]].name for entry in layer.inputs[1:]]
     weight, *bias = (arrays[name].asnumpy() for name in inputs)
-    scale, shift = _scale_and_shift(model, norm)
+    norm_inputs = [model.graph.nodes[entry[0]].name for entry in norm.inputs[1:]]
+    stored = dict(model.arg_params, **model.aux_params)
+    scale, shift = scale_and_shift(norm, *(stored[name].asnumpy().astype(np.float64) for name in norm_inputs))
     arrays[inputs[0]] = mx.nd.array(weight * scale.reshape((-1,) + (1,) * (weight.ndim - 1)))
     entries = [(place[entry[0]],) + tuple(entry[1:]) for entry in layer.inputs]
     if not bias:
@@ -94,12 +96,23 @@ def _folded(model, layer, norm, nodes, arrays, names, place):
     return replace(layer, name=norm.name, inputs=tuple(entries), attrs=dict(layer.attrs, no_bias="False"))
 
 
-def _scale_and_shift(model, norm):
-    """ndarrays (channels,): what a BatchNorm multiplies by, then adds."""
-    names = [model.graph.nodes[entry[0]].name for entry in norm.inputs[1:]]
-    gamma, beta, mean, variance = (
-        dict(model.arg_params, **model.aux_params)[name].asnumpy().astype(np.float64) for name in names)
-    if attrs.boolean(norm, "fix_gamma", True):
-        gamma = np.ones_like(gamma)
-    scale = gamma / np.sqrt(variance + attrs.number(norm, "eps", _EPS))
+def scale_and_shift(norm, gamma, beta, mean, variance):
+    """What a BatchNorm multiplies by, and what it then adds, at inference.
+
+    Parameters
+    ----------
+    norm : Node
+    gamma, beta, mean, variance : ndarray, shape (channels,)
+
+    Returns
+    -------
+    scale, shift : ndarray of float64, shape (channels,)
+    """
+    gamma = np.ones_like(beta) if attrs.boolean(norm, "fix_gamma", True) else gamma
+    scale = gamma / np.sqrt(variance.astype(np.float64) + eps(norm))
     return scale, beta - mean * scale
+
+
+def eps(norm):
+    """float: what a BatchNorm adds to the variance."""
+    return attrs.number(norm, "eps", _EPS)

@@ -201,9 +201,9 @@ def best_mixture(between, parts, generator):
     generator : numpy.random.Generator
     """
     if len(parts) == between.values.shape[1]:
-        return min([between] + [_scaled(between, parts, power) for power in (0.5, 1.0)], key=Between.noise)
+        return min([between] + [_scaled(between, power) for power in (0.5, 1.0)], key=Between.noise)
     balanced = _each(between, parts, lambda one, rows: balancing(*one.moments(rows)))
-    tried = [between, _scaled(between, parts, 0.5), _scaled(between, parts, 1.0)]
+    tried = [between, _scaled(between, 0.5), _scaled(between, 1.0)]
     for start in (between, balanced):
         for _ in range(_TRIES):
             tried.append(_each(start, parts, lambda one, rows: spreading(one.moments(rows)[0], generator)))
@@ -220,7 +220,7 @@ def _each(between, parts, make):
     return between
 
 
-def _scaled(between, parts, power):
+def _scaled(between, power):
     largest = np.maximum(np.abs(between.values).max(0), 1e-30)
     ratio = np.maximum(largest / largest.max(), 1e-6) ** -power
     return between.mixed(np.diag(ratio), slice(0, len(ratio)))

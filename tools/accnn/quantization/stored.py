@@ -15,6 +15,7 @@ from accnn.graph.ir import Graph, Node, moved, prune
 from accnn.graph.quantized import in_int8
 from accnn.quantization.fusing import free_name, fused_node, operators
 from accnn.quantization.grid import SIGNED
+from accnn.quantization.normalization import scale_and_shift
 from accnn.quantization.supported import CONVOLUTION, SUMS
 
 RANGE = np.float32(SIGNED)  # what MXNet takes the largest weight of a channel to; what is stored is -128 or 127
@@ -132,9 +133,7 @@ def _folded(graph, node, model):
     weight, bias = arrays[0], arrays[1] if with_bias else np.zeros(len(arrays[0]), np.float32)
     if len(parts) > 1 and parts[1].op == "BatchNorm":
         gamma, beta, mean, variance = arrays[1 + with_bias:5 + with_bias]
-        gamma = np.ones_like(beta) if attrs.boolean(parts[1], "fix_gamma", True) else gamma
-        alpha = gamma / np.sqrt(variance.astype(np.float64) + attrs.number(parts[1], "eps", 1e-3))
-        alpha = alpha.astype(np.float32)
+        alpha = scale_and_shift(parts[1], gamma, beta, mean, variance)[0].astype(np.float32)
         weight, bias = weight * alpha.reshape((-1,) + (1,) * (weight.ndim - 1)), beta + alpha * (bias - mean)
     return weight, bias
 

@@ -1,8 +1,8 @@
 """What became of a network in INT8, as a dict for machines and as a table for people."""
 from accnn.core.layers import INT8
-from accnn.core.text import columns, count, percent, ruled, sizes, times
+from accnn.core.text import columns, percent, ruled, sizes
 from accnn.graph.quantized import names_inside, own_name
-from accnn.report.plan import totals
+from accnn.report.plan import file_sizes, totals
 
 _RANGE = "min_calib_range"
 
@@ -93,11 +93,7 @@ def _steps(report):
 
 
 def _whole(report):
-    rows = totals(report)
-    files = report.get("file_bytes")
-    if files:
-        rows.append((".params file, bytes", count(files["before"]), "->", count(files["after"]), times(files["ratio"]),
-                     ""))
+    rows = totals(report) + file_sizes(report)
     lines = columns(rows, "<>>>><") if rows else []
     lines += ["input %s  %s" % (name, sizes(shape)) for name, shape in report["input_shapes"].items()]
     return lines + outcome(report)
@@ -117,5 +113,3 @@ def outcome(report):
 
 def _number(divergence):
     return "%.3g" % divergence
-
-

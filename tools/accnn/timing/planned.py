@@ -5,7 +5,7 @@ from math import ceil
 import numpy as np
 
 from accnn.core.errors import AccnnError
-from accnn.core.layers import FP32
+from accnn.core.layers import FP32, operators_of
 from accnn.graph.rewrite import Replacement, replace_layers
 from accnn.graph.specs import kernel, layer_specs
 from accnn.quantization.conversion import converted
@@ -108,8 +108,7 @@ def planned(model, shapes, plan, rng):
 
 def left_out(layers, plan):
     """list of str: operators of a planned network that stay in float32: `layers`, or the chains in their place."""
-    return [name for layer in layers for name in (
-        [layer + part.suffix for part in parse(plan[layer])[1]] if layer in plan else [layer])]
+    return operators_of(layers, {layer: parse(text)[1] for layer, text in plan.items()})
 
 
 def _replacement(model, specs, layer, chain, rng):
