@@ -132,7 +132,7 @@ def add_amx_options(parser):
     add = parser.add_mutually_exclusive_group().add_argument
     add("--amx", action="store_true", default=None,
         help="compute in AMX units, which serve INT8 and bfloat16 (default: for these, where processor and system let)")
-    add("--no-amx", action="store_false", dest="amx", help="leave them asleep")
+    add("--no-amx", action="store_false", dest="amx", help="do not compute in them")
 
 
 def add_clock_options(add):

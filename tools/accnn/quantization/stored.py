@@ -70,7 +70,7 @@ def is_stored(node):
     return node.op == CONVOLUTION and in_int8(node)
 
 
-def quantized_weights(weights, one_scale=False):
+def quantized_weights(weights, per_tensor=False):
     """Quantize weights as MXNet does: symmetrically, with a scale for every output channel.
 
     MXNet takes the largest weight of a channel to 127.5 steps, and so to -128 or 127. With the scale such that this one
@@ -81,7 +81,7 @@ def quantized_weights(weights, one_scale=False):
     Parameters
     ----------
     weights : ndarray, shape (N, ...)
-    one_scale : bool
+    per_tensor : bool
         The same scale for all channels.
 
     Returns
@@ -90,7 +90,7 @@ def quantized_weights(weights, one_scale=False):
     scales : ndarray of float32, shape (N,)
         ``whole * scales`` is what takes the place of `weights`.
     """
-    rows = weights.astype(np.float32).reshape((1, -1) if one_scale else (len(weights), -1))
+    rows = weights.astype(np.float32).reshape((1, -1) if per_tensor else (len(weights), -1))
     largest = _largest(rows)
     whole = _whole(rows, largest)
     whole = _again(whole, _lasting_scales(whole, largest))
@@ -157,7 +157,7 @@ def _stored(node, weight, bias, nodes, names, into):
     """The fused operator with an INT8 weight and a BatchNorm with its scales, whose variables are added to `nodes`."""
     parts = operators(node)
     # Where a convolution does not requantize by itself, MXNet takes one scale for all its channels.
-    whole, scales = quantized_weights(weight, one_scale="min_calib_range" not in node.attrs)
+    whole, scales = quantized_weights(weight, per_tensor="min_calib_range" not in node.attrs)
     layer, kinds = parts[0].name, {"_weight_quantize": (whole, 0), "_scale": (scales, 0), "_shift": (bias, 0),
                                    "_zero": (np.zeros_like(bias), 1), "_one": (np.ones_like(bias), 1)}
     variables = [_variable(layer + end, values, nodes, names, into[place]) for end, (values, place) in kinds.items()]

@@ -65,7 +65,7 @@ def activates(node, layer, summed):
     return node.op == "LeakyReLU" and node.attrs.get("act_type", "leaky") == "leaky" and layer.op == "Convolution"
 
 
-def has_one_step(node):
+def is_per_tensor(node):
     """bool: a layer all of whose weights have one step, instead of one for every output.
 
     Fully connected ones, unless :func:`accnn.quantization.int8_graph.quantize` is told otherwise, and grouped

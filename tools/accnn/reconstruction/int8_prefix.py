@@ -21,7 +21,7 @@ from accnn.quantization.grid import rounded
 from accnn.quantization.int8_graph import quantize
 from accnn.quantization.producers import Producer, producers, with_params
 from accnn.quantization.rounding import compensated
-from accnn.quantization.supported import has_one_step
+from accnn.quantization.supported import is_per_tensor
 from accnn.reconstruction.layer import RIDGES
 from accnn.reconstruction.pipeline import levels
 from accnn.reconstruction.quadratic import solve_positive
@@ -179,8 +179,8 @@ def _solved(model, pair, evidence, images, is_int8, settings):
     groups, solves = len(evidence), pair.is_split and settings.solve
     scales = settings.scales.get(pair.spec.name, np.ones(len(offset)))
     node = model.graph.nodes[pair.now.layer]
-    is_whole = has_one_step(node) and not (settings.dense_channels and node.op == FULLY_CONNECTED)
-    grid = _Grid(is_int8, is_whole, float(np.abs(matrix).max()) if groups > 1 else None)
+    per_tensor = is_per_tensor(node) and not (settings.dense_channels and node.op == FULLY_CONNECTED)
+    grid = _Grid(is_int8, per_tensor, float(np.abs(matrix).max()) if groups > 1 else None)
     found = [_best(one, grid, *parts, solves, images) for one, *parts in zip(
         evidence, *(np.split(array, groups) for array in (matrix, offset, scales)))]
     before, after = (float(np.mean([item[place] for item in found])) for place in (2, 3))
@@ -197,19 +197,19 @@ class _Grid:
     ----------
     is_int8 : bool
         Else they stay what they are.
-    is_whole, largest
+    per_tensor, largest
         See :func:`accnn.quantization.grid.rounded`.
     """
 
     is_int8: bool
-    is_whole: bool
+    per_tensor: bool
     largest: Optional[float] = None
 
     def held(self, rows):
-        return rounded(rows, self.is_whole, self.largest) if self.is_int8 else rows
+        return rounded(rows, self.per_tensor, self.largest) if self.is_int8 else rows
 
     def compensated(self, rows, covariance):
-        return compensated(rows, covariance, self.is_whole, self.largest) if self.is_int8 else rows
+        return compensated(rows, covariance, self.per_tensor, self.largest) if self.is_int8 else rows
 
 
 def _best(evidence, grid, matrix, offset, scales, solves, images):
