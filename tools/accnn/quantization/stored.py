@@ -11,7 +11,7 @@ import numpy as np
 
 from accnn.core.compat import mx
 from accnn.graph import attrs
-from accnn.graph.ir import Graph, Node, moved, prune
+from accnn.graph.ir import Graph, GraphWriter, Node, moved, prune
 from accnn.graph.quantized import in_int8
 from accnn.quantization.fusing import free_name, fused_node, operators
 from accnn.quantization.grid import SIGNED
@@ -45,21 +45,16 @@ def store(model, lifts=None, everything=True):
     offsets = {"quantized_" + name: offset for name, (_, offset) in lifts.items()}
     offsets.update(("quantized_" + into, -offset) for into, offset in lifts.values())
     graph, arrays, states = model.graph, dict(model.arg_params), dict(model.aux_params)
-    nodes, place, names = [], {}, {node.name for node in graph.nodes}
-
-    def where(entry):
-        return (place[entry[0]],) + tuple(entry[1:])
-
+    written, names = GraphWriter(), {node.name for node in graph.nodes}
     for position, node in enumerate(graph.nodes):
-        made = moved(node, where)
+        made = moved(node, written.where)
         if is_stored(node) and (everything or node.name in offsets):
             weight, bias = _folded(graph, node, model)
             bias = bias + np.float32(offsets.get(node.name, 0))
             made = _lifted(made, offsets[node.name]) if node.name[len("quantized_"):] in lifts else made
-            made = _stored(made, weight, bias, nodes, names, (arrays, states))
-        place[position] = len(nodes)
-        nodes.append(made)
-    graph = Graph.from_symbol(prune(Graph(tuple(nodes), tuple(where(head) for head in graph.heads))).to_symbol())
+            made = _stored(made, weight, bias, written, names, (arrays, states))
+        written.put(position, made)
+    graph = Graph.from_symbol(prune(written.graph(graph.heads)).to_symbol())
     there = set(graph.variables())
     return replace(model, graph=graph, arg_params={name: arrays[name] for name in arrays if name in there},
                    aux_params={name: states[name] for name in states if name in there})
@@ -153,14 +148,14 @@ def _array(model, name):
     return None if found is None else found.asnumpy()
 
 
-def _stored(node, weight, bias, nodes, names, into):
-    """The fused operator with an INT8 weight and a BatchNorm with its scales, whose variables are added to `nodes`."""
+def _stored(node, weight, bias, written, names, into):
+    """The fused operator with an INT8 weight and a BatchNorm with its scales, whose variables go into `written`."""
     parts = operators(node)
     # Where a convolution does not requantize by itself, MXNet takes one scale for all its channels.
     whole, scales = quantized_weights(weight, per_tensor="min_calib_range" not in node.attrs)
     layer, kinds = parts[0].name, {"_weight_quantize": (whole, 0), "_scale": (scales, 0), "_shift": (bias, 0),
                                    "_zero": (np.zeros_like(bias), 1), "_one": (np.ones_like(bias), 1)}
-    variables = [_variable(layer + end, values, nodes, names, into[place]) for end, (values, place) in kinds.items()]
+    variables = [_variable(layer + end, values, written, names, into[place]) for end, (values, place) in kinds.items()]
     layer_node = replace(parts[0], attrs=dict(parts[0].attrs, no_bias="True"))
     behind = [part for part in parts[1:] if part.op != "BatchNorm"]
     ranges = 4 if any(part.op in SUMS for part in behind) else 2
@@ -171,9 +166,8 @@ def _stored(node, weight, bias, nodes, names, into):
                    inputs=made.inputs + node.inputs[-ranges:])
 
 
-def _variable(name, values, nodes, names, into):
-    """Add a variable of a new name to `nodes` and its array to `into`; the entry of it."""
+def _variable(name, values, written, names, into):
+    """Add a variable of a new name to `written` and its array to `into`; the entry of it."""
     name = free_name(name, names)
     into[name] = mx.nd.array(values, dtype=values.dtype)
-    nodes.append(Node("null", name, {}))
-    return (len(nodes) - 1, 0, 0)
+    return written.add(Node("null", name, {}))
