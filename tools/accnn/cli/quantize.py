@@ -12,6 +12,7 @@ from accnn.cli.replacing import is_int8_plan
 from accnn.cli.types import Parser
 from accnn.core import amx
 from accnn.core.errors import AccnnError
+from accnn.core.layers import INT8
 from accnn.core.progress import Progress
 from accnn.core.settings import renamed
 from accnn.core.text import before_after
@@ -101,7 +102,7 @@ def _quantized(args):
     if not args.dry_run:
         outputs.check_checkpoint(args.model, args.save_model, args.force, plan_path(args.save_model), is_int8_plan)
     timed = not args.dry_run and not args.no_timing
-    measuring = TimingConfig(threads=args.threads, repeats=args.repeats, amx=amx.chosen(args.amx, [report.INT8]))
+    measuring = TimingConfig(threads=args.threads, repeats=args.repeats, amx=amx.chosen(args.amx, [INT8]))
     with verify.clock(measuring) if timed else contextlib.nullcontext() as child:
         source, shapes, result = _made(args)
         measuring = replace(measuring, batch_size=chosen_batch(source, shapes, args.batch_size, 1))
