@@ -348,7 +348,7 @@ def test_what_was_measured_for_other_wishes_is_measured_anew(prefix, rec, tmp_pa
         table.write_bytes(before)
         capsys.readouterr()
         assert accnn.main(command + options) == 0
-        assert "for other wishes than today's (%s): measuring anew" % said in capsys.readouterr().err
+        assert "for other settings (%s): measuring anew" % said in capsys.readouterr().err
         assert table.read_bytes() != before
 
 

@@ -13,13 +13,13 @@ from accnn.graph.inputs import input_names
 from accnn.graph.quantized import is_quantized
 from accnn.graph.shapes import chosen_batch, infer_arguments, infer_shapes, native_batch
 from accnn.graph.specs import layer_specs
+from accnn.quantization.conversion import converted
 from accnn.runtime.bound import bound
 from accnn.runtime.devices import check_gpus
 from accnn.runtime.predictor import contexts
 from accnn.timing import layers, passes, precisions
 from accnn.timing.clock import Enough, alternate, counted_threads, described_ratio, described_seconds, ratios
 from accnn.timing.job import shapes_given
-from accnn.timing.low_precision import converted
 from accnn.timing.machine import environment
 from accnn.timing.stored import StoredModel, released
 
