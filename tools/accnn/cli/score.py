@@ -18,10 +18,10 @@ from accnn.core.settings import renamed
 from accnn.data.enlarged import tell_enlarged
 from accnn.data.images import image_input, read_images
 from accnn.data.records import open_records, part_range
-from accnn.engines.mxnet import precision_of
 from accnn.graph.checkpoint import load_model, tell_remarks
 from accnn.graph.ir import Graph
 from accnn.graph.shapes import chosen_batch
+from accnn.quantization.conversion import precision_of
 from accnn.runtime import distributed
 from accnn.runtime.predictor import Predictor, contexts
 from accnn.scoring import report

@@ -8,8 +8,9 @@ from accnn.core.errors import AccnnError
 from accnn.core.layers import FP32
 from accnn.core.threads import threads_wanted
 from accnn.engines.base import Engine, Network
-from accnn.engines.mxnet import lacking_ranges, precision_of
+from accnn.engines.mxnet import lacking_ranges
 from accnn.exporting.temporary import onnx_file
+from accnn.quantization.conversion import precision_of
 
 
 class OnnxEngine(Engine):

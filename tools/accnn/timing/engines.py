@@ -6,7 +6,7 @@ import numpy as np
 from accnn import engines
 from accnn.core.errors import AccnnError
 from accnn.core.layers import FP32, INT8
-from accnn.engines.mxnet import precision_of
+from accnn.quantization.conversion import precision_of
 from accnn.timing.clock import alternate, described_ratio, described_seconds, ratios
 from accnn.timing.stored import released
 
@@ -58,8 +58,9 @@ def compare(job, stored, shapes, batch_size, arrays, tell):
         exact = {side: _exact(job, side, one.model, shapes, batch_size, examples, found)
                  for side, one in stored.items()}
     running = [row for row in asked if row in found]
+    untimed = int(any(row.precision != FP32 for row in running))  # as when a network and its original are compared
     samples = dict(zip(running, alternate([found[row].once for row in running], job.repeats, max(0, job.warm_up - 1),
-                                          tell=tell)))
+                                          tell=tell, untimed=untimed)))
     return [_described(row, found[row], samples, batch_size, exact[row.side]) if row in found else
             dict(_named(row), refused=refused[row]) for row in asked]
 
