@@ -104,6 +104,14 @@ def test_a_network_that_holds_its_batch(name):
     assert loaded(name, model, "fp32", 4, shapes)(np.ones((4, 5), np.float32))[0].shape == (4, 6)
 
 
+@pytest.mark.parametrize("name", engines.names())
+def test_probabilities_of_many_classes_in_int8(name):
+    model, data = chain_model(classes=600), random_input(2, 3, 12, 12)
+    found, = loaded(name, model, "int8", calibration=[{"data": data}])(data)
+    expected, = outputs(model, data=data)
+    assert np.abs(found - expected).max() <= 0.03 * expected.max() and np.allclose(found.sum(axis=1), 1, atol=1e-3)
+
+
 @pytest.mark.parametrize("name, package, extra", [("onnxruntime", "onnxruntime", "onnx"), ("openvino", "onnx", "onnx"),
                                                   ("openvino", "openvino", "openvino")])
 def test_what_is_missing_is_named_with_the_extra(name, package, extra, monkeypatch):
