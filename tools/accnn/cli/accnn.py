@@ -60,7 +60,7 @@ def _accelerated(args):
     timed = not args.dry_run and not args.no_timing
     with verify.clock(measuring) if timed else contextlib.nullcontext() as child:
         plan, result, clocked = _written(args, measuring, plan, request, config, low)
-        gc.collect()  # a workbench and its candidates refer to each other
+        gc.collect()  # an accelerator and its candidates refer to each other
         result["measured"] = None
         try:
             if timed:

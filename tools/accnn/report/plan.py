@@ -56,6 +56,12 @@ def totals(report):
     return rows
 
 
+def file_sizes(report, title=".params file, bytes"):
+    """list of tuple of str: the row for the file of parameters, where one was written."""
+    files = report.get("file_bytes")
+    return [(title, count(files["before"]), "->", count(files["after"]), times(files["ratio"]), "")] if files else []
+
+
 def _how_sure(run, ratio, isa):
     """str: what a ratio was measured with, how its rounds spread, and how well their median is known."""
     known = known_to(ratio.get("uncertainty"))  # plans that were written by earlier versions have none
@@ -90,9 +96,8 @@ def hints(report):
         return [sentence]
     remedies = ["`align=16`"] * (made_by.get("align", 1) == 1)
     if report["weight_types"] == ["float32"]:  # the only one in which chains are timed
-        is_fp32 = all(layer["precision"] == FP32 for layer in report["layers"])
         remedies.append("`cost='latency'`, which plans by measured latency" +
-                        (", and with `precision='int8'` for INT8 kernels" if is_fp32 else ""))
+                        ("" if "precision" in made_by else ", and with `precision='int8'` for INT8 kernels"))
     return [sentence + ("; try " + " or ".join(remedies) if remedies else "")]
 
 
@@ -178,8 +183,6 @@ def _total(layers):
     return dict(total, uncounted=len(layers) - len(known))
 
 
-
-
 def table(report):
     """The report as lines of text; wide enough for its longest layer name."""
     unnamed = [layer for layer in report["layers"]
@@ -195,8 +198,6 @@ def table(report):
     if unnamed:
         lines.append("and %d other layers, unchanged" % len(unnamed))
     return lines + [""] + _totals(report)
-
-
 
 
 def _cells(layer, clock):
@@ -240,14 +241,9 @@ def _totals(report):
                 ("MACs, all convolutions", report["convolutions"], "theoretical"),
                 ("MACs, whole network", report["network"], "theoretical; convolutions and fully connected layers"),
                 ("parameters", report["parameters"], "with BatchNorm statistics"))]
-    files = report.get("file_bytes")
-    if files:
-        rows.append((".params file, bytes", count(files["before"]), "->", count(files["after"]), times(files["ratio"]),
-                     ""))
+    rows += file_sizes(report)
     for precision in filter(report.get, PRECISIONS):
-        stored = report[precision]["file_bytes"]
-        rows.append(("the same, " + precision, count(stored["before"]), "->", count(stored["after"]),
-                     times(stored["ratio"]), ""))
+        rows += file_sizes(report[precision], "the same, " + precision)
     rows[2:2] = totals(report)
     lines = columns(rows, "<>>>><")
     lines += ["input %s  %s" % (name, sizes(shape)) for name, shape in report["input_shapes"].items()]
