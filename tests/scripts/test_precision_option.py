@@ -4,9 +4,10 @@ import os
 
 import pytest
 
-from accnn import accnn, rank_selection
+from accnn import accnn, fine_tune, rank_selection
 from accnn.graph.checkpoint import load_model
 from accnn.planning.plan import load_plan
+from accnn.quantization.bfloat16 import to_bfloat16
 from accnn.quantization.fusing import is_quantized
 from accnn.quantization.int8_graph import partition, quantize, random_thresholds
 from clockwork import Clockwork
@@ -78,6 +79,14 @@ def test_ranks_are_selected_in_a_precision_too(net, clock, tmp_path, capsys):
     assert {row.precision for row in load_plan(output).rows} == {"int8"}
 
 
+def test_a_plan_in_int8_needs_images_too(net, tmp_path, capsys):
+    plan = str(tmp_path / "model" / "plan.json")
+    assert rank_selection.main(["-m", net, "--cost", "macs", "--precision", "int8", "--output", plan]) == 0
+    assert accnn.main(["-m", net, "--config", plan, "--save-model", str(tmp_path / "new")]) == 2
+    assert "--config %s is a plan in INT8, which needs images" % plan in capsys.readouterr().err
+    assert written(tmp_path) == []
+
+
 @pytest.mark.parametrize("more, said", [
     ([], "--data-calib"), (["--random-thresholds", "--precision", "fp32"], "--precision int8"),
     (["--random-thresholds", "--keep-fp32", "conv9"], "conv9"),
@@ -100,6 +109,15 @@ def test_an_int8_checkpoint_is_not_accelerated_again(net, clock, tmp_path, capsy
     prefix = saved(quantize(model, ranges), tmp_path / "model" / "int8")
     assert accnn.main(command(prefix, tmp_path, "--random-thresholds")) == 2
     assert "INT8" in capsys.readouterr().err and written(tmp_path) == []
+
+
+def test_a_bfloat16_checkpoint_is_neither_accelerated_nor_trained(net, tmp_path, capsys):
+    prefix = saved(to_bfloat16(load_model(net)), tmp_path / "model" / "bf16")
+    rec = packed(tmp_path / "images", items(16))
+    for script, words in ((accnn, ["-m", prefix, "--save-model"]),
+                          (fine_tune, ["--pretrained-model", prefix, "--data-train", rec, "--model-prefix"])):
+        assert script.main(words + [str(tmp_path / "new")]) == 2
+        assert "is a bfloat16 network" in capsys.readouterr().err and written(tmp_path) == []
 
 
 def test_an_int8_checkpoint_that_is_none_of_ours_is_not_replaced(net, clock, tmp_path, capsys):

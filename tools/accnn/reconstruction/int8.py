@@ -21,11 +21,11 @@ from accnn.quantization.histograms import histograms
 from accnn.quantization.int8_graph import layer_precisions, quantize
 from accnn.quantization.rotation import rotate
 from accnn.reconstruction.images import ArrayImages, ImagesApart
+from accnn.reconstruction.int8_input import refuse_few, refuse_unlike, refuse_unusable
 from accnn.reconstruction.int8_prefix import Settings, resolve
 from accnn.reconstruction.judge import Judge
 
 LIMIT = 0.02  # relative error of outputs that are no distribution over classes
-_FEWEST = 16  # images
 _BATCH_SIZE = 64
 _MOST_TRIALS = 60
 _HELD, _LEAST = 500, 16  # images held aside
@@ -132,12 +132,6 @@ class Int8:
     held: int = 0
 
 
-def refuse_few(images):
-    """Raise an AccnnError where there are too few images to make an INT8 network by."""
-    if images.count < _FEWEST:
-        raise AccnnError("%d images are too few to choose thresholds by: give at least %d" % (images.count, _FEWEST))
-
-
 def make_int8(model, images, input_shapes, original=None, config=None, progress=None):
     """Make the INT8 form of a float32 network.
 
@@ -158,9 +152,17 @@ def make_int8(model, images, input_shapes, original=None, config=None, progress=
     Returns
     -------
     Int8
+
+    Raises
+    ------
+    AccnnError
+        There are too few images, or none of the layers can be INT8; the networks are no float32 ones, or do not belong
+        together; tensors are not finite on these images.
     """
+    original, config = original or model, config or Int8Config()
     refuse_few(images)
-    maker = _Maker(model, images, input_shapes, original or model, config or Int8Config(), progress or Silence)
+    refuse_unusable(model, original, config.exclude)
+    maker = _Maker(model, images, input_shapes, original, config, progress or Silence)
     maker.run()
     return maker.made()
 
@@ -189,6 +191,7 @@ def int8_form(model, images, input_shapes=None, **options):
     if isinstance(images, dict):
         input_shapes = input_shapes or {name: array.shape[1:] for name, array in images.items()}
         images = ArrayImages(images, _BATCH_SIZE)
+    refuse_few(images)
     shapes, _ = resolve_input_shapes(model, input_shapes)
     _, first = next(images.batches(1))
     for name, array in first.items():
@@ -208,6 +211,8 @@ class _Maker:
         held = min(max(_JUDGED_MACS // macs, _LEAST), _HELD, max(images.count // _SHARE, 1))
         apart = ImagesApart(images, held, max(_SEEN_MACS // macs, _LEAST))
         self._images, self._held = apart, apart.held()
+        if original is not model:
+            refuse_unlike(model, original, input_shapes, min(self._held.batch_size, self._held.count))
         self._judge = Judge(model, self._held, input_shapes)
         self._scales, self._excluded, self._steps, self._unrounded = {}, [], [], None
         self._kinds, self._dense_channels = list(config.kinds or thresholds.names()), False

@@ -1,6 +1,7 @@
 """What rounding does to a network's outputs, image by image: a measure that few images tell apart."""
 import numpy as np
 
+from accnn.core.errors import AccnnError
 from accnn.reconstruction.divergence import CLASS_SCORES, Divergence, compared_as
 from accnn.runtime.predictor import Predictor
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
@@ -30,12 +31,18 @@ class Judge:
     ----------
     is_classifier : bool
         Whether the network has one output, a distribution over classes or scores of classes.
+
+    Raises
+    ------
+    AccnnError
+        An output of `model` holds NaN or infinite values.
     """
 
     def __init__(self, model, images, input_shapes):
         self._images, self._shapes = images, input_shapes
         self._names = model.symbol.list_outputs()
         self._truth = self._outputs(model)
+        _refuse_infinite(model, self._names, self._truth)
         forms = compared_as(model, self._truth)
         self.is_classifier = len(forms) == 1 and forms[0] in _LOGARITHMS and self._truth[0].ndim == 2
         self._logarithm, self._divergence = _LOGARITHMS.get(forms[0]), Divergence(model, self._truth)
@@ -65,6 +72,13 @@ class Judge:
         found = [[output.asnumpy() for output in predictor.forward(*predictor.arranged(batch))]
                  for _, batch in self._images.batches()]
         return [np.concatenate(arrays).astype(np.float64) for arrays in zip(*found)]
+
+
+def _refuse_infinite(model, names, outputs):
+    for name, output in zip(names, outputs):
+        if not np.isfinite(output).all():
+            raise AccnnError("the output %r of %s holds NaN or infinite values on these images: check the parameters, "
+                             "`rgb_mean` and `rgb_std`" % (name, model.prefix))
 
 
 def _spread(true, made):
