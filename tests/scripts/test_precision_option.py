@@ -84,7 +84,18 @@ def test_a_plan_in_int8_needs_images_too(net, tmp_path, capsys):
     assert rank_selection.main(["-m", net, "--cost", "macs", "--precision", "int8", "--output", plan]) == 0
     assert accnn.main(["-m", net, "--config", plan, "--save-model", str(tmp_path / "new")]) == 2
     assert "--config %s is a plan in INT8, which needs images" % plan in capsys.readouterr().err
+    assert accnn.main(["-m", net, "--config", plan, "--save-model", str(tmp_path / "new"), "--precision", "fp32"]) == 2
+    assert "is a plan in int8, so --precision fp32 changes nothing" in capsys.readouterr().err
     assert written(tmp_path) == []
+
+
+def test_a_float32_plan_makes_no_int8_network(net, tmp_path, capsys):
+    plan, new = str(tmp_path / "model" / "plan.json"), str(tmp_path / "new")
+    assert rank_selection.main(["-m", net, "--cost", "macs", "--output", plan]) == 0
+    for words, said in ((["--precision", "int8"], "and call quantize.py with what is written"),
+                        (["--random-thresholds"], "but --config %s is a plan in fp32" % plan)):
+        assert accnn.main(["-m", net, "--config", plan, "--save-model", new] + words) == 2
+        assert said in capsys.readouterr().err and written(tmp_path) == []
 
 
 @pytest.mark.parametrize("more, said", [

@@ -29,6 +29,13 @@ def add_threshold_option(parser):
 
 def check(args, precision):
     """Refuse, before any work, what does not go with a precision, and say what is not written."""
+    asked = getattr(args, "precision", precision)
+    if asked != precision:
+        raise AccnnError("--config %s is a plan in %s, so --precision %s changes nothing: leave it out%s" % (
+            args.config, precision, asked, ", and call quantize.py with what is written" if asked == INT8 else ""))
+    if args.random_thresholds and precision != INT8 and args.config is not None:
+        raise AccnnError("--random-thresholds makes up ranges of INT8 tensors, but --config %s is a plan in %s"
+                         % (args.config, precision))
     if args.random_thresholds and precision != INT8:
         raise AccnnError("--random-thresholds makes up ranges of INT8 tensors: give --precision int8 with it")
     if precision == INT8 and args.data_calib is None and not args.random_thresholds:

@@ -220,6 +220,7 @@ class _Maker:
     def run(self):
         """Do all steps."""
         self._seen = self._histograms(self._model)
+        self._judge.refuse_infinite()  # after the tensors inside, of which the first is named
         self._ranges, self._kind, self._cost = self._best_kind(self._model, self._seen)
         self._try_dense_channels()
         if self._config.equalise:
@@ -356,6 +357,7 @@ class _Maker:
 
     def _try_solved(self, name, truth, solve, scales):
         judge, before_it = Judge(truth, self._held, self._shapes), self._model
+        judge.refuse_infinite()
         before, made = judge(self._quantized()), self._solved(self._model, truth, solve, scales)
         after = judge(self._quantized(model=made))
         self._steps.append(Step(name, before, after, after < before))

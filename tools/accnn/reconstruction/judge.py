@@ -31,21 +31,22 @@ class Judge:
     ----------
     is_classifier : bool
         Whether the network has one output, a distribution over classes or scores of classes.
-
-    Raises
-    ------
-    AccnnError
-        An output of `model` holds NaN or infinite values.
     """
 
     def __init__(self, model, images, input_shapes):
-        self._images, self._shapes = images, input_shapes
+        self._images, self._shapes, self._prefix = images, input_shapes, model.prefix
         self._names = model.symbol.list_outputs()
         self._truth = self._outputs(model)
-        _refuse_infinite(model, self._names, self._truth)
         forms = compared_as(model, self._truth)
         self.is_classifier = len(forms) == 1 and forms[0] in _LOGARITHMS and self._truth[0].ndim == 2
         self._logarithm, self._divergence = _LOGARITHMS.get(forms[0]), Divergence(model, self._truth)
+
+    def refuse_infinite(self):
+        """Raise an AccnnError where an output of the network itself holds NaN or infinite values."""
+        for name, output in zip(self._names, self._truth):
+            if not np.isfinite(output).all():
+                raise AccnnError("the output %r of %s holds NaN or infinite values on these images: check the "
+                                 "parameters, `rgb_mean` and `rgb_std`" % (name, self._prefix))
 
     def __call__(self, model):
         """float: the mean over the images."""
@@ -72,13 +73,6 @@ class Judge:
         found = [[output.asnumpy() for output in predictor.forward(*predictor.arranged(batch))]
                  for _, batch in self._images.batches()]
         return [np.concatenate(arrays).astype(np.float64) for arrays in zip(*found)]
-
-
-def _refuse_infinite(model, names, outputs):
-    for name, output in zip(names, outputs):
-        if not np.isfinite(output).all():
-            raise AccnnError("the output %r of %s holds NaN or infinite values on these images: check the parameters, "
-                             "`rgb_mean` and `rgb_std`" % (name, model.prefix))
 
 
 def _spread(true, made):
