@@ -1,8 +1,9 @@
 """python model_zoo/demo/run.py
 
-Accelerates the demo's network through the real command lines: accnn.py splits it, fine_tune.py lets the original teach
-it, score.py compares both on 500 images that neither was trained on, benchmark.py times them in turns. Everything that
-is written goes to ``--work-dir``.
+Accelerates the demo's network through the real command lines: accnn.py plans ranks for INT8 by measured latency,
+fine_tune.py lets the original teach what that wrote, quantize.py makes it INT8, score.py compares it with the original
+on 500 images that neither was trained on, benchmark.py times them in turns. Everything that is written goes to
+``--work-dir``.
 """
 import argparse
 import contextlib
@@ -18,29 +19,33 @@ if not __package__:  # started as a script
     sys.path[0] = os.path.join(_REPOSITORY, "tools")
     sys.path.append(_REPOSITORY)
 
-from accnn import accnn, benchmark, fine_tune, score
+from accnn import accnn, benchmark, fine_tune, quantize, score
 from accnn.cli import main as cli
 from model_zoo.demo import pack_digits
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 CHECKPOINT = os.path.join(FOLDER, "digits")
 EPOCH = 1
+FP32, INT8 = "fp32", "int8"
 EPOCHS = 2             # of fine-tuning
 LEARNING_RATE = 1e-3
-LATENCY_BATCH = 32
-LATENCY_THREADS = 1    # makes the measured ratio repeatable
+# One thread makes the measured ratio repeatable; with AMX units INT8 alone would be so fast that no layer were split.
+LATENCY = ["--batch-size", "32", "--threads", "1", "--no-amx"]
+TARGET_MISSED = 1      # exit code of accnn.py where this machine is not that fast: what it made is shown all the same
 _SHAPE = ",".join(str(size) for size in pack_digits.IMAGE_SHAPE)
 
 
-def demonstrate(ratio, align, work_dir, as_json=False):
-    """Pack, accelerate, fine-tune, score and time; print the outcome.
+def demonstrate(ratio, align, precision, work_dir, as_json=False):
+    """Pack, accelerate, fine-tune, quantize, score and time; print the outcome.
 
     Parameters
     ----------
     ratio : float
-        Theoretical speed-up to ask for.
+        Measured speed-up to ask for.
     align : int
-        Ranks are multiples of this; 16 fits the kernels of most CPUs.
+        Ranks are multiples of this; 1: of what is found to be fast.
+    precision : str
+        'int8', or 'fp32': then nothing is quantized.
     work_dir : str
         Folder for everything that is written; made if it is missing.
     as_json : bool
@@ -53,7 +58,7 @@ def demonstrate(ratio, align, work_dir, as_json=False):
     """
     recs = pack_digits.pack(work_dir)
     found = {}
-    for script, arguments in steps(ratio, align, work_dir, recs):
+    for script, arguments in steps(ratio, align, precision, work_dir, recs):
         name = os.path.splitext(os.path.basename(script.__file__))[0]
         command = _shell_command(script, arguments)
         if as_json:
@@ -62,7 +67,7 @@ def demonstrate(ratio, align, work_dir, as_json=False):
             print("$ " + command, flush=True)
             exit_code, text = script.main(arguments), None
             print(flush=True)
-        if exit_code:
+        if exit_code and (script, exit_code) != (accnn, TARGET_MISSED):
             return exit_code
         found[name] = dict(json.loads(text), command=command) if as_json else None
     if as_json:
@@ -70,23 +75,31 @@ def demonstrate(ratio, align, work_dir, as_json=False):
     return 0
 
 
-def steps(ratio, align, work_dir, recs):
+def steps(ratio, align, precision, work_dir, recs):
     """list of (script, arguments): the commands of the demo, in order."""
     split = os.path.join(work_dir, f"digits-{ratio:g}x")
     tuned = split + "-tuned"
     original = os.path.relpath(CHECKPOINT)
     shape = ["--image-shape", _SHAPE]
-    return [
-        (accnn, ["-m", original, "--load-epoch", str(EPOCH), "--ratio", f"{ratio:g}", "--align", str(align),
-                 "--save-model", split] + shape),
-        (fine_tune, ["--pretrained-model", split, "--teacher", original, "--data-train", recs["train"],
-                     "--data-val", recs["val"], "--num-epochs", str(EPOCHS), "--lr", f"{LEARNING_RATE:g}",
-                     "--batch-size", "32", "--dropout", "0", "--random-mirror", "0", "--pad-size", "2",
-                     "--fill-value", "0", "--model-prefix", tuned, "--force"] + shape),
-        (score, ["-m", tuned + "-best", "--baseline", original, "--data-val", recs["val"]] + shape),
-        (benchmark, ["-m", tuned + "-best", "--baseline", original, "--batch-size", str(LATENCY_BATCH),
-                     "--threads", str(LATENCY_THREADS)] + shape),
-    ]
+    calibration = ["--data-calib", recs["train"], "--calib-images", "500"]
+    # The network is made INT8 after it was trained: planning needs no images for that, and takes seconds without.
+    made_up = ["--random-thresholds"] if precision == INT8 else []
+    planned = (accnn, ["-m", original, "--load-epoch", str(EPOCH), "--ratio", f"{ratio:g}", "--cost", "latency",
+                       "--precision", precision, "--align", str(align), "--method", "vh,fc-svd", "--best-effort",
+                       "--save-model", split]
+               + made_up + LATENCY + shape)
+    taught = (fine_tune, ["--pretrained-model", split, "--teacher", original, "--data-train", recs["train"],
+                          "--data-val", recs["val"], "--num-epochs", str(EPOCHS), "--lr", f"{LEARNING_RATE:g}",
+                          "--batch-size", "32", "--dropout", "0", "--random-mirror", "0", "--pad-size", "2",
+                          "--fill-value", "0", "--model-prefix", tuned, "--force"] + shape)
+    final, more = tuned + "-best", []
+    if precision == INT8:
+        final = tuned + "-int8"
+        more = [(quantize, ["-m", tuned + "-best", "--original", original, "--save-model", final, "--no-timing"]
+                 + calibration + LATENCY + shape)]
+    return [planned, taught] + more + [
+        (score, ["-m", final, "--baseline", original, "--data-val", recs["val"]] + shape),
+        (benchmark, ["-m", final, "--baseline", original] + LATENCY + shape)]
 
 
 def _shell_command(script, arguments):
@@ -102,13 +115,15 @@ def _captured(script, arguments):
 
 def main(argv=None):
     """Run the demo as the command line says; return the exit code."""
-    parser = argparse.ArgumentParser(description="Accelerate a small network, fine-tune it, score and time it.")
-    parser.add_argument("--ratio", type=float, default=5, help="theoretical speed-up (default: %(default)s)")
-    parser.add_argument("--align", type=int, default=16, help="ranks are multiples of this (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description="Accelerate a small network, fine-tune it, make it INT8, score and time it.")
+    parser.add_argument("--ratio", type=float, default=6, help="measured speed-up (default: %(default)s)")
+    parser.add_argument("--align", type=int, default=1, help="ranks are multiples of this (default: what is fast)")
+    parser.add_argument("--precision", choices=[FP32, INT8], default=INT8, help="(default: %(default)s)")
     parser.add_argument("--work-dir", default="accnn-demo", help="where files go (default: ./%(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     options = parser.parse_args(argv)
-    return cli.run(demonstrate, options.ratio, options.align, options.work_dir, options.json)
+    return cli.run(demonstrate, options.ratio, options.align, options.precision, options.work_dir, options.json)
 
 
 if __name__ == "__main__":

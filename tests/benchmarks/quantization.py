@@ -29,7 +29,8 @@ from accnn.graph.checkpoint import load_model
 from accnn.planning.request import matches
 from accnn.reconstruction.divergence import Divergence
 from accnn.reconstruction.images import RecordImages, record_images
-from accnn.reconstruction.int8 import Int8Config, make_int8
+from accnn.reconstruction.int8 import make_int8
+from accnn.reconstruction.int8_config import Int8Config
 from accnn.runtime.predictor import Predictor
 
 _NONE = {"equalise": False, "rotate": False, "resolve": False, "dense_channels": False}

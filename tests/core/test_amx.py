@@ -23,7 +23,7 @@ class Host:
         real = amx.cpu_flags
         monkeypatch.setattr(amx, "cpu_flags", lambda: real(str(self._path)))
         monkeypatch.setattr(amx, "_arch_prctl", self._arch_prctl)
-        monkeypatch.setattr(amx, "_state", {"awake": False, "wrong": []})
+        monkeypatch.setattr(amx, "_state", {"enabled": False, "wrong": []})
         monkeypatch.setattr(amx.sys, "platform", "linux")
         monkeypatch.setattr(amx.platform, "machine", lambda: "x86_64")
         monkeypatch.delenv(amx.VARIABLE, raising=False)
@@ -170,7 +170,7 @@ class Wrong:
 def test_parity_is_checked_in_both_precisions(host, monkeypatch):
     mxnet = compat.import_mxnet()
     assert amx.disagreeing(mxnet) == [] and amx.disagreeing(Wrong(mxnet)) == ["INT8"]
-    amx._state["awake"] = True
+    amx._state["enabled"] = True
     monkeypatch.setenv(amx.VARIABLE, amx.AMX)
     for _ in range(2):  # and what was found wrong once stays so
         with pytest.raises(AccnnError, match="INT8 convolutions wrongly"):

@@ -5,6 +5,7 @@ import sys
 import time
 
 import pytest
+from tqdm import tqdm
 
 from accnn.core.progress import Progress, Silence, said_to, say
 
@@ -15,6 +16,13 @@ class Stream(io.StringIO):
     def __init__(self, terminal):
         super().__init__()
         self.isatty = lambda: terminal
+
+
+@pytest.fixture(autouse=True)
+def no_other_bar():
+    """The exception of another test may hold a bar that it left, above which the next ones would be drawn."""
+    for bar in list(getattr(tqdm, "_instances", ())):
+        bar.close()
 
 
 @pytest.fixture

@@ -182,8 +182,8 @@ def test_the_demo_runs_and_tells_its_commands(demo_run):
     assert finished.returncode == 0, finished.stderr
     commands = [line for line in finished.stdout.splitlines() if line.startswith("$ python ")]
     assert [os.path.basename(line.split()[2]) for line in commands] == [
-        "accnn.py", "fine_tune.py", "score.py", "benchmark.py"]
-    assert "--ratio 5" in commands[0]
+        "accnn.py", "fine_tune.py", "quantize.py", "score.py", "benchmark.py"]
+    assert "--ratio 6 --cost latency --precision int8" in commands[0]
     assert all(word in finished.stdout for word in ("val top-1", "same answer", "95% interval", "measured"))
     assert sorted(os.listdir(str(folder))) == ["work"]
 
@@ -191,19 +191,21 @@ def test_the_demo_runs_and_tells_its_commands(demo_run):
 def test_the_first_command_it_tells_works(demo_run, monkeypatch):
     folder, finished = demo_run
     command = finished.stdout.splitlines()[0][len("$ python "):].split()
-    written = folder / "work" / "digits-5x-0001.params"
-    first = written.read_bytes()
+    written = folder / "work" / "digits-6x-0001.params"
     written.unlink()
     monkeypatch.chdir(folder)
-    assert os.path.samefile(command[0], accnn.__file__) and accnn.main(command[1:]) == 0
-    assert written.read_bytes() == first
+    # What is planned by latency may miss its target on a busy machine; its exit code says so.
+    assert os.path.samefile(command[0], accnn.__file__) and accnn.main(command[1:]) in (0, run.TARGET_MISSED)
+    assert written.exists()
 
 
 def test_the_demo_reports_what_it_wrote(recs, tmp_path, capsys, monkeypatch):
-    """In this process, where nothing is timed but by benchmark.py, a few times only."""
+    """Planned by MACs, so that nothing is timed but by benchmark.py, a few times only."""
+    more = {benchmark: ["--repeats", "2"], accnn: ["--cost", "macs", "--fc", "--no-timing"]}
     steps = run.steps
     monkeypatch.setattr(run, "steps", lambda *how: [
-        (script, words + ["--repeats", "2"] * (script is benchmark)) for script, words in steps(*how)])
+        (script, [word for word in words if word != "--best-effort"] + more.get(script, []))
+        for script, words in steps(*how)])
     monkeypatch.chdir(REPOSITORY)
     assert run.main(["--work-dir", str(tmp_path), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -212,17 +214,17 @@ def test_the_demo_reports_what_it_wrote(recs, tmp_path, capsys, monkeypatch):
     before, after = (scored[name]["top"]["1"]["right"] for name in ("baseline", "model"))
     assert scored["data"]["images"] == len(labels)
     assert before == count_right(CHECKPOINT, images, labels)
-    assert after == count_right(str(tmp_path / "digits-5x-tuned-best"), images, labels, epoch=0)
+    assert after == count_right(str(tmp_path / "digits-6x-tuned-int8"), images, labels)
     assert after >= before - LOSS_ALLOWED * len(labels)
-    assert report["accnn"]["convolutions"]["ratio"] >= 5
+    assert report["accnn"]["convolutions"]["ratio"] >= 6
     assert [entry["epoch"] for entry in report["fine_tune"]["epochs"]] == [0, 1, 2]
-    assert report["fine_tune"]["epochs"][0]["val_right"] == count_right(str(tmp_path / "digits-5x"), images, labels)
+    assert report["fine_tune"]["epochs"][0]["val_right"] == count_right(str(tmp_path / "digits-6x"), images, labels)
 
 
-@pytest.mark.parametrize("ratio", ["nan", "0.5", "100000"])
+@pytest.mark.parametrize("ratio", ["nan", "0.5"])
 def test_a_failing_acceleration_fails_the_demo(tmp_path, ratio, capsys, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
-    assert run.main(["--work-dir", str(tmp_path), "--ratio", ratio]) in (1, 2)
+    assert run.main(["--work-dir", str(tmp_path), "--ratio", ratio]) == 2
     told = capsys.readouterr()
     assert "error: " in told.err and "Traceback" not in told.err
     assert "top-1" not in told.out

@@ -5,9 +5,9 @@ import pytest
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.graph.checkpoint import load_model
+from accnn.graph.quantized import is_quantized
 from accnn.quantization.int8_graph import (
     calibrated_tensors,
-    is_quantized,
     layer_precisions,
     partition,
     quantize,
@@ -72,7 +72,7 @@ X = gaussian(4, 3, SIDE, SIDE)
 def test_answers_are_close(symbol):
     model = random_model(symbol, data=X.shape[1:])
     made = in_int8(model, data=X)
-    assert is_quantized(made) and max(errors(model, made, data=X)) < 0.04
+    assert is_quantized(made.graph) and max(errors(model, made, data=X)) < 0.04
     assert made.symbol.list_outputs() == model.symbol.list_outputs()
     layers = {row.layer: row.precision for row in layer_precisions(model, made)}
     assert set(layers.values()) == {"int8"} or layers.pop("up") == "fp32" and set(layers.values()) == {"int8"}

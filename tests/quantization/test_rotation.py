@@ -117,4 +117,4 @@ def test_rounding_of_channels_is_that_of_rows():
     rows = weight.reshape(6, -1)
     expected = np.square(rows - rounded(rows)).reshape(weight.shape).sum((0, 2))
     np.testing.assert_allclose(channel_errors(weight.transpose(1, 0, 2)), expected)
-    assert (channel_errors(weight.transpose(1, 0, 2), is_whole=True) != expected).any()
+    assert (channel_errors(weight.transpose(1, 0, 2), per_tensor=True) != expected).any()

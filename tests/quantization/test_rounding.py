@@ -16,16 +16,16 @@ def error(change, covariance):
     return np.trace(change @ covariance @ change.T)
 
 
-@pytest.mark.parametrize("is_whole", [False, True])
-def test_rounding_it_only_changes_what_is_largest(is_whole):
+@pytest.mark.parametrize("per_tensor", [False, True])
+def test_rounding_it_only_changes_what_is_largest(per_tensor):
     matrix, covariance = problem()
-    made = compensated(matrix, covariance, is_whole)
-    step = np.abs(matrix).max(None if is_whole else 1, keepdims=True) / 127.5
-    changed = np.abs(rounded(made, is_whole) - made) > 1e-9
-    assert changed.sum() == (1 if is_whole else len(matrix))
+    made = compensated(matrix, covariance, per_tensor)
+    step = np.abs(matrix).max(None if per_tensor else 1, keepdims=True) / 127.5
+    changed = np.abs(rounded(made, per_tensor) - made) > 1e-9
+    assert changed.sum() == (1 if per_tensor else len(matrix))
     np.testing.assert_allclose(np.abs(made / step)[changed], 127.5)
-    again = rounded(made.astype(np.float32).astype(np.float64), is_whole)
-    np.testing.assert_allclose(again, rounded(made, is_whole), atol=1e-6)
+    again = rounded(made.astype(np.float32).astype(np.float64), per_tensor)
+    np.testing.assert_allclose(again, rounded(made, per_tensor), atol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -33,15 +33,15 @@ def again(whole, scales):
     return np.clip(np.rint(weights * (np.float32(127.5) / largest)), -128, 127), largest
 
 
-@pytest.mark.parametrize("one_scale", [False, True])
-def test_whole_numbers_and_scales(one_scale):
+@pytest.mark.parametrize("per_tensor", [False, True])
+def test_whole_numbers_and_scales(per_tensor):
     weights = np.random.RandomState(0).standard_normal((3000, 5)).astype(np.float32)
     weights[:, 0] = np.where(np.arange(3000) % 3, 1, -1) * np.abs(weights).max(axis=1) * 1.001
     weights[::7, 1] = -weights[::7, 0] * 0.998  # 127 and -127 in one channel
-    whole, scales = quantized_weights(weights, one_scale)
-    assert whole.dtype == np.int8 and (len(set(scales)) == 1) == one_scale
+    whole, scales = quantized_weights(weights, per_tensor)
+    assert whole.dtype == np.int8 and (len(set(scales)) == 1) == per_tensor
     assert np.abs(whole * scales[:, None] - weights).max() <= 1.01 * np.abs(weights).max() / 127.5
-    if not one_scale:
+    if not per_tensor:
         found, largest = again(whole.astype(np.float32), scales)
         np.testing.assert_array_equal(found, whole)
         np.testing.assert_allclose(largest[:, 0], np.abs(weights).max(axis=1), rtol=1e-6)

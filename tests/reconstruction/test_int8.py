@@ -4,7 +4,8 @@ import pytest
 
 from accnn.core.compat import mx
 from accnn.reconstruction.images import ArrayImages, ImagesApart
-from accnn.reconstruction.int8 import Int8Config, make_int8
+from accnn.reconstruction.int8 import make_int8
+from accnn.reconstruction.int8_config import Int8Config
 from accnn.runtime.predictor import Predictor
 from networks import chain_model, outputs, random_input, random_model
 

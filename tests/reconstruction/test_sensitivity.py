@@ -209,7 +209,7 @@ def test_another_network_or_other_images_are_measured_anew(tmp_path, forwards, c
     bench = bench_of(table=table, **other)
     bench.responses.curves(candidates_of(bench)[:1])
     assert forwards and table.read_text() != old
-    assert "table.json was made for other wishes than today's (%s): measuring anew" % said in capsys.readouterr().err
+    assert "table.json was made for other settings (%s): measuring anew" % said in capsys.readouterr().err
 
 
 def test_measured_twice_is_the_same_to_the_byte(tmp_path):

@@ -1,4 +1,5 @@
 """The calibration options as people use and misuse them: a right result, or one sentence and exit code 2."""
+import contextlib
 import errno
 import json
 import os
@@ -12,10 +13,10 @@ import numpy as np
 import pytest
 
 from accnn import acc_conv, acc_fc, accnn, rank_selection
+from accnn.core import files, json_store
 from accnn.core.compat import mx
 from accnn.graph.checkpoint import load_model
 from accnn.reconstruction import calibration as measuring
-from accnn.reconstruction import sensitivity
 from accnn.reconstruction.sensitivity import Comparison
 from networks import chain_model, outputs, random_model, saved
 from pictures import drawn, items, offsets, packed
@@ -347,7 +348,7 @@ def test_what_was_measured_for_other_wishes_is_measured_anew(prefix, rec, tmp_pa
         table.write_bytes(before)
         capsys.readouterr()
         assert accnn.main(command + options) == 0
-        assert "for other wishes than today's (%s): measuring anew" % said in capsys.readouterr().err
+        assert "for other settings (%s): measuring anew" % said in capsys.readouterr().err
         assert table.read_bytes() != before
 
 
@@ -394,11 +395,13 @@ def test_a_damaged_record_is_named_by_the_file_it_is_in(prefix, tmp_path, refuse
 
 
 def test_a_table_on_a_full_disk(prefix, rec, refused, monkeypatch):
-    def full(document, handle, **how):
-        handle.write("{")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    @contextlib.contextmanager
+    def full(path):
+        with files.written_whole(path) as temporary:
+            yield temporary
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(sensitivity.json, "dump", full)
+    monkeypatch.setattr(json_store, "written_whole", full)
     sentence = refused("-m", prefix, *BY_SENSITIVITY, "--data-calib", rec)
     assert "net-sensitivity.json cannot be written: No space left on device" in sentence
 

@@ -143,7 +143,7 @@ def test_from_any_folder(prefix, tmp_path, bare_environment, folder, command, ti
 
 
 def test_the_model_is_gone_from_memory_when_the_clock_begins(prefix, tmp_path, monkeypatch):
-    def timed(_, source, *rest):
+    def timed(_, source, *rest, **how):
         assert source.prefix == prefix and source.epoch == 1 and not source.arg_params
         held.extend(one for one in gc.get_objects() if isinstance(one, Accelerator))
 

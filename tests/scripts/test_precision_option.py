@@ -6,9 +6,9 @@ import pytest
 
 from accnn import accnn, fine_tune, rank_selection
 from accnn.graph.checkpoint import load_model
+from accnn.graph.quantized import is_quantized
 from accnn.planning.plan import load_plan
 from accnn.quantization.bfloat16 import to_bfloat16
-from accnn.quantization.fusing import is_quantized
 from accnn.quantization.int8_graph import partition, quantize, random_thresholds
 from clockwork import Clockwork
 from networks import chain_model, saved
@@ -54,7 +54,8 @@ def test_with_images_both_are_written_together(net, clock, tmp_path, capsys):
     table = capsys.readouterr().out
     assert written(tmp_path) == ["config-rksel-5.0.json", "net-sensitivity.json", "new-0001.params",
                                  "new-int8-0001.params", "new-int8-symbol.json", "new-symbol.json"]
-    assert is_quantized(load_model(str(tmp_path / "new-int8"))) and not is_quantized(load_model(str(tmp_path / "new")))
+    low, plain = (load_model(str(tmp_path / name)) for name in ("new-int8", "new"))
+    assert is_quantized(low.graph) and not is_quantized(plain.graph)
     assert all(text in table for text in (" precision ", " layers in INT8, thresholds from 30 images",
                                           str(tmp_path / "new-int8-symbol.json")))
     again = ["-m", net, "--config", str(tmp_path / "config-rksel-5.0.json"), "--save-model", str(tmp_path / "again"),

@@ -5,6 +5,7 @@ import pytest
 from accnn.core.compat import mx
 from accnn.graph.cut import DATA
 from accnn.graph.specs import layer_specs
+from accnn.quantization.conversion import converted
 from accnn.timing import chains, low_precision, passes
 from accnn.timing.keys import key, parse, places_of
 from accnn.timing.planned import left_out
@@ -18,7 +19,7 @@ def opened(text):
     """(Model, Model): the chain of a key in float32, and what is timed of it."""
     place, chain = parse(text)
     part, form = chains.random_chain(chain, np.random.RandomState(0)), low_precision.FORMS[place.numbers]
-    return part.model, low_precision.opened(low_precision.converted(part.model, form.precision), form)
+    return part.model, low_precision.opened(converted(part.model, form.precision), form)
 
 
 @pytest.mark.parametrize("numbers", ["u8", "s8"])

@@ -61,7 +61,7 @@ def _accelerated(args):
     beside = contextlib.nullcontext() if low is None else outputs.claimed("--save-model", low)
     with beside, verify.clock(measuring) if timed else contextlib.nullcontext() as child:
         plan, result, clocked = _written(args, measuring, plan, request, config, low)
-        gc.collect()  # a workbench and its candidates refer to each other
+        gc.collect()  # an accelerator and its candidates refer to each other
         result["measured"] = None
         try:
             if timed:

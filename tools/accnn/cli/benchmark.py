@@ -7,17 +7,17 @@ from accnn.cli import options
 from accnn.cli.setting_names import spelled
 from accnn.cli.types import Parser
 from accnn.core import amx
-from accnn.core.layers import BF16, FP32, INT8, PRECISIONS
+from accnn.core.layers import PRECISIONS
 from accnn.core.progress import say
 from accnn.core.text import seconds
 from accnn.graph.checkpoint import symbol_path
+from accnn.quantization.conversion import stored_precision
 from accnn.report import timing
 from accnn.timing import client
 from accnn.timing.clock import NOISY
 from accnn.timing.job import Job
 from accnn.timing.machine import cores
 
-_SIGNS = (INT8, "_contrib_quantize"), (BF16, "bfloat16")  # of a precision, in the JSON of a symbol
 _EPILOG = """\
 A round runs the baseline once and the model once. 'measured' is the median over rounds of baseline ms / model ms;
 quartiles are those of the rounds, 'known to' is the standard error of the median. A pass begins with the input in
@@ -82,8 +82,7 @@ def _stored(args):
     for path in (symbol_path(prefix) for prefix in (args.model, args.baseline) if prefix):
         if os.path.isfile(path):
             with open(path, encoding="utf-8", errors="replace") as handle:
-                text = handle.read()
-            found += [precision for precision, sign in _SIGNS if sign in text] or [FP32]
+                found.append(stored_precision(handle.read()))
     return found
 
 

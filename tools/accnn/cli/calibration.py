@@ -42,14 +42,24 @@ def add_calibration_options(parser):
 def add_image_options(parser, count, required=False):
     """Options that say which images calibrate, `count` of them by default; returns their group."""
     group = parser.add_argument_group("calibration", "with real images, which need no right labels")
-    group.add_argument("--data-calib", metavar="REC", required=required,
-                       help="RecordIO file of images such as the network is meant for")
-    group.add_argument("--data-calib-idx", metavar="IDX", help="its index (default: the .idx beside it)")
-    group.add_argument("--calib-images", type=positive, default=count, metavar="N",
-                       help="how many of them, drawn at random (default: %(default)s)")
+    add_file_options(group, count, "RecordIO file of images such as the network is meant for", required)
     add_preprocessing_options(group, None, "images in one pass: of calibration (default: %d), and of what is timed, "
                                            "where anything is (default: 1)" % _BATCH_SIZE)
     return group
+
+
+def add_file_options(parser, count, purpose, required=False):
+    """Options that name a file of images, `count` of which are drawn by default."""
+    parser.add_argument("--data-calib", metavar="REC", required=required, help=purpose)
+    parser.add_argument("--data-calib-idx", metavar="IDX", help="its index (default: the .idx beside it)")
+    parser.add_argument("--calib-images", type=positive, default=count, metavar="N",
+                        help="how many of them, drawn at random (default: %(default)s)")
+
+
+def files_of_images(args):
+    """list of str: the files that :func:`add_file_options` make the script read, whether they are there or not."""
+    index = args.data_calib_idx or args.data_calib and os.path.splitext(args.data_calib)[0] + ".idx"
+    return [path for path in (args.data_calib, index) if path]
 
 
 def check(args):
@@ -60,7 +70,7 @@ def check(args):
 
 @contextlib.contextmanager
 def calibrated(args, accelerator, written):
-    """Let the images that the options name speak for the model of a workbench, as long as the block lasts.
+    """Let the images that the options name speak for the model of an accelerator, as long as the block lasts.
 
     `written` is a path of the script's own results; the table of sensitivities is kept beside it.
     """
@@ -85,9 +95,16 @@ def opened_images(args, model, input_shapes):
     if seed < 0:
         raise AccnnError("--seed %d: images are drawn by a number that is not negative" % seed)
     (name, shape), = image_input(model, input_shapes).items()
+    batch_size = chosen_batch(model, {name: shape}, args.batch_size, _BATCH_SIZE)
+    with drawn_images(args, name, shape, seed, batch_size) as images:
+        yield images
+
+
+@contextlib.contextmanager
+def drawn_images(args, name, shape, seed, batch_size):
+    """Yield the RecordImages that the options of :func:`add_file_options` name, for an input of a name and shape."""
     records, how = open_records(args.data_calib, args.data_calib_idx), preprocessing(args, shape)
     tell_enlarged(records, how)
-    batch_size = chosen_batch(model, {name: shape}, args.batch_size, _BATCH_SIZE)
     with record_images(records, how, name, args.calib_images, seed, batch_size) as images:
         yield images
 

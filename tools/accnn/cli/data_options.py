@@ -19,8 +19,6 @@ def add_preprocessing_options(parser, batch_size, batch_help="default: %(default
                         help="decoding threads, of which MXNet takes at most half the cores (default: %(default)s)")
 
 
-
-
 def images_of(args, *files):
     """Callable that opens the first of some files of images that was given, or None where --resize changes sizes.
 

@@ -5,21 +5,20 @@ import os
 import time
 
 from accnn.cli import options
+from accnn.cli.calibration import add_file_options, drawn_images, files_of_images
 from accnn.cli.data_options import add_preprocessing_options, preprocessing
 from accnn.cli.outputs import check_config, say_replaced
 from accnn.cli.replacing import add_force_option, check_replaced
-from accnn.cli.types import Parser, positive
+from accnn.cli.types import Parser
 from accnn.core.errors import AccnnError
 from accnn.core.progress import say
 from accnn.core.text import megabytes, seconds, sizes
 from accnn.data.choice import choose_shapes
-from accnn.data.enlarged import tell_enlarged
 from accnn.data.images import image_input
 from accnn.data.records import open_records
 from accnn.exporting.exporter import OPSET, SECOND, ExportRequest, check_request, export
 from accnn.exporting.file import is_ours
 from accnn.graph.checkpoint import load_model
-from accnn.reconstruction.images import record_images
 
 _IMAGES = 8
 
@@ -34,10 +33,7 @@ def parser(description):
     arguments.add_argument("--outputs", type=_names, default=(), metavar="NAME[,NAME]",
                            help="export these outputs, of the network or of its operators, instead of its own; NAME:0 "
                                 "is the first of name")
-    arguments.add_argument("--data-calib", metavar="REC", help="RecordIO file of real images, compared too")
-    arguments.add_argument("--data-calib-idx", metavar="IDX", help="its index (default: the .idx beside it)")
-    arguments.add_argument("--calib-images", type=positive, default=_IMAGES, metavar="N",
-                           help="how many of them, drawn at random (default: %(default)s)")
+    add_file_options(arguments, _IMAGES, "RecordIO file of real images, compared too")
     add_preprocessing_options(arguments, None, "the only batch that the file takes (default: any)")
     add_force_option(arguments)
     arguments.add_argument("--json", action="store_true", help="print results as JSON")
@@ -73,8 +69,7 @@ def _check(args):
     second = args.save_model + SECOND
     check_replaced("--save-model", args.save_model, [args.save_model, second], args.force,
                    lambda _: os.path.isfile(args.save_model) and is_ours(args.save_model))
-    index = args.data_calib_idx or args.data_calib and os.path.splitext(args.data_calib)[0] + ".idx"
-    read = [os.path.realpath(path) for path in (args.data_calib, index) if path]
+    read = map(os.path.realpath, files_of_images(args))
     if {os.path.realpath(args.save_model), os.path.realpath(second)}.intersection(read):
         raise AccnnError("--save-model %s is a file of the images that are read: choose another name" % args.save_model)
     check_request(args.opset)
@@ -107,9 +102,7 @@ def _images(args, shapes):
         yield None
         return
     (name, shape), *_ = shapes.items()
-    records, how = open_records(args.data_calib, args.data_calib_idx), preprocessing(args, shape)
-    tell_enlarged(records, how)
-    with record_images(records, how, name, args.calib_images, 0, 1) as images:
+    with drawn_images(args, name, shape, seed=0, batch_size=1) as images:
         yield images
 
 

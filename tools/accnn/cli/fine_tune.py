@@ -76,7 +76,7 @@ def _run(args, job):
     _agree(job, going)
     entries = going.go()
     if job.leads:
-        _report(args, keeper, entries, model)
+        _report(args, keeper, entries)
 
 
 def _check_prefix(args, job):
@@ -136,7 +136,7 @@ def _agree(job, going):
         raise AccnnError("the workers do not read the same checkpoint: give all of them the same files")
 
 
-def _report(args, keeper, entries, model):
+def _report(args, keeper, entries):
     best = history.best(entries)
     found = {"epochs": [entry.as_dict() for entry in entries], "model_prefix": args.model_prefix,
              "best": best and {"epoch": best.epoch, "prefix": keeper.best_prefix}, "log": keeper.log_path,

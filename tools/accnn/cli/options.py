@@ -133,7 +133,7 @@ def add_amx_options(parser):
     add = parser.add_mutually_exclusive_group().add_argument
     add("--amx", action="store_true", default=None,
         help="compute in AMX units, which serve INT8 and bfloat16 (default: for these, where processor and system let)")
-    add("--no-amx", action="store_false", dest="amx", help="leave them asleep")
+    add("--no-amx", action="store_false", dest="amx", help="do not compute in them")
 
 
 def add_clock_options(add):
@@ -239,8 +239,6 @@ def open_accelerator(args):
     return accelerator
 
 
-
-
 def open_model(args):
     """Load the checkpoint that :func:`add_model_options` describes; say on stderr what was not asked for."""
     check_gpus(args.gpus)
@@ -264,10 +262,6 @@ def input_shapes(args):
     return shapes
 
 
-
-
-
-
 def _methods(text):
     """Names of methods, joined by commas."""
     for name in text.split(","):
@@ -279,8 +273,6 @@ def _methods(text):
 
 def _summaries(room):
     return "; ".join("%s = %s" % (name, room.get(name).summary) for name in room.names())
-
-
 
 
 def _epoch(text):

@@ -217,7 +217,7 @@ def accelerate_and_write(accelerator, plan, prefix, config=None, low_prefix=None
     """
     before = os.path.getsize(params_path(accelerator.model.prefix, accelerator.model.epoch))
     faster = accelerator.accelerate(plan)
-    low, made = (None, None) if low_prefix is None else precision.lowered(accelerator, plan, faster)
+    low, made = (None, None) if low_prefix is None else precision.in_precision(accelerator, plan, faster)
     written = {"symbol": symbol_path(prefix), "params": params_path(prefix, 1)}
     if low:
         written.update({plan.precision + " symbol": symbol_path(low_prefix),

@@ -3,10 +3,11 @@ import argparse
 
 from accnn import methods
 from accnn.core.errors import AccnnError
-from accnn.core.layers import BF16, FP32, INT8, PRECISIONS
+from accnn.core.layers import BF16, FP32, INT8, PRECISIONS, operators_of
 from accnn.core.progress import Progress, say
 from accnn.quantization.bfloat16 import to_bfloat16
-from accnn.reconstruction.int8 import Int8Config, make_int8
+from accnn.reconstruction.int8 import make_int8
+from accnn.reconstruction.int8_config import Int8Config
 from accnn.reconstruction.int8_input import refuse_few
 
 
@@ -65,12 +66,11 @@ def in_fp32(accelerator, plan):
         return ()
     chains = {row.layer: accelerator.candidate(row.layer, methods.get(row.method)).chain(row.rank)
               for row in plan.chosen()}
-    return tuple(name for layer in plan.in_fp32()
-                 for name in ([layer + part.suffix for part in chains[layer]] if layer in chains else [layer]))
+    return tuple(operators_of(plan.in_fp32(), chains))
 
 
-def lowered(accelerator, plan, model):
-    """The form of the accelerated network in the precision of its plan.
+def in_precision(accelerator, plan, model):
+    """Return the form of the accelerated network in the precision of its plan, and how it was made.
 
     Parameters
     ----------
@@ -82,12 +82,14 @@ def lowered(accelerator, plan, model):
 
     Returns
     -------
-    Model, Int8 or None
-        The form, and for INT8 how it was made.
+    Model
+    Int8 or None
+        How it was made; None for bfloat16, which needs no images.
 
     Raises
     ------
     AccnnError
+        The network cannot be converted.
     """
     if plan.precision == BF16:
         return to_bfloat16(model, in_fp32(accelerator, plan)), None

@@ -12,6 +12,7 @@ from accnn.cli.replacing import int8_plan_path, is_int8_plan
 from accnn.cli.types import Parser
 from accnn.core import amx
 from accnn.core.errors import AccnnError
+from accnn.core.layers import INT8
 from accnn.core.progress import Progress
 from accnn.core.settings import renamed
 from accnn.core.text import before_after
@@ -22,7 +23,8 @@ from accnn.latency.config import TimingConfig
 from accnn.planning.request import check_pattern, matches
 from accnn.quantization import thresholds
 from accnn.quantization.supported import LAYERS
-from accnn.reconstruction.int8 import LIMIT, Int8Config, make_int8
+from accnn.reconstruction.int8 import LIMIT, make_int8
+from accnn.reconstruction.int8_config import Int8Config
 from accnn.report import int8 as report
 
 _IMAGES = 1000
@@ -95,7 +97,7 @@ def _quantized(args):
     if not args.dry_run:
         outputs.check_checkpoint(args.model, args.save_model, args.force, int8_plan_path(args.save_model), is_int8_plan)
     timed = not args.dry_run and not args.no_timing
-    measuring = TimingConfig(threads=args.threads, repeats=args.repeats, amx=amx.chosen(args.amx, [report.INT8]))
+    measuring = TimingConfig(threads=args.threads, repeats=args.repeats, amx=amx.chosen(args.amx, [INT8]))
     with verify.clock(measuring) if timed else contextlib.nullcontext() as child:
         source, shapes, result = _made(args)
         measuring = replace(measuring, batch_size=chosen_batch(source, shapes, args.batch_size, 1))
@@ -113,7 +115,7 @@ def _made(args):
     model = options.open_float_model(args)
     shapes = image_input(model, options.input_shapes(args), images_of(args, "data_calib"))
     config = _config(args, model)
-    original = _original(args, shapes)
+    original = _original(args)
     with calibration.opened_images(args, model, shapes) as images:
         made = make_int8(model, images, shapes, original, config, Progress)
         result = report.summary(made, shapes, images, _made_by(args, model, images))
@@ -136,7 +138,7 @@ def _excluded(args, model):
     return [name for name in layers if matches(name, args.exclude) or args.layers and not matches(name, args.layers)]
 
 
-def _original(args, shapes):
+def _original(args):
     if args.original is None:
         return None
     with renamed(prefix="original", epoch="original_epoch"):

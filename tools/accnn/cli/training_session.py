@@ -30,8 +30,6 @@ from accnn.training.trainer import Trainer
 _BATCH_SIZE = 128
 
 
-
-
 def check_precision(model):
     """Refuse networks that compute in anything but float32; whole numbers are theirs to keep, and are not trained.
 

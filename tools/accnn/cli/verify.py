@@ -92,15 +92,3 @@ def verify_speedup(result, plan):
     say("what was written measures %s here, half of the rounds within %.2f to %.2f, and not the %gx asked for: %s"
         % ((times(found["median"]),) + tuple(found["quartiles"]) + (asked, why)))
     return 1 if planned["measured"] else 0
-
-
-
-
-
-
-
-
-
-
-
-

@@ -1,4 +1,4 @@
-"""Instruction sets of the processor, and the AMX units that MXNet's oneDNN leaves asleep unless two things are done.
+"""Instruction sets of the processor, and the AMX units that MXNet's oneDNN uses only after two steps.
 
 oneDNN 2.4.4, which is a part of mxnet 1.9.1, computes INT8 and bfloat16 in AMX tiles only where the environment said
 ``DNNL_MAX_CPU_ISA=AVX512_CORE_AMX`` before its first pass, and Linux lets a process touch the tiles only after it asked
@@ -13,6 +13,7 @@ import sys
 import numpy as np
 
 from accnn.core.errors import AccnnError
+from accnn.core.layers import FP32
 
 VARIABLE, AMX = "DNNL_MAX_CPU_ISA", "AVX512_CORE_AMX"
 # What oneDNN calls instruction sets, from the least, and the flags in /proc/cpuinfo that each asks for.
@@ -24,12 +25,12 @@ _TILES = {"amx_tile", "amx_int8", "amx_bf16"}
 _ARCH_PRCTL, _SUPPORTED, _REQUEST = 158, 0x1021, 0x1023  # x86-64: the system call, ARCH_GET_XCOMP_SUPP, .._REQ_.._PERM
 _XTILEDATA = 18
 
-_state = {"awake": False, "wrong": []}
+_state = {"enabled": False, "wrong": []}
 
 
 def enabled():
     """bool: MXNet was imported, by this package, with the AMX units at hand."""
-    return _state["awake"]
+    return _state["enabled"]
 
 
 def amx_reason():
@@ -55,7 +56,7 @@ def chosen(asked, precisions):
     asked : bool or None
         None: where one of the precisions gains by it and it can be used, or the environment asks for it.
     precisions : iterable of str
-        Such as ``'fp32'``, ``'bf16'``, ``'int8'``.
+        Of :data:`accnn.core.layers.PRECISIONS`.
 
     Returns
     -------
@@ -69,7 +70,7 @@ def chosen(asked, precisions):
     why = unusable()
     if asked and why is not None:
         raise AccnnError("`amx`: the AMX units cannot be used: %s" % why)
-    wished = enabled() or os.environ.get(VARIABLE) == AMX or set(precisions) - {"fp32"}
+    wished = enabled() or os.environ.get(VARIABLE) == AMX or set(precisions) - {FP32}
     return bool(wished) and why is None if asked is None else asked
 
 
@@ -165,7 +166,7 @@ def before_import():
     why = _lacking() or _permission()
     if why is not None:
         raise AccnnError("%s=%s is set, but the AMX units cannot be used: %s; unset it" % (VARIABLE, AMX, why))
-    _state["awake"] = True
+    _state["enabled"] = True
 
 
 def after_import(mxnet):

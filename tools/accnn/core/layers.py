@@ -15,6 +15,20 @@ Shape = Tuple[int, ...]
 CONVOLUTION, FULLY_CONNECTED = "Convolution", "FullyConnected"  # the kinds of layers
 PRECISIONS = FP32, INT8, BF16 = "fp32", "int8", "bf16"  # in which a network is computed
 
+
+def operators_of(layers, chains):
+    """list of str: the operators of an accelerated network that compute some layers of the original.
+
+    Parameters
+    ----------
+    layers : iterable of str
+    chains : dict of str to sequence of (SubConv or SubFC)
+        By layer, of those that were split.
+    """
+    return [name for layer in layers
+            for name in ([layer + part.suffix for part in chains[layer]] if layer in chains else [layer])]
+
+
 class _Part:
     """What parts of all kinds have: a weight that MXNet stores in the order of :attr:`weight_shape`."""
 

@@ -8,7 +8,7 @@ from accnn.core.compat import import_mxnet, mx
 from accnn.core.errors import AccnnError
 from accnn.core.layers import BF16, FP32, INT8
 from accnn.engines.base import Engine, Network, register
-from accnn.quantization import bfloat16, int8_graph
+from accnn.quantization.conversion import converted, layer_precisions, precision_of
 from accnn.quantization.ranges import minimum_and_maximum
 from accnn.runtime.bound import BoundNetwork
 
@@ -45,9 +45,8 @@ class MXNet(Engine):
         if threads is not None and said != str(threads):
             raise AccnnError("MXNet reads its number of threads when it is imported: start a process with "
                              "OMP_NUM_THREADS=%d, this one has %s" % (threads, said or "none"))
-        converted = convert(model, precision, calibration)
-        return MXNetNetwork(BoundNetwork(converted, input_shapes, batch_size), precision,
-                            _ran(model, converted, precision))
+        made = convert(model, precision, calibration)
+        return MXNetNetwork(BoundNetwork(made, input_shapes, batch_size), precision, _ran(model, made, precision))
 
 
 class MXNetNetwork(Network):
@@ -108,31 +107,17 @@ def convert(model, precision, calibration=None, exclude=()):
     if stored != FP32:
         raise AccnnError("%s is %s and cannot be run in %s: give the float32 checkpoint it was made from"
                          % (model.prefix, stored, precision))
-    if precision == BF16:
-        return bfloat16.to_bfloat16(model, exclude)
-    return _quantized(model, calibration, exclude) if precision == INT8 else model
-
-
-def precision_of(model):
-    """str: the precision that a checkpoint is stored in."""
-    if int8_graph.is_quantized(model):
-        return INT8
-    return BF16 if bfloat16.is_bfloat16(model) else FP32
-
-
-def _quantized(model, calibration, exclude):
     batches = list(calibration or ())
-    if not batches:
+    if precision == INT8 and not batches:
         raise AccnnError("%s is float32, and INT8 needs the range of every tensor: quantize it with images"
                          % model.prefix)
-    shapes = {name: array.shape[1:] for name, array in batches[0].items()}
-    ranges = minimum_and_maximum(int8_graph.partition(model, exclude), shapes, batches)
-    return int8_graph.quantize(model, ranges, exclude, stored=False)
+    return converted(model, precision, exclude, lambda partitioned: minimum_and_maximum(
+        partitioned, {name: array.shape[1:] for name, array in batches[0].items()}, batches))
 
 
-def _ran(model, converted, precision):
+def _ran(model, made, precision):
     """str: what runs in which precision."""
-    if converted is model:
+    if made is model:
         return precision
-    layers = bfloat16.layer_precisions(model) if precision == BF16 else int8_graph.layer_precisions(model, converted)
+    layers = layer_precisions(model, made, precision)
     return "%s in %d of %d layers" % (precision, sum(one.precision == precision for one in layers), len(layers))

@@ -103,4 +103,3 @@ class Builder:
     def bytes_of_constants(self):
         """int: how much the constants take in the file."""
         return sum(array.size * np.dtype(array.dtype).itemsize for array in self.constants.values())
-

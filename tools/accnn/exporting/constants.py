@@ -5,7 +5,7 @@ import numpy as np
 
 from accnn.core.compat import mx
 from accnn.exporting.sizes import is_parameter, parameter
-from accnn.graph.ir import Graph, Node, moved
+from accnn.graph.ir import GraphWriter, Node, moved
 
 # They read the shape of their inputs, not what these hold.
 _SHAPE_ONLY = {"_contrib_MultiBoxPrior", "zeros_like", "ones_like", "shape_array", "size_array", "_contrib_arange_like"}
@@ -32,15 +32,15 @@ def constant_nodes(model, shapes, needed):
     return found
 
 
-def computed(model, shapes, constant, entries):
+def computed(model, shapes, entries):
     """Compute some outputs of constant nodes.
 
     Parameters
     ----------
     model : Model
     shapes : dict of (int, int) to Shape
-    constant : set of int
     entries : list of (int, int)
+        Of :func:`constant_nodes`.
 
     Returns
     -------
@@ -48,22 +48,22 @@ def computed(model, shapes, constant, entries):
     """
     if not entries:
         return {}
-    nodes, arrays, place = [], {}, {}
-    for position in _leading(model.graph, constant, entries):
+    written, arrays = GraphWriter(), {}
+    for position in _leading(model.graph, entries):
         node = model.graph.nodes[position]
         if node.op in _SHAPE_ONLY:
-            node, fed = _fed_with_zeros(node, shapes, len(nodes))
-            nodes += [Node("null", name, {}) for name in fed]
+            node, fed = _fed_with_zeros(node, shapes, len(written.nodes))
+            for name in fed:
+                written.add(Node("null", name, {}))
             arrays.update({name: mx.nd.zeros(shape) for name, shape in fed.items()})
         else:
-            node = moved(node, lambda entry: (place[entry[0]],) + tuple(entry[1:]))
-        place[position] = len(nodes)
-        nodes.append(node)
-    symbol = Graph(tuple(nodes), tuple((place[position], output, 0) for position, output in entries)).to_symbol()
+            node = moved(node, written.where)
+        written.put(position, node)
+    symbol = written.graph([(position, output, 0) for position, output in entries]).to_symbol()
     return dict(zip(entries, _run(model, symbol, arrays)))
 
 
-def _leading(graph, constant, entries):
+def _leading(graph, entries):
     """list of int: the nodes that the entries need, in order."""
     found, waiting = set(), [position for position, _ in entries]
     while waiting:

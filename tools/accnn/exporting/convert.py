@@ -171,7 +171,7 @@ class _Conversion:
                 for entry in inputs_read(nodes[position])]
         entries = list(dict.fromkeys(entry for entry in read + [head[:2] for head in self._model.graph.heads]
                                      if entry[0] in self._constant))
-        for entry, array in computed(self._model, self._shapes, self._constant, entries).items():
+        for entry, array in computed(self._model, self._shapes, entries).items():
             name = self.builder.unique(self._names[entry] + "_constant")
             self._values[entry] = Value(name, self._shapes[entry], array.dtype, array)
 
@@ -239,4 +239,3 @@ def _needed(graph, known=()):
             found.add(position)
             waiting += [before for before, _, _ in inputs_read(graph.nodes[position]) if position not in known]
     return found
-

@@ -125,11 +125,11 @@ def export(load, request, images=None):
     paths = [request.path] + ([request.path + SECOND] if with_second else [])
     with written_together(paths) as temporary:
         subject.write(*temporary)
-        subject.give_up()
+        subject.release()
         differences = _compared(subject, temporary[0], trials, expected)
         if with_second:  # the same, but for the name of the second file
             file.rename_second(temporary[0], os.path.basename(paths[1]))
-    return subject.told(trials, differences, sum(map(os.path.getsize, paths)))
+    return subject.result(trials, differences, sum(map(os.path.getsize, paths)))
 
 
 def check_request(opset):
@@ -150,7 +150,7 @@ class _Subject:
 
     def __init__(self, load, request):
         self._load, self.request = load, request
-        self.take_up()
+        self.load()
         self.batches = proof.trial_batches(self.converted, lambda batch: takes_batch(self.model, self.shapes, batch))
         self._shown = [{tensor.name: tuple(None if factor else size for size, factor in zip(
             tensor.shape, tensor.shape.factors)) for tensor in tensors}
@@ -158,7 +158,7 @@ class _Subject:
         self.names = list(self._shown[1])
         self._nodes = len(self.converted.builder.nodes)
 
-    def take_up(self):
+    def load(self):
         """Load and convert the network."""
         request, whole = self.request, self._load()
         self.model = in_full_precision(_with_outputs(whole, request.outputs))
@@ -169,7 +169,7 @@ class _Subject:
         self.converted = convert(self.model, self.shapes, request.opset, request.batch_size)
         self.converted.builder.drop_unread_constants([tensor.name for tensor in self.converted.outputs])
 
-    def give_up(self):
+    def release(self):
         """Let the arrays go."""
         self.model = self.converted = None
         give_back()
@@ -180,7 +180,7 @@ class _Subject:
                    _metadata(self.model, self.shapes, self.request.preprocessing), os.path.basename(self.prefix),
                    second, extra)
 
-    def told(self, trials, differences, size):
+    def result(self, trials, differences, size):
         """Exported: what was written, `size` bytes of it."""
         images = sum(len(next(iter(trial.values()))) for trial in trials[len(self.batches):])
         return Exported(self.request.path, self.request.opset, self._nodes, *self._shown, tuple(self.batches),
@@ -259,7 +259,7 @@ def _compared(subject, path, trials, expected):
 
 def _differing(subject, name, far, trial):
     """AccnnError: that an output differs, and where that begins."""
-    subject.take_up()
+    subject.load()
     with temporary_folder() as folder:
         path = os.path.join(folder, "inner.onnx")
         second = path + SECOND if file.needs_second_file(subject.converted) else None

@@ -193,17 +193,42 @@ def moved(node, where):
     return replace(node, inputs=tuple(where(entry) for entry in node.inputs), extra=extra)
 
 
+class GraphWriter:
+    """Writes the nodes of a graph anew in their order, some changed or left out, others between.
+
+    Attributes
+    ----------
+    nodes : list of Node
+        Those written so far.
+    """
+
+    def __init__(self):
+        self.nodes, self._place = [], {}
+
+    def where(self, entry):
+        """(int, int, int): where what an entry of the old graph holds is now."""
+        return (self._place[entry[0]],) + tuple(entry[1:])
+
+    def add(self, node):
+        """Write a node that the old graph does not have; return the entry of its first output."""
+        self.nodes.append(node)
+        return len(self.nodes) - 1, 0, 0
+
+    def put(self, position, node):
+        """Write a node, which reads entries of the new graph, for that at a position of the old one."""
+        self._place[position] = self.add(node)[0]
+
+    def graph(self, heads):
+        """Graph: with the `heads` of the old one."""
+        return Graph(tuple(self.nodes), tuple(map(self.where, heads)))
+
+
 def _keep(graph, needed):
-    new_position, nodes = {}, []
-
-    def where(entry):
-        return (new_position[entry[0]],) + tuple(entry[1:])
-
+    written = GraphWriter()
     for position, node in enumerate(graph.nodes):
         if needed[position]:
-            new_position[position] = len(nodes)
-            nodes.append(moved(node, where))
-    return Graph(tuple(nodes), tuple(where(head) for head in graph.heads))
+            written.put(position, moved(node, written.where))
+    return written.graph(graph.heads)
 
 
 def _check_entries(nodes, heads, pointers, source):

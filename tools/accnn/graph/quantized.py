@@ -26,6 +26,12 @@ def in_int8(node):
     return "quantize" in node.op or is_fused(node) and attrs.boolean(node, "quantized")
 
 
+def names_inside(node):
+    """list of str: the layers and other operators, and variables, that a fused operator was made of."""
+    return [inner["name"] for document in node.extra.get("subgraphs", ()) for inner in document["nodes"]] \
+        if is_fused(node) else []
+
+
 def is_quantized(graph):
     """bool: a graph with INT8 or fused operators, whose layers no method can replace."""
     return any(node.op.startswith(_FUSED) or "quantize" in node.op for node in graph.nodes)

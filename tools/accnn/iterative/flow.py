@@ -69,7 +69,7 @@ class Flow:
         The one that was given.
     session : Session
     calibrated : callable
-        ``calibrated(accelerator)`` is a context in which calibration images speak for a workbench, where there are any.
+        ``calibrated(accelerator)`` is a context in which calibration images speak for it, where there are any.
     effort : Effort
     held : list of str
         Parameters of `model` that are never trained.

@@ -168,7 +168,7 @@ class LatencyProfiler:
         """
         answer = self.time_networks([{}] if self.precision != FP32 else [])
         for key, found in zip((self.network_key, self.unsplit_key), [answer["baseline"]] + answer["plans"]):
-            refuse_noise(found, "the untouched network", _ABOUT)
+            refuse_noise(found, "the untouched network", _ABOUT, self.config.best_effort)
             self.table.add(Timed(key, found["relative"], found["spread"], found["rounds"], answer["reference_ms"]))
         self.save()
 
@@ -256,8 +256,8 @@ def _refuse_config(config):
             % (config.threads, cores()))
 
 
-def refuse_noise(sample, what, most):
-    """Refuse what cannot be told from noise.
+def refuse_noise(sample, what, most, best_effort=False):
+    """Refuse what cannot be told from noise; with `best_effort` say so instead, and go on.
 
     Parameters
     ----------
@@ -266,6 +266,7 @@ def refuse_noise(sample, what, most):
     what : str
     most : float
         Uncertainty that is accepted.
+    best_effort : bool
 
     Raises
     ------
@@ -273,7 +274,10 @@ def refuse_noise(sample, what, most):
     """
     if sample["uncertainty"] > most:
         known = known_to(sample["uncertainty"])
-        raise AccnnError("this machine is too noisy to measure %s: after %d rounds %s, where %g%% is needed, and half "
-                         "of them spread over %s of the median; stop what else runs, or give more `repeats`"
-                         % (what, sample["rounds"], "its time is known to %s only" % known if known else
-                            "nothing says how well its time is known", 100 * most, percent(sample["spread"], 0)))
+        sentence = ("this machine is too noisy to measure %s: after %d rounds %s, where %g%% is needed, and half "
+                    "of them spread over %s of the median; stop what else runs, or give more `repeats`"
+                    % (what, sample["rounds"], "its time is known to %s only" % known if known else
+                       "nothing says how well its time is known", 100 * most, percent(sample["spread"], 0)))
+        if not best_effort:
+            raise AccnnError(sentence)
+        say(sentence)

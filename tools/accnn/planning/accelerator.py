@@ -1,4 +1,4 @@
-"""A model on the workbench: its layers described once, every SVD made once, ranks chosen, chains put in place."""
+"""A model to be accelerated: its layers described once, every SVD made once, ranks chosen, chains put in place."""
 import contextlib
 import difflib
 import os

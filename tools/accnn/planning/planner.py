@@ -55,20 +55,21 @@ def select_ranks(accelerator, request):
     allocator = BudgetAllocator(accelerator, candidates, request, cost, rule.select, pinned,
                                 [name for name, one in precisions.items() if one.precision == INT8])
     try:
-        if profiler is None:
-            selection, found = allocator.solve(), {}
-        else:
-            selection, found = search(allocator, cost, profiler)
+        selection, found = (allocator.solve(), {}) if profiler is None else search(allocator, cost, profiler)
     finally:
         if request.measuring.keep:
             accelerator.keep()
     if selection.remark:
         say(selection.remark)
-    made_by = dict(request.as_json(), reached=allocator.speed_up(selection.cost), objective=selection.objective,
-                   bound=selection.bound, remark=selection.remark)
     rows = (replace(row, precision=precisions[row.layer].precision)
             for row in _rows(accelerator, request, cost, dict(selection.picks, **pinned), left))
-    return Plan(tuple(rows), dict(made_by, **found))
+    return Plan(tuple(rows), dict(_made_by(request, allocator, selection), **found))
+
+
+def _made_by(request, allocator, selection):
+    """dict: what a reader of the plan may want to know, whatever the cost."""
+    return dict(request.as_json(), reached=allocator.speed_up(selection.cost), objective=selection.objective,
+                bound=selection.bound, remark=selection.remark)
 
 
 def layer_precisions(accelerator, request):

@@ -219,7 +219,7 @@ class _PlanSearch:
         """Attempt: with what the whole network takes as it is, and with these chains."""
         answer = self._profiler.time_networks([keys])
         (timed,) = answer["plans"]
-        refuse_noise(timed["measured"], "the planned network", _NOISY)
+        refuse_noise(timed["measured"], "the planned network", _NOISY, self._profiler.config.best_effort)
         attempt = replace(attempt, baseline=answer["baseline"], timed=timed)
         say("planned %s, measured %s" % (times(attempt.predicted), times(attempt.ratio)))
         return attempt

@@ -18,6 +18,7 @@ from accnn.graph.quantized import refuse_quantized
 from accnn.quantization.fusing import free_name, refuse_unknown, without_identities
 from accnn.quantization.int8_graph import LayerPrecision
 from accnn.quantization.normalization import with_folded_normalization
+from accnn.quantization.supported import convolution_refusal
 
 NAME = "bfloat16"
 DTYPE = np.dtype([(NAME, np.uint16)])  # as MXNet 1.9.1 calls it
@@ -178,12 +179,7 @@ def _refusal(node):
     """str or None: why a layer stays float32."""
     if node.op == "Deconvolution":
         return "transposed convolutions stay float32"
-    if node.op == "FullyConnected":
-        return None
-    if attrs.layout(node) not in ("", "NCHW", "NCDHW", "NCW"):
-        return "its layout is %s" % attrs.layout(node)
-    sides = len(attrs.shape(node, "kernel", ()))
-    return None if sides == 2 else "it is a %d-D convolution" % sides
+    return convolution_refusal(node) if node.op == "Convolution" else None
 
 
 def _keeps_type(node):

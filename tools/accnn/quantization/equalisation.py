@@ -18,7 +18,7 @@ from accnn.quantization.grid import channel_errors, fake_quantized
 from accnn.quantization.links import links
 from accnn.quantization.observing import observe_links
 from accnn.quantization.producers import with_params
-from accnn.quantization.supported import has_one_step
+from accnn.quantization.supported import is_per_tensor
 from accnn.quantization.thresholds import Histogram, get
 
 _SAMPLES = 2048
@@ -40,14 +40,14 @@ class Crossing:
         Weights, see :meth:`accnn.quantization.producers.Consumer.channels`.
     groups : tuple of int
         Of the readers.
-    whole : tuple of bool
+    per_tensor : tuple of bool
         Of the readers: see :func:`accnn.quantization.grid.rounded`.
     """
 
     values: np.ndarray
     readers: Tuple[np.ndarray, ...]
     groups: Tuple[int, ...]
-    whole: Tuple[bool, ...]
+    per_tensor: Tuple[bool, ...]
 
     def scaled(self, scales):
         """The same with channels divided by `scales` and weights multiplied."""
@@ -62,8 +62,8 @@ class Crossing:
         histogram = Histogram.of(self.values)
         kept = fake_quantized(self.values, get("mse").threshold(histogram), histogram.is_signed)
         lost, power = np.square(kept - self.values).mean(0), np.square(self.values).mean(0)
-        added = [lost @ np.square(reader).sum((1, 2)) + power @ channel_errors(reader, groups, whole)
-                 for reader, groups, whole in zip(self.readers, self.groups, self.whole)]
+        added = [lost @ np.square(reader).sum((1, 2)) + power @ channel_errors(reader, groups, one)
+                 for reader, groups, one in zip(self.readers, self.groups, self.per_tensor)]
         return float(sum(one / size for one, size in zip(added, self._sizes())))
 
     def _sizes(self):
@@ -150,8 +150,8 @@ def _crossing(model, link, values):
         first = link.consumers[0].first
         values = values[:, first:first + link.outputs]
     readers = tuple(one.channels(model, link.outputs, width) for one, width in zip(link.consumers, link.widths))
-    ops = tuple(has_one_step(model.graph.nodes[one.layer]) for one in link.consumers)
-    return Crossing(values, readers, tuple(one.groups(model) for one in link.consumers), ops)
+    per_tensor = tuple(is_per_tensor(model.graph.nodes[one.layer]) for one in link.consumers)
+    return Crossing(values, readers, tuple(one.groups(model) for one in link.consumers), per_tensor)
 
 
 def _written(model, link, scales):

@@ -6,10 +6,9 @@ purpose, and writes thresholds with six decimals only.
 from collections import Counter
 from dataclasses import replace
 
-from accnn.graph import attrs
 from accnn.graph.ir import Graph, Node, moved, prune
 from accnn.quantization.fusing import operators
-from accnn.quantization.supported import CONVOLUTION, DENSE, SIGNED, UNSIGNED, is_unsigned, is_wrong
+from accnn.quantization.supported import CONVOLUTION, DENSE, SIGNED, UNSIGNED, is_grouped, is_unsigned, is_wrong
 
 _REQUANTIZING = {CONVOLUTION, DENSE, "_contrib_quantized_elemwise_add", "_contrib_quantized_elemwise_mul"}
 _KEEPING_TYPE = {"_contrib_quantized_pooling", "_contrib_quantized_flatten"}
@@ -97,21 +96,13 @@ def _requantized(graph):
     for position, node in enumerate(graph.nodes):
         if node.op == "_contrib_requantize" and _RANGE[0] in node.attrs:
             producer = node.inputs[0][0]
-            if nodes[producer].op in _REQUANTIZING and not _is_grouped(nodes[producer]):
+            # With a range of its own, and so a scale for every output channel, MXNet 1.9.1 quantizes all weights of
+            # group g of a grouped convolution with the scale of channel g.
+            grouped = nodes[producer].op == CONVOLUTION and is_grouped(operators(nodes[producer])[0])
+            if nodes[producer].op in _REQUANTIZING and not grouped:
                 nodes[producer] = _with_attrs(nodes[producer], ((key, node.attrs[key]) for key in _RANGE))
                 place[position] = producer
     return _redirected(Graph(tuple(nodes), graph.heads), lambda entry: (place.get(entry[0], entry[0]),) + entry[1:])
-
-
-def _is_grouped(node):
-    """Whether a convolution is grouped, but not depthwise.
-
-    With a range of its own, and so a scale for every output channel, MXNet 1.9.1 quantizes all weights of group g with
-    the scale of channel g.
-    """
-    layer = operators(node)[0] if node.op == CONVOLUTION else node
-    groups = attrs.integer(layer, "num_group", 1)
-    return groups != 1 and groups != attrs.integer(layer, "num_filter")
 
 
 def _typed_sums(graph):

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import Dict
 
 from accnn.core.errors import AccnnError
-from accnn.graph import attrs, quantized
+from accnn.graph import attrs
 from accnn.graph.checkpoint import Model
-from accnn.graph.ir import Graph, Node, moved, prune
+from accnn.graph.ir import Graph, GraphWriter, Node, moved, prune
 from accnn.graph.passing import passes_on
+from accnn.graph.quantized import refuse_quantized
 from accnn.quantization import supported
 from accnn.quantization.grouping import Grouping
 
@@ -68,7 +69,7 @@ def partition(model, exclude=()):
         The model is quantized already, is no float32 network, or has no operator of a name in `exclude`.
     """
     exclude = list(exclude)
-    quantized.refuse_quantized(model)
+    refuse_quantized(model)
     refuse_unknown(model, exclude)
     exclude += _parts(model.graph, set(exclude))
     graph = _with_flattened(without_identities(model.graph))
@@ -83,11 +84,6 @@ def partition(model, exclude=()):
     return Partition(replace(model, graph=fused), homes, dict(kept, **dict.fromkeys(exclude, "it is excluded")),
                      frozenset(excluded.union(kept)),
                      {graph.nodes[end].name: graph.nodes[into].name for end, into in grouping.lifted.items()})
-
-
-def is_quantized(model):
-    """bool: a model whose graph holds INT8 or fused oneDNN operators, which no accnn method can read."""
-    return quantized.is_quantized(model.graph)
 
 
 def unsigned_tensors(partitioned):
@@ -147,19 +143,14 @@ def _with_flattened(graph):
 
     Without it oneDNN's layer fails at the second batch where it reads what a convolution left in blocks of channels.
     """
-    nodes, place, names = [], {}, {node.name for node in graph.nodes}
-
-    def where(entry):
-        return (place[entry[0]],) + tuple(entry[1:])
-
+    written, names = GraphWriter(), {node.name for node in graph.nodes}
     for position, node in enumerate(graph.nodes):
-        made = moved(node, where)
+        made = moved(node, written.where)
         if _reads_maps(graph, node):
-            nodes.append(Node("Flatten", free_name(node.name + "_flatten", names), {}, made.inputs[:1]))
-            made = replace(made, inputs=((len(nodes) - 1, 0, 0),) + made.inputs[1:])
-        place[position] = len(nodes)
-        nodes.append(made)
-    return Graph(tuple(nodes), tuple(where(head) for head in graph.heads))
+            flat = Node("Flatten", free_name(node.name + "_flatten", names), {}, made.inputs[:1])
+            made = replace(made, inputs=(written.add(flat),) + made.inputs[1:])
+        written.put(position, made)
+    return written.graph(graph.heads)
 
 
 def _reads_maps(graph, node):
@@ -184,18 +175,13 @@ def free_name(name, taken):
 def _fuse(graph, groups):
     """Return `graph` with every group of nodes made one, in the place of its last node."""
     ends, inside = {group[-1]: group for group in groups}, {part for group in groups for part in group[:-1]}
-    nodes, place = [], {}
-
-    def where(entry):
-        return (place[entry[0]],) + tuple(entry[1:])
-
+    written = GraphWriter()
     for position, node in enumerate(graph.nodes):
         if position not in inside:
             made = fused_node([graph.nodes[part] for part in ends[position]], _entries(graph, ends[position])) \
                 if position in ends else node
-            place[position] = len(nodes)
-            nodes.append(moved(made, where))
-    return prune(Graph(tuple(nodes), tuple(where(head) for head in graph.heads)))
+            written.put(position, moved(made, written.where))
+    return prune(written.graph(graph.heads))
 
 
 def _entries(graph, group):

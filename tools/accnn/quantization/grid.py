@@ -33,30 +33,30 @@ def steps(is_signed):
     return SIGNED if is_signed else UNSIGNED
 
 
-def rounded(matrix, is_whole=False, largest=None):
+def rounded(matrix, per_tensor=False, largest=None):
     """Weights as INT8 holds them.
 
     Parameters
     ----------
     matrix : ndarray of shape (..., N, D)
         Every output, a row, has its own step.
-    is_whole : bool
+    per_tensor : bool
         One step for all.
     largest : float, optional
         The largest absolute weight for that step, where the matrix is a part of all weights.
     """
-    step = largest_weights(matrix, is_whole, largest) / SIGNED
+    step = largest_weights(matrix, per_tensor, largest) / SIGNED
     return np.clip(np.rint(matrix / np.where(step > 0, step, 1)), -128, 127) * step
 
 
-def largest_weights(matrix, is_whole=False, largest=None):
+def largest_weights(matrix, per_tensor=False, largest=None):
     """ndarray that broadcasts with `matrix`: the largest absolute weight of every step."""
-    if is_whole and largest is not None:
+    if per_tensor and largest is not None:
         return np.full((1,) * np.ndim(matrix), largest)
-    return np.abs(matrix).max(None if is_whole else -1, keepdims=True)
+    return np.abs(matrix).max(None if per_tensor else -1, keepdims=True)
 
 
-def channel_errors(channels, groups=1, is_whole=False):
+def channel_errors(channels, groups=1, per_tensor=False):
     """Squares of what rounding changes in the weights that read each channel.
 
     Parameters
@@ -71,5 +71,5 @@ def channel_errors(channels, groups=1, is_whole=False):
     rows = channels.reshape((groups, -1) + channels.shape[1:]).transpose(0, 2, 1, 3)
     shape = rows.shape
     rows = rows.reshape(shape[:2] + (-1,))
-    lost = np.square(rows - rounded(rows, is_whole)).reshape(shape)
+    lost = np.square(rows - rounded(rows, per_tensor)).reshape(shape)
     return lost.sum((1, 3)).ravel()

@@ -6,19 +6,21 @@ import numpy as np
 
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
+from accnn.core.layers import FP32, INT8
 from accnn.graph.ir import Graph, prune
 from accnn.graph.passing import nonnegative
+from accnn.graph.quantized import in_int8, names_inside
 from accnn.quantization import fusing, supported
 from accnn.quantization.folding import fold, with_activations, with_guards, without_activations, without_guards
-from accnn.quantization.fusing import Partition, is_quantized, partition
+from accnn.quantization.fusing import Partition, partition
 from accnn.quantization.grid import SIGNED
 from accnn.quantization.stored import store
 
-__all__ = ["LayerPrecision", "Partition", "calibrated_tensors", "is_quantized", "layer_precisions", "partition",
-           "quantize", "random_thresholds"]
+__all__ = ["LayerPrecision", "Partition", "calibrated_tensors", "layer_precisions", "partition", "quantize",
+           "random_thresholds"]
 
 LayerPrecision = namedtuple("LayerPrecision", "layer precision reason")
-LayerPrecision.__doc__ = """One layer of the original network: `precision` is 'int8' or 'fp32', then with a reason."""
+LayerPrecision.__doc__ = """One layer of the original: its `precision`, and the `reason` where it stays in float32."""
 
 _RANDOM = (-4.0, 4.0)
 _LEAST = 1e-10  # a tensor that is always zero has no range, and no scale
@@ -98,12 +100,11 @@ def layer_precisions(model, quantized, exclude=()):
     -------
     list of LayerPrecision
     """
-    there = {inner["name"] for node in quantized.graph.nodes if node.attrs.get("quantized", "").lower() == "true"
-             for document in node.extra.get("subgraphs", ()) for inner in document["nodes"]}
+    there = {name for node in quantized.graph.nodes if in_int8(node) for name in names_inside(node)}
     kept = partition(model, exclude).kept
     layers = [node.name for node in model.graph.nodes if node.op in supported.LAYERS or node.op == "Deconvolution"]
-    return [LayerPrecision(name, "int8", "") if name in there else
-            LayerPrecision(name, "fp32", kept.get(name, "it is fused with what is excluded")) for name in layers]
+    return [LayerPrecision(name, INT8, "") if name in there else
+            LayerPrecision(name, FP32, kept.get(name, "it is fused with what is excluded")) for name in layers]
 
 
 def _passed(partitioned, dense_channels=False):

@@ -5,7 +5,7 @@ import numpy as np
 
 from accnn.core.compat import mx
 from accnn.graph import attrs
-from accnn.graph.ir import Graph, Node, moved, prune
+from accnn.graph.ir import GraphWriter, Node, moved, prune
 from accnn.quantization.fusing import free_name
 
 _EPS = 1e-3  # MXNet's default
@@ -31,19 +31,14 @@ def with_folded_normalization(model, exclude=()):
     found = _pairs(model, set(exclude))
     if not found:
         return model
-    nodes, arrays, place = [], dict(model.arg_params), {}
+    written, arrays = GraphWriter(), dict(model.arg_params)
     names = {node.name for node in model.graph.nodes} | set(arrays)
-
-    def where(entry):
-        return (place[entry[0]],) + tuple(entry[1:])
 
     for position, node in enumerate(model.graph.nodes):
         layer = found.get(position)
-        if layer is not None:
-            node = _folded(model, model.graph.nodes[layer], node, nodes, arrays, names, place)
-        nodes.append(moved(node, where) if layer is None else node)
-        place[position] = len(nodes) - 1
-    graph = prune(Graph(tuple(nodes), tuple(where(head) for head in model.graph.heads)))
+        written.put(position, moved(node, written.where) if layer is None else
+                    _folded(model, model.graph.nodes[layer], node, written, arrays, names))
+    graph = prune(written.graph(model.graph.heads))
     read = set(graph.variables())
     return replace(model, graph=graph, arg_params={name: array for name, array in arrays.items() if name in read},
                    aux_params={name: array for name, array in model.aux_params.items() if name in read})
@@ -79,27 +74,39 @@ def _owns_weights(model, layer, readers):
                for variable in variables)
 
 
-def _folded(model, layer, norm, nodes, arrays, names, place):
-    """The convolution in the place of a BatchNorm; its arrays go into `arrays`, a bias that it lacks into `nodes`."""
+def _folded(model, layer, norm, written, arrays, names):
+    """The convolution in the place of a BatchNorm; its arrays go into `arrays`, a bias that it lacks into `written`."""
     inputs = [model.graph.nodes[entry[0]].name for entry in layer.inputs[1:]]
     weight, *bias = (arrays[name].asnumpy() for name in inputs)
-    scale, shift = _scale_and_shift(model, norm)
+    norm_inputs = [model.graph.nodes[entry[0]].name for entry in norm.inputs[1:]]
+    stored = dict(model.arg_params, **model.aux_params)
+    scale, shift = scale_and_shift(norm, *(stored[name].asnumpy().astype(np.float64) for name in norm_inputs))
     arrays[inputs[0]] = mx.nd.array(weight * scale.reshape((-1,) + (1,) * (weight.ndim - 1)))
-    entries = [(place[entry[0]],) + tuple(entry[1:]) for entry in layer.inputs]
+    entries = list(map(written.where, layer.inputs))
     if not bias:
         inputs.append(free_name(norm.name + "_bias", names))
-        nodes.append(Node("null", inputs[1], {}))
-        entries.append((len(nodes) - 1, 0, 0))
+        entries.append(written.add(Node("null", inputs[1], {})))
     arrays[inputs[1]] = mx.nd.array(shift + scale * (bias[0] if bias else 0))
     return replace(layer, name=norm.name, inputs=tuple(entries), attrs=dict(layer.attrs, no_bias="False"))
 
 
-def _scale_and_shift(model, norm):
-    """ndarrays (channels,): what a BatchNorm multiplies by, then adds."""
-    names = [model.graph.nodes[entry[0]].name for entry in norm.inputs[1:]]
-    gamma, beta, mean, variance = (
-        dict(model.arg_params, **model.aux_params)[name].asnumpy().astype(np.float64) for name in names)
-    if attrs.boolean(norm, "fix_gamma", True):
-        gamma = np.ones_like(gamma)
-    scale = gamma / np.sqrt(variance + attrs.number(norm, "eps", _EPS))
+def scale_and_shift(norm, gamma, beta, mean, variance):
+    """What a BatchNorm multiplies by, and what it then adds, at inference.
+
+    Parameters
+    ----------
+    norm : Node
+    gamma, beta, mean, variance : ndarray, shape (channels,)
+
+    Returns
+    -------
+    scale, shift : ndarray of float64, shape (channels,)
+    """
+    gamma = np.ones_like(beta) if attrs.boolean(norm, "fix_gamma", True) else gamma
+    scale = gamma / np.sqrt(variance.astype(np.float64) + eps(norm))
     return scale, beta - mean * scale
+
+
+def eps(norm):
+    """float: what a BatchNorm adds to the variance."""
+    return attrs.number(norm, "eps", _EPS)

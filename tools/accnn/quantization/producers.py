@@ -7,8 +7,8 @@ import numpy as np
 from accnn.core.compat import mx
 from accnn.graph import attrs
 from accnn.graph.passing import NETWORK, all_readers, readers_through
+from accnn.quantization.normalization import eps, scale_and_shift
 
-_EPS = 1e-3  # BatchNorm's default
 _LAYERS = {"Convolution", "FullyConnected"}
 
 
@@ -41,7 +41,9 @@ class Producer:
         offset = np.zeros(len(matrix)) if bias is None else _array(model, bias)
         if self.norm is None:
             return matrix, offset
-        scale, shift = _scale_shift(model, self.norm)
+        node = model.graph.nodes[self.norm]
+        scale, shift = scale_and_shift(node, *(
+            _array(model, model.graph.nodes[entry[0]].name) for entry in node.inputs[1:]))
         return scale[:, None] * matrix, scale * offset + shift
 
     def has_offset(self, model):
@@ -64,7 +66,7 @@ class Producer:
         if bias is not None:
             new[bias] = np.zeros(len(matrix))
         new.update({gamma: np.ones(len(matrix)), beta: offset, mean: np.zeros(len(matrix)),
-                    var: np.full(len(matrix), 1 - attrs.number(node, "eps", _EPS))})
+                    var: np.full(len(matrix), 1 - eps(node))})
         return _stored(new)
 
 
@@ -84,10 +86,6 @@ class Consumer:
     def groups(self, model):
         """int: of the convolution."""
         return attrs.integer(model.graph.nodes[self.layer], "num_group", 1)
-
-    def is_padded(self, model):
-        """bool: whether the layer reads zeros that no channel gave."""
-        return any(attrs.shape(model.graph.nodes[self.layer], "pad", ()))
 
     def channels(self, model, count, width):
         """The weight as seen from the channels: float64 array of shape (channels, outputs, values).
@@ -162,15 +160,6 @@ def _own(model, readers, node):
 def _parameters(model, place):
     names = [model.graph.nodes[entry[0]].name for entry in model.graph.nodes[place].inputs[1:]]
     return (names + [None])[:2]
-
-
-def _scale_shift(model, place):
-    node = model.graph.nodes[place]
-    gamma, beta, mean, var = (_array(model, model.graph.nodes[entry[0]].name) for entry in node.inputs[1:])
-    if attrs.boolean(node, "fix_gamma", True):
-        gamma = np.ones_like(gamma)
-    scale = gamma / np.sqrt(var + attrs.number(node, "eps", _EPS))
-    return scale, beta - mean * scale
 
 
 def _array(model, name):

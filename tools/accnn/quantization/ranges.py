@@ -1,16 +1,10 @@
-"""What the calibrated tensors of a network hold on real images: minimum and maximum, histograms, samples."""
-from collections import namedtuple
-
-import numpy as np
+"""What the calibrated tensors of a network hold on real images, and their minimum and maximum."""
 
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.graph.ir import Graph
 from accnn.quantization.int8_graph import calibrated_tensors
 from accnn.runtime.predictor import Predictor
-
-Histogram = namedtuple("Histogram", "counts edges")
-Histogram.__doc__ = """`counts` of the values of a tensor between `edges`, one more; both ndarrays."""
 
 
 def minimum_and_maximum(partitioned, input_shapes, batches):
@@ -38,29 +32,6 @@ def minimum_and_maximum(partitioned, input_shapes, batches):
         low, high = float(values.min()), float(values.max())
         before = found.get(name, (low, high))
         found[name] = (min(before[0], low), max(before[1], high)) if low <= high else (low, high)  # NaN stays
-    return found
-
-
-def histograms(partitioned, input_shapes, batches, ranges, bins=2048):
-    """Histograms of every calibrated tensor, between the thresholds that :func:`minimum_and_maximum` gave.
-
-    Parameters
-    ----------
-    partitioned, input_shapes, batches
-        As there.
-    ranges : dict of str to (float, float)
-        What lies outside is not counted.
-    bins : int
-
-    Returns
-    -------
-    dict of str to Histogram
-    """
-    found = {}
-    for name, values in tensors(partitioned, input_shapes, batches):
-        low, high = ranges[name]
-        counts, edges = np.histogram(values, bins, (low, high) if low < high else (low - 0.5, low + 0.5))
-        found[name] = Histogram(counts + (found[name].counts if name in found else 0), edges)
     return found
 
 

@@ -21,7 +21,7 @@ from accnn.quantization.grid import channel_errors, fake_quantized, rounded
 from accnn.quantization.links import links
 from accnn.quantization.observing import observe_links
 from accnn.quantization.producers import with_params
-from accnn.quantization.supported import has_one_step
+from accnn.quantization.supported import is_per_tensor
 from accnn.quantization.thresholds import best_threshold
 
 _RIDGE = 1e-4   # share of the mean added to both matrices: numbers must stay in float32's range
@@ -46,7 +46,7 @@ class Between:
         Mean square of all that V reads.
     groups : int
         Of H.
-    whole : (bool, bool)
+    per_tensor : (bool, bool)
         Whether V, and H, have one step for all weights: see :func:`accnn.quantization.grid.rounded`.
     """
 
@@ -56,7 +56,7 @@ class Between:
     values: np.ndarray
     power: np.ndarray
     groups: int = 1
-    whole: Tuple[bool, bool] = (False, False)
+    per_tensor: Tuple[bool, bool] = (False, False)
 
     def mixed(self, matrix, rows):
         """The same with `matrix` between, for the channels of a slice."""
@@ -70,8 +70,8 @@ class Between:
     def noise(self):
         """float: mean square of what INT8 adds to the outputs of H, at one place, by rounding z, V and H."""
         kept = fake_quantized(self.values, best_threshold(self.values))
-        first = np.square(self.first - rounded(self.first, self.whole[0])) @ self.power
-        second = channel_errors(self.second, self.groups, self.whole[1])
+        first = np.square(self.first - rounded(self.first, self.per_tensor[0])) @ self.power
+        second = channel_errors(self.second, self.groups, self.per_tensor[1])
         between = np.square(kept - self.values).mean(0) + first
         return float(between @ self._gains() + np.square(self.values).mean(0) @ second)
 
@@ -201,9 +201,9 @@ def best_mixture(between, parts, generator):
     generator : numpy.random.Generator
     """
     if len(parts) == between.values.shape[1]:
-        return min([between] + [_scaled(between, parts, power) for power in (0.5, 1.0)], key=Between.noise)
+        return min([between] + [_scaled(between, power) for power in (0.5, 1.0)], key=Between.noise)
     balanced = _each(between, parts, lambda one, rows: balancing(*one.moments(rows)))
-    tried = [between, _scaled(between, parts, 0.5), _scaled(between, parts, 1.0)]
+    tried = [between, _scaled(between, 0.5), _scaled(between, 1.0)]
     for start in (between, balanced):
         for _ in range(_TRIES):
             tried.append(_each(start, parts, lambda one, rows: spreading(one.moments(rows)[0], generator)))
@@ -220,7 +220,7 @@ def _each(between, parts, make):
     return between
 
 
-def _scaled(between, parts, power):
+def _scaled(between, power):
     largest = np.maximum(np.abs(between.values).max(0), 1e-30)
     ratio = np.maximum(largest / largest.max(), 1e-6) ** -power
     return between.mixed(np.diag(ratio), slice(0, len(ratio)))
@@ -228,9 +228,9 @@ def _scaled(between, parts, power):
 
 def _between(model, link, values, power):
     matrix, offset = link.producer.affine(model)
-    ops = tuple(has_one_step(model.graph.nodes[one.layer]) for one in (link.producer, link.consumers[0]))
+    per_tensor = tuple(is_per_tensor(model.graph.nodes[one.layer]) for one in (link.producer, link.consumers[0]))
     second = link.consumers[0].channels(model, link.outputs, link.widths[0])
-    return Between(matrix, offset, second, values, power, link.consumers[0].groups(model), ops)
+    return Between(matrix, offset, second, values, power, link.consumers[0].groups(model), per_tensor)
 
 
 def _written(model, link, between):

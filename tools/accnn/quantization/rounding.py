@@ -7,7 +7,7 @@ from accnn.quantization.grid import SIGNED, largest_weights
 _DAMPING = 1e-2  # share of the mean variance added to all: what few samples find correlated
 
 
-def compensated(matrix, covariance, is_whole=False, largest=None):
+def compensated(matrix, covariance, per_tensor=False, largest=None):
     """Round column after column; what a column loses is made up for by those to come.
 
     Minimises ``tr((W - Q) C (W - Q)^T)`` greedily over matrices Q that INT8 holds. The largest weight of every step
@@ -19,7 +19,7 @@ def compensated(matrix, covariance, is_whole=False, largest=None):
         W.
     covariance : ndarray of shape (D, D)
         C, of what the layer reads: a bias takes up the mean.
-    is_whole, largest
+    per_tensor, largest
         See :func:`accnn.quantization.grid.rounded`.
 
     Returns
@@ -31,7 +31,7 @@ def compensated(matrix, covariance, is_whole=False, largest=None):
     ----------
     Frantar et al., "GPTQ: accurate post-training quantization for generative pre-trained transformers", ICLR 2023.
     """
-    largest = largest_weights(matrix, is_whole, largest)
+    largest = largest_weights(matrix, per_tensor, largest)
     step = np.broadcast_to(np.where(largest > 0, largest, 1) / SIGNED, (len(matrix), 1))[:, 0]
     fixed = np.abs(matrix) >= largest * (1 - 1e-12)
     left, made, root = matrix.astype(np.float64).copy(), np.empty(matrix.shape), _root(covariance)

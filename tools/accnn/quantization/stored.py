@@ -11,9 +11,11 @@ import numpy as np
 
 from accnn.core.compat import mx
 from accnn.graph import attrs
-from accnn.graph.ir import Graph, Node, moved, prune
+from accnn.graph.ir import Graph, GraphWriter, Node, moved, prune
+from accnn.graph.quantized import in_int8
 from accnn.quantization.fusing import free_name, fused_node, operators
 from accnn.quantization.grid import SIGNED
+from accnn.quantization.normalization import scale_and_shift
 from accnn.quantization.supported import CONVOLUTION, SUMS
 
 RANGE = np.float32(SIGNED)  # what MXNet takes the largest weight of a channel to; what is stored is -128 or 127
@@ -43,21 +45,16 @@ def store(model, lifts=None, everything=True):
     offsets = {"quantized_" + name: offset for name, (_, offset) in lifts.items()}
     offsets.update(("quantized_" + into, -offset) for into, offset in lifts.values())
     graph, arrays, states = model.graph, dict(model.arg_params), dict(model.aux_params)
-    nodes, place, names = [], {}, {node.name for node in graph.nodes}
-
-    def where(entry):
-        return (place[entry[0]],) + tuple(entry[1:])
-
+    written, names = GraphWriter(), {node.name for node in graph.nodes}
     for position, node in enumerate(graph.nodes):
-        made = moved(node, where)
+        made = moved(node, written.where)
         if is_stored(node) and (everything or node.name in offsets):
             weight, bias = _folded(graph, node, model)
             bias = bias + np.float32(offsets.get(node.name, 0))
             made = _lifted(made, offsets[node.name]) if node.name[len("quantized_"):] in lifts else made
-            made = _stored(made, weight, bias, nodes, names, (arrays, states))
-        place[position] = len(nodes)
-        nodes.append(made)
-    graph = Graph.from_symbol(prune(Graph(tuple(nodes), tuple(where(head) for head in graph.heads))).to_symbol())
+            made = _stored(made, weight, bias, written, names, (arrays, states))
+        written.put(position, made)
+    graph = Graph.from_symbol(prune(written.graph(graph.heads)).to_symbol())
     there = set(graph.variables())
     return replace(model, graph=graph, arg_params={name: arrays[name] for name in arrays if name in there},
                    aux_params={name: states[name] for name in states if name in there})
@@ -65,10 +62,10 @@ def store(model, lifts=None, everything=True):
 
 def is_stored(node):
     """bool: a convolution that is computed in INT8."""
-    return node.op == CONVOLUTION and node.attrs.get("quantized", "").lower() == "true"
+    return node.op == CONVOLUTION and in_int8(node)
 
 
-def quantized_weights(weights, one_scale=False):
+def quantized_weights(weights, per_tensor=False):
     """Quantize weights as MXNet does: symmetrically, with a scale for every output channel.
 
     MXNet takes the largest weight of a channel to 127.5 steps, and so to -128 or 127. With the scale such that this one
@@ -79,7 +76,7 @@ def quantized_weights(weights, one_scale=False):
     Parameters
     ----------
     weights : ndarray, shape (N, ...)
-    one_scale : bool
+    per_tensor : bool
         The same scale for all channels.
 
     Returns
@@ -88,7 +85,7 @@ def quantized_weights(weights, one_scale=False):
     scales : ndarray of float32, shape (N,)
         ``whole * scales`` is what takes the place of `weights`.
     """
-    rows = weights.astype(np.float32).reshape((1, -1) if one_scale else (len(weights), -1))
+    rows = weights.astype(np.float32).reshape((1, -1) if per_tensor else (len(weights), -1))
     largest = _largest(rows)
     whole = _whole(rows, largest)
     whole = _again(whole, _lasting_scales(whole, largest))
@@ -131,9 +128,7 @@ def _folded(graph, node, model):
     weight, bias = arrays[0], arrays[1] if with_bias else np.zeros(len(arrays[0]), np.float32)
     if len(parts) > 1 and parts[1].op == "BatchNorm":
         gamma, beta, mean, variance = arrays[1 + with_bias:5 + with_bias]
-        gamma = np.ones_like(beta) if attrs.boolean(parts[1], "fix_gamma", True) else gamma
-        alpha = gamma / np.sqrt(variance.astype(np.float64) + attrs.number(parts[1], "eps", 1e-3))
-        alpha = alpha.astype(np.float32)
+        alpha = scale_and_shift(parts[1], gamma, beta, mean, variance)[0].astype(np.float32)
         weight, bias = weight * alpha.reshape((-1,) + (1,) * (weight.ndim - 1)), beta + alpha * (bias - mean)
     return weight, bias
 
@@ -153,14 +148,14 @@ def _array(model, name):
     return None if found is None else found.asnumpy()
 
 
-def _stored(node, weight, bias, nodes, names, into):
-    """The fused operator with an INT8 weight and a BatchNorm with its scales, whose variables are added to `nodes`."""
+def _stored(node, weight, bias, written, names, into):
+    """The fused operator with an INT8 weight and a BatchNorm with its scales, whose variables go into `written`."""
     parts = operators(node)
     # Where a convolution does not requantize by itself, MXNet takes one scale for all its channels.
-    whole, scales = quantized_weights(weight, one_scale="min_calib_range" not in node.attrs)
+    whole, scales = quantized_weights(weight, per_tensor="min_calib_range" not in node.attrs)
     layer, kinds = parts[0].name, {"_weight_quantize": (whole, 0), "_scale": (scales, 0), "_shift": (bias, 0),
                                    "_zero": (np.zeros_like(bias), 1), "_one": (np.ones_like(bias), 1)}
-    variables = [_variable(layer + end, values, nodes, names, into[place]) for end, (values, place) in kinds.items()]
+    variables = [_variable(layer + end, values, written, names, into[place]) for end, (values, place) in kinds.items()]
     layer_node = replace(parts[0], attrs=dict(parts[0].attrs, no_bias="True"))
     behind = [part for part in parts[1:] if part.op != "BatchNorm"]
     ranges = 4 if any(part.op in SUMS for part in behind) else 2
@@ -171,9 +166,8 @@ def _stored(node, weight, bias, nodes, names, into):
                    inputs=made.inputs + node.inputs[-ranges:])
 
 
-def _variable(name, values, nodes, names, into):
-    """Add a variable of a new name to `nodes` and its array to `into`; the entry of it."""
+def _variable(name, values, written, names, into):
+    """Add a variable of a new name to `written` and its array to `into`; the entry of it."""
     name = free_name(name, names)
     into[name] = mx.nd.array(values, dtype=values.dtype)
-    nodes.append(Node("null", name, {}))
-    return (len(nodes) - 1, 0, 0)
+    return written.add(Node("null", name, {}))

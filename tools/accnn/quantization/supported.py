@@ -8,7 +8,7 @@ LAYERS = {"Convolution": CONVOLUTION, "FullyConnected": DENSE}
 SUMS = {"elemwise_add", "_npi_add"}
 SIGNED, UNSIGNED, FLOAT, UNKNOWN = "int8", "uint8", "float32", "unknown"
 
-_LAYOUTS = {"", "NCHW", "NCDHW"}
+_LAYOUTS = {"", "NCW", "NCHW", "NCDHW"}
 _KEEPING_TYPE = {"Pooling", "Flatten"}
 _KEEPING_SIGN = {"slice", "slice_axis", "slice_like", "SliceChannel", "Crop", "UpSampling", "zeros_like", "Pad",
                  "Reshape", "transpose", "relu"}
@@ -65,15 +65,19 @@ def activates(node, layer, summed):
     return node.op == "LeakyReLU" and node.attrs.get("act_type", "leaky") == "leaky" and layer.op == "Convolution"
 
 
-def has_one_step(node):
+def is_per_tensor(node):
     """bool: a layer all of whose weights have one step, instead of one for every output.
 
     Fully connected ones, unless :func:`accnn.quantization.int8_graph.quantize` is told otherwise, and grouped
     convolutions that are not depthwise.
     """
-    if node.op == "Convolution":
-        return attrs.integer(node, "num_group", 1) not in (1, attrs.integer(node, "num_filter"))
-    return node.op == "FullyConnected"
+    return is_grouped(node) or node.op == "FullyConnected"
+
+
+def is_grouped(node):
+    """bool: a convolution that is grouped, but not depthwise."""
+    return node.op == "Convolution" and attrs.integer(node, "num_group", 1) not in (
+        1, attrs.integer(node, "num_filter"))
 
 
 def is_unsigned(node):
@@ -105,7 +109,8 @@ def stored_type(node, read):
     return UNKNOWN if node.op in _ASKED else UNSIGNED if is_unsigned(node) else FLOAT
 
 
-def _convolution_refusal(node):
+def convolution_refusal(node):
+    """str or None: why oneDNN computes a convolution in float32 only."""
     if attrs.layout(node) not in _LAYOUTS:
         return "its layout is %s" % attrs.layout(node)
     sides = len(attrs.shape(node, "kernel", ()))
@@ -116,7 +121,7 @@ def _dense_refusal(node):
     return None if attrs.boolean(node, "flatten", True) else "flatten=False: the INT8 layer takes vectors only"
 
 
-_FORMS = {"Convolution": _convolution_refusal, "FullyConnected": _dense_refusal}
+_FORMS = {"Convolution": convolution_refusal, "FullyConnected": _dense_refusal}
 
 
 def _parameter_refusal(model, graph, node):

@@ -52,7 +52,7 @@ class ReconstructionConfig:
 
 
 class Calibrated:
-    """A workbench's model seen through calibration images.
+    """The model of an accelerator seen through calibration images.
 
     Parameters
     ----------

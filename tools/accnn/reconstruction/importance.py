@@ -9,7 +9,7 @@ from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.core.layers import macs
 from accnn.core.progress import Silence
-from accnn.graph.ir import Graph, Node, moved, refusal
+from accnn.graph.ir import GraphWriter, Node, moved, refusal
 from accnn.graph.labels import unlabelled
 from accnn.graph.losses import at_inference
 from accnn.graph.shapes import batch_for
@@ -140,20 +140,14 @@ def _with_errors(model, names):
 
     Dropout and the statistics of a batch are taken out, and losses are replaced by what they compute.
     """
-    nodes, position = [], {}
-
-    def where(entry):
-        return (position[entry[0]],) + tuple(entry[1:])
-
-    for old, node in enumerate(model.graph.nodes):
-        position[old] = len(nodes)
-        nodes.append(moved(_differentiable(node), where))
+    written = GraphWriter()
+    for position, node in enumerate(model.graph.nodes):
+        made = moved(_differentiable(node), written.where)
         if node.name in names and not node.is_variable:
-            nodes.append(Node("null", _ERROR + node.name, {}))
-            nodes.append(Node("elemwise_add", node.name + "_with_error", {},
-                              ((len(nodes) - 2, 0, 0), (len(nodes) - 1, 0, 0))))
-            position[old] = len(nodes) - 1
-    return Graph(tuple(nodes), tuple(where(head) for head in model.graph.heads))
+            read = written.add(made), written.add(Node("null", _ERROR + node.name, {}))
+            made = Node("elemwise_add", node.name + "_with_error", {}, read)
+        written.put(position, made)
+    return written.graph(model.graph.heads)
 
 
 def _differentiable(node):

@@ -1,14 +1,10 @@
 """INT8 that costs little: every step is kept only where images held aside say that the outputs come nearer."""
-from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Tuple
-
 import numpy as np
 
 from accnn.core.errors import AccnnError
-from accnn.core.layers import FULLY_CONNECTED
+from accnn.core.layers import FULLY_CONNECTED, INT8
 from accnn.core.progress import Silence
 from accnn.core.text import sizes
-from accnn.graph.checkpoint import Model
 from accnn.graph.cut import count_macs
 from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.quantized import refuse_quantized
@@ -16,120 +12,26 @@ from accnn.graph.specs import layer_specs
 from accnn.quantization import thresholds
 from accnn.quantization.choice import choose, ranges
 from accnn.quantization.equalisation import equalise
-from accnn.quantization.exclusion import Exclusion, exclude
+from accnn.quantization.exclusion import exclude
 from accnn.quantization.histograms import histograms
 from accnn.quantization.int8_graph import layer_precisions, quantize
 from accnn.quantization.rotation import rotate
 from accnn.reconstruction.images import ArrayImages, ImagesApart
+from accnn.reconstruction.int8_config import Int8, Int8Config, Step
 from accnn.reconstruction.int8_input import refuse_few, refuse_unlike, refuse_unusable
 from accnn.reconstruction.int8_prefix import Settings, resolve
 from accnn.reconstruction.judge import Judge
 
 LIMIT = 0.02  # relative error of outputs that are no distribution over classes
-_BATCH_SIZE = 64
-_MOST_TRIALS = 60
-_HELD, _LEAST = 500, 16  # images held aside
-_SHARE = 4  # of few images every so manyth is held aside
+_BATCH_SIZE = 64  # of images given as arrays
+_MOST_TRIALS = 60  # thresholds of single tensors; the most promising come first
+_HELD, _LEAST = 500, 16  # images held aside, at most, and at least where there are enough
+_SHARE = 4  # of few images one in so many is held aside
 _DENSE = 500000  # weights of all fully connected layers that may be stored as float32
-_WORTH = 0.95
+_WORTH = 0.95  # share of the divergence that steps for every dense output, which make files larger, may leave
 _PLACES = 8000  # at which responses are sampled at least, of all images
 _JUDGED_MACS = int(6e11)  # that one look at the outputs may cost: INT8 makes about 2e11 a second
 _SEEN_MACS = int(1e12)  # that a pass over the others may cost, in float32
-
-
-@dataclass(frozen=True)
-class Int8Config:
-    """What is done to make an INT8 network, and how long it may take.
-
-    Attributes
-    ----------
-    equalise, rotate, resolve : bool
-        Scales across nonlinearities, matrices inside chains, layers solved anew behind the INT8 prefix.
-    kinds : tuple of str
-        Thresholds that are tried, of :mod:`accnn.quantization.thresholds`; with one of them it is that for all tensors.
-    limit : float or None
-        Relative error of every output; layers stay in float32 until it is met. None: 0.02, but where the one output is
-        a distribution over classes, or scores of classes, no limit.
-    exclude : tuple of str
-        Layers that stay in float32 in any case.
-    multiply_adds : float
-        That the choice of thresholds tensor by tensor may take, in passes over images held aside. Counted and not
-        timed: the same call gives the same network on any machine. About a minute on one core with VNNI.
-    positions : int
-        Places of every image at which responses are sampled; more of few images.
-    seed : int
-    dense_channels : bool
-        Try a step for every output of fully connected layers, where these are small enough to be stored as float32.
-    """
-
-    equalise: bool = True
-    rotate: bool = True
-    resolve: bool = True
-    kinds: Tuple[str, ...] = ()
-    limit: Optional[float] = None
-    exclude: Tuple[str, ...] = ()
-    multiply_adds: float = 5e12
-    positions: int = 10
-    seed: int = 0
-    dense_channels: bool = True
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step: how far the outputs are on images held aside, without it and with it.
-
-    Attributes
-    ----------
-    name : str
-    before, after : float
-        Mean of :meth:`accnn.reconstruction.judge.Judge.each`, from the float32 network as it was given; of the last
-        steps from the original, and from the float32 network of that step.
-    is_kept : bool
-    """
-
-    name: str
-    before: float
-    after: float
-    is_kept: bool
-
-
-@dataclass(frozen=True)
-class Int8:
-    """An INT8 network and how it was made.
-
-    Attributes
-    ----------
-    model : Model
-        INT8.
-    source : Model
-        The float32 network that it is the INT8 form of.
-    thresholds : dict of str to (float, float)
-        By name of the tensor.
-    kinds : dict of str to str
-        Which kind of threshold every tensor has.
-    excluded : list of Exclusion
-        Layers that stay in float32 because they would cost too much.
-    precisions : list of LayerPrecision
-    steps : list of Step
-    errors : dict of str to float
-        Relative error of every output on images held aside.
-    divergence : float
-        Of the outputs on these images from those of the original, see
-        :class:`accnn.reconstruction.divergence.Divergence`.
-    held : int
-        How many images were held aside.
-    """
-
-    model: Model
-    source: Model
-    thresholds: Dict[str, Tuple[float, float]]
-    kinds: Dict[str, str]
-    excluded: List[Exclusion]
-    precisions: list
-    steps: List[Step]
-    errors: Dict[str, float] = field(default_factory=dict)
-    divergence: float = 0.0
-    held: int = 0
 
 
 def make_int8(model, images, input_shapes, original=None, config=None, progress=None):
@@ -186,6 +88,11 @@ def int8_form(model, images, input_shapes=None, **options):
     -------
     Model
         Saved by ``accnn.save_model`` it runs in plain MXNet.
+
+    Raises
+    ------
+    AccnnError
+        As :func:`make_int8`; the network is quantized already; the images have another shape.
     """
     refuse_quantized(model)
     if isinstance(images, dict):
@@ -308,7 +215,7 @@ class _Maker:
         if error <= limit:
             return
         layers = [one.layer for one in layer_precisions(self._model, self._quantized(), self._names())
-                  if one.precision == "int8"]
+                  if one.precision == INT8]
         # Other tensors become INT8 where a layer does not.
         every = ranges(histograms(self._model, self._images, self._shapes, self._names(), every=True), self._kind)
         self._ranges = dict(every, **self._ranges)

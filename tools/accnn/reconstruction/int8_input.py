@@ -7,7 +7,7 @@ from accnn.quantization.fusing import partition
 from accnn.quantization.supported import LAYERS
 from accnn.runtime.predictor import Predictor
 
-_FEWEST = 16  # images
+_FEWEST = 16  # images by which thresholds can be chosen, some of them held aside
 
 
 def refuse_few(images):

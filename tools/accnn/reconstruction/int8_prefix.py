@@ -13,13 +13,15 @@ import numpy as np
 from accnn.core.files import temporary_folder
 from accnn.core.layers import FULLY_CONNECTED
 from accnn.core.progress import Silence
+from accnn.graph import attrs
 from accnn.graph.ir import Graph, Node
+from accnn.graph.quantized import in_int8, names_inside
 from accnn.graph.specs import layer_specs
 from accnn.quantization.grid import rounded
 from accnn.quantization.int8_graph import quantize
 from accnn.quantization.producers import Producer, producers, with_params
 from accnn.quantization.rounding import compensated
-from accnn.quantization.supported import has_one_step
+from accnn.quantization.supported import is_per_tensor
 from accnn.reconstruction.layer import RIDGES
 from accnn.reconstruction.pipeline import levels
 from accnn.reconstruction.quadratic import solve_positive
@@ -27,7 +29,6 @@ from accnn.reconstruction.samples import evidence_of
 from accnn.reconstruction.sampling import INPUT, RESPONSE, Tap, sample
 
 _WIDEST = 2500  # values of a patch up to which weights are rounded so that errors make up for each other
-_FUSED = "_sg_mkldnn"
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _sampled(images, input_shapes, settings, folder, model, taps):
 def _pairs(model, original, input_shapes):
     """Yield the _Pair of every layer whose last part can be given other parameters, in topological order."""
     specs = {spec.name: spec for spec in layer_specs(model, input_shapes)}
-    now = {place: one for one in producers(model) for place in (one.layer,)}
+    now = {one.layer: one for one in producers(model)}
     ends = {node.name: _end(model.graph, place) for place, node in enumerate(model.graph.nodes) if not node.is_variable}
     for truth in producers(original):
         name = original.graph.nodes[truth.layer].name
@@ -149,30 +150,27 @@ def _with_float_inputs(quantized, pairs):
     nodes, entries = list(quantized.graph.nodes), []
     for pair in pairs:
         entry = tuple(nodes[_home(nodes, pair.spec.name)].inputs[0])
-        if _is_int8(nodes[entry[0]]):
+        if _gives_int8(nodes[entry[0]]):
             ranges = tuple((entry[0], entry[1] + more, 0) for more in (1, 2))
             nodes.append(Node("_contrib_dequantize", "accnn_read_%d" % len(nodes), {"out_type": "float32"},
                               (entry,) + ranges))
             entry = len(nodes) - 1, 0, 0
         entries.append(entry)
     graph = Graph(tuple(nodes), quantized.graph.heads)
-    return type(quantized)(graph, quantized.arg_params, quantized.aux_params, quantized.prefix), entries
+    return replace(quantized, graph=graph), entries
 
 
 def _home(nodes, name):
     """Position of the operator that computes a layer."""
     for place, node in enumerate(nodes):
-        inside = [inner["name"] for document in node.extra.get("subgraphs", ()) for inner in document["nodes"]]
+        inside = names_inside(node)
         if name in inside or node.name == name and not node.is_variable and not inside:
             return place
     raise KeyError(name)
 
 
-def _is_int8(node):
-    if node.op.startswith(_FUSED):
-        return node.attrs.get("quantized", "").lower() == "true" and \
-            node.attrs.get("enable_float_output", "").lower() != "true"
-    return node.op == "_contrib_quantize_v2" or node.op.startswith("_contrib_quantized_")
+def _gives_int8(node):
+    return in_int8(node) and node.op != "_contrib_dequantize" and not attrs.boolean(node, "enable_float_output")
 
 
 def _solved(model, pair, evidence, images, is_int8, settings):
@@ -181,8 +179,8 @@ def _solved(model, pair, evidence, images, is_int8, settings):
     groups, solves = len(evidence), pair.is_split and settings.solve
     scales = settings.scales.get(pair.spec.name, np.ones(len(offset)))
     node = model.graph.nodes[pair.now.layer]
-    is_whole = has_one_step(node) and not (settings.dense_channels and node.op == FULLY_CONNECTED)
-    grid = _Grid(is_int8, is_whole, float(np.abs(matrix).max()) if groups > 1 else None)
+    per_tensor = is_per_tensor(node) and not (settings.dense_channels and node.op == FULLY_CONNECTED)
+    grid = _Grid(is_int8, per_tensor, float(np.abs(matrix).max()) if groups > 1 else None)
     found = [_best(one, grid, *parts, solves, images) for one, *parts in zip(
         evidence, *(np.split(array, groups) for array in (matrix, offset, scales)))]
     before, after = (float(np.mean([item[place] for item in found])) for place in (2, 3))
@@ -199,19 +197,19 @@ class _Grid:
     ----------
     is_int8 : bool
         Else they stay what they are.
-    is_whole, largest
+    per_tensor, largest
         See :func:`accnn.quantization.grid.rounded`.
     """
 
     is_int8: bool
-    is_whole: bool
+    per_tensor: bool
     largest: Optional[float] = None
 
     def held(self, rows):
-        return rounded(rows, self.is_whole, self.largest) if self.is_int8 else rows
+        return rounded(rows, self.per_tensor, self.largest) if self.is_int8 else rows
 
     def compensated(self, rows, covariance):
-        return compensated(rows, covariance, self.is_whole, self.largest) if self.is_int8 else rows
+        return compensated(rows, covariance, self.per_tensor, self.largest) if self.is_int8 else rows
 
 
 def _best(evidence, grid, matrix, offset, scales, solves, images):

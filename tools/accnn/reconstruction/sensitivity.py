@@ -78,7 +78,7 @@ class Sensitivity:
             known = self._file.read()
         other = [name for name in self._made_for if known and known["made_for"].get(name) != self._made_for[name]]
         if other:
-            say("%s was made for other wishes than today's (%s): measuring anew" % (self._file.path, ", ".join(other)))
+            say("%s was made for other settings (%s): measuring anew" % (self._file.path, ", ".join(other)))
         return known["divergences"] if known and not other else {}
 
 

@@ -1,9 +1,9 @@
 """What became of a network in INT8, as a dict for machines and as a table for people."""
-from accnn.core.text import columns, count, percent, ruled, sizes, times
-from accnn.graph.quantized import own_name
-from accnn.report.plan import totals
+from accnn.core.layers import INT8
+from accnn.core.text import columns, percent, ruled, sizes
+from accnn.graph.quantized import names_inside, own_name
+from accnn.report.plan import file_sizes, totals
 
-INT8 = "int8"
 _RANGE = "min_calib_range"
 
 
@@ -49,9 +49,8 @@ def _given(graph):
     """dict of str to (str or None): for every layer inside an INT8 operator the tensor that this gives in INT8."""
     found = {}
     for node in graph.nodes:
-        for document in node.extra.get("subgraphs", ()):
-            inside = [inner["name"] for inner in document["nodes"]]
-            found.update(dict.fromkeys(inside, own_name(node.name) + "_output" if _RANGE in node.attrs else None))
+        given = own_name(node.name) + "_output" if _RANGE in node.attrs else None
+        found.update(dict.fromkeys(names_inside(node), given))
     return found
 
 
@@ -94,11 +93,7 @@ def _steps(report):
 
 
 def _whole(report):
-    rows = totals(report)
-    files = report.get("file_bytes")
-    if files:
-        rows.append((".params file, bytes", count(files["before"]), "->", count(files["after"]), times(files["ratio"]),
-                     ""))
+    rows = totals(report) + file_sizes(report)
     lines = columns(rows, "<>>>><") if rows else []
     lines += ["input %s  %s" % (name, sizes(shape)) for name, shape in report["input_shapes"].items()]
     return lines + outcome(report)
@@ -118,5 +113,3 @@ def outcome(report):
 
 def _number(divergence):
     return "%.3g" % divergence
-
-

@@ -63,6 +63,12 @@ def _against(report):
     return ", %s against %s" % (low[0], FP32) if low else ""
 
 
+def file_sizes(report, title=".params file, bytes"):
+    """list of tuple of str: the row for the file of parameters, where one was written."""
+    files = report.get("file_bytes")
+    return [(title, count(files["before"]), "->", count(files["after"]), times(files["ratio"]), "")] if files else []
+
+
 def _how_sure(run, ratio, isa):
     """str: what a ratio was measured with, how its rounds spread, and how well their median is known."""
     known = known_to(ratio.get("uncertainty"))  # plans that were written by earlier versions have none
@@ -184,8 +190,6 @@ def _total(layers):
     return dict(total, uncounted=len(layers) - len(known))
 
 
-
-
 def table(report):
     """The report as lines of text; wide enough for its longest layer name."""
     unnamed = [layer for layer in report["layers"]
@@ -201,8 +205,6 @@ def table(report):
     if unnamed:
         lines.append("and %d other layers, unchanged" % len(unnamed))
     return lines + [""] + _totals(report)
-
-
 
 
 def _cells(layer, clock):
@@ -246,14 +248,9 @@ def _totals(report):
                 ("MACs, all convolutions", report["convolutions"], "theoretical"),
                 ("MACs, whole network", report["network"], "theoretical; convolutions and fully connected layers"),
                 ("parameters", report["parameters"], "with BatchNorm statistics"))]
-    files = report.get("file_bytes")
-    if files:
-        rows.append((".params file, bytes", count(files["before"]), "->", count(files["after"]), times(files["ratio"]),
-                     ""))
+    rows += file_sizes(report)
     for precision in filter(report.get, PRECISIONS):
-        stored = report[precision]["file_bytes"]
-        rows.append(("the same, " + precision, count(stored["before"]), "->", count(stored["after"]),
-                     times(stored["ratio"]), ""))
+        rows += file_sizes(report[precision], "the same, " + precision)
     rows[2:2] = totals(report)
     lines = columns(rows, "<>>>><")
     lines += ["input %s  %s" % (name, sizes(shape)) for name, shape in report["input_shapes"].items()]

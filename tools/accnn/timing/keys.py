@@ -14,14 +14,12 @@ from functools import partial
 from math import ceil
 from typing import Callable, Optional, Tuple
 
-from accnn.core.layers import SubConv, SubDeconv, SubFC
+from accnn.core.layers import BF16, FP32, INT8, SubConv, SubDeconv, SubFC
 from accnn.graph.passing import nonnegative
 
 _BLOCKED = {"Convolution", "Deconvolution"}  # what leaves feature maps in memory as oneDNN's kernels like them
 _PLAIN = {"FullyConnected", "Flatten", "Reshape", "reshape", "transpose"}  # what leaves them in rows
-
-
-_NUMBERS = {"fp32": (None, None), "int8": ("u8", "s8"), "bf16": ("bf16", "bf16")}  # behind a ReLU, and elsewhere
+_NUMBERS = {FP32: (None, None), INT8: ("u8", "s8"), BF16: ("bf16", "bf16")}  # behind a ReLU, and elsewhere
 
 
 def places_of(graph, specs, precisions=None):
@@ -38,7 +36,7 @@ def places_of(graph, specs, precisions=None):
     inputs = {node.name: node.inputs[0][0] for node in graph.nodes if node.inputs}
     return {spec.name: Place(tuple(spec.in_shape), ceil(spec.repeats),
                              len(spec.in_shape) == 3 and not blocked[inputs[spec.name]],
-                             _NUMBERS[(precisions or {}).get(spec.name, "fp32")][not positive[inputs[spec.name]]])
+                             _NUMBERS[(precisions or {}).get(spec.name, FP32)][not positive[inputs[spec.name]]])
             for spec in specs if spec.part is not None and spec.name in inputs and can_spell(spec.part)}
 
 

@@ -1,4 +1,4 @@
-"""Precisions beside float32: networks converted for the clock, and chains as parts of such a network.
+"""Chains in a precision below float32, timed as parts of a network of that precision.
 
 Alone a converted chain begins and ends with conversions that it does not have among neighbours of its precision. These
 are taken off: it reads what an operator of that precision has left in memory, and gives the like.
@@ -13,9 +13,8 @@ from accnn.core.layers import BF16, FP32, INT8
 from accnn.graph.checkpoint import Model
 from accnn.graph.cut import DATA
 from accnn.graph.ir import Graph, Node, moved, prune
-from accnn.quantization import bfloat16
-from accnn.quantization.int8_graph import LayerPrecision, partition, quantize, random_thresholds
-from accnn.quantization.int8_graph import layer_precisions as int8_layers
+from accnn.quantization import conversion
+from accnn.quantization.conversion import LayerPrecision, converted
 from accnn.timing import passes
 
 _QUANTIZE = {"out_type": "auto", "max_calib_range": "4"}
@@ -45,41 +44,13 @@ def _int8(least):
                  (DATA, DATA + "_min", DATA + "_max"))
 
 
-def _to_int8(model, exclude):
-    return quantize(model, random_thresholds(partition(model, exclude)), exclude, stored=False)
-
-
 # By what is read: see accnn.timing.keys.Place.numbers.
 FORMS = {"u8": _int8("0"), "s8": _int8("-4"),
          "bf16": _Form(BF16, ("amp_cast", {"dtype": "bfloat16"}), ("amp_cast", {"dtype": "float32"}), (DATA,))}
-_CONVERSIONS = {INT8: _to_int8, BF16: bfloat16.to_bfloat16}
-_LAYERS = {INT8: int8_layers, BF16: lambda model, _, exclude: bfloat16.layer_precisions(model, exclude)}
-
-
-def converted(model, precision, exclude=()):
-    """Return a network as it is in a precision, for the clock: the ranges of INT8 tensors are made up.
-
-    Parameters
-    ----------
-    model : Model
-    precision : str
-    exclude : iterable of str
-        Layers that stay in float32.
-
-    Returns
-    -------
-    Model
-
-    Raises
-    ------
-    AccnnError
-        The network cannot be converted.
-    """
-    return model if precision == FP32 else _CONVERSIONS[precision](model, exclude)
 
 
 def layer_precisions(model, names, precision, exclude=()):
-    """Say of layers in which precision they are computed in the network that :func:`converted` gives.
+    """Say of layers in which precision they are computed once the network is converted.
 
     Parameters
     ----------
@@ -95,7 +66,8 @@ def layer_precisions(model, names, precision, exclude=()):
     """
     if precision == FP32:
         return {name: LayerPrecision(name, FP32, "") for name in names}
-    found = {one.layer: one for one in _LAYERS[precision](model, converted(model, precision, exclude), exclude)}
+    made = converted(model, precision, exclude)
+    found = {one.layer: one for one in conversion.layer_precisions(model, made, precision, exclude)}
     return {name: found.get(name) or LayerPrecision(name, FP32, "no %s operator computes it" % precision)
             for name in names}
 

@@ -13,13 +13,13 @@ from accnn.graph.inputs import input_names
 from accnn.graph.quantized import is_quantized
 from accnn.graph.shapes import chosen_batch, infer_arguments, infer_shapes, native_batch
 from accnn.graph.specs import layer_specs
+from accnn.quantization.conversion import converted
 from accnn.runtime.bound import bound
 from accnn.runtime.devices import check_gpus
 from accnn.runtime.predictor import contexts
 from accnn.timing import layers, passes, precisions
 from accnn.timing.clock import Enough, alternate, counted_threads, described_ratio, described_seconds, ratios
 from accnn.timing.job import shapes_given
-from accnn.timing.low_precision import converted
 from accnn.timing.machine import environment
 from accnn.timing.stored import StoredModel, released
 
@@ -136,8 +136,7 @@ def _whole(job, stored, shapes, batch_size, arrays, title):
         calls = {side: _pass(job, converted(one.model, job.precision if side == "model" else FP32, job.exclude), shapes,
                              batch_size, arrays) for side, one in list(stored.items())[::-1]}
     # What a network in a low precision reads stays in the caches when it is at work, but not behind another network.
-    untimed = [int(is_quantized(one.model.graph) or side == "model" and job.precision != FP32)
-               for side, one in stored.items()]
+    untimed = int(job.precision != FP32 or any(is_quantized(one.model.graph) for one in stored.values()))
     samples = dict(zip(stored, alternate([calls[side] for side in stored], job.repeats, max(0, job.warm_up - 1),
                                          tell=teller(title), enough=_KNOWN if job.quick else None, untimed=untimed)))
     run = {side: dict(described_seconds(sample, every_round=True), images_per_second=batch_size / sample.median)

@@ -5,16 +5,16 @@ from math import ceil
 import numpy as np
 
 from accnn.core.errors import AccnnError
-from accnn.core.layers import FP32
+from accnn.core.layers import FP32, operators_of
 from accnn.graph.rewrite import Replacement, replace_layers
 from accnn.graph.specs import kernel, layer_specs
+from accnn.quantization.conversion import converted
 from accnn.runtime.bound import BoundNetwork
 from accnn.timing import passes
 from accnn.timing.chains import chain_call, random_numbers
 from accnn.timing.clock import described_ratio, described_seconds, ratios, time_interleaved
 from accnn.timing.job import REFERENCE, Job
 from accnn.timing.keys import parse
-from accnn.timing.low_precision import converted
 from accnn.timing.networks import all_shapes, open_models, teller
 from accnn.timing.stored import released
 
@@ -76,9 +76,8 @@ def _seconds(calls):
 
 
 def _untimed(seconds, precision):
-    """list of int: the passes of its own that a timed one follows: one where what it reads may be in the caches."""
-    brief = max(seconds) < _BRIEF
-    return [int(brief)] + [int(brief or precision != FP32)] * (len(seconds) - 1)
+    """int: passes of its own that a timed one of a network follows: one where what it reads may be in the caches."""
+    return int(max(seconds) < _BRIEF or precision != FP32)
 
 
 def _rounds(seconds, asked):
@@ -108,8 +107,7 @@ def planned(model, shapes, plan, rng):
 
 def left_out(layers, plan):
     """list of str: operators of a planned network that stay in float32: `layers`, or the chains in their place."""
-    return [name for layer in layers for name in (
-        [layer + part.suffix for part in parse(plan[layer])[1]] if layer in plan else [layer])]
+    return operators_of(layers, {layer: parse(text)[1] for layer, text in plan.items()})
 
 
 def _replacement(model, specs, layer, chain, rng):

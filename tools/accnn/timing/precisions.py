@@ -6,7 +6,7 @@ import numpy as np
 from accnn import engines
 from accnn.core.errors import AccnnError
 from accnn.core.layers import FP32, INT8
-from accnn.engines.mxnet import precision_of
+from accnn.quantization.conversion import precision_of
 from accnn.timing.clock import alternate, described_ratio, described_seconds, ratios
 from accnn.timing.stored import released
 
