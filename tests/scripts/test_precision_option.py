@@ -52,6 +52,7 @@ def test_with_images_both_are_written_together(net, clock, tmp_path, capsys):
     rec = packed(tmp_path / "images", items(40))
     assert accnn.main(command(net, tmp_path, "--data-calib", rec, "--keep-fp32", "fc*", *SCALE)) == 0
     table = capsys.readouterr().out
+    assert "measured with random weights, int8 against fp32; " in table
     assert written(tmp_path) == ["config-rksel-5.0.json", "net-sensitivity.json", "new-0001.params",
                                  "new-int8-0001.params", "new-int8-symbol.json", "new-symbol.json"]
     low, plain = (load_model(str(tmp_path / name)) for name in ("new-int8", "new"))

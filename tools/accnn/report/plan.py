@@ -43,12 +43,13 @@ def totals(report):
         before, after = run["baseline"], run["model"]
         rows.append(("ms, whole network", milliseconds(before["median_ms"]), "->", milliseconds(after["median_ms"]),
                      times(run["measured"]["median"]),
-                     "measured%s; " % _against(report) + _how_sure(run, run["measured"], isa)))
+                     "measured%s; %s" % (_against(report), _how_sure(run, run["measured"], isa))))
     elif planned and planned["measured"]:
         found = planned["measured"]
         rows.append(("ms, whole network", milliseconds(planned["before_ms"]), "->",
                      milliseconds(planned["measured_ms"]), times(found["median"]),
-                     "measured with random weights; " + _how_sure(planned, found, planned.get("isa"))))
+                     "measured with random weights%s; %s" % (
+                         _against(report), _how_sure(planned, found, planned.get("isa")))))
     if planned and (planned["measured"] or planned["foreign"]):
         note = (percent(planned["prediction_error"], 1, "+") + " off" if planned["measured"] else
                 "for " + planned["machine"])
