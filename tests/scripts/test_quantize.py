@@ -1,6 +1,7 @@
 """quantize.py: what it writes, what it says, what it refuses. Nothing here asserts how long anything takes."""
 import json
 import os
+import pathlib
 import re
 import resource
 import signal
@@ -255,7 +256,8 @@ def test_interrupted_nothing_is_left(prefix, rec, tmp_path, bare_environment):
     words = ["-m", prefix, "--data-calib", rec, "--save-model", "new", "--no-timing"] + COLOURS
     child = subprocess.Popen([sys.executable, SCRIPT] + words, cwd=str(folder), env=bare_environment,
                              stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-    time.sleep(2)
+    while child.poll() is None and b"libmxnet" not in (pathlib.Path("/proc") / str(child.pid) / "maps").read_bytes():
+        time.sleep(0.05)  # by then it listens to signals
     assert stop(child, signal.SIGINT) == 130 and b"nothing half-written" in child.communicate()[1]
     assert [name for name in os.listdir(folder) if not name.startswith(".")] == []
 
