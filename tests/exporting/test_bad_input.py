@@ -7,6 +7,7 @@ import pytest
 from accnn import AccnnError, accnn, export, export_onnx
 from accnn.core.compat import mx
 from accnn.exporting import file, registry
+from accnn.reconstruction.images import ArrayImages
 from mxnet_int8 import quantized
 from networks import chain_model, random_input, random_model, saved
 
@@ -144,3 +145,20 @@ def test_the_script_replaces_what_it_wrote(path, tmp_path, capsys):
         assert export.main(["-m", prefix, "--save-model", path]) == 0
     out, err = capsys.readouterr()
     assert "replacing %s" % path in err and "softmax_output differs by" in out and "data  batch,3,12,12" in out
+
+
+def test_examples_and_batches_that_prove_nothing(path):
+    pictures = random_input(4, 3, 12, 12)
+    pictures[1] = float("nan")
+    assert "NaN" in sentence(chain_model(), path, images=ArrayImages({"data": pictures}, 2))
+    assert "`batch_size=0` is no number of images" in sentence(chain_model(), path, batch_size=0)
+
+
+def test_some_outputs_of_a_network_with_sizes_and_inputs_that_others_need(path):
+    """The fully connected layer says the size of the pictures; the second input is read by another output."""
+    head = S.FullyConnected(S.Convolution(S.Variable("data"), kernel=(3, 3), num_filter=4, name="conv"), num_hidden=3,
+                            name="fc")
+    model = random_model(S.Group([head, S.FullyConnected(S.Variable("more"), num_hidden=2, name="last")]),
+                         data=(3, 12, 12), more=(5,))
+    done = export_onnx(model, path, {"more": (5,)}, outputs=("conv", "conv"))
+    assert done.inputs == {"data": (None, 3, 12, 12)} and done.outputs == {"conv_output": (None, 4, 10, 10)}

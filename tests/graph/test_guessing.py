@@ -75,3 +75,10 @@ def test_the_rows_of_several_parts_of_an_image_are_no_rows_of_images():
 
 def test_a_side_that_nothing_pins_is_assumed():
     assert resolve_input_shapes(random_model(residual_net(), data=(3, 8, 8))) == ({"data": (3, 224, 224)}, ["data"])
+
+
+def test_one_of_two_inputs_is_given():
+    """The other one is found although the layers behind it do not read the first."""
+    first, second = (conv(sym.Variable(name), "c_" + name) for name in ("data", "more"))
+    model = model_at(classes(sym.Concat(first, second)), 4, data=(3, 16, 16), more=(2, 16, 16))
+    assert resolve_input_shapes(model, {"more": (2, 16, 16)})[0] == {"data": (3, 16, 16), "more": (2, 16, 16)}

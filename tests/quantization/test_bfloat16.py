@@ -152,6 +152,11 @@ def test_one_dimension_stays_float32():
     assert layer_precisions(model)[0].reason == "it is a 1-D convolution"
 
 
+def test_a_layer_that_is_not_there_is_refused():
+    with pytest.raises(AccnnError, match="no layer 'conv9': did you mean conv3"):
+        to_bfloat16(random_model(chain_net(), data=(3, 12, 12)), ("conv9",))
+
+
 def test_what_is_in_half_precision_already_is_refused():
     net = mx.sym.amp_cast(mx.sym.Variable("data"), dtype="float16")
     with pytest.raises(AccnnError, match="half precision already"):

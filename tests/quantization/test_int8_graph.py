@@ -125,6 +125,17 @@ def layer_int8(model, made, exclude=()):
     return [row.layer for row in layer_precisions(model, made, exclude) if row.precision == "int8"]
 
 
+def test_activations_that_stay_float_are_passed_over_in_silence(capfd):
+    """MXNet's pass writes two lines about each on stderr."""
+    symbol = conv(S.Activation(conv(R1, "c2"), act_type="tanh", name="t"), "c3")
+    model = random_model(symbol, data=(3, SIDE, SIDE))
+    made = in_int8(model, data=gaussian(2, 3, SIDE, SIDE))
+    assert "Activation" not in capfd.readouterr().err
+    node, = (node for node in made.graph.nodes if node.name == "t")
+    assert (node.op, node.attrs) == ("Activation", {"act_type": "tanh"})
+    assert {one.precision for one in layer_precisions(model, made)} == {"int8"}
+
+
 def test_several_inputs():
     symbol = fc(S.Concat(S.Flatten(R1), S.Variable("more"), name="cat"), "f")
     model = random_model(symbol, data=X.shape[1:], more=(5,))

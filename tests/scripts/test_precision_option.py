@@ -4,10 +4,11 @@ import os
 
 import pytest
 
-from accnn import accnn, rank_selection
+from accnn import accnn, fine_tune, rank_selection
 from accnn.graph.checkpoint import load_model
 from accnn.graph.quantized import is_quantized
 from accnn.planning.plan import load_plan
+from accnn.quantization.bfloat16 import to_bfloat16
 from accnn.quantization.int8_graph import partition, quantize, random_thresholds
 from clockwork import Clockwork
 from networks import chain_model, saved
@@ -51,6 +52,7 @@ def test_with_images_both_are_written_together(net, clock, tmp_path, capsys):
     rec = packed(tmp_path / "images", items(40))
     assert accnn.main(command(net, tmp_path, "--data-calib", rec, "--keep-fp32", "fc*", *SCALE)) == 0
     table = capsys.readouterr().out
+    assert "measured with random weights, int8 against fp32; " in table
     assert written(tmp_path) == ["config-rksel-5.0.json", "net-sensitivity.json", "new-0001.params",
                                  "new-int8-0001.params", "new-int8-symbol.json", "new-symbol.json"]
     low, plain = (load_model(str(tmp_path / name)) for name in ("new-int8", "new"))
@@ -79,6 +81,25 @@ def test_ranks_are_selected_in_a_precision_too(net, clock, tmp_path, capsys):
     assert {row.precision for row in load_plan(output).rows} == {"int8"}
 
 
+def test_a_plan_in_int8_needs_images_too(net, tmp_path, capsys):
+    plan = str(tmp_path / "model" / "plan.json")
+    assert rank_selection.main(["-m", net, "--cost", "macs", "--precision", "int8", "--output", plan]) == 0
+    assert accnn.main(["-m", net, "--config", plan, "--save-model", str(tmp_path / "new")]) == 2
+    assert "--config %s is a plan in INT8, which needs images" % plan in capsys.readouterr().err
+    assert accnn.main(["-m", net, "--config", plan, "--save-model", str(tmp_path / "new"), "--precision", "fp32"]) == 2
+    assert "is a plan in int8, so --precision fp32 changes nothing" in capsys.readouterr().err
+    assert written(tmp_path) == []
+
+
+def test_a_float32_plan_makes_no_int8_network(net, tmp_path, capsys):
+    plan, new = str(tmp_path / "model" / "plan.json"), str(tmp_path / "new")
+    assert rank_selection.main(["-m", net, "--cost", "macs", "--output", plan]) == 0
+    for words, said in ((["--precision", "int8"], "and call quantize.py with what is written"),
+                        (["--random-thresholds"], "but --config %s is a plan in fp32" % plan)):
+        assert accnn.main(["-m", net, "--config", plan, "--save-model", new] + words) == 2
+        assert said in capsys.readouterr().err and written(tmp_path) == []
+
+
 @pytest.mark.parametrize("more, said", [
     ([], "--data-calib"), (["--random-thresholds", "--precision", "fp32"], "--precision int8"),
     (["--random-thresholds", "--keep-fp32", "conv9"], "conv9"),
@@ -101,6 +122,15 @@ def test_an_int8_checkpoint_is_not_accelerated_again(net, clock, tmp_path, capsy
     prefix = saved(quantize(model, ranges), tmp_path / "model" / "int8")
     assert accnn.main(command(prefix, tmp_path, "--random-thresholds")) == 2
     assert "INT8" in capsys.readouterr().err and written(tmp_path) == []
+
+
+def test_a_bfloat16_checkpoint_is_neither_accelerated_nor_trained(net, tmp_path, capsys):
+    prefix = saved(to_bfloat16(load_model(net)), tmp_path / "model" / "bf16")
+    rec = packed(tmp_path / "images", items(16))
+    for script, words in ((accnn, ["-m", prefix, "--save-model"]),
+                          (fine_tune, ["--pretrained-model", prefix, "--data-train", rec, "--model-prefix"])):
+        assert script.main(words + [str(tmp_path / "new")]) == 2
+        assert "is a bfloat16 network" in capsys.readouterr().err and written(tmp_path) == []
 
 
 def test_an_int8_checkpoint_that_is_none_of_ours_is_not_replaced(net, clock, tmp_path, capsys):

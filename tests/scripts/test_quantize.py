@@ -190,6 +190,7 @@ REFUSED = [
     (["--seed", "-1"], "--seed -1"),
     (["--input-shape", "3,40,40"], "fc1_weight"),
     (["--input-shape", "1,12,12"], "--rgb-mean has 3 values, but the network takes 1"),
+    (["--exclude", "*"], "can be INT8: conv1, conv2, conv3, fc1, ...: it is excluded"),
     (["--original", "nowhere"], "nowhere-symbol.json does not exist"),
     (["--original-epoch", "3"], "--original"),
     (["--load-epoch", "4"], "net-0004.params does not exist"),

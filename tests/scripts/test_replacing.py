@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from accnn import acc_conv, acc_fc, accnn, rank_selection
+from accnn import acc_conv, acc_fc, accnn, quantize, rank_selection
 from accnn.cli.outputs import check_epochs
 from accnn.cli.replacing import check_replaced, is_counts, is_plan
 from accnn.core.compat import mx
@@ -14,6 +14,7 @@ from accnn.graph.checkpoint import load_model, params_path, save_model, symbol_p
 from accnn.graph.mark import is_marked
 from accnn.ranks.energy_cache import Energies
 from networks import chain_model, outputs, random_input, saved
+from pictures import items, packed
 
 SPLIT = {"accnn": (accnn, ["--ratio", "1.3"]), "acc_conv": (acc_conv, ["--layer", "conv2", "--K", "5"]),
          "acc_fc": (acc_fc, ["--layer", "fc1", "--K", "5"])}
@@ -188,3 +189,16 @@ def test_the_rule_itself(tmp_path, capsys):
         with pytest.raises(AccnnError, match="pipe is no regular file: choose another name"):
             check_replaced("--x", pipe, [pipe], force, lambda path: True)
     assert capsys.readouterr().err == ""
+
+
+def test_int8_networks_and_plans_do_not_replace_each_other(run, made, tmp_path):
+    quick = ["--data-calib", packed(tmp_path / "images", items(16)), "--thresholds", "naive", "--keep-weights",
+             "--no-timing", "--save-model"]
+    code, said = run(quantize, *quick, made)
+    assert code == 2 and "is no result of this script" in said
+    int8 = str(tmp_path / "int8")
+    assert run(quantize, *quick, int8)[0] == run(quantize, *quick, int8)[0] == 0
+    code, said = run(accnn, "--ratio", "1.3", "--save-model", int8)
+    assert code == 2 and "is no result of this script" in said
+    code, said = run(accnn, "--ratio", "1.3", "--no-timing", "--save-model", int8, "--force")
+    assert code == 0 and "removing %s-plan.json" % int8 in said and not os.path.exists(int8 + "-plan.json")

@@ -58,7 +58,8 @@ def _accelerated(args):
     if low is not None:
         outputs.check_checkpoint(args.model, low, args.force)
     timed = not args.dry_run and not args.no_timing
-    with verify.clock(measuring) if timed else contextlib.nullcontext() as child:
+    beside = contextlib.nullcontext() if low is None else outputs.claimed("--save-model", low)
+    with beside, verify.clock(measuring) if timed else contextlib.nullcontext() as child:
         plan, result, clocked = _written(args, measuring, plan, request, config, low)
         gc.collect()  # an accelerator and its candidates refer to each other
         result["measured"] = None

@@ -14,6 +14,7 @@ from accnn.core.progress import Progress, say
 from accnn.core.text import sizes
 from accnn.data.choice import choose_shapes
 from accnn.graph.checkpoint import load_with_remarks
+from accnn.graph.precision import refuse_bfloat16
 from accnn.graph.quantized import refuse_quantized
 from accnn.graph.shapes import chosen_batch
 from accnn.latency.config import TimingConfig, cache_folder
@@ -246,9 +247,10 @@ def open_model(args):
 
 
 def open_float_model(args):
-    """The same for a network that is to be changed or trained, which an INT8 one cannot be."""
+    """The same for a network that is to be changed or trained, which one in INT8 or bfloat16 cannot be."""
     model = open_model(args)
     refuse_quantized(model)
+    refuse_bfloat16(model)
     return model
 
 

@@ -4,7 +4,7 @@ import os
 import re
 
 from accnn.cli import precision
-from accnn.cli.replacing import check_replaced, is_plan, is_special
+from accnn.cli.replacing import check_replaced, int8_plan_path, is_int8_plan, is_plan, is_special
 from accnn.cli.setting_names import spelled
 from accnn.core.errors import AccnnError
 from accnn.core.files import locked
@@ -62,7 +62,8 @@ def check_checkpoint(source, target, force, config=None, is_ours=is_plan):
     """
     check_source(source, target, force, config)
     files = [symbol_path(target), params_path(target, 1)]
-    check_replaced("--save-model", target, files, force, lambda _: is_marked(*files))
+    quantizes, quantized = is_ours is is_int8_plan, is_int8_plan(int8_plan_path(target))
+    check_replaced("--save-model", target, files, force, lambda _: is_marked(*files) and quantizes == quantized)
     check_replaced("--save-model", target, [config] if config else [], force, is_ours)
     check_epochs("--save-model", target, 1, force)
 
@@ -222,8 +223,8 @@ def accelerate_and_write(accelerator, plan, prefix, config=None, low_prefix=None
         written.update({plan.precision + " symbol": symbol_path(low_prefix),
                         plan.precision + " params": params_path(low_prefix, 1)})
     say_replaced(list(written.values()) + ([config] if config else []))
-    save_model(faster, prefix, 1, {config: plan.text()} if config else None, marked=True,
-               beside={low_prefix: low} if low else None)
+    save_model(faster, prefix, 1, {config: plan.text()} if config else None, stale_plans(prefix, low_prefix), True,
+               {low_prefix: low} if low else None)
     if config:
         written["config"] = config
     result = dict(summary(accelerator, plan), written=written, file_bytes=_sizes(before, written["params"]))
@@ -243,6 +244,14 @@ def say_replaced(paths):
     there = [path for path in paths if os.path.exists(path)]
     if there:
         say("replacing %s" % ", ".join(there))
+
+
+def stale_plans(*prefixes):
+    """list of str: what quantize.py wrote beside checkpoints that are replaced, to be removed; says so."""
+    paths = [int8_plan_path(prefix) for prefix in prefixes if prefix and is_int8_plan(int8_plan_path(prefix))]
+    if paths:
+        say("removing %s, which says how what is replaced was made" % ", ".join(paths))
+    return paths
 
 
 def missed_exit_code(plan):

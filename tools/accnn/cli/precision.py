@@ -6,8 +6,9 @@ from accnn.core.errors import AccnnError
 from accnn.core.layers import BF16, FP32, INT8, PRECISIONS, operators_of
 from accnn.core.progress import Progress, say
 from accnn.quantization.bfloat16 import to_bfloat16
-from accnn.reconstruction.int8 import make_int8, refuse_few
+from accnn.reconstruction.int8 import make_int8
 from accnn.reconstruction.int8_config import Int8Config
+from accnn.reconstruction.int8_input import refuse_few
 
 
 def add_precision_options(parser):
@@ -29,11 +30,20 @@ def add_threshold_option(parser):
 
 def check(args, precision):
     """Refuse, before any work, what does not go with a precision, and say what is not written."""
+    asked = getattr(args, "precision", precision)
+    if asked != precision:
+        raise AccnnError("--config %s is a plan in %s, so --precision %s changes nothing: leave it out%s" % (
+            args.config, precision, asked, ", and call quantize.py with what is written" if asked == INT8 else ""))
+    if args.random_thresholds and precision != INT8 and args.config is not None:
+        raise AccnnError("--random-thresholds makes up ranges of INT8 tensors, but --config %s is a plan in %s"
+                         % (args.config, precision))
     if args.random_thresholds and precision != INT8:
         raise AccnnError("--random-thresholds makes up ranges of INT8 tensors: give --precision int8 with it")
     if precision == INT8 and args.data_calib is None and not args.random_thresholds:
-        raise AccnnError("--precision int8 needs images that tell the range of every tensor: give --data-calib "
-                         "FILE.rec, or --random-thresholds to plan and time without an INT8 checkpoint")
+        raise AccnnError("%s needs images that tell the range of every tensor: give --data-calib FILE.rec, or "
+                         "--random-thresholds to plan and time without an INT8 checkpoint"
+                         % ("--config %s is a plan in INT8, which" % args.config if args.config else
+                            "--precision int8"))
     if args.random_thresholds:
         say("--random-thresholds: ranges are made up for the clock, %s-int8 is not written" % args.save_model)
 

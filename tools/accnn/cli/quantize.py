@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from accnn.cli import calibration, options, outputs, verify
 from accnn.cli.data_options import images_of
-from accnn.cli.replacing import is_int8_plan
+from accnn.cli.replacing import int8_plan_path, is_int8_plan
 from accnn.cli.types import Parser
 from accnn.core import amx
 from accnn.core.errors import AccnnError
@@ -86,11 +86,6 @@ def run(args):
         _quantized(args)
 
 
-def plan_path(prefix):
-    """Where it is written how an INT8 network was made."""
-    return prefix + "-plan.json"
-
-
 def _check(args):
     if args.limit is not None and not args.limit > 0:
         raise AccnnError("--limit %g: a relative error is above 0" % args.limit)
@@ -100,7 +95,7 @@ def _check(args):
 
 def _quantized(args):
     if not args.dry_run:
-        outputs.check_checkpoint(args.model, args.save_model, args.force, plan_path(args.save_model), is_int8_plan)
+        outputs.check_checkpoint(args.model, args.save_model, args.force, int8_plan_path(args.save_model), is_int8_plan)
     timed = not args.dry_run and not args.no_timing
     measuring = TimingConfig(threads=args.threads, repeats=args.repeats, amx=amx.chosen(args.amx, [INT8]))
     with verify.clock(measuring) if timed else contextlib.nullcontext() as child:
@@ -159,7 +154,7 @@ def _made_by(args, model, images):
 
 def _written(args, model, made, result):
     """Write the checkpoint and how it was made: all files, or none; return what the report says of them."""
-    prefix, config = args.save_model, plan_path(args.save_model)
+    prefix, config = args.save_model, int8_plan_path(args.save_model)
     before = os.path.getsize(params_path(model.prefix, model.epoch))
     written = {"symbol": symbol_path(prefix), "params": params_path(prefix, 1), "plan": config}
     outputs.say_replaced(written.values())

@@ -56,6 +56,11 @@ def is_plan(path):
             and all(isinstance(section, dict) for section in document.values()) and bool(document["made_by"]))
 
 
+def int8_plan_path(prefix):
+    """Where quantize.py writes how an INT8 network was made, and by which its results are told from others."""
+    return prefix + "-plan.json"
+
+
 def is_int8_plan(path):
     """bool: whether a file says how an INT8 network was made, in the form that is written."""
     document = _json(path)

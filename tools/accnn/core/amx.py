@@ -131,6 +131,12 @@ def isa(amx=None):
     return next((name for name in reversed(names) if _SETS[name] <= flags), platform.machine())
 
 
+def limited():
+    """str: a remark that the environment keeps oneDNN from newer instruction sets, or ''."""
+    highest = os.environ.get(VARIABLE)
+    return ", because the environment says %s=%s" % (VARIABLE, highest) if highest in _SETS else ""
+
+
 def environment_for(amx):
     """Return the environment of a process to be started, which imports MXNet through this package.
 

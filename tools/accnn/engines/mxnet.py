@@ -35,7 +35,7 @@ class MXNet(Engine):
     def refuse(self, precision):  # noqa: D102
         why = super().refuse(precision)
         if why is None and precision == BF16 and not amx.isa().startswith("AVX512"):
-            why = "oneDNN computes bfloat16 with AVX-512 or AMX only, and this processor has %s" % amx.isa()
+            why = "oneDNN computes bfloat16 with AVX-512 or AMX only, and has %s here%s" % (amx.isa(), amx.limited())
         return why
 
     def load(self, model, input_shapes, batch_size, threads=None, precision=FP32,  # noqa: D102  (as in Engine)

@@ -98,8 +98,9 @@ def _refuse_quantized(model):
     wrong = [name for kind, name in kinds.items() if kind not in ("float32", "float64", "int32", "int64", "uint8",
                                                                  "int8")]
     if wrong:
-        raise AccnnError("%s: the parameter %r is of half precision, in which MXNet computes nothing on a CPU that "
-                         "could be compared: save the network with parameters of float32" % (model.prefix, wrong[0]))
+        raise AccnnError("%s: the parameter %r is of half precision, which cannot be exported: save the network "
+                         "with parameters of float32, or export the checkpoint that it was made from"
+                         % (model.prefix, wrong[0]))
 
 
 class _Conversion:

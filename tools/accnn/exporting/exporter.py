@@ -14,6 +14,7 @@ from accnn.exporting import file, proof
 from accnn.exporting.convert import convert
 from accnn.exporting.session import Session
 from accnn.graph.inputs import resolve_input_shapes
+from accnn.graph.ir import prune
 from accnn.graph.outputs import find_outputs
 from accnn.graph.precision import in_full_precision
 from accnn.graph.shapes import takes_batch
@@ -116,6 +117,8 @@ def export(load, request, images=None):
         See :func:`export_onnx`.
     """
     check_request(request.opset)
+    if request.batch_size is not None and request.batch_size < 1:
+        raise AccnnError("`batch_size=%s` is no number of images: give 1 or more" % request.batch_size)
     subject = _Subject(load, request)
     trials = _trials(subject, images)
     expected = proof.Reference(subject.model).outputs(trials)
@@ -158,10 +161,12 @@ class _Subject:
 
     def load(self):
         """Load and convert the network."""
-        request = self.request
-        self.model = in_full_precision(_with_outputs(self._load(), request.outputs))
-        self.prefix = self.model.prefix
-        self.shapes = resolve_input_shapes(self.model, request.input_shapes)[0]
+        request, whole = self.request, self._load()
+        self.model = in_full_precision(_with_outputs(whole, request.outputs))
+        self.prefix, read = self.model.prefix, set(self.model.graph.variables())
+        # What pins a size may lie behind the outputs that are exported.
+        self.shapes = {name: shape for name, shape in resolve_input_shapes(whole, request.input_shapes)[0].items()
+                       if name in read}
         self.converted = convert(self.model, self.shapes, request.opset, request.batch_size)
         self.converted.builder.drop_unread_constants([tensor.name for tensor in self.converted.outputs])
 
@@ -186,8 +191,8 @@ class _Subject:
 def _with_outputs(model, names):
     if not names:
         return model
-    found = [found for name in names for _, found in _single(model, name)]
-    return replace(model, graph=replace(model.graph, heads=tuple(tuple(entry) for entry in found)))
+    found = [found for name in dict.fromkeys(names) for _, found in _single(model, name)]
+    return replace(model, graph=prune(replace(model.graph, heads=tuple(tuple(entry) for entry in found))))
 
 
 def _single(model, name):
@@ -220,6 +225,8 @@ def _trials(subject, images):
     if images is not None:
         batches = (_as_arrays(batch) for _, batch in images.batches(subject.batches[-1]))
         found += [batch for batch in batches if len(next(iter(batch.values()))) in subject.batches]
+    if not all(np.isfinite(array).all() for batch in found for array in batch.values()):
+        raise AccnnError("%s: the images hold NaN or infinite values, which prove nothing" % subject.prefix)
     return found
 
 

@@ -46,6 +46,8 @@ def shape_by_side(model, shapes, name):
     front = _front(model, shapes, name)
     if not front.layers:
         return None
+    there = set(front.model.graph.variables())
+    shapes = {other: shape for other, shape in shapes.items() if other in there}  # MXNet refuses those it does not know
     why = []
     for form, own in _forms(model, front.layers[0]):
         fits = partial(_fits, front, shapes, name, form, why)

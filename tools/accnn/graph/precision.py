@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from accnn.core.errors import AccnnError
 from accnn.graph.passing import CASTS, HALF
 
 
@@ -18,6 +19,31 @@ def in_full_precision(model):
     nodes = tuple(replace(node, attrs=dict(node.attrs, dtype="float32")) if _halves(node) else node
                   for node in model.graph.nodes)
     return replace(model, graph=replace(model.graph, nodes=nodes))
+
+
+def refuse_bfloat16(model):
+    """Refuse a network with parameters of bfloat16, which can be run, but neither accelerated nor trained.
+
+    Raises
+    ------
+    AccnnError
+    """
+    found = next((name for name, array in model.arg_params.items() if np.dtype(array.dtype).names), None)
+    if found:
+        raise AccnnError("%s is a bfloat16 network (its parameter %r is stored so): accelerate, fine-tune or quantize "
+                         "the float32 checkpoint that it was made from" % (model.prefix, found))
+
+
+def refuse_half(model):
+    """Refuse a network that computes in half precision, or stores parameters in it.
+
+    Raises
+    ------
+    AccnnError
+    """
+    kinds = {np.dtype(array.dtype) for array in model.arg_params.values()}
+    if any(kind == np.float16 or kind.names for kind in kinds) or any(map(_halves, model.graph.nodes)):
+        raise AccnnError("%s computes in half precision already: give the float32 checkpoint" % model.prefix)
 
 
 def _halves(node):

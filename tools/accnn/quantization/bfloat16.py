@@ -9,13 +9,13 @@ from dataclasses import replace
 import numpy as np
 
 from accnn.core.compat import mx
-from accnn.core.errors import AccnnError
 from accnn.core.layers import BF16, FP32
 from accnn.graph import attrs
 from accnn.graph.ir import Graph, Node, moved, prune
-from accnn.graph.passing import CASTS, HALF
+from accnn.graph.passing import CASTS
+from accnn.graph.precision import refuse_half
 from accnn.graph.quantized import refuse_quantized
-from accnn.quantization.fusing import free_name, without_identities
+from accnn.quantization.fusing import free_name, refuse_unknown, without_identities
 from accnn.quantization.int8_graph import LayerPrecision
 from accnn.quantization.normalization import with_folded_normalization
 from accnn.quantization.supported import convolution_refusal
@@ -50,13 +50,12 @@ def to_bfloat16(model, exclude=()):
     Raises
     ------
     AccnnError
-        The model is quantized, or in half precision already.
+        The model is quantized, or in half precision already; it has no operator of a name in `exclude`.
     """
     refuse_quantized(model)
     exclude = set(exclude)
-    if any(array.dtype in (np.float16, DTYPE) for array in model.arg_params.values()) or \
-            any(node.op in CASTS and node.attrs.get("dtype") in HALF for node in model.graph.nodes):
-        raise AccnnError("%s computes in half precision already: give the float32 checkpoint" % model.prefix)
+    refuse_half(model)
+    refuse_unknown(model, sorted(exclude))
     plain = with_folded_normalization(replace(model, graph=without_identities(model.graph)), exclude)
     return _Conversion(plain, exclude).model()
 

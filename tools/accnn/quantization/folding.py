@@ -8,12 +8,33 @@ from dataclasses import replace
 
 from accnn.graph.ir import Graph, Node, moved, prune
 from accnn.quantization.fusing import operators
-from accnn.quantization.supported import CONVOLUTION, DENSE, SIGNED, UNSIGNED, is_grouped, is_unsigned
+from accnn.quantization.supported import CONVOLUTION, DENSE, SIGNED, UNSIGNED, is_grouped, is_unsigned, is_wrong
 
 _REQUANTIZING = {CONVOLUTION, DENSE, "_contrib_quantized_elemwise_add", "_contrib_quantized_elemwise_mul"}
 _KEEPING_TYPE = {"_contrib_quantized_pooling", "_contrib_quantized_flatten"}
 _GUARD = "accnn_output_"
+_UNKNOWN = "sigmoid"  # to MXNet's pass: an operator that reads and gives one tensor
 _RANGE = ("min_calib_range", "max_calib_range")
+
+
+def without_activations(graph):
+    """Return `graph` with other operators in the place of activations that MXNet's pass cannot quantize.
+
+    It would write two lines about each on stderr, excluded or not.
+    """
+    return replace(graph, nodes=tuple(replace(node, op=_UNKNOWN, attrs={}) if _is_told(node) else node
+                                      for node in graph.nodes))
+
+
+def with_activations(graph, before):
+    """Return what the pass made of :func:`without_activations` with those of `before` again."""
+    told = {node.name: node for node in before.nodes if _is_told(node)}
+    return replace(graph, nodes=tuple(replace(node, op=told[node.name].op, attrs=told[node.name].attrs)
+                                      if node.op == _UNKNOWN and node.name in told else node for node in graph.nodes))
+
+
+def _is_told(node):
+    return node.op == "Activation" and is_wrong(node)
 
 
 def with_guards(graph):

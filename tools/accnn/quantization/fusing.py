@@ -70,7 +70,7 @@ def partition(model, exclude=()):
     """
     exclude = list(exclude)
     refuse_quantized(model)
-    _refuse_unknown(model, exclude)
+    refuse_unknown(model, exclude)
     exclude += _parts(model.graph, set(exclude))
     graph = _with_flattened(without_identities(model.graph))
     kept = {node.name: reason for node, reason in supported.refusals(model, graph) if reason}
@@ -114,7 +114,8 @@ def without_identities(graph):
     return prune(Graph(tuple(nodes), tuple(where(head) for head in graph.heads)))
 
 
-def _refuse_unknown(model, names):
+def refuse_unknown(model, names):
+    """Raise an AccnnError for the first of some names that no operator of a model has."""
     there = [node.name for node in model.graph.nodes if not node.is_variable]
     for name in names:
         if name not in there:

@@ -8,6 +8,7 @@ from accnn.quantization.ranges import tensors
 from accnn.quantization.supported import LAYERS
 from accnn.quantization.thresholds import Histogram
 
+_MOST = 1e15  # of which sums of squares are float32 numbers
 _VALUES = 4096  # of every image and tensor; the least and the largest are of all
 
 
@@ -64,6 +65,10 @@ class _Seen:
         if not np.isfinite(low) or not np.isfinite(high):
             raise AccnnError("the tensor %r of %s holds NaN or infinite values on these images: check the parameters, "
                              "`rgb_mean` and `rgb_std`" % (self.name, model.prefix))
+        if max(-low, high) > _MOST:
+            raise AccnnError("the tensor %r of %s reaches %.3g on these images, which is too large to compute with: "
+                             "check the parameters, `rgb_mean` and `rgb_std`"
+                             % (self.name, model.prefix, max(-low, high)))
         self._low, self._high = min(self._low, low), max(self._high, high)
         # An odd stride, so that all places of a row and all channels have their turn.
         stride = max(array.size // (len(array) * _VALUES), 1) | 1

@@ -11,7 +11,7 @@ from accnn.graph.ir import Graph, prune
 from accnn.graph.passing import nonnegative
 from accnn.graph.quantized import in_int8, names_inside
 from accnn.quantization import fusing, supported
-from accnn.quantization.folding import fold, with_guards, without_guards
+from accnn.quantization.folding import fold, with_activations, with_guards, without_activations, without_guards
 from accnn.quantization.fusing import Partition, partition
 from accnn.quantization.grid import SIGNED
 from accnn.quantization.stored import store
@@ -76,7 +76,8 @@ def quantize(model, thresholds, exclude=(), stored=True, dense_channels=False):
     unsigned = fusing.unsigned_tensors(partitioned)
     ranges = {name: _range(model, name, thresholds, name in unsigned) for name in needed}
     symbol = mx.contrib.quantization._calibrate_quantized_sym(symbol, ranges) if ranges else symbol
-    graph = _with_output_names(fold(without_guards(Graph.from_symbol(symbol)), ranges), model)
+    graph = with_activations(without_guards(Graph.from_symbol(symbol)), partitioned.model.graph)
+    graph = _with_output_names(fold(graph, ranges), model)
     made = replace(model, graph=graph, arg_params=_parameters(graph, model.arg_params), aux_params={
         name: model.aux_params[name] for name in graph.variables() if name in model.aux_params})
     lifts = {name: (into, max(-ranges[name + "_output"][0], 0.0)) for name, into in partitioned.lifted.items()}
@@ -110,7 +111,7 @@ def _passed(partitioned, dense_channels=False):
     """The symbol that MXNet's pass makes of a Partition, without thresholds, and the tensors that need some."""
     model = partitioned.model
     symbol, names = mx.contrib.quantization._quantize_symbol(
-        with_guards(model.graph).to_symbol(), mx.cpu(), sorted(partitioned.excluded),
+        with_guards(without_activations(model.graph)).to_symbol(), mx.cpu(), sorted(partitioned.excluded),
         offline_params=list(model.arg_params), quantized_dtype="auto",
         quantize_granularity="channel-wise" if dense_channels else "tensor-wise")
     return symbol, list(dict.fromkeys(names))

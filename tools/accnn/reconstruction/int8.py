@@ -18,11 +18,11 @@ from accnn.quantization.int8_graph import layer_precisions, quantize
 from accnn.quantization.rotation import rotate
 from accnn.reconstruction.images import ArrayImages, ImagesApart
 from accnn.reconstruction.int8_config import Int8, Int8Config, Step
+from accnn.reconstruction.int8_input import refuse_few, refuse_unlike, refuse_unusable
 from accnn.reconstruction.int8_prefix import Settings, resolve
 from accnn.reconstruction.judge import Judge
 
 LIMIT = 0.02  # relative error of outputs that are no distribution over classes
-_FEWEST = 16  # images by which thresholds can be chosen, some of them held aside
 _BATCH_SIZE = 64  # of images given as arrays
 _MOST_TRIALS = 60  # thresholds of single tensors; the most promising come first
 _HELD, _LEAST = 500, 16  # images held aside, at most, and at least where there are enough
@@ -32,12 +32,6 @@ _WORTH = 0.95  # share of the divergence that steps for every dense output, whic
 _PLACES = 8000  # at which responses are sampled at least, of all images
 _JUDGED_MACS = int(6e11)  # that one look at the outputs may cost: INT8 makes about 2e11 a second
 _SEEN_MACS = int(1e12)  # that a pass over the others may cost, in float32
-
-
-def refuse_few(images):
-    """Raise an AccnnError where there are too few images to make an INT8 network by."""
-    if images.count < _FEWEST:
-        raise AccnnError("%d images are too few to choose thresholds by: give at least %d" % (images.count, _FEWEST))
 
 
 def make_int8(model, images, input_shapes, original=None, config=None, progress=None):
@@ -64,10 +58,13 @@ def make_int8(model, images, input_shapes, original=None, config=None, progress=
     Raises
     ------
     AccnnError
-        There are too few images, a tensor is not finite on them, or the network cannot be quantized.
+        There are too few images, or none of the layers can be INT8; the networks are no float32 ones, or do not belong
+        together; tensors are not finite on these images.
     """
+    original, config = original or model, config or Int8Config()
     refuse_few(images)
-    maker = _Maker(model, images, input_shapes, original or model, config or Int8Config(), progress or Silence)
+    refuse_unusable(model, original, config.exclude)
+    maker = _Maker(model, images, input_shapes, original, config, progress or Silence)
     maker.run()
     return maker.made()
 
@@ -101,6 +98,7 @@ def int8_form(model, images, input_shapes=None, **options):
     if isinstance(images, dict):
         input_shapes = input_shapes or {name: array.shape[1:] for name, array in images.items()}
         images = ArrayImages(images, _BATCH_SIZE)
+    refuse_few(images)
     shapes, _ = resolve_input_shapes(model, input_shapes)
     _, first = next(images.batches(1))
     for name, array in first.items():
@@ -120,6 +118,8 @@ class _Maker:
         held = min(max(_JUDGED_MACS // macs, _LEAST), _HELD, max(images.count // _SHARE, 1))
         apart = ImagesApart(images, held, max(_SEEN_MACS // macs, _LEAST))
         self._images, self._held = apart, apart.held()
+        if original is not model:
+            refuse_unlike(model, original, input_shapes, min(self._held.batch_size, self._held.count))
         self._judge = Judge(model, self._held, input_shapes)
         self._scales, self._excluded, self._steps, self._unrounded = {}, [], [], None
         self._kinds, self._dense_channels = list(config.kinds or thresholds.names()), False
@@ -127,6 +127,7 @@ class _Maker:
     def run(self):
         """Do all steps."""
         self._seen = self._histograms(self._model)
+        self._judge.refuse_infinite()  # after the tensors inside, of which the first is named
         self._ranges, self._kind, self._cost = self._best_kind(self._model, self._seen)
         self._try_dense_channels()
         if self._config.equalise:
@@ -263,6 +264,7 @@ class _Maker:
 
     def _try_solved(self, name, truth, solve, scales):
         judge, before_it = Judge(truth, self._held, self._shapes), self._model
+        judge.refuse_infinite()
         before, made = judge(self._quantized()), self._solved(self._model, truth, solve, scales)
         after = judge(self._quantized(model=made))
         self._steps.append(Step(name, before, after, after < before))

@@ -1,6 +1,7 @@
 """What rounding does to a network's outputs, image by image: a measure that few images tell apart."""
 import numpy as np
 
+from accnn.core.errors import AccnnError
 from accnn.reconstruction.divergence import CLASS_SCORES, Divergence, compared_as
 from accnn.runtime.predictor import Predictor
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
@@ -33,12 +34,19 @@ class Judge:
     """
 
     def __init__(self, model, images, input_shapes):
-        self._images, self._shapes = images, input_shapes
+        self._images, self._shapes, self._prefix = images, input_shapes, model.prefix
         self._names = model.symbol.list_outputs()
         self._truth = self._outputs(model)
         forms = compared_as(model, self._truth)
         self.is_classifier = len(forms) == 1 and forms[0] in _LOGARITHMS and self._truth[0].ndim == 2
         self._logarithm, self._divergence = _LOGARITHMS.get(forms[0]), Divergence(model, self._truth)
+
+    def refuse_infinite(self):
+        """Raise an AccnnError where an output of the network itself holds NaN or infinite values."""
+        for name, output in zip(self._names, self._truth):
+            if not np.isfinite(output).all():
+                raise AccnnError("the output %r of %s holds NaN or infinite values on these images: check the "
+                                 "parameters, `rgb_mean` and `rgb_std`" % (name, self._prefix))
 
     def __call__(self, model):
         """float: the mean over the images."""

@@ -24,9 +24,9 @@ def summary(made, input_shapes, images, made_by):
     -------
     dict
         ``layers``: for each its precision, the tensor that it gives and the kind of its thresholds (None where it gives
-        float32), or the reason why it stays in float32. ``thresholds``: of every tensor. ``steps``: the divergence of
-        the outputs before and after each, and whether it was kept. ``divergence`` and ``errors``: of the outputs, on
-        ``held`` images that were held aside. ``made_by``.
+        float32), or the reason why it stays in float32. ``thresholds``: of every tensor. ``steps``: the error of
+        the outputs before and after each, see :class:`accnn.reconstruction.judge.Judge`, and whether it was kept.
+        ``divergence`` and ``errors``: of the outputs, on ``held`` images that were held aside. ``made_by``.
     """
     given = _given(made.model.graph)
     return {
@@ -86,7 +86,7 @@ def _cells(layer):
 def _steps(report):
     if not report["steps"]:
         return []
-    rows = [("step", "divergence before", "after", "")]
+    rows = [("step", "error before", "after", "")]
     rows += [(one["step"], _number(one["before"]), _number(one["after"]), "kept" if one["kept"] else "not kept")
              for one in report["steps"]]
     return ruled(rows, "<>><", header=True) + [""]

@@ -42,18 +42,26 @@ def totals(report):
         run, isa = report["measured"]["runs"][0], report["measured"]["environment"]["isa"]
         before, after = run["baseline"], run["model"]
         rows.append(("ms, whole network", milliseconds(before["median_ms"]), "->", milliseconds(after["median_ms"]),
-                     times(run["measured"]["median"]), "measured; " + _how_sure(run, run["measured"], isa)))
+                     times(run["measured"]["median"]),
+                     "measured%s; %s" % (_against(report), _how_sure(run, run["measured"], isa))))
     elif planned and planned["measured"]:
         found = planned["measured"]
         rows.append(("ms, whole network", milliseconds(planned["before_ms"]), "->",
                      milliseconds(planned["measured_ms"]), times(found["median"]),
-                     "measured with random weights; " + _how_sure(planned, found, planned.get("isa"))))
+                     "measured with random weights%s; %s" % (
+                         _against(report), _how_sure(planned, found, planned.get("isa")))))
     if planned and (planned["measured"] or planned["foreign"]):
         note = (percent(planned["prediction_error"], 1, "+") + " off" if planned["measured"] else
                 "for " + planned["machine"])
         rows.append(("ms, predicted", milliseconds(planned["before_ms"]), "->", milliseconds(planned["predicted_ms"]),
                      times(planned["predicted"]), note))
     return rows
+
+
+def _against(report):
+    """str: in which precision the new network was measured, where it is another than the original's."""
+    low = sorted({layer["precision"] for layer in report["layers"]} - {FP32})
+    return ", %s against %s" % (low[0], FP32) if low else ""
 
 
 def file_sizes(report, title=".params file, bytes"):
