@@ -258,8 +258,12 @@ def test_interrupted_nothing_is_left(prefix, rec, tmp_path, bare_environment):
                              stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     while child.poll() is None and b"libmxnet" not in (pathlib.Path("/proc") / str(child.pid) / "maps").read_bytes():
         time.sleep(0.05)  # by then it listens to signals
-    assert stop(child, signal.SIGINT) == 130 and b"nothing half-written" in child.communicate()[1]
-    assert [name for name in os.listdir(folder) if not name.startswith(".")] == []
+    code, said = stop(child, signal.SIGINT), child.communicate()[1]
+    left = [name for name in os.listdir(folder) if not name.startswith(".")]
+    if left:  # a busy machine may deliver the signal when all is written
+        assert sorted(left) == ["new-0001.params", "new-plan.json", "new-symbol.json"] and code in (0, 130)
+    else:
+        assert code == 130 and b"nothing half-written" in said
 
 
 # ---- from Python
