@@ -73,6 +73,13 @@ def test_a_quantized_network(path):
     assert "is an INT8 network (" in said and "export the float32 checkpoint" in said
 
 
+def test_double_precision_is_exported_as_float32(path):
+    model = random_model(chain_model().symbol, dtype="float64", data=(3, 12, 12))
+    found = export_onnx(model, path, input_shapes={"data": (3, 12, 12)})
+    assert os.listdir(os.path.dirname(path)) == ["net.onnx"] and found
+    assert {array.dtype.name for array in map(mx.nd.NDArray.asnumpy, model.arg_params.values())} == {"float64"}
+
+
 def test_half_precision(path):
     model = chain_model()
     model.arg_params["conv1_weight"] = model.arg_params["conv1_weight"].astype("float16")

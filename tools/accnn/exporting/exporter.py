@@ -16,7 +16,7 @@ from accnn.exporting.session import Session
 from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.ir import prune
 from accnn.graph.outputs import find_outputs
-from accnn.graph.precision import in_full_precision
+from accnn.graph.precision import in_full_precision, in_single_precision
 from accnn.graph.shapes import takes_batch
 
 OPSET, OPSETS = 17, range(13, 22)
@@ -162,7 +162,7 @@ class _Subject:
     def load(self):
         """Load and convert the network."""
         request, whole = self.request, self._load()
-        self.model = in_full_precision(_with_outputs(whole, request.outputs))
+        self.model = in_single_precision(in_full_precision(_with_outputs(whole, request.outputs)))
         self.prefix, read = self.model.prefix, set(self.model.graph.variables())
         # What pins a size may lie behind the outputs that are exported.
         self.shapes = {name: shape for name, shape in resolve_input_shapes(whole, request.input_shapes)[0].items()

@@ -3,7 +3,7 @@ import numpy as np
 
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
-from accnn.graph.shapes import inferred, is_known, native_batch, takes_batch
+from accnn.graph.shapes import inferred, is_known, native_batch, refused_batch, takes_batch
 
 
 class Shape(tuple):
@@ -66,8 +66,7 @@ def batches_of(model, input_shapes, asked):
     """
     if asked is not None:
         if not takes_batch(model, input_shapes, asked):
-            raise AccnnError("%s cannot run on batches of %d, it is made for batches of %d: say `batch_size=%d`" % (
-                model.prefix, asked, *[native_batch(model, input_shapes)] * 2))
+            raise refused_batch(model, input_shapes, asked)
         return (asked,)
     native = native_batch(model, input_shapes)
     grown = [native + more for more in (2, 1) if takes_batch(model, input_shapes, native + more)]

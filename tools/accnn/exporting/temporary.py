@@ -1,15 +1,12 @@
 """A network as an ONNX file that lasts as long as somebody reads it."""
 import contextlib
 import os
-from dataclasses import replace
-
-import numpy as np
 
 from accnn.core.files import full_disk_as_sentence, temporary_folder
 from accnn.exporting import file
 from accnn.exporting.convert import convert
 from accnn.exporting.exporter import OPSET, SECOND
-from accnn.graph.precision import in_full_precision
+from accnn.graph.precision import in_full_precision, in_single_precision
 
 
 @contextlib.contextmanager
@@ -34,7 +31,7 @@ def onnx_file(model, input_shapes, batch_size):
     AccnnError
         The network cannot be exported, or there is no room for the file.
     """
-    converted = convert(_in_float32(in_full_precision(model)), input_shapes, OPSET, batch_size)
+    converted = convert(in_single_precision(in_full_precision(model)), input_shapes, OPSET, batch_size)
     converted.builder.drop_unread_constants([tensor.name for tensor in converted.outputs])
     with temporary_folder() as folder:
         path = os.path.join(folder, "network.onnx")
@@ -42,10 +39,3 @@ def onnx_file(model, input_shapes, batch_size):
             file.write(converted, OPSET, path, {}, os.path.basename(model.prefix),
                        path + SECOND if file.needs_second_file(converted) else None)
         yield path, converted
-
-
-def _in_float32(model):
-    """Model: with parameters of double precision in single precision, which is what the file computes in."""
-    return replace(model, **{kind: {name: array.astype(np.float32) if array.dtype == np.float64 else array
-                                    for name, array in getattr(model, kind).items()}
-                             for kind in ("arg_params", "aux_params")})

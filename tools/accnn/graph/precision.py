@@ -21,6 +21,13 @@ def in_full_precision(model):
     return replace(model, graph=replace(model.graph, nodes=nodes))
 
 
+def in_single_precision(model):
+    """Return `model` with parameters of double precision as float32 ones; its arrays are not changed."""
+    return replace(model, **{kind: {name: array.astype(np.float32) if array.dtype == np.float64 else array
+                                    for name, array in getattr(model, kind).items()}
+                             for kind in ("arg_params", "aux_params")})
+
+
 def refuse_bfloat16(model):
     """Refuse a network with parameters of bfloat16, which can be run, but neither accelerated nor trained.
 
