@@ -76,7 +76,8 @@ class Clockwork:
     def ms_of(self, key, batch_size=1):
         """float: of the chain that a key spells."""
         place, chain = keys.parse(key)
-        return self.ms(chain, place.in_shape, place.repeats, batch_size, _QUICKER.get(place.numbers, 1))
+        quicker = 1 if place.as_float else _QUICKER.get(place.numbers, 1)
+        return self.ms(chain, place.in_shape, place.repeats, batch_size, quicker)
 
     def survey(self, questions, threads, batch_size, rounds=5, seed=0, amx=False):
         """See :func:`accnn.timing.client.survey`; a question number `stop` interrupts it."""

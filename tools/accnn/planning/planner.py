@@ -12,6 +12,7 @@ from accnn.planning.budget import BudgetAllocator
 from accnn.planning.plan import Plan, Row
 from accnn.planning.request import Request, check_pattern, matches
 from accnn.planning.search import search
+from accnn.quantization.conversion import LayerPrecision
 from accnn.timing import low_precision
 
 __all__ = ["Request", "BudgetAllocator", "choose_layers", "pinned_layers", "select_ranks", "some"]
@@ -49,7 +50,8 @@ def select_ranks(accelerator, request):
     candidates, left = choose_layers(accelerator, request, rule)
     _tell_unused(request, rule, left)
     if profiler is not None:
-        cost = survey(profiler, candidates, pinned, request.align, _initial_picks(request, rule, candidates))
+        cost = survey(profiler, candidates, pinned, request.align, _initial_picks(request, rule, candidates),
+                      _free_to_stay(accelerator, rule, candidates, precisions))
     if rule.needs_decompositions:
         accelerator.decompose(candidates)
     allocator = BudgetAllocator(accelerator, candidates, request, cost, rule.select, pinned,
@@ -61,7 +63,8 @@ def select_ranks(accelerator, request):
             accelerator.keep()
     if selection.remark:
         say(selection.remark)
-    rows = (replace(row, precision=precisions[row.layer].precision)
+    precisions.update((name, LayerPrecision(name, FP32, why)) for name, why in selection.in_fp32.items())
+    rows = (replace(row, precision=precisions[row.layer].precision, why_fp32=precisions[row.layer].reason or None)
             for row in _rows(accelerator, request, cost, dict(selection.picks, **pinned), left))
     return Plan(tuple(rows), dict(_made_by(request, allocator, selection), **found))
 
@@ -90,6 +93,13 @@ def layer_precisions(accelerator, request):
         raise AccnnError("no layer of %s can be %s: %s" % (
             accelerator.model.prefix, request.precision, _by_reason({one.layer: one.reason for one in found.values()})))
     return found
+
+
+def _free_to_stay(accelerator, rule, candidates, precisions):
+    """set of str: layers in INT8 that may as well stay in float32, because images tell what INT8 costs them."""
+    if accelerator.responses is None or not rule.chooses_precisions:
+        return set()
+    return {candidate.name for candidate in candidates if precisions[candidate.name].precision == INT8}
 
 
 def _check_rule(accelerator, rule, cost):

@@ -53,8 +53,8 @@ class Attempt:
 
     @property
     def is_unsplit(self):
-        """bool: whether it splits no layer, so that nothing loses less."""
-        return not any(self.selection.picks.values())
+        """bool: whether it changes no layer, in its precision, so that nothing that is as fast loses less."""
+        return not any(self.selection.picks.values()) and not self.selection.in_fp32
 
 
 def search(allocator, model, profiler):
@@ -84,6 +84,7 @@ def search(allocator, model, profiler):
     """
     find = _best_timed if profiler.can_measure else _best_predicted
     best, missed = find(allocator, model, profiler)
+    model = model.with_float32(best.selection.in_fp32)
     picks, config = dict(best.selection.picks, **allocator.pinned), profiler.config
     model = _with_picks_timed(model, profiler, picks)
     if config.exported is not None:
@@ -195,8 +196,9 @@ class _PlanSearch:
     def _try(self, aim):
         """Return the Attempt for a budget, and whether it is new; (None, False) where there were enough."""
         selection, cheapest = _solve(self._allocator, aim)
-        keys = self._model.plan_keys(dict(selection.picks, **self._allocator.pinned))
-        mark = tuple(sorted(keys.items()))
+        model = self._model.with_float32(selection.in_fp32)
+        keys = model.plan_keys(dict(selection.picks, **self._allocator.pinned))
+        mark = tuple(sorted(keys.items())), tuple(sorted(selection.in_fp32))
         if mark in self._known:
             self._again(mark, cheapest)
             return self._known[mark], False
@@ -217,7 +219,7 @@ class _PlanSearch:
 
     def _timed(self, attempt, keys):
         """Attempt: with what the whole network takes as it is, and with these chains."""
-        answer = self._profiler.time_networks([keys])
+        answer = self._profiler.time_networks([keys], attempt.selection.in_fp32)
         (timed,) = answer["plans"]
         refuse_noise(timed["measured"], "the planned network", _NOISY, self._profiler.config.best_effort)
         attempt = replace(attempt, baseline=answer["baseline"], timed=timed)
@@ -234,7 +236,8 @@ class _PlanSearch:
 
 def _attempt(allocator, model, selection, cheapest):
     picks = dict(selection.picks, **allocator.pinned)
-    return Attempt(selection, allocator.speed_up(selection.cost), allocator.total.before / model.predicted_ms(picks),
+    predicted_ms = model.with_float32(selection.in_fp32).predicted_ms(picks)
+    return Attempt(selection, allocator.speed_up(selection.cost), allocator.total.before / predicted_ms,
                    cheapest=cheapest)
 
 
