@@ -1,7 +1,29 @@
 """The singular value decomposition both methods of the original stand on, once a matrix."""
+import contextlib
+
 import numpy as np
 from scipy import linalg
 from scipy.linalg import lapack
+
+LARGE = 1000  # of the smaller side: from here on a basis takes seconds
+_stores = []
+
+
+@contextlib.contextmanager
+def bases_kept(store):
+    """Context in which matrices with :data:`LARGE` sides take their bases from where earlier runs left them.
+
+    Parameters
+    ----------
+    store : object or None
+        ``read(matrix)`` returns singular values and basis, or None where it knows them not; ``write(matrix, values,
+        basis)`` keeps them. None: nothing is kept.
+    """
+    _stores.append(store)
+    try:
+        yield
+    finally:
+        _stores.pop()
 
 
 class BalancedSVD:
@@ -28,26 +50,31 @@ class BalancedSVD:
 
     The Gram matrix is made tridiagonal once, which tells all singular values. Eigenvectors are computed where they are
     asked for, and no more than that: rank rules ask for values only, and to find all vectors of a fully connected
-    layer takes longer than all else.
+    layer takes longer than all else. Within :func:`bases_kept` all are found, once and for every later rank.
     """
+
+    _basis = None
 
     def __init__(self, matrix):
         self._wide, self.shape = matrix.shape[0] <= matrix.shape[1], matrix.shape
         side = matrix if self._wide else matrix.T
         # Scaled, because squares of float64 weights could overflow.
         self._scale = float(np.abs(matrix).max()) or 1.0
-        gram = sum(block @ block.T for block in _blocks(side, self._scale))
-        self._tridiagonal = _Tridiagonal(gram)
-        self.singular_values = self._scale * np.sqrt(np.maximum(self._tridiagonal.values()[::-1], 0))
-        self._vectors = np.zeros((len(gram), 0), np.float32)
+        self._store = _stores[-1] if _stores and len(side) >= LARGE else None
+        known = self._store and self._store.read(matrix)
+        if known:
+            self.singular_values, self._basis = known
+        else:
+            self._tridiagonal = _Tridiagonal(sum(block @ block.T for block in _blocks(side, self._scale)))
+            self.singular_values = self._scale * np.sqrt(np.maximum(self._tridiagonal.values()[::-1], 0))
+        self._vectors = np.zeros((len(side), 0), np.float32)
 
     def factors(self, matrix, rank):
         """Return (left, right) of shapes (m, rank) and (rank, n), their product the best approximation of `matrix`."""
         # Just as many, for where values are equal the vectors depend on how many are asked for; the last ones are kept.
         rank = min(rank, len(self._vectors))
         if rank != self._vectors.shape[1]:
-            # float32 halves what a whole network's decompositions take; its rounding is that of the weights themselves.
-            self._vectors = self._tridiagonal.vectors(rank)[:, ::-1].astype(np.float32)
+            self._vectors = self._leading(rank) if self._store is None else self._every(matrix)[:, :rank]
         basis = self._vectors.astype(np.float64)
         side = matrix if self._wide else matrix.T
         projected = np.concatenate([basis.T @ block for block in _blocks(side, self._scale)], axis=1)
@@ -56,6 +83,17 @@ class BalancedSVD:
         half = np.sqrt(self._scale)
         left, right = basis * (root * half), projected / root[:, None] * half
         return (left, right) if self._wide else (right.T, left.T)
+
+    def _leading(self, count):
+        # float32 halves what a whole network's decompositions take; its rounding is that of the weights themselves.
+        return self._tridiagonal.vectors(count)[:, ::-1].astype(np.float32)
+
+    def _every(self, matrix):
+        """ndarray: the whole basis, as it was kept, or found now and kept."""
+        if self._basis is None:
+            self._basis = self._leading(len(self._vectors))
+            self._store.write(matrix, self.singular_values, self._basis)
+        return self._basis
 
 
 class _Tridiagonal:

@@ -44,7 +44,7 @@ def select_ranks(accelerator, request):
         accelerator, request.measuring, precisions={name: one.precision for name, one in precisions.items()})
     _check_rule(accelerator, rule, cost)
     if not rule.needs_decompositions and request.measuring.cache is not None:
-        accelerator.remember(request.measuring.cache)
+        accelerator.remember(request.measuring.cache, request.measuring.keep)
     pinned = pinned_layers(accelerator, request)
     _check_initial(accelerator, request, rule)
     candidates, left = choose_layers(accelerator, request, rule)
