@@ -75,9 +75,10 @@ class BalancedSVD:
         rank = min(rank, len(self._vectors))
         if rank != self._vectors.shape[1]:
             self._vectors = self._leading(rank) if self._store is None else self._every(matrix)[:, :rank]
-        basis = self._vectors.astype(np.float64)
         side = matrix if self._wide else matrix.T
-        projected = np.concatenate([basis.T @ block for block in _blocks(side, self._scale)], axis=1)
+        kind = np.float32 if matrix.dtype == np.float32 and len(side) >= LARGE else np.float64  # half the time
+        basis = self._vectors.astype(kind)
+        projected = np.concatenate([basis.T @ block for block in _blocks(side, self._scale, kind)], axis=1)
         # Lengths, not singular_values: where a value is tiny the length is what balances the two sides.
         root = np.sqrt(np.maximum(np.linalg.norm(projected, axis=1), np.finfo(np.float32).tiny))
         half = np.sqrt(self._scale)
@@ -122,8 +123,9 @@ class _Tridiagonal:
             return np.zeros((size, 0))
         if self._reflections is None:  # one number, which LAPACK's wrapper in SciPy 1.10 does not take
             return np.ones((size, count))
+        # SciPy would take LAPACK's stein here, which makes neighbours orthogonal one by one: seven times as long.
         _, found = linalg.eigh_tridiagonal(self._diagonal, self._beside, select="i", check_finite=False,
-                                           select_range=(size - count, size - 1))
+                                           select_range=(size - count, size - 1), lapack_driver="stemr")
         reflections, tau = self._reflections
         rows = np.asfortranarray(found[1:])
         reflections = np.asfortranarray(reflections, np.float64)
@@ -149,7 +151,7 @@ def common_values(svds):
     return largest * np.linalg.norm(spectra / largest, axis=0)
 
 
-def _blocks(matrix, scale, columns=4096):
-    """Yield `matrix` / `scale` in float64, some columns at a time: VGG-16's fc6 would take 0.8 GB in one piece."""
+def _blocks(matrix, scale, kind=np.float64, columns=4096):
+    """Yield `matrix` / `scale` as `kind`, some columns at a time: VGG-16's fc6 would take 0.8 GB in one piece."""
     for start in range(0, matrix.shape[1], columns):
-        yield matrix[:, start:start + columns].astype(np.float64) / scale
+        yield matrix[:, start:start + columns].astype(kind) / kind(scale)
