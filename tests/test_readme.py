@@ -20,7 +20,8 @@ DOCUMENTS = ["README.md", "tools/accnn/README.md"] + MANUAL
 CONSOLE = (("accnn", "accnn"), ("acc-conv", "acc_conv"), ("acc-fc", "acc_fc"), ("accnn-ranks", "rank_selection"),
            ("accnn-score", "score"), ("accnn-benchmark", "benchmark"), ("accnn-fine-tune", "fine_tune"),
            ("accnn-two-pass", "two_pass"), ("accnn-launch", "launch"), ("accnn-pack", "pack"), ("accnn-check", "check"),
-           ("accnn-quantize", "quantize"), ("accnn-export", "export"))
+           ("accnn-quantize", "quantize"), ("accnn-export", "export"),
+           ("accnn-report", "report"))
 SCRIPTS = ["accnn." + module for _, module in CONSOLE] + ["model_zoo.get_model", "model_zoo.demo.run"]
 # Lines of commands that are the shell's, or other programs': what they name is not ours to check.
 OTHERS = ("cd tools/accnn", ". .venv/bin/activate", "python3 -m venv ", "CONV=$(python ", "pip install ",

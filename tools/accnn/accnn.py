@@ -5,17 +5,18 @@
 
     python accnn.py check -m vgg16        what is damaged or missing in a checkpoint (--help: after the word)
     python accnn.py export -m vgg16 --save-model vgg16.onnx
+    python accnn.py report -m new-vgg16 --baseline vgg16
 """
 if not __package__:
     import _inplace  # noqa: F401
 
 import sys
 
-from accnn import check, export
+from accnn import check, export, report
 from accnn.cli.main import Script
 
 # Other scripts that the first argument can name.
-_WORDS = {"check": check.main, "export": export.main}
+_WORDS = {"check": check.main, "export": export.main, "report": report.main}
 script = Script("accnn.cli.accnn", __doc__)
 parser = script.parser
 

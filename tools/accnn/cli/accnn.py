@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 from functools import partial
 
-from accnn.cli import calibration, options, outputs, precision, verify
+from accnn.cli import calibration, options, outputs, precision, reporting, verify
 from accnn.cli.types import Parser
 from accnn.core.layers import FP32
 from accnn.graph.checkpoint import params_path, symbol_path
@@ -28,6 +28,7 @@ def parser(description):
                            help="ranks to use instead of choosing them: a plan, or a config of the original")
     arguments.add_argument("--dry-run", action="store_true", help="print the table, write nothing")
     arguments.add_argument("--no-timing", action="store_true", help="do not time what was written")
+    reporting.add_report_option(arguments)
     return arguments
 
 
@@ -48,6 +49,7 @@ def _accelerated(args):
     config = None if args.config is not None else outputs.config_path(args.save_model, ratio)
     if not args.dry_run:
         outputs.check_checkpoint(args.model, args.save_model, args.force, config)
+    reporting.check(args)
     outputs.check_export(args, [config, symbol_path(args.save_model), params_path(args.save_model, 1)])
     plan = options.given_plan(args)
     measuring = options.measuring(args, plan and plan.precision)
@@ -60,19 +62,20 @@ def _accelerated(args):
     timed = not args.dry_run and not args.no_timing
     beside = contextlib.nullcontext() if low is None else outputs.claimed("--save-model", low)
     with beside, verify.clock(measuring) if timed else contextlib.nullcontext() as child:
-        plan, result, clocked = _written(args, measuring, plan, request, config, low)
+        plan, result, clocked, evidence = _written(args, measuring, plan, request, config, low)
         gc.collect()  # an accelerator and its candidates refer to each other
         result["measured"] = None
         try:
             if timed:
                 result["measured"] = clocked(child)
         finally:  # whatever became of the clock, the files are there
+            reporting.add_written(args, evidence, result)
             outputs.show(dict(result, seconds=time.monotonic() - args.started), args.json)
     return (outputs.missed_exit_code(plan) or verify.verify_speedup(result["measured"], plan)) if request else 0
 
 
 def _written(args, measuring, plan, request, config, low):
-    """Plan, decompose and write; return the plan, the report, and what times, in a given process, what was written.
+    """Plan, decompose and write; return plan, result, what times it in a given process, and evidence for ``--report``.
 
     All else is gone from memory when the clock, in another process, needs it.
     """
@@ -84,8 +87,9 @@ def _written(args, measuring, plan, request, config, low):
         plan = accelerator.check(plan) if plan is not None else select_ranks(accelerator, request)
         result = (report.summary(accelerator, plan) if args.dry_run else
                   outputs.accelerate_and_write(accelerator, plan, args.save_model, config, low))
+        evidence = reporting.of_plan(args, accelerator, plan, result)
     source, shapes = replace(accelerator.model, arg_params={}, aux_params={}), accelerator.input_shapes
     clocked = partial(verify.timed, how, source, low or args.save_model, shapes, layers=plan.precision == FP32)
     if low is None:
         clocked = partial(clocked, precision=plan.precision, exclude=precision.in_fp32(accelerator, plan))
-    return plan, result, clocked
+    return plan, result, clocked, evidence

@@ -3,6 +3,7 @@ import contextlib
 import importlib
 import math
 import os
+import shlex
 import signal
 import sys
 import time
@@ -32,7 +33,7 @@ class Script:
     module : str
         A module of ``cli/``. Its ``parser(description, **more)`` returns an ArgumentParser; its ``run(args)`` does what
         the options say and returns the exit code, None for 0. ``args.started`` is the ``time.monotonic()`` at which the
-        script began.
+        script began, ``args.typed`` the command.
     description : str
         For ``--help``: the script's docstring.
     **more
@@ -59,9 +60,15 @@ class Script:
         started = time.monotonic()
         parser = self.parser()
         args = parser.parse_args(argv)
-        args.started = started
+        args.started, args.typed = started, self._typed(argv)
         with options_named(parser):
             return self.steps.run(args)
+
+
+    def _typed(self, argv):
+        """str: the command, for a shell, by the name of the script's file."""
+        words = sys.argv[1:] if argv is None else argv
+        return shlex.join(["python", self._module.rpartition(".")[2] + ".py"] + [str(word) for word in words])
 
 
 class JobScript(Script):

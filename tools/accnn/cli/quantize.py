@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import replace
 
-from accnn.cli import calibration, options, outputs, verify
+from accnn.cli import calibration, options, outputs, reporting, verify
 from accnn.cli.data_options import images_of
 from accnn.cli.replacing import int8_plan_path, is_int8_plan
 from accnn.cli.types import Parser
@@ -45,6 +45,7 @@ def parser(description):
     options.add_amx_options(arguments)
     arguments.add_argument("--dry-run", action="store_true", help="print the table, write nothing")
     arguments.add_argument("--no-timing", action="store_true", help="do not time what was written")
+    reporting.add_report_option(arguments)
     arguments.set_defaults(gpus=None)
     return arguments
 
@@ -96,6 +97,7 @@ def _check(args):
 def _quantized(args):
     if not args.dry_run:
         outputs.check_checkpoint(args.model, args.save_model, args.force, int8_plan_path(args.save_model), is_int8_plan)
+    reporting.check(args)
     timed = not args.dry_run and not args.no_timing
     measuring = TimingConfig(threads=args.threads, repeats=args.repeats, amx=amx.chosen(args.amx, [INT8]))
     with verify.clock(measuring) if timed else contextlib.nullcontext() as child:
@@ -107,6 +109,7 @@ def _quantized(args):
             if timed:
                 result["measured"] = verify.timed(measuring, source, args.save_model, shapes, child, layers=False)
         finally:  # whatever became of the clock, the files are there
+            reporting.add_written(args, reporting.of_int8(args, result), result)
             outputs.show(dict(result, seconds=time.monotonic() - args.started), args.json, report.table)
 
 

@@ -167,8 +167,8 @@ def errors(evidence):
         (name, number(percent, before), number(percent, after),
          number(lambda share: percent(share, 0), after / before if before else None)) for name, before, after in rows])
     how = evidence.summary.get("calibration")
-    says = ("Mean squared error of a layer's responses on samples held aside, as a share of their variance: with factors "
-            "that know no data, and fitted to calibration images%s." % (
+    says = ("Mean squared error of a layer's responses on samples held aside, as a share of their variance: with "
+            "factors that know no data, and fitted to calibration images%s." % (
                 " (%d of %s, %s)" % (how["images"], how["file"] or "memory", how["solver"]) if how else ""),)
     return Section("errors", "Reconstruction", source_of(evidence, "summary"), says,
                    (Plot(text, "Error of the responses before and after reconstruction.", behind),))
