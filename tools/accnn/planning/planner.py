@@ -9,6 +9,7 @@ from accnn.core.text import some
 from accnn.latency.profiler import LatencyProfiler
 from accnn.latency.survey import survey
 from accnn.planning.budget import BudgetAllocator
+from accnn.planning.evidence import evidence_of
 from accnn.planning.plan import Plan, Row
 from accnn.planning.request import Request, check_pattern, matches
 from accnn.planning.search import search
@@ -61,9 +62,9 @@ def select_ranks(accelerator, request):
             accelerator.keep()
     if selection.remark:
         say(selection.remark)
-    rows = (replace(row, precision=precisions[row.layer].precision)
-            for row in _rows(accelerator, request, cost, dict(selection.picks, **pinned), left))
-    return Plan(tuple(rows), dict(_made_by(request, allocator, selection), **found))
+    rows = tuple(replace(row, precision=precisions[row.layer].precision)
+                 for row in _rows(accelerator, request, cost, dict(selection.picks, **pinned), left))
+    return Plan(rows, dict(_made_by(request, allocator, selection), **found), evidence_of(accelerator, rows))
 
 
 def _made_by(request, allocator, selection):

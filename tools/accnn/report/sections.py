@@ -72,7 +72,7 @@ def _bars(bars, behind):
     shown = charts.shown_bars(bars)
     panels = charts.layer_panels(bars)
     with style.styled():
-        made = style.figure(7.6 if len(panels) == 2 else 5.2, 0.95 + 0.27 * len(shown))
+        made = style.figure((7.6 if len(panels) == 2 else 5.2, 0.95 + 0.27 * len(shown)))
         axes = made.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         charts.draw_layers(axes, shown)
         charts.layer_legend(made, bars)
@@ -159,7 +159,7 @@ def errors(evidence):
         return None
     shown = sorted(rows, key=lambda row: -row[2])[:charts.MOST_BARS] if len(rows) > charts.MOST_BARS else rows
     with style.styled():
-        made = style.figure(5.6, 0.9 + 0.25 * len(shown))
+        made = style.figure((5.6, 0.9 + 0.25 * len(shown)))
         charts.draw_errors(made.subplots(), shown)
         text = style.svg(made, "errors", "Error of the responses before and after reconstruction", _told(
             ["%s: %s, then %s" % (name, percent(before), percent(after)) for name, before, after in shown]))
@@ -180,7 +180,7 @@ def front(evidence):
         return None
     by_points = charts.loss_is_points(evidence.front)
     with style.styled():
-        made = style.figure(6.2, 4.0)
+        made = style.figure((6.2, 4.0))
         charts.draw_pareto(made.subplots(), evidence.front)
         text = style.svg(made, "pareto", "Speed against loss", _told([_told_point(one) for one in evidence.front]))
     behind = table("The networks", ("network", "engine", "precision", "speed-up", "", "points lost", "95% interval",
@@ -213,7 +213,7 @@ def history(evidence):
         return None
     validated = any(row.get(name) is not None for row in epochs for name in ("val_top1", "train_top1"))
     with style.styled():
-        made = style.figure(7.2 if validated else 4, 2.8)
+        made = style.figure((7.2 if validated else 4, 2.8))
         charts.draw_history(made.subplots(1, 1 + validated, squeeze=False)[0], epochs)
         text = style.svg(made, "history", "Fine-tuning by epoch", _told([_told_epoch(row) for row in epochs]))
     behind = table("Epochs", ("epoch", "learning rate", "loss, training", "top-1, training", "loss, validation",

@@ -27,25 +27,26 @@ _SETTINGS = {
 
 
 @contextlib.contextmanager
-def styled():
-    """Context in which plots look as accnn's do."""
-    with loaded("matplotlib").rc_context(_SETTINGS):
+def styled(settings=()):
+    """Context in which plots look as accnn's do, but for some settings of matplotlib, a dict."""
+    with loaded("matplotlib").rc_context(dict(_SETTINGS, **dict(settings))):
         yield
 
 
-def figure(width, height, **how):
-    """A matplotlib Figure that no window or notebook knows; sizes in inches."""
-    made = loaded("matplotlib.figure").Figure(figsize=(width, height), **dict({"layout": "constrained"}, **how))
+def figure(figsize, layout="constrained"):
+    """A matplotlib Figure that no window or notebook knows."""
+    made = loaded("matplotlib.figure").Figure(figsize=figsize, layout=layout)
     loaded("matplotlib.backends.backend_svg").FigureCanvasSVG(made)
     return made
 
 
-def grid(count, columns=4):
-    """A Figure of so many small plots, and their axes; margins are fixed, as finding them would take seconds."""
+def grid(count, columns=4, make=figure):
+    """A Figure, by `make`, of so many small plots, and their axes; to find margins would take seconds: they are fixed.
+    """
     columns = min(columns, count)
     rows = -(-count // columns)
     width, height = 1.95 * columns + 0.1, 1.72 * rows + 0.1
-    made = figure(width, height, layout=None)
+    made = make(figsize=(width, height), layout=None)
     axes = made.subplots(rows, columns, squeeze=False).ravel()
     made.subplots_adjust(left=0.5 / width, right=1 - 0.1 / width, bottom=0.3 / height, top=1 - 0.3 / height,
                          wspace=0.36, hspace=0.52)
