@@ -199,6 +199,7 @@ def _of_files(args):
     if os.path.isfile(state_path(args.model)):
         state = load_state(args.model)
         found["stages"] = stages_summary(state, [SimpleNamespace(epochs=one["epochs"]) for one in state.done], 0)
+        found["history"] = reporting.epochs_of(found["stages"])
     log = args.history or args.model + "-log.csv"
     if os.path.isfile(log):
         found["history"] = read_history(log)

@@ -63,9 +63,10 @@ def compare(accelerator, model, plan=None):
     starts = _starts(accelerator.model.graph)
     found = {spec.name: _stands_for(view.graph, places, starts[spec.name], spec.name)
              for spec in accelerator.layers if spec.name in starts}
+    named = _by_name(specs, accelerator.specs)
     layers, chains, gone = [], {}, []
     for spec in accelerator.layers:
-        parts = [specs[name] for name in found.get(spec.name) or () if name in specs]
+        parts = [specs[name] for name in found.get(spec.name) or named.get(spec.name, ()) if name in specs]
         row = rows.get(spec.name)
         if row is not None and row.method:
             _check_plan(plan, row, spec, parts, model)
@@ -105,6 +106,20 @@ def _stands_for(graph, places, start, layer):
             elif not node.is_variable and producer not in inside:
                 waiting.append(producer)
     return [graph.nodes[position].name for position in sorted(inside)] if begun and not waiting else None
+
+
+def _by_name(specs, layers):
+    """dict of str to list of str: layers of a network by the layer of the baseline that their names begin with.
+
+    For INT8 networks, whose fused operators leave out the node that bears the replaced layer's name.
+    """
+    found = {}
+    for name in specs:
+        begins = name
+        while begins not in layers and "_" in begins:
+            begins = begins.rpartition("_")[0]
+        found.setdefault(begins, []).append(name)
+    return found
 
 
 def _precisions(model):

@@ -45,6 +45,15 @@ class Section:
     tables: Tuple[Table, ...] = ()
     extra: Optional[object] = field(default=None)
 
+    @property
+    def short(self):
+        """str: the title in the list of sections."""
+        return _SHORT.get(self.key, self.title)
+
+
+_SHORT = {"timing": "Clock", "front": "Speed and loss", "disagreement": "Disagreement", "energies": "Energy",
+          "sensitivities": "Sensitivity"}
+
 
 def source_of(evidence, name, default=THIS_RUN):
     """str: where the values of an attribute of the evidence come from."""
@@ -53,7 +62,7 @@ def source_of(evidence, name, default=THIS_RUN):
 
 def layers(evidence):
     """Section or None: bars of every layer, and the table of all."""
-    if not evidence.summary:
+    if not evidence.summary or not evidence.summary["layers"]:
         return None
     bars = layer_bars(evidence)
     says = ["Every layer alone, before and after: multiply-adds are counted by shapes, milliseconds by the clock."

@@ -2,6 +2,7 @@
 import contextlib
 import io
 import re
+import warnings
 from html import escape
 
 from accnn.core.libraries import loaded
@@ -14,6 +15,7 @@ _VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", BEFORE: "before", AFTER:
               FASTER: "faster", EXTRA: "extra", PALE: "pale"}
 SERIES = (AFTER, SLOWER, FASTER, EXTRA, PALE, MUTED)
 MARKERS = "osD^vP"
+_READABLE = 0.85  # of a figure's size: smaller letters are no more read
 
 _SETTINGS = {
     "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none", "svg.fonttype": "none",
@@ -71,7 +73,9 @@ def svg(made, key, title, description):
     str
     """
     text = io.StringIO()
-    made.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # the browser has a font for what matplotlib's own lacks
+        made.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return _titled(_themed(_own_ids(_element(text.getvalue()), key)), key, title, description)
 
 
@@ -105,5 +109,6 @@ def _titled(text, key, title, description):
     opening = re.sub(r'\s(width|height|version|xmlns|xmlns:xlink|xmlns:cc|xmlns:dc|xmlns:rdf)="[^"]*"', "", head[0])
     names = '<title id="%s-title">%s</title><desc id="%s-desc">%s</desc>' % (key, escape(title), key,
                                                                           escape(description))
-    return '%s role="img" aria-labelledby="%s-title %s-desc" width="%d" height="%d">%s%s' % (
-        opening[:-1].rstrip(), key, key, width, height, names, text[head.end():])
+    least = round(_READABLE * width)  # on a phone it scrolls
+    return '%s role="img" aria-labelledby="%s-title %s-desc" width="%d" height="%d" style="min-width: %dpx">%s%s' % (
+        opening[:-1].rstrip(), key, key, width, height, least, names, text[head.end():])
