@@ -3,7 +3,7 @@ from accnn import costs, methods
 from accnn.core.errors import AccnnError
 from accnn.report import charts, curves, style
 
-_NOTEBOOK = {"figure.facecolor": "white", "axes.facecolor": "white"}  # where a page is dark, ink must stay readable
+_NOTEBOOK = {"axes.facecolor": "white"}  # as figures are: where a notebook is dark, ink must stay readable
 
 
 def plot_energy(plan, accelerator=None, layers=None, axes=None):
@@ -67,9 +67,9 @@ def plot_layers(plan, accelerator=None, axes=None):
     """
     bars = _bars(plan, _evidence(plan, accelerator))
     shown, panels = charts.shown_bars(bars), charts.layer_panels(bars)
+    made = _figure((7.6 if len(panels) == 2 else 5.2, 0.95 + 0.27 * len(shown))) if axes is None else None
     with _styled():
-        if axes is None:
-            made = _figure(7.6 if len(panels) == 2 else 5.2, 0.95 + 0.27 * len(shown))
+        if made is not None:
             axes = made.subplots(1, len(panels), sharey=True, squeeze=False)[0]
             charts.layer_legend(made, bars)
         charts.draw_layers(axes, shown)
@@ -99,18 +99,20 @@ def plot_pareto(points, ax=None):
     points = list(points)
     if not any(point.lost is not None or point.divergence is not None for point in points):
         raise AccnnError("there is no network with a loss to plot: give PlanPoint objects with `lost` or `divergence`")
+    made = _figure((6.2, 4.0)) if ax is None else None
     with _styled():
-        ax = _figure(6.2, 4.0).subplots() if ax is None else ax
+        ax = made.subplots() if ax is None else ax
         charts.draw_pareto(ax, points)
     return ax
 
 
+def _figure(figsize, layout="constrained"):
+    """A Figure that notebooks show; made outside :func:`_styled`, which would forget that pyplot is interactive."""
+    return style.loaded("matplotlib.pyplot").figure(figsize=figsize, layout=layout, facecolor="white")
+
+
 def _styled():
     return style.styled(_NOTEBOOK)
-
-
-def _figure(width, height):
-    return style.loaded("matplotlib.pyplot").figure(figsize=(width, height), layout="constrained")
 
 
 def _evidence(plan, accelerator):
@@ -132,9 +134,9 @@ def _asked(found, layers, what):
 
 
 def _plot_curves(found, is_loss, axes):
+    made = _figure(style.grid_size(len(found)), None) if axes is None else None
     with _styled():
-        if axes is None:
-            _, axes = style.grid(len(found), make=style.loaded("matplotlib.pyplot").figure)
+        axes = style.grid(made, len(found)) if axes is None else axes
         for ax, curve in zip(axes, found):
             charts.draw_curve(ax, curve, is_loss)
         axes[0].figure.draw_without_rendering()

@@ -115,8 +115,8 @@ def _curves(evidence, curves, key, title, is_loss, says):
         return None
     shown = curves[:charts.MOST_CURVES]
     with style.styled():
-        made, axes = style.grid(len(shown))
-        for ax, curve in zip(axes, shown):
+        made = style.figure(style.grid_size(len(shown)), None)
+        for ax, curve in zip(style.grid(made, len(shown)), shown):
             charts.draw_curve(ax, curve, is_loss)
         text = style.svg(made, key, title, _told([_told_curve(curve, is_loss) for curve in shown]))
     left = ("The first %d of %d; the table has them all." % (len(shown), len(curves)),) if len(shown) < len(

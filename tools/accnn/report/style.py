@@ -15,6 +15,7 @@ _VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", BEFORE: "before", AFTER:
               FASTER: "faster", EXTRA: "extra", PALE: "pale"}
 SERIES = (AFTER, SLOWER, FASTER, EXTRA, PALE, MUTED)
 MARKERS = "osD^vP"
+_COLUMNS = 4  # of small plots
 _READABLE = 0.85  # of a figure's size: smaller letters are no more read
 
 _SETTINGS = {
@@ -42,19 +43,20 @@ def figure(figsize, layout="constrained"):
     return made
 
 
-def grid(count, columns=4, make=figure):
-    """A Figure, by `make`, of so many small plots, and their axes; to find margins would take seconds: they are fixed.
-    """
-    columns = min(columns, count)
-    rows = -(-count // columns)
-    width, height = 1.95 * columns + 0.1, 1.72 * rows + 0.1
-    made = make(figsize=(width, height), layout=None)
-    axes = made.subplots(rows, columns, squeeze=False).ravel()
+def grid_size(count):
+    """(float, float): inches of a figure that takes so many small plots."""
+    return 1.95 * min(_COLUMNS, count) + 0.1, 1.72 * -(-count // _COLUMNS) + 0.1
+
+
+def grid(made, count):
+    """ndarray of Axes: so many small plots in a figure of :func:`grid_size`; to find margins would take seconds."""
+    width, height = grid_size(count)
+    axes = made.subplots(-(-count // _COLUMNS), min(_COLUMNS, count), squeeze=False).ravel()
     made.subplots_adjust(left=0.5 / width, right=1 - 0.1 / width, bottom=0.3 / height, top=1 - 0.3 / height,
                          wspace=0.36, hspace=0.52)
     for ax in axes[count:]:
         ax.set_visible(False)
-    return made, axes[:count]
+    return axes[:count]
 
 
 def svg(made, key, title, description):
