@@ -5,8 +5,8 @@ import time
 from dataclasses import replace
 from functools import partial
 
-from accnn.cli import calibration, options, outputs, precision, reporting, verify
-from accnn.cli.types import Parser
+from accnn.cli import calibration, next_step, options, outputs, precision, reporting, verify
+from accnn.cli.types import OpeningParser
 from accnn.core.layers import FP32
 from accnn.graph.checkpoint import params_path, symbol_path
 from accnn.planning.planner import select_ranks
@@ -15,7 +15,7 @@ from accnn.report import plan as report
 
 def parser(description):
     """Parser: the options."""
-    arguments = Parser("accnn", description)
+    arguments = OpeningParser("accnn", description)
     options.add_model_options(arguments)
     options.add_output_options(arguments)
     options.add_planning_options(arguments)
@@ -71,6 +71,7 @@ def _accelerated(args):
         finally:  # whatever became of the clock, the files are there
             reporting.add_written(args, evidence, result)
             outputs.show(dict(result, seconds=time.monotonic() - args.started), args.json)
+        next_step.tell(args, next_step.after_planning(args, plan, result))
     return (outputs.missed_exit_code(plan) or verify.verify_speedup(result["measured"], plan)) if request else 0
 
 

@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import replace
 
-from accnn.cli import calibration, options, outputs, reporting, verify
+from accnn.cli import calibration, next_step, options, outputs, reporting, verify
 from accnn.cli.data_options import images_of
 from accnn.cli.replacing import int8_plan_path, is_int8_plan
 from accnn.cli.types import Parser
@@ -111,6 +111,7 @@ def _quantized(args):
         finally:  # whatever became of the clock, the files are there
             reporting.add_written(args, reporting.of_int8(args, result), result)
             outputs.show(dict(result, seconds=time.monotonic() - args.started), args.json, report.table)
+        next_step.tell(args, next_step.after_quantizing(args))
 
 
 def _made(args):

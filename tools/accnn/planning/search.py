@@ -114,7 +114,7 @@ def _answers(profiler, questions):
 
 
 def _steps(allocator, model, profiler):
-    """Generator that searches for one ratio; it yields what is to be timed: a plan as a dict of keys, chains as a list."""
+    """Search for one ratio, as a generator of what is to be timed: a plan as a dict of keys, chains as a list."""
     find = _best_timed if profiler.can_measure else _best_predicted
     best, missed = yield from find(allocator, model, profiler)
     picks, config = dict(best.selection.picks, **allocator.pinned), profiler.config
