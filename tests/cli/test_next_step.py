@@ -13,6 +13,10 @@ from accnn.cli import next_step
 from networks import chain_model, saved
 from pictures import items, packed
 
+TIMED = {"environment": {"isa": ""}, "theoretical": {"ratio": None}, "runs": [{
+    "threads": 1, "batch_size": 1, "baseline": {"median_ms": 2.0}, "model": {"median_ms": 1.0},
+    "measured": {"median": 2.0, "quartiles": [2.0, 2.0]}}]}
+
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
@@ -60,7 +64,8 @@ def understood(words):
     return name, module.script.parser().parse_args(words[2:])
 
 
-def test_with_images_it_is_to_be_made_int8(folder, capsys):
+def test_with_images_it_is_to_be_made_int8(folder, capsys, monkeypatch):
+    monkeypatch.setattr("accnn.cli.verify.timed", lambda *_, **__: TIMED)
     packed(folder / "train", items(40))
     images = ["--data-calib", "train.rec", "--rgb-mean=-5,1.5,100", "--calib-images", "30", "--batch-size", "8"]
     name, args = understood(printed(accnn, ["-m", "net", "--save-model", "new"] + images, capsys))

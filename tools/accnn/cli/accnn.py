@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 from functools import partial
 
-from accnn.cli import calibration, next_step, options, outputs, precision, reporting, verify
+from accnn.cli import calibration, next_step, options, outputs, precision, reporting, scoring_after, sweep, verify
 from accnn.cli.types import OpeningParser
 from accnn.core.layers import FP32
 from accnn.graph.checkpoint import params_path, symbol_path
@@ -28,6 +28,8 @@ def parser(description):
                            help="ranks to use instead of choosing them: a plan, or a config of the original")
     arguments.add_argument("--dry-run", action="store_true", help="print the table, write nothing")
     arguments.add_argument("--no-timing", action="store_true", help="do not time what was written")
+    sweep.add_sweep_option(arguments)
+    scoring_after.add_scoring_option(arguments)
     reporting.add_report_option(arguments)
     return arguments
 
@@ -39,6 +41,8 @@ def run(args):
     ------
     AccnnError
     """
+    if args.sweep is not None:
+        return sweep.run(args)
     calibration.check(args)
     with contextlib.nullcontext() if args.dry_run else outputs.claimed("--save-model", args.save_model):
         return _accelerated(args)

@@ -27,7 +27,7 @@ def command(script, words):
 def _start(script):
     folder, name = os.path.split(sys.argv[0] or "")
     if name not in _installed_names():
-        return [_python(), os.path.relpath(os.path.join(_TOOLS, script + ".py"))]
+        return [_python(), _short(os.path.join(_TOOLS, script + ".py"))]
     there = os.path.join(os.path.abspath(folder), _installed(script))
     return [_installed(script) if shutil.which(_installed(script)) == there else _nearby(there)]
 
@@ -51,6 +51,10 @@ def _nearby(path):
     """str: a path as it is seen from the current folder, where it is in that."""
     inside = os.path.relpath(path)
     return os.path.abspath(path) if inside.startswith(os.pardir) else os.path.join(os.curdir, inside)
+
+
+def _short(path):
+    return min(os.path.relpath(path), path, key=len)
 
 
 def tell(args, step):
@@ -96,6 +100,19 @@ def after_planning(args, plan, result):
         return ("to make it INT8", "quantize", ["-m", args.save_model, "--original", args.model] + _epoch(
             args, "--original-epoch") + _calibration(args) + ["--save-model", args.save_model + "-int8"])
     return _outputs_compared(args, pair)
+
+
+def after_sweep(args, rows):
+    """Return the step after accnn.py with ``--sweep``, where `rows` say what was written: see :func:`tell`."""
+    if args.dry_run:
+        return "to write them", "accnn", without(args.words, "--dry-run")
+    written = [row for row in rows if "prefix" in row]
+    if not written:
+        return None
+    chosen, *others = [row["prefix"] for row in written]
+    beside = [word for prefix in others for word in ("--beside", prefix)]
+    words = ["-m", chosen] + _baseline(args) + ["--config", written[0]["written"]["config"]]
+    return _seen(args, words + beside)
 
 
 def after_quantizing(args):
