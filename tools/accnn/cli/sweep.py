@@ -4,9 +4,10 @@ import contextlib
 import json
 import math
 import time
+from dataclasses import replace
 
 from accnn import costs
-from accnn.cli import calibration, next_step, options, outputs, precision, reporting, scoring_after
+from accnn.cli import calibration, cards, next_step, options, outputs, precision, reporting, scoring_after
 from accnn.cli.setting_names import spelled
 from accnn.core.errors import AccnnError, TargetError
 from accnn.core.machine import cores, give_back
@@ -90,6 +91,7 @@ def _swept(args, subjects):
 
 def _check_written(one, request):
     outputs.check_checkpoint(one.model, one.save_model, one.force, one.written_config)
+    cards.check(one)
     low = precision.low_prefix(one, request.precision)
     if low is not None:
         outputs.check_checkpoint(one.model, low, one.force)
@@ -106,9 +108,11 @@ def _found(args, subjects, request, measuring):
         found = {"model": args.model, "threads": how.threads or cores(), "batch_size": how.batch_size,
                  **_timed(args, accelerator, how, request, [one for one in plans if not isinstance(one, TargetError)])}
         timed = iter(found.pop("timed") or [])
-        found["sweep"] = [_row(one, plan, accelerator, None if isinstance(plan, TargetError) else next(timed, None))
-                          for one, plan in zip(subjects, plans)]
-    _score(subjects, found)
+        rows = [_row(one, plan, accelerator, found, None if isinstance(plan, TargetError) else next(timed, None))
+                for one, plan in zip(subjects, plans)]
+    found["sweep"] = [row for row, _ in rows]
+    for one, (row, card) in zip(subjects, rows):
+        _score(one, row, card)
     _add_report(args, found)
     return dict(found, seconds=time.monotonic() - args.started)
 
@@ -128,22 +132,27 @@ def _timed(args, accelerator, how, request, plans):
     return {"original_ms": answer["baseline"]["median_ms"], "timed": answer["plans"]}
 
 
-def _row(one, plan, accelerator, timed):
-    """dict: of one ratio, which is written unless nothing is to be."""
+def _row(one, plan, accelerator, found, timed):
+    """(dict, ModelCard or None): of one ratio, which is written unless nothing is to be."""
     if isinstance(plan, TargetError):
-        return {"ratio": one.ratio, "missed": spelled(str(plan))}
+        return {"ratio": one.ratio, "missed": spelled(str(plan))}, None
     if one.dry_run:
-        return table.row(one.ratio, plan, report.summary(accelerator, plan), timed)
+        return table.row(one.ratio, plan, report.summary(accelerator, plan), timed), None
     low = precision.low_prefix(one, plan.precision)
-    result = outputs.accelerate_and_write(accelerator, plan, one.save_model, one.written_config, low)
-    return dict(table.row(one.ratio, plan, result, timed), prefix=one.save_model, written=result["written"])
+    card = cards.begun(one, accelerator.model, accelerator.input_shapes, plan.precision, low)
+    if card:
+        card = replace(card, measured=table.measured_of(plan, timed, found))
+    result = outputs.accelerate_and_write(accelerator, plan, one.save_model, one.written_config, low,
+                                          also=cards.written_with(card))
+    return dict(table.row(one.ratio, plan, result, timed), prefix=one.save_model, written=result["written"]), card
 
 
-def _score(subjects, found):
-    for one, row in zip(subjects, found["sweep"]):
-        if "prefix" in row:
-            low = precision.low_prefix(one, row["precision"])
-            row["scores"] = scoring_after.scores(one, low or one.save_model)
+def _score(one, row, card):
+    """Add scores to the row of what was written, and to its card."""
+    if "prefix" in row:
+        low = precision.low_prefix(one, row["precision"])
+        row["scores"] = scoring_after.scores(one, low or one.save_model)
+        cards.finish(card, dict(row["summary"], measured=None, scores=row["scores"], written=row["written"]))
 
 
 def _add_report(args, found):

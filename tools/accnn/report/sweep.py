@@ -1,8 +1,10 @@
 """Plans of several ratios: what each is worth, as dicts for machines, as a table and as points of a front."""
 from accnn import engines
 from accnn.core.text import columns, milliseconds, percent, points, times
+from accnn.report.card import Measured
 from accnn.report.evidence import PlanPoint
 from accnn.timing.clock import conditions, known_to
+from accnn.timing.machine import environment
 
 # Rank rules whose objective is minus the sum of divergences, where images are given.
 _DIVERGENCES = ("sensitivity", "latency")
@@ -39,6 +41,24 @@ def row(ratio, plan, summary, timed=None):
             "ms": timed["median_ms"] if timed else planned.get("measured_ms"), "energy": energy,
             "divergence": -plan.made_by["objective"] if by_images else None, "precision": plan.precision,
             "missed": planned.get("missed"), "scores": None, "summary": summary}
+
+
+def measured_of(plan, timed, found):
+    """Measured or None: the same milliseconds for a model card.
+
+    Parameters
+    ----------
+    plan, timed
+        As for :func:`row`.
+    found : dict
+        With ``original_ms``, ``threads`` and ``batch_size``.
+    """
+    planned = plan.made_by.get("latency") or {}
+    ratio, ms = (timed["measured"], timed["median_ms"]) if timed else (planned.get("measured"), planned.get(
+        "measured_ms"))
+    return ratio and Measured(ratio, found["original_ms"] if timed else planned["before_ms"], ms, found["threads"],
+                              found["batch_size"], environment(), found.get("engine", engines.DEFAULT),
+                              "the planned network, with random weights")
 
 
 def front(found, baseline):
