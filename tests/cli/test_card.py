@@ -53,7 +53,7 @@ def test_a_card_says_what_was_measured(net, capsys, monkeypatch):
     assert "measured speed-up | 1.50x: 2.00 ms, was 3.00 ms; mxnet fp32, 2 threads, batch 1, A Slide Rule" in text
     assert "known to 1.3%" in text and "speed-up asked for | 2x, by the cost macs" in text
     assert "--save-model new --card --data-val val.rec" in text
-    lost, = re.findall(r"top-1 \| [\d.]+%, was [\d.]+%: ([-\d.]+) points lost, of 23 images", text)
+    lost, = re.findall(r"top-1 \| [\d.]+%, was [\d.]+%: ([-+\d.]+) points lost, of 23 images", text)
     assert re.search(r"^top-1 .* %s +points" % re.escape(lost), out, re.M)
     expected = outputs(load_model("new"), data=np.zeros((1, 3, 12, 12)))[0]
     assert str(expected.astype(np.float32)) == loaded(capsys, text).strip()
