@@ -1,4 +1,5 @@
 """What a script prints last: the command to run next, complete, for the shell and folder that it was started in."""
+import contextlib
 import os
 import shlex
 import shutil
@@ -57,6 +58,19 @@ def _short(path):
     return min(os.path.relpath(path), path, key=len)
 
 
+_told = [True]  # of the blocks of :func:`untold`, the innermost last
+
+
+@contextlib.contextmanager
+def untold():
+    """Context in which :func:`tell` is silent: for a program that runs scripts and knows itself what comes next."""
+    _told.append(False)
+    try:
+        yield
+    finally:
+        _told.pop()
+
+
 def tell(args, step):
     """Print what to do next, where people read it and not machines.
 
@@ -67,7 +81,7 @@ def tell(args, step):
     step : (str, str, list of str) or None
         What for, the script and its words.
     """
-    if step is not None and not args.json:
+    if step is not None and not args.json and _told[-1]:
         purpose, script, words = step
         print("\nnext, %s:\n  %s" % (purpose, command(script, words)))
 

@@ -166,15 +166,15 @@ def _with_plan(args, evidence, accelerator, plan):
     """The evidence with what a plan, and what runs kept, tell of ranks."""
     if args.cache:
         accelerator.remember(args.cache)
-    energies = curves.energy_curves(accelerator, plan, args.all_curves)
+    path, table = _sensitivity(args, accelerator.model)
+    found = curves.plan_evidence(accelerator, plan, args.all_curves, table.points if table else None)
+    energies = curves.energy_curves(plan, found)
     left = len(plan.chosen()) - len(energies)
     unknown = ("Energies of %d layers are left out, whose decompositions take longer: give `all_curves`" % left,
                ) if left and not args.all_curves else ()
-    path, table = _sensitivity(args, accelerator.model)
-    measured = curves.sensitivity_curves(accelerator, plan, table.points) if table else ()
-    sources = dict(evidence.sources, sensitivities="read from %s" % path)
-    return replace(evidence, plan_text=_text_of(plan), energies=energies, sensitivities=measured, sources=sources,
-                   unknown=evidence.unknown + unknown)
+    return replace(evidence, plan_text=_text_of(plan), energies=energies,
+                   sensitivities=curves.sensitivity_curves(plan, found), unknown=evidence.unknown + unknown,
+                   sources=dict(evidence.sources, sensitivities="read from %s" % path))
 
 
 def _text_of(plan):
@@ -199,6 +199,7 @@ def _of_files(args):
     if os.path.isfile(state_path(args.model)):
         state = load_state(args.model)
         found["stages"] = stages_summary(state, [SimpleNamespace(epochs=one["epochs"]) for one in state.done], 0)
+        found["history"] = reporting.epochs_of(found["stages"])
     log = args.history or args.model + "-log.csv"
     if os.path.isfile(log):
         found["history"] = read_history(log)

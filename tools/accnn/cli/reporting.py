@@ -63,11 +63,11 @@ def of_plan(args, accelerator, plan, result):
         return None
     chains = {row.layer: compared.chain_of_parts(row.layer, methods.get(row.method).chain(
         accelerator.specs[row.layer], row.rank)) for row in plan.chosen()}
-    responses = accelerator.responses
-    measured = curves.sensitivity_curves(accelerator, plan, responses.points) if responses is not None else ()
+    found = curves.plan_evidence(accelerator, plan, everything=False)
     return ReportEvidence(getattr(args, "save_model", None) or args.model, args.model, summary=result, chains=chains,
                           plan_text=plan.text(), int8=result.get("int8"),
-                          energies=curves.energy_curves(accelerator, plan, everything=False), sensitivities=measured)
+                          energies=curves.energy_curves(plan, found),
+                          sensitivities=curves.sensitivity_curves(plan, found))
 
 
 def of_int8(args, result):

@@ -9,6 +9,7 @@ from accnn.core.text import some
 from accnn.latency.profiler import LatencyProfiler
 from accnn.latency.survey import survey
 from accnn.planning.budget import BudgetAllocator
+from accnn.planning.evidence import evidence_of
 from accnn.planning.plan import Plan, Row
 from accnn.planning.request import Request, check_pattern, matches
 from accnn.planning.search import search_together
@@ -91,9 +92,10 @@ def sweep(accelerator, request, ratios):
     def plan(allocator, selection, found):
         if selection.remark:
             say(selection.remark)
-        rows = (replace(row, precision=precisions[row.layer].precision)
-                for row in _rows(accelerator, allocator.request, cost, dict(selection.picks, **pinned), left))
-        return Plan(tuple(rows), dict(_made_by(allocator.request, allocator, selection), **found))
+        rows = tuple(replace(row, precision=precisions[row.layer].precision)
+                     for row in _rows(accelerator, allocator.request, cost, dict(selection.picks, **pinned), left))
+        made_by = dict(_made_by(allocator.request, allocator, selection), **found)
+        return Plan(rows, made_by, evidence_of(accelerator, rows))
 
     return [one if isinstance(one, TargetError) else plan(allocator, *one)
             for allocator, one in zip(allocators, chosen)]

@@ -64,7 +64,7 @@ def disagreement(evidence):
 def _confusion(classes, pairs, behind):
     side = min(max(2.2 + 0.26 * len(classes), 3.4), 7)
     with style.styled():
-        made = style.figure(side, side)
+        made = style.figure((side, side))
         charts.draw_confusion(made.subplots(), classes, pairs)
         text = style.svg(made, "confusion", "Answers that changed",
                          "; ".join("%d became %d: %d images" % (before, after, images) for (before, after), images in

@@ -279,7 +279,7 @@ def _intervals(ax, points, colour):
         ends = [[100 * (point.lost - point.interval[0]) for point in known],
                 [100 * (point.interval[1] - point.lost) for point in known]]
         ax.errorbar([point.speed_up for point in known], [100 * point.lost for point in known], ends, fmt="none",
-                    ecolor=colour, elinewidth=1.2, capsize=3, alpha=0.6, zorder=2)
+                    color=colour, ecolor=colour, elinewidth=1.2, capsize=3, alpha=0.6, zorder=2)
 
 
 _SIDES = ((9, 6, "left"), (9, -13, "left"), (-9, 6, "right"), (-9, -13, "right"), (0, 16, "center"),
@@ -401,6 +401,9 @@ def draw_confusion(ax, classes, counts):
     ax.set_xlim(-0.5, len(classes) - 0.5)
     ax.set_ylim(len(classes) - 0.5, -0.5)
     ax.set_aspect("equal")
+    for edge in range(1, len(classes)):
+        ax.axvline(edge - 0.5, color=style.GRID, linewidth=0.6, zorder=0)
+        ax.axhline(edge - 0.5, color=style.GRID, linewidth=0.6, zorder=0)
     ax.tick_params(length=0)
     ax.set_xlabel("answer of the new network")
     ax.set_ylabel("answer of the original")

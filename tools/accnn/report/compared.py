@@ -6,7 +6,7 @@ from accnn import costs, methods
 from accnn.core.errors import AccnnError
 from accnn.core.layers import CONVOLUTION, FP32, INT8
 from accnn.core.text import before_after, sizes
-from accnn.graph.cut import count_macs, source
+from accnn.graph.cut import count_macs
 from accnn.graph.quantized import in_int8, is_quantized, names_inside
 from accnn.graph.specs import layer_specs
 from accnn.quantization.conversion import precision_of
@@ -60,11 +60,13 @@ def compare(accelerator, model, plan=None):
     rows = {row.layer: row for row in accelerator.check(plan).rows} if plan is not None else {}
     places = {node.name: position for position, node in enumerate(view.graph.nodes) if not node.is_variable}
     precisions = _precisions(model)
-    found = {spec.name: _stands_for(view.graph, places, source(accelerator.model, spec.name), spec.name)
-             for spec in accelerator.layers if _is_operator(accelerator.model, spec.name)}
+    starts = _starts(accelerator.model.graph)
+    found = {spec.name: _stands_for(view.graph, places, starts[spec.name], spec.name)
+             for spec in accelerator.layers if spec.name in starts}
+    named = _by_name(specs, accelerator.specs)
     layers, chains, gone = [], {}, []
     for spec in accelerator.layers:
-        parts = [specs[name] for name in found.get(spec.name) or () if name in specs]
+        parts = [specs[name] for name in found.get(spec.name) or named.get(spec.name, ()) if name in specs]
         row = rows.get(spec.name)
         if row is not None and row.method:
             _check_plan(plan, row, spec, parts, model)
@@ -84,8 +86,9 @@ def _specs(view, accelerator):
             view.prefix, accelerator.model.prefix, error)) from error
 
 
-def _is_operator(model, name):
-    return any(node.name == name and not node.is_variable for node in model.graph.nodes)
+def _starts(graph):
+    """dict of str to (str, int): what every operator reads first: the name of a node, and which of its outputs."""
+    return {node.name: (graph.nodes[node.inputs[0][0]].name, node.inputs[0][1]) for node in graph.nodes if node.inputs}
 
 
 def _stands_for(graph, places, start, layer):
@@ -98,11 +101,25 @@ def _stands_for(graph, places, start, layer):
         inside.add(position)
         for producer, output, _ in graph.nodes[position].inputs:
             node = graph.nodes[producer]
-            if (node.name, output) == tuple(start):
+            if (node.name, output) == start:
                 begun = True
             elif not node.is_variable and producer not in inside:
                 waiting.append(producer)
     return [graph.nodes[position].name for position in sorted(inside)] if begun and not waiting else None
+
+
+def _by_name(specs, layers):
+    """dict of str to list of str: layers of a network by the layer of the baseline that their names begin with.
+
+    For INT8 networks, whose fused operators leave out the node that bears the replaced layer's name.
+    """
+    found = {}
+    for name in specs:
+        begins = name
+        while begins not in layers and "_" in begins:
+            begins = begins.rpartition("_")[0]
+        found.setdefault(begins, []).append(name)
+    return found
 
 
 def _precisions(model):

@@ -1,39 +1,36 @@
 """Curves by rank of the layers that a plan splits."""
 from math import prod
 
-import numpy as np
-
 from accnn import methods
 from accnn.core.threads import one_blas_thread
-from accnn.ranks.curve import Curve
+from accnn.planning.evidence import evidence_of
 from accnn.report.evidence import RankCurve
 
-_MOST_POINTS = 48
-_QUICK = 1.2e9  # multiply-adds of decompositions that a report makes unasked: about two seconds
+_QUICK = 1.2e9  # multiply-adds of decompositions that a report makes unasked: about a second
 
 
-def energy_curves(accelerator, plan, everything=True):
-    """Tell how much energy each rank of the split layers keeps.
+def plan_evidence(accelerator, plan, everything=True, points=None):
+    """Collect the curves of a plan.
 
     Parameters
     ----------
     accelerator : Accelerator
     plan : Plan
     everything : bool
-        Make all decompositions that this needs; else those that were made, those that are cheap, and what earlier runs
-        learnt, see :meth:`accnn.planning.accelerator.Accelerator.remember`.
+        Make all decompositions that energies need; else those that were made, those that are cheap, and what earlier
+        runs learnt, see :meth:`accnn.planning.accelerator.Accelerator.remember`.
+    points : callable, optional
+        See :func:`accnn.planning.evidence.evidence_of`.
 
     Returns
     -------
-    tuple of RankCurve
-        In the order of the network; without layers of which nothing is known.
+    PlanEvidence
     """
-    chosen = [(accelerator.candidate(row.layer, methods.get(row.method)), row.rank) for row in plan.chosen()]
-    quick = {candidate.name for candidate, _ in chosen} if everything else _cheap(
-        [candidate for candidate, _ in chosen if candidate.method.has_singular_values])
+    chosen = [accelerator.candidate(row.layer, methods.get(row.method)) for row in plan.chosen()]
+    quick = {candidate.name for candidate in chosen} if everything else _cheap(
+        [candidate for candidate in chosen if candidate.method.has_singular_values])
     with one_blas_thread():
-        found = [_energies(candidate, rank, candidate.name in quick) for candidate, rank in chosen]
-    return tuple(curve for curve in found if curve is not None and len(curve.points) > 1)
+        return evidence_of(accelerator, plan.rows, lambda candidate: candidate.name in quick, points)
 
 
 def _cheap(candidates):
@@ -49,63 +46,33 @@ def _cheap(candidates):
 
 def _work(part):
     outputs, inputs, *kernel = part.weight_shape
-    size = outputs * inputs * prod(kernel)
-    return size * min(outputs * max(kernel, default=1), inputs * max(kernel, default=1))
+    side = max(kernel, default=1)
+    return outputs * inputs * prod(kernel) * min(outputs * side, inputs * side)
 
 
-def _energies(candidate, rank, may_decompose):
-    if candidate.method.has_singular_values and (candidate.decomposed or may_decompose):
-        values = np.square(candidate.decomposition.singular_values.astype(np.float64))
-        kept = np.cumsum(values) / (values.sum() or 1)
-        points = tuple((int(place) + 1, float(kept[place])) for place in _spread(len(kept)))
-        return RankCurve(candidate.name, candidate.method.name, points, rank, candidate.energy(rank))
-    ranks = candidate.ranks()
-    known = [(one, candidate.known_energy(one)) for one in (ranks[place] for place in _spread(len(ranks), 400))]
-    points = tuple((one, float(value)) for one, value in known if value is not None)
-    return RankCurve(candidate.name, candidate.method.name, points, rank, candidate.known_energy(rank))
-
-
-def _spread(count, most=_MOST_POINTS):
-    """list of int: so many places at most, closer together at the beginning."""
-    if count <= most:
-        return list(range(count))
-    return sorted({int(round(place)) for place in np.geomspace(1, count, most) - 1} | {count - 1})
-
-
-def sensitivity_curves(accelerator, plan, points):
-    """Tell how far the outputs diverge at each rank that was measured.
+def energy_curves(plan, found):
+    """tuple of RankCurve: energy by rank of the layers that are split, in the order of the network.
 
     Parameters
     ----------
-    accelerator : Accelerator
     plan : Plan
-    points : callable
-        ``points(layer, method)``: a list of (rank, divergence), or None where nothing was measured.
-
-    Returns
-    -------
-    tuple of RankCurve
-        Of the layers of the plan; of those that it leaves alone, too, where some method was measured.
+    found : PlanEvidence
     """
-    found = []
-    for row in plan.rows:
-        spec = accelerator.specs.get(row.layer)
-        kind = row.op or (spec and spec.kind)
-        for name in [row.method] if row.method else methods.names(kind):
-            known = points(row.layer, name)
-            if known:
-                found.append(_sensitivity(accelerator, row, name, sorted(known, key=lambda one: one[1], reverse=True)))
-                break
-    return tuple(found)
+    return _curves(plan, found, found.energies, 0)
 
 
-def _sensitivity(accelerator, row, method, known):
-    at_chosen = None
-    if row.method and len(known) > 1:
-        at_chosen = Curve(accelerator.candidate(row.layer, methods.get(method)), known).at(row.rank)
-    return RankCurve(row.layer, method, tuple(sorted(known, key=_by_rank)), row.rank if row.method else None, at_chosen)
+def sensitivity_curves(plan, found):
+    """tuple of RankCurve: divergence by rank; of layers that stay as they are, too, where it was measured."""
+    return _curves(plan, found, found.divergences, 1)
 
 
-def _by_rank(point):
-    rank = point[0]
-    return tuple(rank) if isinstance(rank, (tuple, list)) else (rank,)
+def _curves(plan, found, points, which):
+    rows = {row.layer: row for row in plan.rows}
+    order = {spec.name: place for place, spec in enumerate(found.layers)}
+    made = []
+    for layer, method in sorted(points, key=lambda key: order.get(key[0], len(order))):
+        row = rows.get(layer)
+        is_split = row is not None and row.method == method
+        made.append(RankCurve(layer, method, points[layer, method], row.rank if is_split else None,
+                              found.chosen.get(layer, (None, None))[which] if is_split else None))
+    return tuple(made)

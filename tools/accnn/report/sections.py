@@ -45,6 +45,15 @@ class Section:
     tables: Tuple[Table, ...] = ()
     extra: Optional[object] = field(default=None)
 
+    @property
+    def short(self):
+        """str: the title in the list of sections."""
+        return _SHORT.get(self.key, self.title)
+
+
+_SHORT = {"timing": "Clock", "front": "Speed and loss", "disagreement": "Disagreement", "energies": "Energy",
+          "sensitivities": "Sensitivity"}
+
 
 def source_of(evidence, name, default=THIS_RUN):
     """str: where the values of an attribute of the evidence come from."""
@@ -53,7 +62,7 @@ def source_of(evidence, name, default=THIS_RUN):
 
 def layers(evidence):
     """Section or None: bars of every layer, and the table of all."""
-    if not evidence.summary:
+    if not evidence.summary or not evidence.summary["layers"]:
         return None
     bars = layer_bars(evidence)
     says = ["Every layer alone, before and after: multiply-adds are counted by shapes, milliseconds by the clock."
@@ -72,7 +81,7 @@ def _bars(bars, behind):
     shown = charts.shown_bars(bars)
     panels = charts.layer_panels(bars)
     with style.styled():
-        made = style.figure(7.6 if len(panels) == 2 else 5.2, 0.95 + 0.27 * len(shown))
+        made = style.figure((7.6 if len(panels) == 2 else 5.2, 0.95 + 0.27 * len(shown)))
         axes = made.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         charts.draw_layers(axes, shown)
         charts.layer_legend(made, bars)
@@ -106,8 +115,8 @@ def _curves(evidence, curves, key, title, is_loss, says):
         return None
     shown = curves[:charts.MOST_CURVES]
     with style.styled():
-        made, axes = style.grid(len(shown))
-        for ax, curve in zip(axes, shown):
+        made = style.figure(style.grid_size(len(shown)), None)
+        for ax, curve in zip(style.grid(made, len(shown)), shown):
             charts.draw_curve(ax, curve, is_loss)
         text = style.svg(made, key, title, _told([_told_curve(curve, is_loss) for curve in shown]))
     left = ("The first %d of %d; the table has them all." % (len(shown), len(curves)),) if len(shown) < len(
@@ -159,7 +168,7 @@ def errors(evidence):
         return None
     shown = sorted(rows, key=lambda row: -row[2])[:charts.MOST_BARS] if len(rows) > charts.MOST_BARS else rows
     with style.styled():
-        made = style.figure(5.6, 0.9 + 0.25 * len(shown))
+        made = style.figure((5.6, 0.9 + 0.25 * len(shown)))
         charts.draw_errors(made.subplots(), shown)
         text = style.svg(made, "errors", "Error of the responses before and after reconstruction", _told(
             ["%s: %s, then %s" % (name, percent(before), percent(after)) for name, before, after in shown]))
@@ -180,7 +189,7 @@ def front(evidence):
         return None
     by_points = charts.loss_is_points(evidence.front)
     with style.styled():
-        made = style.figure(6.2, 4.0)
+        made = style.figure((6.2, 4.0))
         charts.draw_pareto(made.subplots(), evidence.front)
         text = style.svg(made, "pareto", "Speed against loss", _told([_told_point(one) for one in evidence.front]))
     behind = table("The networks", ("network", "engine", "precision", "speed-up", "", "points lost", "95% interval",
@@ -215,7 +224,7 @@ def history(evidence):
         return None
     validated = any(row.get(name) is not None for row in epochs for name in ("val_top1", "train_top1"))
     with style.styled():
-        made = style.figure(7.2 if validated else 4, 2.8)
+        made = style.figure((7.2 if validated else 4, 2.8))
         charts.draw_history(made.subplots(1, 1 + validated, squeeze=False)[0], epochs)
         text = style.svg(made, "history", "Fine-tuning by epoch", _told([_told_epoch(row) for row in epochs]))
     behind = table("Epochs", ("epoch", "learning rate", "loss, training", "top-1, training", "loss, validation",

@@ -2,6 +2,7 @@
 import contextlib
 import io
 import re
+import warnings
 from html import escape
 
 from accnn.core.libraries import loaded
@@ -14,6 +15,8 @@ _VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", BEFORE: "before", AFTER:
               FASTER: "faster", EXTRA: "extra", PALE: "pale"}
 SERIES = (AFTER, SLOWER, FASTER, EXTRA, PALE, MUTED)
 MARKERS = "osD^vP"
+_COLUMNS = 4  # of small plots
+_READABLE = 0.85  # of a figure's size: smaller letters are no more read
 
 _SETTINGS = {
     "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none", "svg.fonttype": "none",
@@ -27,31 +30,33 @@ _SETTINGS = {
 
 
 @contextlib.contextmanager
-def styled():
-    """Context in which plots look as accnn's do."""
-    with loaded("matplotlib").rc_context(_SETTINGS):
+def styled(settings=()):
+    """Context in which plots look as accnn's do, but for some settings of matplotlib, a dict."""
+    with loaded("matplotlib").rc_context(dict(_SETTINGS, **dict(settings))):
         yield
 
 
-def figure(width, height, **how):
-    """A matplotlib Figure that no window or notebook knows; sizes in inches."""
-    made = loaded("matplotlib.figure").Figure(figsize=(width, height), **dict({"layout": "constrained"}, **how))
+def figure(figsize, layout="constrained"):
+    """A matplotlib Figure that no window or notebook knows."""
+    made = loaded("matplotlib.figure").Figure(figsize=figsize, layout=layout)
     loaded("matplotlib.backends.backend_svg").FigureCanvasSVG(made)
     return made
 
 
-def grid(count, columns=4):
-    """A Figure of so many small plots, and their axes; margins are fixed, as finding them would take seconds."""
-    columns = min(columns, count)
-    rows = -(-count // columns)
-    width, height = 1.95 * columns + 0.1, 1.72 * rows + 0.1
-    made = figure(width, height, layout=None)
-    axes = made.subplots(rows, columns, squeeze=False).ravel()
+def grid_size(count):
+    """(float, float): inches of a figure that takes so many small plots."""
+    return 1.95 * min(_COLUMNS, count) + 0.1, 1.72 * -(-count // _COLUMNS) + 0.1
+
+
+def grid(made, count):
+    """ndarray of Axes: so many small plots in a figure of :func:`grid_size`; to find margins would take seconds."""
+    width, height = grid_size(count)
+    axes = made.subplots(-(-count // _COLUMNS), min(_COLUMNS, count), squeeze=False).ravel()
     made.subplots_adjust(left=0.5 / width, right=1 - 0.1 / width, bottom=0.3 / height, top=1 - 0.3 / height,
                          wspace=0.36, hspace=0.52)
     for ax in axes[count:]:
         ax.set_visible(False)
-    return made, axes[:count]
+    return axes[:count]
 
 
 def svg(made, key, title, description):
@@ -70,7 +75,9 @@ def svg(made, key, title, description):
     str
     """
     text = io.StringIO()
-    made.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # the browser has a font for what matplotlib's own lacks
+        made.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return _titled(_themed(_own_ids(_element(text.getvalue()), key)), key, title, description)
 
 
@@ -104,5 +111,6 @@ def _titled(text, key, title, description):
     opening = re.sub(r'\s(width|height|version|xmlns|xmlns:xlink|xmlns:cc|xmlns:dc|xmlns:rdf)="[^"]*"', "", head[0])
     names = '<title id="%s-title">%s</title><desc id="%s-desc">%s</desc>' % (key, escape(title), key,
                                                                           escape(description))
-    return '%s role="img" aria-labelledby="%s-title %s-desc" width="%d" height="%d">%s%s' % (
-        opening[:-1].rstrip(), key, key, width, height, names, text[head.end():])
+    least = round(_READABLE * width)  # on a phone it scrolls
+    return '%s role="img" aria-labelledby="%s-title %s-desc" width="%d" height="%d" style="min-width: %dpx">%s%s' % (
+        opening[:-1].rstrip(), key, key, width, height, least, names, text[head.end():])
