@@ -4,11 +4,11 @@ import os
 import time
 
 from accnn import engines
-from accnn.cli import options
+from accnn.cli import next_step, options
 from accnn.cli.setting_names import spelled
 from accnn.cli.types import Parser
 from accnn.core import amx
-from accnn.core.layers import PRECISIONS
+from accnn.core.layers import FP32, PRECISIONS
 from accnn.core.machine import cores
 from accnn.core.progress import say
 from accnn.core.text import seconds
@@ -78,6 +78,7 @@ def run(args):
     result = spelled(result)
     print(json.dumps(result, indent=2) if args.json else "\n".join(
         timing.lines(result) + [seconds(result["seconds"])]))
+    next_step.tell(args, next_step.after_timing(args, next(iter(_stored(args)), FP32)))
 
 
 def _stored(args):

@@ -3,7 +3,7 @@ import contextlib
 import json
 import os
 
-from accnn.cli import options, outputs
+from accnn.cli import next_step, options, outputs
 from accnn.cli import training_options as training
 from accnn.cli.data_options import add_preprocessing_options, images_of
 from accnn.cli.replacing import add_force_option, check_replaced
@@ -149,3 +149,4 @@ def _report(args, keeper, entries):
     if best:
         print("best   %s, epoch %d" % (params_path(keeper.best_prefix, 0), best.epoch))
     print("log    %s" % keeper.log_path)
+    next_step.tell(args, next_step.after_training(args, best and keeper.best_prefix, entries[-1].epoch))

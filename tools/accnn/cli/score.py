@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, replace
 
 from accnn import engines
-from accnn.cli import options
+from accnn.cli import next_step, options
 from accnn.cli import outputs as output
 from accnn.cli.data_options import add_preprocessing_options, preprocessing
 from accnn.cli.replacing import add_force_option, check_replaced, is_counts
@@ -96,6 +96,7 @@ def _run(args, job):
             _write_confusion(args.confusion, confusion)
     finally:  # a file that cannot be written is no reason to keep what was found
         print(json.dumps(found, indent=2) if args.json else "\n".join(report.table(found)))
+    next_step.tell(args, next_step.after_scoring(args))
 
 
 def scored(args, job, records, watch=None):
