@@ -236,6 +236,8 @@ def accelerate_and_write(accelerator, plan, prefix, config=None, low_prefix=None
         told = int8.summary(made, accelerator.input_shapes, accelerator.responses.images,
                             {"original": accelerator.model.prefix}) if made else {}
         result[plan.precision] = dict(told, file_bytes=_sizes(before, written[plan.precision + " params"]))
+    if low and made:
+        result["layers"] = int8.with_exclusions(result["layers"], told, precision.operators(accelerator, plan))
     return result
 
 

@@ -77,7 +77,8 @@ def sweep(accelerator, request, ratios):
     candidates, left = choose_layers(accelerator, request, rule)
     _tell_unused(request, rule, left)
     if profiler is not None:
-        cost = survey(profiler, candidates, pinned, request.align, _initial_picks(request, rule, candidates))
+        cost = survey(profiler, candidates, pinned, request.align, _initial_picks(request, rule, candidates),
+                      _free_to_stay(accelerator, rule, candidates, precisions))
     if rule.needs_decompositions:
         accelerator.decompose(candidates)
     allocators = [BudgetAllocator(accelerator, candidates, one, cost, rule.select, pinned,
@@ -92,7 +93,8 @@ def sweep(accelerator, request, ratios):
     def plan(allocator, selection, found):
         if selection.remark:
             say(selection.remark)
-        rows = tuple(replace(row, precision=precisions[row.layer].precision)
+        mine = {**precisions, **{name: LayerPrecision(name, FP32, why) for name, why in selection.in_fp32.items()}}
+        rows = tuple(replace(row, precision=mine[row.layer].precision, why_fp32=mine[row.layer].reason or None)
                      for row in _rows(accelerator, allocator.request, cost, dict(selection.picks, **pinned), left))
         made_by = dict(_made_by(allocator.request, allocator, selection), **found)
         return Plan(rows, made_by, evidence_of(accelerator, rows))
@@ -133,6 +135,13 @@ def layer_precisions(accelerator, request):
         raise AccnnError("no layer of %s can be %s: %s" % (
             accelerator.model.prefix, request.precision, _by_reason({one.layer: one.reason for one in found.values()})))
     return found
+
+
+def _free_to_stay(accelerator, rule, candidates, precisions):
+    """set of str: layers in INT8 that may as well stay in float32, because images tell what INT8 costs them."""
+    if accelerator.responses is None or not rule.chooses_precisions:
+        return set()
+    return {candidate.name for candidate in candidates if precisions[candidate.name].precision == INT8}
 
 
 def _check_rule(accelerator, rule, cost):

@@ -1,7 +1,7 @@
 """What is to be measured: the words between the process that is asked and the processes that measure."""
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Dict, Optional, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 from accnn import engines
 from accnn.core.errors import AccnnError
@@ -93,6 +93,8 @@ class NetworksJob:
         Of the networks of `plans`; the network itself is timed as it is.
     exclude : tuple of str
         Layers that stay in float32 there, or chains in the place of these.
+    in_fp32 : tuple of (sequence of str)
+        Of each plan further ones; empty: none of any.
     """
 
     prefix: str
@@ -106,6 +108,7 @@ class NetworksJob:
     amx: bool = False
     precision: str = FP32
     exclude: Tuple[str, ...] = ()
+    in_fp32: Tuple[Sequence[str], ...] = ()
 
     def __post_init__(self):
         _refuse(self)

@@ -1,5 +1,6 @@
 """A network and what plans would make of it, timed in turns before anything is decomposed."""
 import time
+from itertools import zip_longest
 from math import ceil
 
 import numpy as np
@@ -50,7 +51,8 @@ def measure_plans(job):
     rng = np.random.RandomState(job.seed)
     with passes.refusals(job.batch_size, shapes):
         networks = [stored.model] + [converted(planned(stored.model, shapes, plan, rng), job.precision,
-                                               left_out(job.exclude, plan)) for plan in job.plans]
+                                               left_out([*job.exclude, *in_fp32], plan))
+                                     for plan, in_fp32 in zip_longest(job.plans, job.in_fp32, fillvalue=())]
         arrays = {name: passes.random_array(rng, (job.batch_size,) + tuple(shape)) for name, shape in shapes.items()}
         # The network that runs first stays some percent slower, wherever its memory lies: let that be no baseline.
         calls = [_pass(model, shapes, job.batch_size, arrays) for model in networks[::-1]][::-1]
