@@ -5,7 +5,8 @@ import time
 from dataclasses import replace
 from functools import partial
 
-from accnn.cli import calibration, options, outputs, precision, verify
+from accnn import engines
+from accnn.cli import calibration, engine, options, outputs, precision, verify
 from accnn.cli.types import Parser
 from accnn.core.layers import FP32
 from accnn.graph.checkpoint import params_path, symbol_path
@@ -24,6 +25,7 @@ def parser(description):
     calibration.add_calibration_options(arguments)
     precision.add_precision_options(arguments)
     precision.add_threshold_option(arguments)
+    options.add_engine_options(arguments)
     arguments.add_argument("--config", metavar="FILE",
                            help="ranks to use instead of choosing them: a plan, or a config of the original")
     arguments.add_argument("--dry-run", action="store_true", help="print the table, write nothing")
@@ -48,12 +50,15 @@ def _accelerated(args):
     config = None if args.config is not None else outputs.config_path(args.save_model, ratio)
     if not args.dry_run:
         outputs.check_checkpoint(args.model, args.save_model, args.force, config)
-    outputs.check_export(args, [config, symbol_path(args.save_model), params_path(args.save_model, 1)])
+    engine.check(args)
+    outputs.check_export(args, [config, engine.onnx_path(args), symbol_path(args.save_model),
+                                params_path(args.save_model, 1)])
     plan = options.given_plan(args)
     measuring = options.measuring(args, plan and plan.precision)
     request = None if plan is not None else options.request(args, measuring)
     wanted = (plan or request).precision
     precision.check(args, wanted)
+    engine.check_precision(args, wanted)
     low = precision.low_prefix(args, wanted)
     if low is not None:
         outputs.check_checkpoint(args.model, low, args.force)
@@ -83,8 +88,12 @@ def _written(args, measuring, plan, request, config, low):
         precision.check_images(accelerator, low and (plan or request).precision)
         plan = accelerator.check(plan) if plan is not None else select_ranks(accelerator, request)
         result = (report.summary(accelerator, plan) if args.dry_run else
-                  outputs.accelerate_and_write(accelerator, plan, args.save_model, config, low))
+                  outputs.accelerate_and_write(accelerator, plan, args.save_model, config, low,
+                                               engine.onnx_path(args)))
     source, shapes = replace(accelerator.model, arg_params={}, aux_params={}), accelerator.input_shapes
+    if how.engine != engines.DEFAULT:
+        return plan, result, partial(verify.timed_in_engine, how, source, args.save_model, shapes,
+                                     precision=plan.precision)
     clocked = partial(verify.timed, how, source, low or args.save_model, shapes, layers=plan.precision == FP32)
     if low is None:
         clocked = partial(clocked, precision=plan.precision, exclude=precision.in_fp32(accelerator, plan))
