@@ -13,6 +13,7 @@ from accnn.planning.evidence import evidence_of
 from accnn.planning.plan import Plan, Row
 from accnn.planning.request import Request, check_pattern, matches
 from accnn.planning.search import search_together
+from accnn.quantization.conversion import LayerPrecision
 from accnn.timing import low_precision
 
 __all__ = ["Request", "BudgetAllocator", "choose_layers", "pinned_layers", "select_ranks", "some"]
@@ -123,11 +124,15 @@ def layer_precisions(accelerator, request):
     Raises
     ------
     AccnnError
-        No layer can be in the precision asked for, or MXNet has none such here; a pattern of `keep_fp32` matches no
-        layer.
+        No layer can be in the precision asked for, or the engine has none such here, or cannot run the network; a
+        pattern of `keep_fp32` matches no layer.
     """
-    if request.precision != FP32 and request.measuring.imported is None:
-        engines.get(engines.DEFAULT).check(request.precision)
+    measuring = request.measuring
+    if measuring.imported is None and (request.precision != FP32 or measuring.engine != engines.DEFAULT):
+        engines.get(measuring.engine).check(request.precision)
+        engines.get(measuring.engine).check_network(accelerator.model, accelerator.input_shapes)
+    if measuring.engine != engines.DEFAULT:
+        return {name: LayerPrecision(name, request.precision, "") for name in accelerator.specs}
     _check_patterns(accelerator, request.keep_fp32)
     kept = [name for name in accelerator.specs if matches(name, request.keep_fp32)]
     found = low_precision.layer_precisions(accelerator.model, accelerator.specs, request.precision, kept)

@@ -4,7 +4,6 @@ from math import log, sqrt
 from typing import Dict, NamedTuple, Optional, Tuple
 
 from accnn.core.errors import TargetError
-from accnn.core.layers import FP32
 from accnn.core.progress import say
 from accnn.core.text import percent, times
 from accnn.latency.profiler import refuse_noise
@@ -131,7 +130,7 @@ def _steps(allocator, model, profiler):
         profiler.table.export(config.exported, model.keys + [profiler.network_key, profiler.unsplit_key])
     if missed and not config.best_effort:
         raise TargetError(missed + _advice(allocator.request))
-    found = latency_report(model, profiler.table, picks, best.timed, best.baseline, missed)
+    found = latency_report(model, profiler.table, picks, best.timed, best.baseline, missed, profiler.baseline)
     return best.selection, {"latency": found, "reached": found["predicted"] if best.timed is None else best.ratio}
 
 
@@ -243,7 +242,7 @@ class _PlanSearch:
         if mark in self._known:
             self._again(mark, cheapest)
             return self._known[mark], False
-        is_timed = bool(keys) or self._profiler.precision != FP32  # what changes nothing has a known ratio
+        is_timed = bool(keys) or self._profiler.converts  # what changes nothing has a known ratio
         if is_timed and sum(one.timed is not None for one in self.attempts) == _ATTEMPTS:
             return None, False
         attempt = _attempt(self._allocator, self._model, selection, cheapest)
