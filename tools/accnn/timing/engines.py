@@ -69,7 +69,7 @@ def compare(job, stored, shapes, batch_size, arrays, tell):
 def _loaded(job, row, model, shapes, batch_size, examples):
     """_Loaded: ready to run; its first pass is done."""
     engine = engines.get(row.engine)
-    engine.check(row.precision)
+    engine.check(row.precision, precision_of(model))
     calibration = _calibration(job, examples) if row.precision == INT8 and precision_of(model) == FP32 else ()
     if calibration is None:
         raise AccnnError("%s is float32, and INT8 needs the range of every tensor: quantize it with images, give "
