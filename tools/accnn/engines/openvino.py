@@ -33,9 +33,9 @@ class OpenVINO(OnnxEngine):
     def isa(self):  # noqa: D102
         return amx.isa(amx.unusable() is None)
 
-    def refuse(self, precision):  # noqa: D102
-        why = super().refuse(precision)
-        if why is None and precision == INT8:
+    def refuse(self, precision, stored=FP32):  # noqa: D102
+        why = super().refuse(precision, stored)
+        if why is None and precision == INT8 != stored:
             return missing("nncf")
         if why is None and precision == BF16 and "BF16" not in openvino.Core().get_property(
                 "CPU", "OPTIMIZATION_CAPABILITIES"):
@@ -46,7 +46,7 @@ class OpenVINO(OnnxEngine):
         core = openvino.Core()
         with refusals(source, self.name):
             network = core.read_model(path)
-            if precision == INT8:
+            if precision == INT8 and not converted.is_quantized:
                 network = _quantized(network, batches_of_examples(calibration, converted, source))
             compiled = core.compile_model(network, "CPU", {
                 "INFERENCE_PRECISION_HINT": _HINTS[precision], "INFERENCE_NUM_THREADS": threads,

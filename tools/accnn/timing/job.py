@@ -181,6 +181,8 @@ class Job:
         Compare the networks in all of these, see :mod:`accnn.timing.engines`; both empty: as they are, in MXNet.
     random_thresholds : bool
         Make up the ranges of INT8 tensors.
+    calibration : str or None
+        Path of an .npz file of images, by name of the input, which tell these ranges instead.
     precision : {'fp32', 'int8', 'bf16'}
         To which the model is converted, the baseline not; ranges of INT8 are made up.
     exclude : tuple of str
@@ -206,6 +208,7 @@ class Job:
     engines: Tuple[str, ...] = ()
     precisions: Tuple[str, ...] = ()
     random_thresholds: bool = False
+    calibration: Optional[str] = None
     precision: str = FP32
     exclude: Tuple[str, ...] = ()
     asked: Tuple[Tuple[str, str, str], ...] = ()
