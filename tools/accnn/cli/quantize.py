@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import replace
 
-from accnn.cli import calibration, options, outputs, verify
+from accnn.cli import calibration, cards, next_step, options, outputs, reporting, verify
 from accnn.cli.data_options import images_of
 from accnn.cli.replacing import int8_plan_path, is_int8_plan
 from accnn.cli.types import Parser
@@ -47,6 +47,8 @@ def parser(description):
     options.add_amx_options(arguments)
     arguments.add_argument("--dry-run", action="store_true", help="print the table, write nothing")
     arguments.add_argument("--no-timing", action="store_true", help="do not time what was written")
+    reporting.add_report_option(arguments)
+    cards.add_card_option(arguments)
     arguments.set_defaults(gpus=None)
     return arguments
 
@@ -99,10 +101,12 @@ def _check(args):
 def _quantized(args):
     if not args.dry_run:
         outputs.check_checkpoint(args.model, args.save_model, args.force, int8_plan_path(args.save_model), is_int8_plan)
+    reporting.check(args)
+    cards.check(args)
     timed = not args.dry_run and not args.no_timing
     measuring = TimingConfig(threads=args.threads, repeats=args.repeats, amx=amx.chosen(args.amx, [INT8]))
     with verify.clock(measuring) if timed else contextlib.nullcontext() as child:
-        source, shapes, result = _made(args)
+        source, shapes, result, card = _made(args)
         measuring = replace(measuring, batch_size=chosen_batch(source, shapes, args.batch_size, 1))
         source = replace(source, arg_params={}, aux_params={})
         gc.collect()
@@ -110,11 +114,14 @@ def _quantized(args):
             if timed:
                 result["measured"] = verify.timed(measuring, source, args.save_model, shapes, child, layers=False)
         finally:  # whatever became of the clock, the files are there
+            cards.finish(card, result)
+            reporting.add_written(args, reporting.of_int8(args, result), result)
             outputs.show(dict(result, seconds=time.monotonic() - args.started), args.json, report.table)
+        next_step.tell(args, next_step.after_quantizing(args))
 
 
 def _made(args):
-    """Quantize and write; return the float32 network, its input shapes and the report."""
+    """Quantize and write; return the float32 network, its input shapes, the report and the card."""
     model = options.open_float_model(args)
     shapes = image_input(model, options.input_shapes(args), images_of(args, "data_calib"))
     config = _config(args, model)
@@ -123,9 +130,10 @@ def _made(args):
         made = make_int8(model, images, shapes, original, config, Progress)
         refuse_all_float(made)
         result = report.summary(made, shapes, images, _made_by(args, model, images))
+    card = cards.begun(args, model, shapes, INT8)
     if not args.dry_run:
-        result.update(_written(args, model, made, result))
-    return model, shapes, result
+        result.update(_written(args, model, made, result, card))
+    return model, shapes, result, card
 
 
 def _config(args, model):
@@ -164,11 +172,14 @@ def _made_by(args, model, images):
                  "calib-images": images.count}, **{name.replace("_", "-"): getattr(args, name) for name in names})
 
 
-def _written(args, model, made, result):
-    """Write the checkpoint and how it was made: all files, or none; return what the report says of them."""
+def _written(args, model, made, result, card):
+    """Write the checkpoint, how it was made and its card: all files, or none; return what the report says of them."""
     prefix, config = args.save_model, int8_plan_path(args.save_model)
     before = os.path.getsize(params_path(model.prefix, model.epoch))
     written = {"symbol": symbol_path(prefix), "params": params_path(prefix, 1), "plan": config}
     outputs.say_replaced(written.values())
-    save_model(made.model, prefix, 1, {config: json.dumps(report.plan(result), indent=2) + "\n"}, marked=True)
+    texts = {config: json.dumps(report.plan(result), indent=2) + "\n"}
+    if card:
+        texts[cards.card_path(prefix)] = card.text()
+    save_model(made.model, prefix, 1, texts, marked=True)
     return {"written": written, "file_bytes": before_after(before, os.path.getsize(written["params"]))}

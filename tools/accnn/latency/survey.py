@@ -76,8 +76,9 @@ class _Survey:
         self._candidates, self._pinned = candidates, pinned
         self._planned = {one.name: one.spec for one in candidates + [candidate for candidate, _ in pinned.values()]}
         self._layers = {name: layer_key(self._places[name], spec) for name, spec in self._planned.items()}
+        in_fp32 = profiler.converts and profiler.precision != FP32  # the original, in the same engine
         self._originals = {name: layer_key(profiler.original_places[name], spec)
-                           for name, spec in self._planned.items()} if profiler.precision != FP32 else {}
+                           for name, spec in self._planned.items()} if in_fp32 else {}
         self._grids, self._float_layers, self._probed = {}, {}, ()
         # By key: milliseconds alone, and those of chains with their standard error on top.
         self._alone, self._plus_stderr = {}, {}
@@ -169,7 +170,7 @@ class _Survey:
     def _counted(self, float_places):
         """LatencyModel: of what was found, where chains and layers count as much as they take in the network."""
         whole_ms, original = self._whole_ms(self._profiler.unsplit_key), None
-        if self._originals:
+        if self._profiler.converts:
             original = self._whole_ms(self._profiler.network_key)
         factors = in_network.factors(sum(map(self._layer_ms, self._planned)) / whole_ms)
         counted = {key: factors.chains * ms for key, ms in self._plus_stderr.items()}

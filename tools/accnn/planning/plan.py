@@ -9,6 +9,7 @@ import numpy as np
 from accnn import methods
 from accnn.core.errors import AccnnError
 from accnn.core.files import open_input, recover, written_whole
+from accnn.core.html import html_table
 from accnn.core.layers import FP32, PRECISIONS
 
 NOT_IN_PLAN = "not in the plan"
@@ -61,10 +62,13 @@ class Plan:
         In topological order when a rank rule made them, in the file's order when loaded.
     made_by : dict
         What a reader of the file may want to know: ratio, rank rule, cost, objective, seed; see :func:`of_this_run`.
+    evidence : PlanEvidence or None
+        What was known of the network when the plan was made, for plots; not a part of the file.
     """
 
     rows: Tuple[Row, ...]
     made_by: Dict[str, object] = field(default_factory=dict)
+    evidence: Optional[object] = field(default=None, compare=False, repr=False)
 
     @property
     def precision(self):
@@ -78,6 +82,15 @@ class Plan:
     def chosen(self):
         """list of Row: the layers to be split."""
         return [row for row in self.rows if row.method is not None]
+
+    def _repr_html_(self):
+        """str: the rows as a table, for notebooks."""
+        asked = ", ".join("%s %s" % (name, self.made_by[name]) for name in ("ratio", "rank_selection", "cost")
+                          if self.made_by.get(name) is not None)
+        caption = "Plan: %d of %d layers split" % (len(self.chosen()), len(self.rows))
+        return html_table("; ".join(filter(None, (caption, asked))),
+                          ("layer", "method", "rank", "precision", "left alone"),
+                          [(row.layer, row.method, row.rank, row.precision, row.reason) for row in self.rows])
 
     def save(self, path):
         """Write the plan; a plan of ``vh`` and ``fc-svd`` alone is what the original's config was, and some more."""
