@@ -80,7 +80,7 @@ class Clockwork:
         quicker = 1 if place.as_float else _QUICKER.get(place.numbers, 1)
         return self.ms(chain, place.in_shape, place.repeats, batch_size, quicker)
 
-    def survey(self, questions, threads, batch_size, rounds=5, seed=0, amx=False):
+    def survey(self, questions, threads, batch_size, rounds=5, seed=0, amx=False, engine="mxnet"):
         """See :func:`accnn.timing.client.survey`; a question number `stop` interrupts it."""
         self.said.append((threads, batch_size))
         for first in range(0, len(questions), _GROUP):
