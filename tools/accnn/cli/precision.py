@@ -67,9 +67,15 @@ def in_fp32(accelerator, plan):
     """tuple of str: operators of the accelerated network that stay in float32 where others do not."""
     if plan.precision == FP32:
         return ()
+    made = operators(accelerator, plan)
+    return tuple(name for layer in plan.in_fp32() for name in made[layer])
+
+
+def operators(accelerator, plan):
+    """dict of str to list of str: by layer of the original network what computes it in the accelerated one."""
     chains = {row.layer: accelerator.candidate(row.layer, methods.get(row.method)).chain(row.rank)
               for row in plan.chosen()}
-    return tuple(operators_of(plan.in_fp32(), chains))
+    return {row.layer: operators_of([row.layer], chains) for row in plan.rows}
 
 
 def in_precision(accelerator, plan, model):

@@ -35,12 +35,14 @@ class Engine(ABC):
     def version(self):
         """str: of the library."""
 
-    def refuse(self, precision):
+    def refuse(self, precision, stored=FP32):
         """Say why networks cannot be run in a precision here.
 
         Parameters
         ----------
         precision : str
+        stored : str
+            In which the checkpoint is.
 
         Returns
         -------
@@ -52,9 +54,9 @@ class Engine(ABC):
                 self.name, precision, ", ".join(self.precisions))
         return why
 
-    def check(self, precision):
+    def check(self, precision, stored=FP32):
         """Raise an AccnnError, one sentence, where :meth:`refuse` has a reason."""
-        why = self.refuse(precision)
+        why = self.refuse(precision, stored)
         if why is not None:
             raise AccnnError(why)
 

@@ -5,7 +5,7 @@ from abc import abstractmethod
 import numpy as np
 
 from accnn.core.errors import AccnnError
-from accnn.core.layers import FP32
+from accnn.core.layers import BF16, FP32
 from accnn.core.threads import threads_wanted
 from accnn.engines.base import Engine, Network
 from accnn.engines.mxnet import lacking_ranges
@@ -24,9 +24,9 @@ class OnnxEngine(Engine):
 
     def load(self, model, input_shapes, batch_size, threads=None, precision=FP32,  # noqa: D102  (as in Engine)
              calibration=None, profiled=False):
-        self.check(precision)
         stored = precision_of(model)
-        if stored != FP32:
+        self.check(precision, stored)
+        if stored not in (FP32, precision) or stored == BF16:
             raise AccnnError("%s is %s and cannot be run by %s: give the float32 checkpoint it was made from"
                              % (model.prefix, stored, self.name))
         with onnx_file(model, input_shapes, batch_size) as (path, converted):

@@ -33,7 +33,8 @@ class OnnxRuntime(OnnxEngine):
         if precision == FP32:
             return OnnxRuntimeNetwork(Session(path, source, threads, ""), converted, precision, precision)
         fused = path + ".fused"
-        session = Session(_quantized(path, converted, source, calibration), source, threads, "", fused)
+        made = path if converted.is_quantized else _quantized(path, converted, source, calibration)
+        session = Session(made, source, threads, "", fused)
         return OnnxRuntimeNetwork(session, converted, precision, _ran(fused))
 
 

@@ -34,9 +34,9 @@ class OpenVINO(OnnxEngine):
     def isa(self):  # noqa: D102
         return amx.isa(amx.unusable() is None)
 
-    def refuse(self, precision):  # noqa: D102
-        why = super().refuse(precision)
-        if why is None and precision == INT8:
+    def refuse(self, precision, stored=FP32):  # noqa: D102
+        why = super().refuse(precision, stored)
+        if why is None and precision == INT8 != stored:
             return missing("nncf")
         if why is None and precision == BF16 and "BF16" not in openvino.Core().get_property(
                 "CPU", "OPTIMIZATION_CAPABILITIES"):
@@ -47,7 +47,7 @@ class OpenVINO(OnnxEngine):
         core = openvino.Core()
         with refusals(source, self.name):
             network = core.read_model(path)
-            if precision == INT8:
+            if precision == INT8 and not converted.is_quantized:
                 examples = batches_of_examples(calibration, converted, source)
                 network = with_made_up_ranges(network, _are_positive(examples)) if profiled else \
                     _quantized(network, examples)

@@ -2,6 +2,7 @@
 import contextlib
 import os
 import zlib
+from dataclasses import replace
 from functools import cached_property
 
 from accnn import engines
@@ -67,6 +68,10 @@ class LatencyProfiler:
     def places(self):
         """dict of str to Place: by layer, in its precision; see :func:`accnn.timing.keys.places_of`."""
         return places_of(self.accelerator.model.graph, self.accelerator.layers, self._precisions)
+
+    def float_places(self, names):
+        """dict of str to Place: of layers in a precision below float32, where these alone stay in that."""
+        return {name: replace(self.places[name], as_float=True) for name in names if self.places[name].numbers}
 
     @cached_property
     def original_places(self):
@@ -195,12 +200,14 @@ class LatencyProfiler:
             self.table.add(Timed(key, found["relative"], found["spread"], found["rounds"], answer["reference_ms"]))
         self.save()
 
-    def time_networks(self, plans):
+    def time_networks(self, plans, in_fp32=()):
         """Time the whole network and what plans make of it.
 
         Parameters
         ----------
         plans : list of dict of str to str
+        in_fp32 : sequence of (iterable of str), optional
+            Of each plan the layers that stay in float32 beside those that have to.
 
         Returns
         -------
@@ -218,6 +225,7 @@ class LatencyProfiler:
                                                     tuple(plans),
                                                     setting.threads, setting.batch_size, self.config.repeats,
                                                     precision=self.precision, exclude=self._in_fp32(),
+                                                    in_fp32=tuple(map(tuple, in_fp32)),
                                                     amx=setting.amx, engine=self.engine, baseline=self.baseline))
 
     def report_noise(self, keys, whole_ms):

@@ -174,7 +174,7 @@ def _layer(accelerator, spec, row):
     before = macs.layer(spec) if spec.part else None
     stored = _parameters([spec.part]) if spec.part else 0
     layer = {"layer": row.layer, "op": spec.op, "method": row.method, "rank": row.rank, "precision": row.precision,
-             "reason": row.reason,
+             "reason": row.reason, "why_fp32": row.why_fp32,
              "macs_before": before, "macs_after": before, "energy": None, "reconstruction": None, "remark": None,
              "parameters_before": stored, "parameters_after": stored}
     if row.method:
@@ -228,7 +228,7 @@ def _cells(layer, clock):
     clocked = _clocked(clock, layer["method"] or layer["precision"] != FP32)
     if not layer["method"]:
         return ((layer["layer"], "-", "-", layer["precision"], count(before), count(after), "") + clocked +
-                ("", "", "left alone: " + layer["reason"]))
+                ("", "", "; ".join(["left alone: " + layer["reason"]] + _why_fp32(layer))))
     counted = count(before), count(after), times(before / after)
     return ((layer["layer"], layer["method"], sizes(layer["rank"]), layer["precision"]) + counted + clocked +
             (percent(layer["energy"]), _error(layer["reconstruction"]), _remark(layer)))
@@ -254,7 +254,12 @@ def _remark(layer):
     remarks = ["costs no less than the layer"] if layer["macs_after"] >= layer["macs_before"] else []
     if layer["reconstruction"] and layer["reconstruction"]["solver"] == DATA_FREE:
         remarks.append("data-free factors kept: images gave nothing better")
-    return "; ".join(remarks + [layer["remark"]] if layer["remark"] else remarks)
+    return "; ".join(remarks + [layer["remark"]] * bool(layer["remark"]) + _why_fp32(layer))
+
+
+def _why_fp32(layer):
+    """list of str: why a layer is in float32 where the network is not."""
+    return ["in float32: " + layer["why_fp32"]] if layer["why_fp32"] else []
 
 
 def _totals(report):

@@ -12,6 +12,7 @@ from accnn.timing.stored import released
 
 _Row = namedtuple("_Row", "side engine precision")
 _Loaded = namedtuple("_Loaded", "ran once outputs")
+_CALIBRATED_AT_ONCE = 8  # examples, all of whose inner tensors are held
 
 
 def compare(job, stored, shapes, batch_size, arrays, tell, enough=None):
@@ -90,14 +91,25 @@ def over_originals(rows):
 def _loaded(job, row, model, shapes, batch_size, examples):
     """_Loaded: ready to run; its first pass is done."""
     engine = engines.get(row.engine)
-    engine.check(row.precision)
-    if row.precision == INT8 and not job.random_thresholds and precision_of(model) == FP32:
-        raise AccnnError("%s is float32, and INT8 needs the range of every tensor: quantize it with images, or give "
-                         "`random_thresholds` to time it with those of a random image" % model.prefix)
-    network = engine.load(model, shapes, batch_size, job.threads[0], row.precision,
-                          [examples] if job.random_thresholds else None)
+    engine.check(row.precision, precision_of(model))
+    calibration = _calibration(job, examples) if row.precision == INT8 and precision_of(model) == FP32 else ()
+    if calibration is None:
+        raise AccnnError("%s is float32, and INT8 needs the range of every tensor: quantize it with images, give "
+                         "`data_calib`, or `random_thresholds` to time it with those of a random image" % model.prefix)
+    network = engine.load(model, shapes, batch_size, job.threads[0], row.precision, calibration)
     given = [examples[name] for name in network.inputs]
     return _Loaded(network.ran, network.once(*given), network(*given))
+
+
+def _calibration(job, examples):
+    """list of dict of str to ndarray, or None: batches that tell the ranges of INT8 tensors."""
+    if job.calibration is None:
+        return [examples] if job.random_thresholds else None
+    with np.load(job.calibration) as stored:
+        arrays = dict(stored)
+    count = len(next(iter(arrays.values())))
+    return [{name: array[first:first + _CALIBRATED_AT_ONCE] for name, array in arrays.items()}
+            for first in range(0, count, _CALIBRATED_AT_ONCE)]
 
 
 def _exact(job, side, model, shapes, batch_size, examples, found):

@@ -1,7 +1,7 @@
 """What is to be measured: the words between the process that is asked and the processes that measure."""
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Dict, Optional, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 from accnn import engines
 from accnn.core.errors import AccnnError
@@ -96,6 +96,8 @@ class NetworksJob:
         Of the networks of `plans`; the network itself is timed as it is.
     exclude : tuple of str
         Layers that stay in float32 there, or chains in the place of these.
+    in_fp32 : tuple of (sequence of str)
+        Of each plan further ones; empty: none of any.
     engine : str
         Of the networks of `plans`.
     baseline : (str, str), optional
@@ -113,6 +115,7 @@ class NetworksJob:
     amx: bool = False
     precision: str = FP32
     exclude: Tuple[str, ...] = ()
+    in_fp32: Tuple[Sequence[str], ...] = ()
     engine: str = engines.DEFAULT
     baseline: Tuple[str, str] = (engines.DEFAULT, FP32)
 
@@ -178,6 +181,8 @@ class Job:
         Compare the networks in all of these, see :mod:`accnn.timing.engines`; both empty: as they are, in MXNet.
     random_thresholds : bool
         Make up the ranges of INT8 tensors.
+    calibration : str or None
+        Path of an .npz file of images, by name of the input, which tell these ranges instead.
     precision : {'fp32', 'int8', 'bf16'}
         To which the model is converted, the baseline not; ranges of INT8 are made up.
     exclude : tuple of str
@@ -203,6 +208,7 @@ class Job:
     engines: Tuple[str, ...] = ()
     precisions: Tuple[str, ...] = ()
     random_thresholds: bool = False
+    calibration: Optional[str] = None
     precision: str = FP32
     exclude: Tuple[str, ...] = ()
     asked: Tuple[Tuple[str, str, str], ...] = ()

@@ -1,5 +1,6 @@
 """A network and what plans would make of it, timed in turns before anything is decomposed."""
 import time
+from itertools import zip_longest
 from math import ceil
 
 import numpy as np
@@ -53,7 +54,8 @@ def measure_plans(job):
         networks = [stored.model] + [planned(stored.model, shapes, plan, rng) for plan in job.plans]
         arrays = {name: passes.random_array(rng, (job.batch_size,) + tuple(shape)) for name, shape in shapes.items()}
         how = [job.baseline] + [(job.engine, job.precision)] * len(job.plans)
-        left = [()] + [left_out(job.exclude, plan) for plan in job.plans]
+        left = [()] + [left_out([*job.exclude, *in_fp32], plan)
+                       for plan, in_fp32 in zip_longest(job.plans, job.in_fp32, fillvalue=())]
         # The network that runs first stays some percent slower, wherever its memory lies: let that be no baseline.
         calls = [_pass(job, *one, shapes, arrays) for one in zip(networks[::-1], how[::-1], left[::-1])][::-1]
         with released([stored]):
