@@ -92,7 +92,7 @@ def test_what_differs_is_named(tmp_path, monkeypatch):
         return [layer.add("Mul", tensor, np.array(1.2, np.float32))] + limits
 
     monkeypatch.setitem(registry.CONVERTERS, "_contrib_quantized_pooling", wrong)
-    with pytest.raises(AccnnError, match="differs from MXNet's by a relative error of .* where 0.02 is allowed: the "
+    with pytest.raises(AccnnError, match="differs from MXNet's by a relative error of .* where 0.05 is allowed: the "
                                          "first node whose output differs is 'quantized_pool' "):
         export_onnx(in_int8(random_model(SYMBOLS["max"], **SHAPES), data=X), str(tmp_path / "net.onnx"), SHAPES)
     assert os.listdir(str(tmp_path)) == []

@@ -25,6 +25,7 @@ NETWORKS = {
     "no bias": conv(relu(conv(DATA, "c1", no_bias=True), "r"), "c2", no_bias=True),
     "BatchNorm": conv(relu(norm(conv(DATA, "c1", no_bias=True)), "r"), "c2"),
     "BatchNorm behind a split": conv(norm(HALF), "c2"), "BatchNorm first": conv(norm(DATA), "c2"),
+    "BatchNorm with fix_gamma": conv(S.BatchNorm(HALF, fix_gamma=True, name="norm"), "c2"),
     "PReLU": conv(S.LeakyReLU(conv(DATA, "c1"), act_type="prelu", name="p"), "c2"), "LeakyReLU": conv(leaky(R1), "c2"),
     "leaky layer": conv(leaky(conv(DATA, "c1")), "c2"), "leaky vector": fc(leaky(fc(R1, "f", 40)), "g"),
     "clipped": conv(S.clip(conv(DATA, "c1"), a_min=0, a_max=1, name="clip"), "c2"),
