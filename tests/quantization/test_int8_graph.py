@@ -25,7 +25,6 @@ NETWORKS = {
     "no bias": conv(relu(conv(DATA, "c1", no_bias=True), "r"), "c2", no_bias=True),
     "BatchNorm": conv(relu(norm(conv(DATA, "c1", no_bias=True)), "r"), "c2"),
     "BatchNorm behind a split": conv(norm(HALF), "c2"), "BatchNorm first": conv(norm(DATA), "c2"),
-    "BatchNorm with fix_gamma": conv(S.BatchNorm(HALF, fix_gamma=True, name="norm"), "c2"),
     "PReLU": conv(S.LeakyReLU(conv(DATA, "c1"), act_type="prelu", name="p"), "c2"), "LeakyReLU": conv(leaky(R1), "c2"),
     "leaky layer": conv(leaky(conv(DATA, "c1")), "c2"), "leaky vector": fc(leaky(fc(R1, "f", 40)), "g"),
     "clipped": conv(S.clip(conv(DATA, "c1"), a_min=0, a_max=1, name="clip"), "c2"),
@@ -164,6 +163,15 @@ def test_fused_operators_are_called_as_tensors_of_the_network():
     found = partition(chain_model(side=SIDE))
     assert found.homes["conv1"] == found.homes["relu1"] == "relu1"
     assert calibrated_tensors(found)[:3] == ["data", "relu1_output", "relu2_output"]
+
+
+def test_a_gamma_that_counts_as_1():
+    x = gaussian(4, 3, SIDE, SIDE)
+    model = random_model(conv(S.BatchNorm(pool(R1, "max"), name="norm"), "c2"), data=x.shape[1:])
+    model.arg_params["norm_gamma"][:] = 3
+    made = in_int8(model, data=x)
+    assert "_contrib_quantized_batch_norm" in {node.op for node in made.graph.nodes}
+    assert max(errors(model, made, data=x)) < 0.03
 
 
 @pytest.mark.parametrize("name", ["BatchNorm", "residual of a slice", "residual signed", "sums behind sums", "vectors"])
