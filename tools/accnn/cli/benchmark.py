@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from accnn import engines
-from accnn.cli import calibration, options
+from accnn.cli import calibration, next_step, options
 from accnn.cli.data_options import add_picture_options
 from accnn.cli.setting_names import spelled
 from accnn.cli.types import Parser
 from accnn.core import amx
 from accnn.core.errors import AccnnError
 from accnn.core.files import full_disk_as_sentence, temporary_folder
-from accnn.core.layers import PRECISIONS
+from accnn.core.layers import FP32, PRECISIONS
 from accnn.core.machine import cores
 from accnn.core.progress import say
 from accnn.core.text import seconds
@@ -89,6 +89,7 @@ def run(args):
     result = spelled(result)
     print(json.dumps(result, indent=2) if args.json else "\n".join(
         timing.lines(result) + [seconds(result["seconds"])]))
+    next_step.tell(args, next_step.after_timing(args, next(iter(_stored(args)), FP32)))
 
 
 def _check(args):

@@ -39,7 +39,7 @@ class MXNet(Engine):
         return why
 
     def load(self, model, input_shapes, batch_size, threads=None, precision=FP32,  # noqa: D102  (as in Engine)
-             calibration=None):
+             calibration=None, profiled=False):
         self.check(precision)
         said = os.environ.get("OMP_NUM_THREADS")
         if threads is not None and said != str(threads):

@@ -29,7 +29,7 @@ class OnnxRuntime(OnnxEngine):
     def version(self):  # noqa: D102
         return loaded("onnxruntime").__version__
 
-    def _load(self, path, converted, source, threads, precision, calibration):
+    def _load(self, path, converted, source, threads, precision, calibration, profiled):
         if precision == FP32:
             return OnnxRuntimeNetwork(Session(path, source, threads, ""), converted, precision, precision)
         fused = path + ".fused"

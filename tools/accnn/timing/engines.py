@@ -7,7 +7,7 @@ from accnn import engines
 from accnn.core.errors import AccnnError
 from accnn.core.layers import FP32, INT8
 from accnn.quantization.conversion import precision_of
-from accnn.timing.clock import alternate, described_ratio, described_seconds, ratios
+from accnn.timing.clock import Sample, alternate, described_ratio, described_seconds, ratios
 from accnn.timing.stored import released
 
 _Row = namedtuple("_Row", "side engine precision")
@@ -15,7 +15,7 @@ _Loaded = namedtuple("_Loaded", "ran once outputs")
 _CALIBRATED_AT_ONCE = 8  # examples, all of whose inner tensors are held
 
 
-def compare(job, stored, shapes, batch_size, arrays, tell):
+def compare(job, stored, shapes, batch_size, arrays, tell, enough=None):
     """Time every network in every engine and precision of a job.
 
     Parameters
@@ -28,7 +28,7 @@ def compare(job, stored, shapes, batch_size, arrays, tell):
     batch_size : int
     arrays : dict of str to mx.nd.NDArray
         The inputs.
-    tell : callable
+    tell, enough : callable
         See :func:`accnn.timing.clock.alternate`.
 
     Returns
@@ -46,7 +46,7 @@ def compare(job, stored, shapes, batch_size, arrays, tell):
         No row can run.
     """
     examples = {name: array.asnumpy() for name, array in arrays.items()}
-    asked = [_Row(side, *row) for side in stored for row in job.rows]
+    asked = [_Row(*row) for row in job.asked] or [_Row(side, *row) for side in stored for row in job.rows]
     found, refused = {}, {}
     with released(stored.values()):
         for row in asked[::-1]:  # the network that runs first stays some percent slower
@@ -61,9 +61,31 @@ def compare(job, stored, shapes, batch_size, arrays, tell):
     running = [row for row in asked if row in found]
     untimed = int(any(row.precision != FP32 for row in running))  # as when a network and its original are compared
     samples = dict(zip(running, alternate([found[row].once for row in running], job.repeats, max(0, job.warm_up - 1),
-                                          tell=tell, untimed=untimed)))
+                                          tell=tell, enough=enough, untimed=untimed)))
     return [_described(row, found[row], samples, batch_size, exact[row.side]) if row in found else
             dict(_named(row), refused=refused[row]) for row in asked]
+
+
+def over_originals(rows):
+    """list of dict: how many times faster the last row is than each of the others, which is named and described.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Of :func:`compare`.
+
+    Raises
+    ------
+    AccnnError
+        One of them did not run.
+    """
+    refused = [row["refused"] for row in rows if "refused" in row]
+    if refused:
+        raise AccnnError(refused[0])
+    *originals, model = rows
+    return [dict({name: row[name] for name in ("engine", "version", "precision", "ran", "median_ms")},
+                 measured=described_ratio(ratios(Sample(tuple(row["ms"])), Sample(tuple(model["ms"])))))
+            for row in originals]
 
 
 def _loaded(job, row, model, shapes, batch_size, examples):
