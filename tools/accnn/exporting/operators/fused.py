@@ -4,7 +4,16 @@ from dataclasses import replace
 import numpy as np
 
 from accnn.exporting.layer import Value
-from accnn.exporting.quantized import as_float, calibrated, in_32_bits, input_step, known_range, quantized, step_of
+from accnn.exporting.quantized import (
+    as_float,
+    calibrated,
+    in_32_bits,
+    input_step,
+    known_range,
+    quantized,
+    rounded_before_sum,
+    step_of,
+)
 from accnn.exporting.registry import CONVERTERS, converts
 from accnn.exporting.sizes import Shape
 from accnn.graph import attrs
@@ -12,7 +21,7 @@ from accnn.graph.ir import Graph
 from accnn.graph.quantized import in_int8
 from accnn.quantization.grid import steps as steps_to_threshold
 from accnn.quantization.stored import folded, quantized_weights
-from accnn.quantization.supported import is_unsigned
+from accnn.quantization.supported import SUMS, is_unsigned
 
 _FLOAT = np.dtype(np.float32)
 _LARGEST_BIAS = np.float32(1 << 30)  # in steps
@@ -106,6 +115,8 @@ def _finished(layer, parts, read, weight, bias):
     tensor = CONVERTERS[node.op](layer.part(node, [as_float(layer.x)] + arrays))
     found = calibrated(layer) if in_int8(layer.node) else None
     for part, values in zip(parts[1:], read[1:]):
+        if part.op in SUMS and found and layer.builder.rounds_sums:
+            tensor = rounded_before_sum(layer, tensor, max(map(abs, found)))
         if part.op != "BatchNorm" and not (part is parts[-1] and found and _is_clipping(layer, part, found)):
             inputs = [Value(tensor, layer.shape, _FLOAT)] + list(map(as_float, values))
             tensor = CONVERTERS[part.op](layer.part(part, inputs))
