@@ -6,14 +6,13 @@ cifar10_val_5000.rec
 
 The fastest there is: a network, plans of it and INT8 checkpoints of both (each a `--network`, made by accnn.py or
 quantize.py), in every engine and precision. Points of top-1 lost against the original in MXNet in float32, and how many
-times faster than that, each network timed in turns with the original, one thread. A float32 network in INT8 is
-quantized by the engine itself, with `--calib-images`; an INT8 checkpoint runs with its own thresholds in all of them.
-One table, the fastest first; rows that lose no more than `--lost` points are marked. Set OMP_NUM_THREADS to 1.
+times faster than that: all in one process, in turns, one thread. A float32 network in INT8 is quantized by the engine
+itself, with `--calib-images`; an INT8 checkpoint runs with its own thresholds in all of them. One table, the fastest
+first; rows that lose no more than `--lost` points are marked. Set OMP_NUM_THREADS to 1.
 """
 import argparse
 import os
 import sys
-import tempfile
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,6 +23,7 @@ from accnn import engines
 from accnn.cli import calibration, main, options
 from accnn.cli.data_options import add_preprocessing_options, preprocessing
 from accnn.core import amx
+from accnn.core.compat import enable_amx
 from accnn.core.errors import AccnnError
 from accnn.core.layers import FP32, INT8, PRECISIONS
 from accnn.core.progress import say
@@ -32,20 +32,24 @@ from accnn.data.images import read_images
 from accnn.data.records import open_records
 from accnn.graph.checkpoint import load_model
 from accnn.quantization.conversion import precision_of
-from accnn.timing import client
-from accnn.timing.job import Job
+from accnn.timing.clock import alternate, ratios
+
+_SCORED_AT_ONCE = 100
+_CALIBRATING = 16  # images for what is timed only
 
 
 @dataclass
 class Row:
-    """A network in an engine and a precision: percent of right answers, and by batch what `benchmark.py` tells."""
+    """A network in an engine and a precision: percent of right answers, and by batch seconds and how much faster."""
 
     network: str
     engine: str
     precision: str
-    top1: float
     ran: str
-    timed: dict = field(default_factory=dict)
+    top1: float
+    once: dict
+    seconds: dict = field(default_factory=dict)
+    ratio: dict = field(default_factory=dict)
 
 
 def parser():
@@ -57,91 +61,85 @@ def parser():
     arguments.add_argument("--val-images", type=int, default=1000, metavar="N", help="score so many (default: 1000)")
     arguments.add_argument("--engines", default=",".join(engines.names()))
     arguments.add_argument("--precisions", default=",".join(PRECISIONS))
-    arguments.add_argument("--timed", default="1,32", metavar="N,...", help="batches that are timed")
+    arguments.add_argument("--timed", default=(1, 32), metavar="N,...", help="batches that are timed (default: 1,32)",
+                           type=lambda text: tuple(map(int, text.split(","))))
     arguments.add_argument("--repeats", type=int, default=10, metavar="N", help="timed rounds (default: 10)")
     arguments.add_argument("--lost", type=float, default=0.5, metavar="POINTS", help="mark what loses no more")
     calibration.add_range_options(arguments)
-    add_preprocessing_options(arguments, 100)
+    add_preprocessing_options(arguments, _SCORED_AT_ONCE)
     return arguments
 
 
-def asked(args, model):
-    """list of (str, str): engines and precisions in which a checkpoint is tried."""
-    stored = precision_of(model)
-    return [(engine, precision) for engine in args.engines.split(",") for precision in args.precisions.split(",")
-            if stored == FP32 or stored == precision]
+class Scored:
+    """The images that are scored."""
+
+    def __init__(self, args, shape):
+        records, how = open_records(args.data_val, None), preprocessing(args, shape)
+        count = min(args.val_images, len(records)) // args.batch_size * args.batch_size
+        read = [(batch.images.asnumpy(), batch.labels.astype(int))
+                for batch in read_images(records, how, args.batch_size, limit=count)]
+        self.batches, self.labels = [images for images, _ in read], np.concatenate([labels for _, labels in read])
+
+    def top1(self, network):
+        """float: percent."""
+        answers = np.concatenate([network(images)[0].argmax(axis=1) for images in self.batches])
+        return 100 * float((answers == self.labels).mean())
 
 
-def scored(args, prefix, shapes, examples):
+def made(args, prefix, shapes, scored, batches):
     """Yield a Row, not timed yet, for every engine and precision that runs a checkpoint."""
-    model = load_model(prefix)
-    images, labels, batches = examples
-    for engine, precision in asked(args, model):
-        try:
-            network = engines.get(engine).load(model, shapes, args.batch_size, 1, precision,
-                                               batches if precision == INT8 else None)
-        except AccnnError as error:
-            say("%s, %s, %s: %s" % (prefix, engine, precision, error))
-            continue
-        answers = np.concatenate([network(some)[0].argmax(axis=1) for some in images])
-        yield Row(prefix, engine, precision, 100 * float((answers == labels).mean()), network.ran)
+    model = load_model(prefix, args.load_epoch if prefix == args.model else None)
+    stored = precision_of(model)
+    for engine in map(engines.get, args.engines.split(",")):
+        for precision in args.precisions.split(",") if stored == FP32 else [stored]:
+            few = batches if precision == INT8 != stored else None
+            try:
+                network = engine.load(model, shapes, args.batch_size, 1, precision, few)
+                yield Row(prefix, engine.name, precision, network.ran, scored.top1(network), {
+                    batch: engine.load(model, shapes, batch, 1, precision, few and few[:_CALIBRATING // len(
+                        few[0][next(iter(shapes))])]).once(scored.batches[0][:batch]) for batch in args.timed})
+            except AccnnError as error:
+                say("%s, %s, %s: %s" % (prefix, engine.name, precision, error))
 
 
-def timed(args, prefix, shapes, path):
-    """dict of (str, str) to dict of int to dict: of a checkpoint what `benchmark.py` tells, by row and by batch."""
-    is_original = prefix == args.model
-    job = Job(prefix, None if is_original else args.model, input_shapes=tuple(shapes.items()), threads=(1,),
-              batch_sizes=tuple(map(int, args.timed.split(","))), repeats=args.repeats, calibration=path,
-              amx=amx.chosen(None, [INT8]), engines=tuple(args.engines.split(",")),
-              precisions=tuple(args.precisions.split(",")))
-    found = {}
-    for run in client.measure(job)["runs"]:
-        for row in run["rows"]:
-            if row["network"] == "model" and "refused" not in row:
-                found.setdefault((row["engine"], row["precision"]), {})[run["batch_size"]] = row
-    return found
+def time_rows(rows, first, args):
+    """Time all rows in turns, and compare each with `first`."""
+    for batch in args.timed:
+        samples = alternate([row.once[batch] for row in rows], args.repeats, 2, untimed=1)
+        for row, sample in zip(rows, samples):
+            row.seconds[batch] = sample.median
+            row.ratio[batch] = ratios(samples[rows.index(first)], sample).median
 
 
-def table(rows, batches, lost, most):
+def table(rows, first, args):
     """list of str: the rows, the fastest at the last batch first."""
     lines = [("", "network", "engine", "precision", "points lost") + tuple(
-        "batch %d" % batch for batch in batches) + ("ran",)]
-    for row in sorted(rows, key=lambda one: -_ratio(one.timed[batches[-1]])):
-        lines.append(("*" if lost(row) <= most else "", os.path.basename(row.network), row.engine, row.precision,
-                      "%.2f" % lost(row)) + tuple("%.2f ms, %.2fx" % (
-                          row.timed[batch]["median_ms"], _ratio(row.timed[batch])) for batch in batches) + (row.ran,))
-    return ruled(lines, "<<<<>" + ">" * len(batches) + "<")
-
-
-def _ratio(timing):
-    return timing["measured"]["median"] if timing["measured"] else 1.0
+        "batch %d" % batch for batch in args.timed) + ("ran",)]
+    for row in sorted(rows, key=lambda one: -one.ratio[args.timed[-1]]):
+        lost = first.top1 - row.top1
+        lines.append(("*" if lost <= args.lost else "", os.path.basename(row.network), row.engine, row.precision,
+                      "%.2f" % lost) + tuple("%.2f ms, %.2fx" % (1e3 * row.seconds[batch], row.ratio[batch])
+                                             for batch in args.timed) + (row.ran,))
+    return ruled(lines, "<<<<>" + ">" * len(args.timed) + "<")
 
 
 def run(argv=None):
     """Score and time everything and print the table; return the exit code."""
     args = parser().parse_args(argv)
-    calibration.check_ranges(args, args.precisions.split(","))
-    original = load_model(args.model, args.load_epoch)
-    shapes = calibration.image_shapes(args, original)
-    (name, shape), = shapes.items()
-    batches = calibration.range_batches(args, shapes)
-    records, how = open_records(args.data_val, None), preprocessing(args, shape)
-    count = min(args.val_images, len(records)) // args.batch_size * args.batch_size
-    read = [(batch.images.asnumpy(), batch.labels.astype(int))
-            for batch in read_images(records, how, args.batch_size, limit=count)]
-    examples = [images for images, _ in read], np.concatenate([labels for _, labels in read]), batches
-    prefixes = [args.model] + args.network
-    rows = [row for prefix in prefixes for row in scored(args, prefix, shapes, examples)]
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "images.npz")
-        np.savez(path, **{name: np.concatenate([batch[name] for batch in batches])})
-        measured = {prefix: timed(args, prefix, shapes, path) for prefix in prefixes}
-    for row in rows:
-        row.timed = measured[row.network].get((row.engine, row.precision), {})
-    right = next(row.top1 for row in rows if row.network == args.model and row.precision == FP32)
-    print("\n".join(table([row for row in rows if row.timed], list(map(int, args.timed.split(","))),
-                          lambda row: right - row.top1, args.lost)))
-    print("%d images scored, top-1 of the original %.2f%%; * loses no more than %g points" % (count, right, args.lost))
+    if amx.amx_reason() is None:
+        enable_amx()
+    shapes = calibration.image_shapes(args, load_model(args.model, args.load_epoch))
+    scored, batches = Scored(args, next(iter(shapes.values()))), calibration.range_batches(args, shapes)
+    rows = []
+    for prefix in [args.model] + args.network:
+        for row in made(args, prefix, shapes, scored, batches):
+            say("%s, %s, %s: %.2f%%" % (row.network, row.engine, row.ran, row.top1))
+            rows.append(row)
+    first = rows[0]  # the original, in MXNet unless other engines are asked for, in float32
+    time_rows(rows, first, args)
+    print("\n".join(table(rows, first, args)))
+    print("%d images scored, top-1 of the original %.2f%%; * loses no more than %g points" % (
+        len(scored.labels), first.top1, args.lost))
     return 0
 
 

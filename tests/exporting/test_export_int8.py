@@ -120,9 +120,9 @@ def test_answers_that_differ_too_often_are_refused():
     rows = np.full((200, 10), 0.099999)
     rows[:, 0] = 0.100001
     other = rows.copy()
-    other[:10, [0, 1]] = other[:10, [1, 0]]
+    other[:20, [0, 1]] = other[:20, [1, 0]]
     one.add(other, rows)
-    assert "the same answer as MXNet's on 95.0% of 200 examples, where 98% are wanted" in one.refusal(parity.EXACT)
+    assert "the same answer as MXNet's on 90.0% of 200 examples, where 95% are wanted" in one.refusal(parity.EXACT)
     assert one.relative_error < 1e-4 and one.report()["divergence"] < 1e-6
 
 
