@@ -86,10 +86,12 @@ def _of_32_bits(layer):
 
 def _whole(layer, weight, steps, bias, step):
     """Weight and bias as Values: dequantized from 8 and from 32 bits, the steps of these the product of both others."""
+    steps = steps.astype(np.float32)
     if bias is not None:
-        wider = np.maximum(steps, np.abs(bias) / (_LARGEST_BIAS * step)).astype(np.float32)
-        ratio = (steps / wider).reshape((-1,) + (1,) * (weight.ndim - 1))
-        weight, steps = np.rint(weight * ratio).astype(np.int8), wider
+        wider = np.maximum(steps, (np.abs(bias) / (_LARGEST_BIAS * step)).astype(np.float32))
+        for output in np.nonzero(wider > steps)[0]:  # its bias has no 32 bits in the step of the sums
+            weight[output] = np.rint(weight[output] * (steps[output] / wider[output]))
+        steps = wider
     one = len(np.unique(steps)) == 1
     scale, zero = (steps[0], np.int8(0)) if one else (steps, np.zeros(len(steps), np.int8))
     found = [_dequantized(layer, weight, "_weight", scale, zero)]
