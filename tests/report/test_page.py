@@ -8,9 +8,10 @@ pytest.importorskip("matplotlib", reason="needs pip install '.[report]'")
 
 from accnn.core.errors import AccnnError
 from accnn.report import page, style
-from accnn.report.charts import LayerBar, front, shown_bars
+from accnn.report.bar_chart import LayerBar, shown_bars
 from accnn.report.evidence import ChainPart, Change, Disagreement, PlanPoint, RankCurve, ReportEvidence
 from accnn.report.page import html, write_report
+from accnn.report.pareto import front
 from reported import everything, layer, summary
 
 NASTY = "<b>&\"$x_{$</script>'\u202e\x00"

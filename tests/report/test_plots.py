@@ -85,7 +85,8 @@ def test_axes_of_the_caller_are_used(plan):
 
     ax = Figure().subplots()
     assert accnn.plot_pareto([accnn.PlanPoint("a", 1.0, divergence=0.1)], ax) is ax
-    assert accnn.plot_energy(plan, layers=["conv2"], axes=[ax]) == [ax]
+    other = Figure().subplots()
+    assert accnn.plot_energy(plan, layers=["conv2"], axes=[other]) == [other]
 
 
 def test_tables_of_notebooks_escape_names(accelerator, plan):
