@@ -160,6 +160,13 @@ def test_curves_of_all_kinds_are_drawn(curve):
     assert found[:2] == ["Energy by rank", "Sensitivity by rank"]
 
 
+def test_the_chosen_rank_stands_in_its_place_among_the_others():
+    curve = RankCurve("a", "vh", tuple((rank, rank / 100) for rank in range(1, 101)), 50, 0.5)
+    text = html(ReportEvidence("n", "o", energies=(curve,)))
+    ranks = [int(rank) for rank in re.findall(r'<td class="n" data-v="\d+">(\d+)</td>', text)]
+    assert ranks == sorted(ranks) and 50 in ranks and len(ranks) == 13
+
+
 def test_disagreement_of_many_classes_is_a_list():
     pairs = {(number, number + 1): 1 for number in range(100)}
     text = html(ReportEvidence("n", "o", disagreement=Disagreement(500, pairs, {}, (Change(3, 1, 2, 1, 0.5),))))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Callable, Mapping, Optional, Tuple
 
 from accnn import methods, ranks
-from accnn.ranks.energy_points import energy_points
+from accnn.ranks.energy_points import by_rank, energy_points
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def evidence_of(accelerator, rows, may_decompose=None, points=None):
         for name in [row.method] if row.method else methods.names(accelerator.specs[row.layer].kind):
             measured = points(row.layer, name)
             if measured:
-                divergences[row.layer, name] = tuple(sorted(measured, key=_by_rank))
+                divergences[row.layer, name] = tuple(sorted(measured, key=lambda point: by_rank(point[0])))
                 break
         if row.method:
             candidate = accelerator.candidate(row.layer, methods.get(row.method))
@@ -66,8 +66,3 @@ def evidence_of(accelerator, rows, may_decompose=None, points=None):
 
 def _at(candidate, rank, measured):
     return ranks.curve.Curve(candidate, measured).at(rank) if measured and len(measured) > 1 else None
-
-
-def _by_rank(point):
-    rank = point[0]
-    return tuple(rank) if isinstance(rank, (tuple, list)) else (rank,)

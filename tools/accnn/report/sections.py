@@ -3,6 +3,7 @@ from dataclasses import dataclass, field
 from typing import Optional, Tuple
 
 from accnn.core.text import count, milliseconds, percent, points, sizes, times
+from accnn.ranks.energy_points import by_rank
 from accnn.report import bar_chart, charts, pareto, style
 from accnn.report.evidence import MEASURED, THIS_RUN
 from accnn.report.layer_rows import layer_bars, layer_table
@@ -139,14 +140,13 @@ def _quantity(value, is_loss):
 def _curve_table(curves, is_loss):
     rows = []
     for curve in curves:
-        for rank, value in _thinned(curve.points):
-            chosen = curve.chosen is not None and sizes(rank) == sizes(curve.chosen)
-            rows.append((curve.layer, curve.method, _rank(rank), number(
-                lambda one: _quantity(one, is_loss), value), "chosen" if chosen else ""))
-        if curve.chosen is not None and curve.at_chosen is not None and not any(
-                sizes(rank) == sizes(curve.chosen) for rank, _ in _thinned(curve.points)):
-            rows.append((curve.layer, curve.method, _rank(curve.chosen), number(
-                lambda one: _quantity(one, is_loss), curve.at_chosen), "chosen"))
+        points = list(_thinned(curve.points))
+        is_there = curve.chosen is None or any(sizes(rank) == sizes(curve.chosen) for rank, _ in points)
+        if not is_there and curve.at_chosen is not None:
+            points = sorted(points + [(curve.chosen, curve.at_chosen)], key=lambda point: by_rank(point[0]))
+        rows += [(curve.layer, curve.method, _rank(rank), number(lambda one: _quantity(one, is_loss), value),
+                  "chosen" if curve.chosen is not None and sizes(rank) == sizes(curve.chosen) else "")
+                 for rank, value in points]
     return table("Points of the curves", ("layer", "method", "rank", "divergence" if is_loss else "energy", ""), rows)
 
 
