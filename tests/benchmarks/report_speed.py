@@ -29,7 +29,8 @@ def made(folder, count):
     """Write a network of so many layers, what a plan makes of it, and the plan."""
     x = mx.sym.Variable("data")
     for number in range(count):
-        x = mx.sym.Convolution(x, kernel=(3, 3), pad=(1, 1), num_filter=8, name="stage%d_conv%d" % (number // 50, number))
+        name = "stage%d_conv%d" % (number // 50, number)
+        x = mx.sym.Convolution(x, kernel=(3, 3), pad=(1, 1), num_filter=8, name=name)
         x = mx.sym.Activation(x, act_type="relu", name="relu%d" % number)
     saved(random_model(x, data=_SHAPE), os.path.join(folder, "old"))
     accelerator = Accelerator(load_model(os.path.join(folder, "old")), {"data": _SHAPE})
