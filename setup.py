@@ -33,7 +33,7 @@ setup(
         "onnx": ONNX,
         "openvino": ["onnx>=1.14"] + OPENVINO,
         "report": REPORT,
-        "demo": OPENCV + ["scikit-learn"],
+        "demo": OPENCV + REPORT + ["scikit-learn"],
         "test": OPENCV + ONNX + REPORT + ["scikit-learn", "pytest>=7", "ruff", "nbclient", "ipykernel"],
     },
     entry_points={"console_scripts": ["%s = %s:main" % item for item in SCRIPTS.items()]},

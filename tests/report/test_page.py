@@ -146,9 +146,16 @@ def test_the_front_is_what_no_other_beats():
 @pytest.mark.parametrize("points", [
     [PlanPoint("a", 1.0, divergence=0.0), PlanPoint("b", 2.0, divergence=1e-3, is_chosen=True)],
     [PlanPoint("a", 1.0, lost=0.0), PlanPoint("b", 1.0, lost=0.0, interval=(-0.01, 0.01), precision="int8")],
-    [PlanPoint("a", 2.0, divergence=1e-9, is_measured=False), PlanPoint("b", 2.5)]])
+    [PlanPoint("a", 2.0, divergence=1e-9, is_measured=False), PlanPoint("c", 3.0, divergence=0.5), PlanPoint("b", 2.5)],
+    [PlanPoint("a", 1.0, divergence=0.0), PlanPoint("b", 2.0, divergence=1e-6), PlanPoint("c", 3.0, divergence=0.1)],
+    [PlanPoint("a", 1.0, energy=1.0), PlanPoint("b", 2.0, energy=0.8)]])
 def test_fronts_of_all_kinds_are_drawn(points):
     assert "Speed against loss" in titles(html(ReportEvidence("n", "o", front=tuple(points))))
+
+
+def test_networks_without_losses_are_a_table():
+    text = html(ReportEvidence("n", "o", front=(PlanPoint("a", 1.0), PlanPoint("b", 2.0))))
+    assert titles(text)[0] == "Speed of several networks" and "<figure" not in text
 
 
 @pytest.mark.parametrize("curve", [

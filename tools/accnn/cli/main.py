@@ -3,12 +3,12 @@ import contextlib
 import importlib
 import math
 import os
-import shlex
 import signal
 import sys
 import time
 import traceback
 
+from accnn.cli import next_step
 from accnn.cli.setting_names import options_named
 from accnn.core.errors import AccnnError
 from accnn.core.leftovers import sweep_temporary_folders
@@ -33,7 +33,7 @@ class Script:
     module : str
         A module of ``cli/``. Its ``parser(description, **more)`` returns an ArgumentParser; its ``run(args)`` does what
         the options say and returns the exit code, None for 0. ``args.started`` is the ``time.monotonic()`` at which the
-        script began, ``args.typed`` the command.
+        script began, ``args.words`` what was typed, ``args.typed`` the whole command.
     description : str
         For ``--help``: the script's docstring.
     **more
@@ -60,15 +60,10 @@ class Script:
         started = time.monotonic()
         parser = self.parser()
         args = parser.parse_args(argv)
-        args.started, args.typed = started, self._typed(argv)
+        args.started, args.words = started, list(sys.argv[1:] if argv is None else argv)
+        args.typed = next_step.command(self._module.rpartition(".")[2], args.words)
         with options_named(parser):
             return self.steps.run(args)
-
-
-    def _typed(self, argv):
-        """str: the command, for a shell, by the name of the script's file."""
-        words = sys.argv[1:] if argv is None else argv
-        return shlex.join(["python", self._module.rpartition(".")[2] + ".py"] + [str(word) for word in words])
 
 
 class JobScript(Script):

@@ -52,6 +52,8 @@ class PlanPoint:
         Whether `speed_up` is of milliseconds; else of multiply-adds.
     is_chosen : bool
         Whether the report is about this one.
+    energy : float, optional
+        Product over the split layers of what their ranks keep: says what is lost where there are no images.
     """
 
     name: str
@@ -63,6 +65,7 @@ class PlanPoint:
     engine: str = "mxnet"
     is_measured: bool = True
     is_chosen: bool = False
+    energy: Optional[float] = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
 """Networks by speed and loss."""
+import math
 from dataclasses import dataclass
 
 from accnn.report import style
@@ -11,11 +12,11 @@ def draw_pareto(ax, points):
     ----------
     ax : Axes
     points : list of PlanPoint
-        All with `lost`, or all with `divergence`.
+        All with `lost`, all with `divergence`, or all with `energy`.
     """
     by_points = loss_is_points(points)
-    known = [point for point in points if (point.lost if by_points else point.divergence) is not None]
-    value = (lambda point: 100 * point.lost) if by_points else (lambda point: point.divergence)
+    value, title = _loss(points)
+    known = [point for point in points if value(point) is not None]
     best = front(known, value)
     ax.step([point.speed_up for point in best], [value(point) for point in best], where="post", color=style.GRID,
             linewidth=2, zorder=1)
@@ -27,10 +28,10 @@ def draw_pareto(ax, points):
             _intervals(ax, same, colour)
         ax.plot([point.speed_up for point in same], [value(point) for point in same], linestyle="none", marker=marker,
                 color=colour, markersize=7, label="%s, %s" % kind, zorder=3)
-    if not by_points and all(value(point) > 0 for point in known):
-        style.log_axis(ax, ax.yaxis, 5)
+    if not by_points:
+        _scale(ax, [value(point) for point in known])
     ax.set_xlabel("speed-up, %s" % _of_what(known))
-    ax.set_ylabel("points of top-1 lost" if by_points else "divergence of the outputs, nats")
+    ax.set_ylabel(title)
     ax.xaxis.set_major_formatter(lambda place, _: "%gx" % round(place, 3))
     ax.margins(0.14, 0.18)
     ax.grid()
@@ -38,14 +39,45 @@ def draw_pareto(ax, points):
     _label_points(ax, known, value)
 
 
+def _scale(ax, values):
+    """Make the axis of losses logarithmic where they are of several magnitudes; 0 has its place below."""
+    some = [value for value in values if value > 0]
+    if not some or max(some) < 10 * min(some):
+        return
+    if len(some) == len(values):
+        style.log_axis(ax, ax.yaxis, 5)
+        return
+    decades = range(math.floor(math.log10(min(some))), math.ceil(math.log10(max(some))) + 1)
+    ax.set_yscale("symlog", linthresh=10.0 ** decades[0], linscale=0.5)
+    ticks = [10.0 ** power for power in decades[::max(1, len(decades) // 4)]]
+    ax.set_yticks([0] + ticks, ["0"] + [style.plain(tick) for tick in ticks])
+    ax.yaxis.set_minor_locator(style.loaded("matplotlib.ticker").NullLocator())
+
+
 def _of_what(points):
     told = {"measured" if point.is_measured else "theoretical" for point in points}
     return " or ".join(sorted(told))
 
 
+def _loss(points):
+    """(callable, str): a number that tells what a network loses, None where it is not known, and what that is."""
+    if loss_is_points(points):
+        return lambda point: None if point.lost is None else 100 * point.lost, "points of top-1 lost"
+    if any(point.divergence is not None for point in points):
+        return lambda point: point.divergence, "divergence of the outputs, nats"
+    return lambda point: None if point.energy is None else 1 - point.energy, "energy lost, a share"
+
+
+def has_losses(points):
+    """bool: whether two networks have a loss that can be compared."""
+    value, _ = _loss(points)
+    return sum(value(point) is not None for point in points) > 1
+
+
 def loss_is_points(points):
     """bool: whether the loss of most networks is known as points of accuracy."""
-    return sum(point.lost is not None for point in points) >= sum(point.divergence is not None for point in points)
+    known = sum(point.lost is not None for point in points)
+    return known > 0 and known >= sum(point.divergence is not None for point in points)
 
 
 def front(points, value):

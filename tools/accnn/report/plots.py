@@ -85,7 +85,7 @@ def plot_pareto(points, ax=None):
     Parameters
     ----------
     points : sequence of PlanPoint
-        With `lost`, or with `divergence`; those that lack what most have are left out.
+        With `lost`, `divergence` or `energy`; those that lack what most have are left out.
     ax : Axes, optional
         Default: of a new figure.
 
@@ -99,8 +99,9 @@ def plot_pareto(points, ax=None):
         There is no such point, or matplotlib is missing.
     """
     points = list(points)
-    if not any(point.lost is not None or point.divergence is not None for point in points):
-        raise AccnnError("there is no network with a loss to plot: give PlanPoint objects with `lost` or `divergence`")
+    if not pareto.has_losses(points):
+        raise AccnnError("there are no two networks with a loss to compare: give PlanPoint objects with `lost`, "
+                         "`divergence` or `energy`")
     made = _figure((6.2, 4.0)) if ax is None else None
     with _styled():
         ax = made.subplots() if ax is None else ax

@@ -187,23 +187,27 @@ def front(evidence):
     """Section or None: speed against loss of several networks."""
     if len(evidence.front) < 2:
         return None
-    by_points = pareto.loss_is_points(evidence.front)
+    behind = table("The networks", ("network", "engine", "precision", "speed-up", "", "points lost", "95% interval",
+                                    "divergence, nats", "energy kept", ""), [_point(one) for one in evidence.front])
+    source = source_of(evidence, "front")
+    if not pareto.has_losses(evidence.front):
+        return Section("front", "Speed of several networks", source, ("What they lose was not measured.",), (),
+                       (behind,))
     with style.styled():
         made = style.figure((6.2, 4.0))
         pareto.draw_pareto(made.subplots(), evidence.front)
         text = style.svg(made, "pareto", "Speed against loss", told([_told_point(one) for one in evidence.front]))
-    behind = table("The networks", ("network", "engine", "precision", "speed-up", "", "points lost", "95% interval",
-                                    "divergence, nats", ""), [_point(one) for one in evidence.front])
-    says = ("Each mark is a network; the line joins those that no other beats in both. %s" % (
-        "Bars are 95% intervals of the points lost." if by_points and any(
-            one.interval for one in evidence.front) else ""),)
-    return Section("front", "Speed against loss", source_of(evidence, "front"), says,
+    says = ["Each mark is a network; the line joins those that no other beats in both."]
+    if pareto.loss_is_points(evidence.front) and any(one.interval for one in evidence.front):
+        says.append("Bars are 95% intervals of the points lost.")
+    return Section("front", "Speed against loss", source, tuple(says),
                    (Plot(text, "Speed-up against what is lost.", behind),))
 
 
 def _told_point(point):
     lost = "%s points lost" % points(point.lost) if point.lost is not None else (
-        "divergence %.3g nats" % point.divergence if point.divergence is not None else "loss not known")
+        "divergence %.3g nats" % point.divergence if point.divergence is not None else
+        "loss not known" if point.energy is None else "%s of the energy kept" % percent(point.energy))
     return "%s in %s %s: %s, %s%s" % (point.name, point.engine, point.precision, times(point.speed_up), lost,
                                       ", chosen" if point.is_chosen else "")
 
@@ -212,7 +216,8 @@ def _point(point):
     interval = "" if point.interval is None else "%s to %s" % tuple(map(points, point.interval))
     return (point.name, point.engine, point.precision, number(times, point.speed_up),
             "measured" if point.is_measured else "theoretical", number(points, point.lost), interval,
-            number(lambda value: "%.3g" % value, point.divergence), "chosen" if point.is_chosen else "")
+            number(lambda value: "%.3g" % value, point.divergence), number(percent, point.energy),
+            "chosen" if point.is_chosen else "")
 
 
 def timing(evidence):

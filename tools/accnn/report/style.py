@@ -124,10 +124,11 @@ def log_axis(ax, axis, most):
     axis.set_major_locator(ticker.LogLocator(numticks=most) if high / low > 20 else
                            ticker.LogLocator(subs=(1, 2, 5), numticks=most + 2))
     axis.set_minor_locator(ticker.NullLocator())
-    axis.set_major_formatter(lambda value, _: _plain(value))
+    axis.set_major_formatter(lambda value, _: plain(value))
 
 
-def _plain(value):
+def plain(value):
+    """str: a number without a formula."""
     return "%g" % value if value >= 1e-3 else ("%.0e" % value).replace("e-0", "e-")
 
 
