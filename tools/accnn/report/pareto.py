@@ -18,8 +18,8 @@ def draw_pareto(ax, points):
     value, title = _loss(points)
     known = [point for point in points if value(point) is not None]
     best = front(known, value)
-    ax.step([point.speed_up for point in best], [value(point) for point in best], where="post", color=style.GRID,
-            linewidth=2, zorder=1)
+    ax.step([point.speed_up for point in best], [value(point) for point in best], where="post", color=style.BEFORE,
+            linewidth=1.4, zorder=1)
     kinds = list(dict.fromkeys((point.engine, point.precision) for point in known))
     for number, kind in enumerate(kinds):
         same = [point for point in known if (point.engine, point.precision) == kind]
