@@ -162,6 +162,7 @@ def test_another_network(folder, options, tmp_path, capsys):
     (lambda words, work: words + ["--output", str(work / "val.rec")], "val.rec is there already"),
     (lambda words, work: words + ["--output", str(work / "old-symbol.json")], "is a file of the model that is read"),
     (lambda words, work: words + ["--beside", str(work / "old")], "leave out --no-timing"),
+    (lambda words, work: [word for word in words if word != "--no-timing"] + ["--engine", "nothing"], "nothing"),
     (lambda words, work: words + ["--history", str(work / "none.csv")], "none.csv cannot be read"),
     (lambda words, work: words + ["--input-shape", "3,0,0"], "invalid shape value"),
     (lambda words, work: words[:1] + [str(work / "none")] + words[2:], "none-symbol.json")])

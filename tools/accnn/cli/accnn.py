@@ -5,9 +5,11 @@ import time
 from dataclasses import replace
 from functools import partial
 
+from accnn import engines
 from accnn.cli import (
     calibration,
     cards,
+    engine,
     next_step,
     options,
     outputs,
@@ -35,6 +37,7 @@ def parser(description):
     calibration.add_calibration_options(arguments)
     precision.add_precision_options(arguments)
     precision.add_threshold_option(arguments)
+    options.add_engine_options(arguments)
     arguments.add_argument("--config", metavar="FILE",
                            help="ranks to use instead of choosing them: a plan, or a config of the original")
     arguments.add_argument("--dry-run", action="store_true", help="print the table, write nothing")
@@ -65,15 +68,18 @@ def _accelerated(args):
     config = None if args.config is not None else outputs.config_path(args.save_model, ratio)
     if not args.dry_run:
         outputs.check_checkpoint(args.model, args.save_model, args.force, config)
+    engine.check(args)
     reporting.check(args)
     scoring_after.check(args)
     cards.check(args)
-    outputs.check_export(args, [config, symbol_path(args.save_model), params_path(args.save_model, 1)])
+    outputs.check_export(args, [config, engine.onnx_path(args), symbol_path(args.save_model),
+                                params_path(args.save_model, 1)])
     plan = options.given_plan(args)
     measuring = options.measuring(args, plan and plan.precision)
     request = None if plan is not None else options.request(args, measuring)
     wanted = (plan or request).precision
     precision.check(args, wanted)
+    engine.check_precision(args, wanted)
     low = precision.low_prefix(args, wanted)
     if low is not None:
         outputs.check_checkpoint(args.model, low, args.force)
@@ -109,10 +115,13 @@ def _written(args, measuring, plan, request, config, low):
         plan = accelerator.check(plan) if plan is not None else select_ranks(accelerator, request)
         card = cards.begun(args, accelerator.model, accelerator.input_shapes, plan.precision, low)
         result = (report.summary(accelerator, plan) if args.dry_run else outputs.accelerate_and_write(
-            accelerator, plan, args.save_model, config, low, also=cards.written_with(card)))
+            accelerator, plan, args.save_model, config, low, engine.onnx_path(args), cards.written_with(card)))
         evidence = reporting.of_plan(args, accelerator, plan, result)
     source, shapes = replace(accelerator.model, arg_params={}, aux_params={}), accelerator.input_shapes
-    clocked = partial(verify.timed, how, source, low or args.save_model, shapes, layers=plan.precision == FP32)
-    if low is None:
-        clocked = partial(clocked, precision=plan.precision, exclude=precision.in_fp32(accelerator, plan))
+    if how.engine != engines.DEFAULT:
+        clocked = partial(verify.timed_in_engine, how, source, args.save_model, shapes, precision=plan.precision)
+    else:
+        clocked = partial(verify.timed, how, source, low or args.save_model, shapes, layers=plan.precision == FP32)
+        if low is None:
+            clocked = partial(clocked, precision=plan.precision, exclude=precision.in_fp32(accelerator, plan))
     return plan, result, clocked, evidence, card

@@ -22,9 +22,11 @@ from accnn.graph.shapes import chosen_batch
 from accnn.latency.config import TimingConfig
 from accnn.planning.request import check_pattern, matches
 from accnn.quantization import thresholds
+from accnn.quantization.fusing import split_layers
 from accnn.quantization.supported import LAYERS
 from accnn.reconstruction.int8 import LIMIT, make_int8
 from accnn.reconstruction.int8_config import Int8Config
+from accnn.reconstruction.int8_input import refuse_all_float
 from accnn.report import int8 as report
 
 _IMAGES = 1000
@@ -54,7 +56,8 @@ def parser(description):
 def _add_int8_options(parser):
     add = parser.add_argument_group("INT8").add_argument
     add("--layers", action="append", default=[], metavar="PATTERN",
-        help="only these layers become INT8, a name or a shell pattern such as 'conv3_*'; may be repeated")
+        help="only these layers become INT8, a name or a shell pattern such as 'conv3_*'; the name of a layer that "
+             "was split stands for all parts of its chain; may be repeated")
     add("--exclude", action="append", default=[], metavar="PATTERN",
         help="leave these layers in float32; may be repeated")
     add("--thresholds", choices=[_AUTO] + thresholds.names(), default=_AUTO,
@@ -125,6 +128,7 @@ def _made(args):
     original = _original(args)
     with calibration.opened_images(args, model, shapes) as images:
         made = make_int8(model, images, shapes, original, config, Progress)
+        refuse_all_float(made)
         result = report.summary(made, shapes, images, _made_by(args, model, images))
     card = cards.begun(args, model, shapes, INT8)
     if not args.dry_run:
@@ -141,9 +145,17 @@ def _config(args, model):
 def _excluded(args, model):
     """list of str: the layers that stay in float32 because the options say so."""
     layers = [node.name for node in model.graph.nodes if node.op in _ROWS]
+    chains = {name: set(parts) & set(layers) for name, parts in split_layers(model.graph).items()}
+    chains = {name: parts for name, parts in chains.items() if parts}
     for pattern in args.layers + args.exclude:
-        check_pattern(model.prefix, layers, pattern)
-    return [name for name in layers if matches(name, args.exclude) or args.layers and not matches(name, args.layers)]
+        check_pattern(model.prefix, layers + list(chains), pattern)
+
+    def named(patterns):
+        whole = [parts for name, parts in chains.items() if matches(name, patterns)]
+        return {name for name in layers if matches(name, patterns)}.union(*whole)
+
+    kept = named(args.exclude) | (set(layers) - named(args.layers) if args.layers else set())
+    return [name for name in layers if name in kept]
 
 
 def _original(args):

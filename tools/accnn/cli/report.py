@@ -1,5 +1,4 @@
 """report.py: its options, two checkpoints compared, timed and scored, the page."""
-import argparse
 import csv
 import json
 import os
@@ -7,23 +6,21 @@ import time
 from dataclasses import replace
 from types import SimpleNamespace
 
-from accnn.cli import options, reporting
+from accnn import engines
+from accnn.cli import options, report_front, reporting
 from accnn.cli.data_options import add_preprocessing_options, images_of
 from accnn.cli.outputs import check_folder, say_replaced
 from accnn.cli.replacing import add_force_option, int8_plan_path, is_int8_plan
-from accnn.cli.score import scored
 from accnn.cli.setting_names import spelled
 from accnn.cli.types import Parser, positive
-from accnn.core import amx
 from accnn.core.errors import AccnnError
 from accnn.core.files import open_input
-from accnn.core.machine import cores, give_back
+from accnn.core.layers import FP32
+from accnn.core.machine import give_back
 from accnn.core.progress import Progress, say
 from accnn.core.settings import renamed
 from accnn.core.text import before_after, seconds
 from accnn.data.choice import choose_shapes
-from accnn.data.records import open_records
-from accnn.engines import DEFAULT
 from accnn.graph.checkpoint import load_with_remarks, params_path, symbol_path
 from accnn.graph.fingerprint import fingerprint
 from accnn.graph.mark import is_marked
@@ -33,19 +30,10 @@ from accnn.iterative.state import load_state, state_path
 from accnn.latency.config import cache_folder
 from accnn.planning.accelerator import Accelerator
 from accnn.planning.plan import load_plan
-from accnn.quantization.conversion import precision_of
 from accnn.reconstruction.sensitivity import Sensitivity
 from accnn.report import curves
 from accnn.report.compared import compare
-from accnn.report.evidence import MEASURED, PlanPoint, ReportEvidence
-from accnn.report.thumbnails import disagreement
-from accnn.runtime import distributed
-from accnn.scoring.changes import ChangeTally
-from accnn.timing import client
-from accnn.timing.job import Job
-
-_NOT_SCORED = {"fidelity": False, "per_class": False, "confusion": None, "top_k": None, "engine": DEFAULT,
-               "precision": None, "kv_store": "local"}
+from accnn.report.evidence import MEASURED, ReportEvidence
 
 
 def parser(description):
@@ -58,6 +46,8 @@ def parser(description):
     add("--beside", action="append", default=[], metavar="PREFIX",
         help="another checkpoint made from --baseline, such as the INT8 form, to be compared in speed and loss; may be "
              "repeated")
+    add("--engine", type=report_front.names, default=(), dest="engines", metavar="E,...",
+        help="compare -m in other engines, too: %s" % ", ".join(engines.names()))
     add("--config", metavar="FILE", help="the plan that it was made by: says methods, ranks and reasons")
     add("--output", metavar="FILE.html", help="the page (default: NAME-report.html beside the checkpoint)")
     add("--history", metavar="FILE.csv", help="log of fine_tune.py (default: NAME-log.csv, if any)")
@@ -106,12 +96,12 @@ def run(args):
     evidence, shapes = _compared(args)
     found = {}
     if args.data_val is not None:
-        found.update(_scores(args, args.model, ChangeTally))
+        found.update(report_front.scores(args, args.model))
     if args.timing:
         give_back()
-        found["timings"] = _timings(args, args.model, args.load_epoch, shapes)
-    found["front"] = _front(args, shapes, found) if args.beside else ()
-    evidence = replace(evidence, unknown=evidence.unknown + tuple(_unknown(args)))
+        found["timings"] = report_front.timings(args, args.model, args.load_epoch, shapes)
+    found["front"], refused = report_front.front(args, shapes, found) if args.beside or args.engines else ((), ())
+    evidence = replace(evidence, unknown=evidence.unknown + tuple(_unknown(args)) + tuple(refused))
     say_replaced([args.report])
     files = reporting.written(args, evidence, **found)
     _show(args, evidence, found, files)
@@ -123,8 +113,11 @@ def _check(args):
                          % args.model)
     check_folder("--output", args.report)
     reporting.check(args, "--output")
-    if args.beside and not args.timing:
-        raise AccnnError("--beside compares networks by the clock: leave out --no-timing")
+    if (args.beside or args.engines) and not args.timing:
+        raise AccnnError("%s compares networks by the clock: leave out --no-timing" % (
+            "--beside" if args.beside else "--engine"))
+    for name in args.engines:
+        engines.get(name).check(FP32)
     for path in filter(None, (args.config, args.history, args.sensitivity_table)):
         open_input(path).close()
 
@@ -154,6 +147,8 @@ def _sources(args, plan):
     read = "counted in this run from the graphs of both checkpoints"
     found = {"summary": read, "chains": read, "timings": MEASURED, "scores": MEASURED, "disagreement": MEASURED,
              "front": MEASURED}
+    if args.timing:
+        found["summary"] += "; milliseconds measured in this run"
     if plan is not None:
         found["summary"] += "; methods and reasons read from %s" % args.config
         found["plan_text"] = "read from %s" % args.config
@@ -245,53 +240,6 @@ def _unknown(args):
         yield "Nothing was timed in this run: leave out `no_timing`"
     if args.data_val is None:
         yield "Nothing was scored: give `data_val`"
-
-
-def _scores(args, prefix, tally):
-    """dict: what scoring a checkpoint beside the baseline gives as evidence."""
-    seen = []
-
-    def watch(*heads):
-        seen.append(tally(*heads))
-        return seen[0]
-
-    how = argparse.Namespace(**dict(vars(args), model=prefix, output=args.scored_output, **_NOT_SCORED))
-    if prefix != args.model:
-        how.load_epoch = None
-    records = open_records(args.data_val, args.data_val_idx)
-    with distributed.open_job() as job:
-        scores, _ = scored(how, job, records, watch)
-    return {"scores": scores, "disagreement": disagreement(seen[0], records)}
-
-
-def _timings(args, prefix, epoch, shapes):
-    """dict: see :func:`accnn.timing.client.measure`."""
-    precisions = [precision_of(options.load_with_remarks(prefix, epoch))]
-    return client.measure(Job(prefix, args.baseline, epoch, args.baseline_epoch, args.gpus, tuple(shapes.items()),
-                              (args.batch_size or 1,) if args.batch_size else (), (args.threads or cores(),),
-                              layers=True, repeats=args.repeats, warm_up=2, quick=True,
-                              amx=amx.chosen(args.amx, precisions)))
-
-
-def _front(args, shapes, found):
-    """tuple of PlanPoint: the baseline, the checkpoint and those beside it."""
-    lost = {"divergence": None, "lost": 0.0} if "scores" in found else {"divergence": 0.0}
-    points = [PlanPoint(args.baseline, 1.0, **lost), _point(args.model, found, True)]
-    for prefix in args.beside:
-        model = load_with_remarks(prefix)
-        more = {"timings": _timings(args, prefix, model.epoch, shapes)}
-        if args.data_val is not None:
-            more.update(_scores(args, prefix, ChangeTally))
-        points.append(_point(prefix, more, False))
-    return tuple(points)
-
-
-def _point(prefix, found, is_chosen):
-    pair = found.get("scores", {}).get("paired")
-    model = options.load_with_remarks(prefix)
-    return PlanPoint(prefix, found["timings"]["runs"][0]["measured"]["median"], precision=precision_of(model),
-                     lost=pair and pair["drop"]["1"], interval=pair and tuple(pair["drop_interval_95"]),
-                     is_chosen=is_chosen)
 
 
 def _show(args, evidence, found, files):

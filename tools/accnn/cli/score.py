@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, replace
 
 from accnn import engines
-from accnn.cli import next_step, options
+from accnn.cli import calibration, next_step, options
 from accnn.cli import outputs as output
 from accnn.cli.data_options import add_preprocessing_options, preprocessing
 from accnn.cli.replacing import add_force_option, check_replaced, is_counts
@@ -68,6 +68,7 @@ def parser(description):
                            help="what runs the networks (default: %(default)s)")
     arguments.add_argument("--precision", choices=PRECISIONS,
                            help="run float32 checkpoints in this precision (default: as they are)")
+    calibration.add_range_options(arguments)
     options.add_job_options(arguments)
     add_force_option(arguments)
     arguments.add_argument("--json", action="store_true", help="print results as JSON")
@@ -160,6 +161,7 @@ def _check(args):
         raise AccnnError("--fidelity reads no labels: leave out --top-k, --per-class and --confusion")
     if args.max_num_examples is not None and args.max_num_examples < 1:
         raise AccnnError("--max-num-examples must be at least 1")
+    calibration.check_ranges(args, [args.precision])
     if _by_engine(args):
         _check_engine(args)
     if args.confusion is not None:
@@ -218,7 +220,8 @@ def _predictor(args, model, shapes, size, symbol):
     if not _by_engine(args):
         return Predictor(model, shapes, size, contexts(args.gpus), symbol)
     scored = replace(model, graph=Graph.from_symbol(symbol))
-    return EnginePredictor(engines.get(args.engine), scored, shapes, size, args.precision or precision_of(model))
+    return EnginePredictor(engines.get(args.engine), scored, shapes, size, args.precision or precision_of(model),
+                           calibration.range_batches(args, shapes))
 
 
 def _same_shape(subjects):

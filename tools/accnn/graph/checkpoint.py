@@ -228,8 +228,8 @@ def save_model(model, prefix, epoch=1, also=None, removed=(), marked=False, besi
     prefix : str or path
     epoch : int
         0 to 9999.
-    also : dict of str to str, optional
-        Paths and texts of files that are written with the checkpoint, or not at all.
+    also : dict of str to (str or callable), optional
+        Paths, and texts of files, or what writes one to a given path: written with the checkpoint, or not at all.
     removed : sequence of str, optional
         Files that do not go with it, such as epochs of another network: removed in the same step.
     marked : bool
@@ -280,6 +280,9 @@ def _write_parts(params_file, symbol_file, named, symbol, arg_params, aux_params
 
 
 def _write_text(path, content):
+    if callable(content):
+        content(path)
+        return
     with open(path, "w", encoding="utf-8") as handle:
         handle.write(content)
 

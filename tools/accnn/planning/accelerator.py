@@ -153,8 +153,10 @@ class Accelerator:
                 raise AccnnError("the plan names the layer %r twice" % row.layer)
             named[row.layer] = row
         precisions = {self._spec(row.layer).name: row.precision for row in plan.rows if row.precision != FP32}
+        why = {row.layer: row.why_fp32 for row in plan.rows}
         rows = [named.get(spec.name) or Row(spec.name, spec.kind, reason=spec.refusal or reasons.get(
-                spec.name, NOT_IN_PLAN), precision=precisions.get(spec.name, FP32)) for spec in self.layers]
+                spec.name, NOT_IN_PLAN), precision=precisions.get(spec.name, FP32), why_fp32=why.get(spec.name))
+                for spec in self.layers]
         return Plan(tuple(rows), plan.made_by, plan.evidence)
 
     def accelerate(self, plan):

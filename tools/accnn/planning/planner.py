@@ -13,6 +13,7 @@ from accnn.planning.evidence import evidence_of
 from accnn.planning.plan import Plan, Row
 from accnn.planning.request import Request, check_pattern, matches
 from accnn.planning.search import search_together
+from accnn.quantization.conversion import LayerPrecision
 from accnn.timing import low_precision
 
 __all__ = ["Request", "BudgetAllocator", "choose_layers", "pinned_layers", "select_ranks", "some"]
@@ -77,7 +78,8 @@ def sweep(accelerator, request, ratios):
     candidates, left = choose_layers(accelerator, request, rule)
     _tell_unused(request, rule, left)
     if profiler is not None:
-        cost = survey(profiler, candidates, pinned, request.align, _initial_picks(request, rule, candidates))
+        cost = survey(profiler, candidates, pinned, request.align, _initial_picks(request, rule, candidates),
+                      _free_to_stay(accelerator, rule, candidates, precisions))
     if rule.needs_decompositions:
         accelerator.decompose(candidates)
     allocators = [BudgetAllocator(accelerator, candidates, one, cost, rule.select, pinned,
@@ -92,7 +94,8 @@ def sweep(accelerator, request, ratios):
     def plan(allocator, selection, found):
         if selection.remark:
             say(selection.remark)
-        rows = tuple(replace(row, precision=precisions[row.layer].precision)
+        mine = {**precisions, **{name: LayerPrecision(name, FP32, why) for name, why in selection.in_fp32.items()}}
+        rows = tuple(replace(row, precision=mine[row.layer].precision, why_fp32=mine[row.layer].reason or None)
                      for row in _rows(accelerator, allocator.request, cost, dict(selection.picks, **pinned), left))
         made_by = dict(_made_by(allocator.request, allocator, selection), **found)
         return Plan(rows, made_by, evidence_of(accelerator, rows))
@@ -121,11 +124,15 @@ def layer_precisions(accelerator, request):
     Raises
     ------
     AccnnError
-        No layer can be in the precision asked for, or MXNet has none such here; a pattern of `keep_fp32` matches no
-        layer.
+        No layer can be in the precision asked for, or the engine has none such here, or cannot run the network; a
+        pattern of `keep_fp32` matches no layer.
     """
-    if request.precision != FP32 and request.measuring.imported is None:
-        engines.get(engines.DEFAULT).check(request.precision)
+    measuring = request.measuring
+    if measuring.imported is None and (request.precision != FP32 or measuring.engine != engines.DEFAULT):
+        engines.get(measuring.engine).check(request.precision)
+        engines.get(measuring.engine).check_network(accelerator.model, accelerator.input_shapes)
+    if measuring.engine != engines.DEFAULT:
+        return {name: LayerPrecision(name, request.precision, "") for name in accelerator.specs}
     _check_patterns(accelerator, request.keep_fp32)
     kept = [name for name in accelerator.specs if matches(name, request.keep_fp32)]
     found = low_precision.layer_precisions(accelerator.model, accelerator.specs, request.precision, kept)
@@ -133,6 +140,13 @@ def layer_precisions(accelerator, request):
         raise AccnnError("no layer of %s can be %s: %s" % (
             accelerator.model.prefix, request.precision, _by_reason({one.layer: one.reason for one in found.values()})))
     return found
+
+
+def _free_to_stay(accelerator, rule, candidates, precisions):
+    """set of str: layers in INT8 that may as well stay in float32, because images tell what INT8 costs them."""
+    if accelerator.responses is None or not rule.chooses_precisions:
+        return set()
+    return {candidate.name for candidate in candidates if precisions[candidate.name].precision == INT8}
 
 
 def _check_rule(accelerator, rule, cost):

@@ -1,10 +1,9 @@
 """The search for a plan of a measured speed-up: choose ranks, time the planned networks, correct the budget, repeat."""
 from dataclasses import dataclass, replace
 from math import log, sqrt
-from typing import Optional
+from typing import Dict, NamedTuple, Optional, Tuple
 
 from accnn.core.errors import TargetError
-from accnn.core.layers import FP32
 from accnn.core.progress import say
 from accnn.core.text import percent, times
 from accnn.latency.profiler import refuse_noise
@@ -20,6 +19,13 @@ _STEPS = 40  # budgets, most of which lead to plans that were timed already
 _MOST = 1e9  # speed-up
 _GAP = 1.06  # between predicted speed-ups, from which it is worth looking for a faster plan between them
 _NOISY = 0.03  # uncertainty of a ratio from which a machine cannot tell whether a plan is right
+
+
+class _Network(NamedTuple):
+    """A planned network that is to be timed."""
+
+    keys: Dict[str, str]
+    in_fp32: Tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -53,8 +59,8 @@ class Attempt:
 
     @property
     def is_unsplit(self):
-        """bool: whether it splits no layer, so that nothing loses less."""
-        return not any(self.selection.picks.values())
+        """bool: whether it changes no layer, in its precision, so that nothing that is as fast loses less."""
+        return not any(self.selection.picks.values()) and not self.selection.in_fp32
 
 
 def search_together(allocators, model, profiler):
@@ -102,28 +108,29 @@ def search_together(allocators, model, profiler):
 
 
 def _answers(profiler, questions):
-    """List of (dict, dict) or None: original and planned network timed, for each of some plans; None for chains."""
+    """List of (dict, dict) or None: original and planned network timed, for each _Network; None for chains."""
     profiler.time_chains([key for what in questions if isinstance(what, list) for key in what],
                          "timing what was chosen")
-    plans = [what for what in questions if isinstance(what, dict)]
+    networks = [what for what in questions if isinstance(what, _Network)]
     found = iter(())
-    if plans:
-        answer = profiler.time_networks(plans)
+    if networks:
+        answer = profiler.time_networks(*zip(*networks))
         found = iter([(answer["baseline"], timed) for timed in answer["plans"]])
-    return [next(found) if isinstance(what, dict) else None for what in questions]
+    return [next(found) if isinstance(what, _Network) else None for what in questions]
 
 
 def _steps(allocator, model, profiler):
-    """Search for one ratio, as a generator of what is to be timed: a plan as a dict of keys, chains as a list."""
+    """Search for one ratio, as a generator of what is to be timed: a _Network, or chains as a list of keys."""
     find = _best_timed if profiler.can_measure else _best_predicted
     best, missed = yield from find(allocator, model, profiler)
+    model = model.with_float32(best.selection.in_fp32)
     picks, config = dict(best.selection.picks, **allocator.pinned), profiler.config
     model = yield from _with_picks_timed(model, profiler, picks)
     if config.exported is not None:
         profiler.table.export(config.exported, model.keys + [profiler.network_key, profiler.unsplit_key])
     if missed and not config.best_effort:
         raise TargetError(missed + _advice(allocator.request))
-    found = latency_report(model, profiler.table, picks, best.timed, best.baseline, missed)
+    found = latency_report(model, profiler.table, picks, best.timed, best.baseline, missed, profiler.baseline)
     return best.selection, {"latency": found, "reached": found["predicted"] if best.timed is None else best.ratio}
 
 
@@ -229,12 +236,13 @@ class _PlanSearch:
     def _try(self, aim):
         """Return the Attempt for a budget, and whether it is new; (None, False) where there were enough."""
         selection, cheapest = _solve(self._allocator, aim)
-        keys = self._model.plan_keys(dict(selection.picks, **self._allocator.pinned))
-        mark = tuple(sorted(keys.items()))
+        model = self._model.with_float32(selection.in_fp32)
+        keys = model.plan_keys(dict(selection.picks, **self._allocator.pinned))
+        mark = tuple(sorted(keys.items())), tuple(sorted(selection.in_fp32))
         if mark in self._known:
             self._again(mark, cheapest)
             return self._known[mark], False
-        is_timed = bool(keys) or self._profiler.precision != FP32  # what changes nothing has a known ratio
+        is_timed = bool(keys) or self._profiler.converts  # what changes nothing has a known ratio
         if is_timed and sum(one.timed is not None for one in self.attempts) == _ATTEMPTS:
             return None, False
         attempt = _attempt(self._allocator, self._model, selection, cheapest)
@@ -251,7 +259,7 @@ class _PlanSearch:
 
     def _timed(self, attempt, keys):
         """Attempt: with what the whole network takes as it is, and with these chains."""
-        baseline, timed = yield keys
+        baseline, timed = yield _Network(keys, tuple(attempt.selection.in_fp32))
         refuse_noise(timed["measured"], "the planned network", _NOISY, self._profiler.config.best_effort)
         attempt = replace(attempt, baseline=baseline, timed=timed)
         say("planned %s, measured %s" % (times(attempt.predicted), times(attempt.ratio)))
@@ -267,7 +275,8 @@ class _PlanSearch:
 
 def _attempt(allocator, model, selection, cheapest):
     picks = dict(selection.picks, **allocator.pinned)
-    return Attempt(selection, allocator.speed_up(selection.cost), allocator.total.before / model.predicted_ms(picks),
+    predicted_ms = model.with_float32(selection.in_fp32).predicted_ms(picks)
+    return Attempt(selection, allocator.speed_up(selection.cost), allocator.total.before / predicted_ms,
                    cheapest=cheapest)
 
 

@@ -1,5 +1,6 @@
 """Plans timed as whole networks, with random weights, before anything is written."""
 from accnn import methods
+from accnn.core.layers import FP32
 from accnn.latency.profiler import LatencyProfiler
 from accnn.timing.keys import chain_key
 
@@ -12,7 +13,7 @@ def time_plans(accelerator, measuring, plans):
     accelerator : Accelerator
     measuring : TimingConfig
     plans : list of Plan
-        In one precision; those that change nothing are timed as well.
+        In one precision but for layers that stay in float32; those that change nothing are timed as well.
 
     Returns
     -------
@@ -24,7 +25,12 @@ def time_plans(accelerator, measuring, plans):
     AccnnError
         They cannot be timed.
     """
-    precisions = {row.layer: row.precision for plan in plans for row in plan.rows}
+    precisions = {}
+    for row in (row for plan in plans for row in plan.rows):
+        if precisions.get(row.layer, FP32) == FP32:
+            precisions[row.layer] = row.precision
     profiler = LatencyProfiler(accelerator, measuring, precisions=precisions)
-    return profiler.time_networks([{row.layer: chain_key(profiler.places[row.layer], accelerator.candidate(
-        row.layer, methods.get(row.method)), row.rank) for row in plan.chosen()} for plan in plans])
+    return profiler.time_networks(
+        [{row.layer: chain_key(profiler.places[row.layer], accelerator.candidate(row.layer, methods.get(row.method)),
+                               row.rank) for row in plan.chosen()} for plan in plans],
+        [[name for name in plan.in_fp32() if precisions[name] != FP32] for plan in plans])
