@@ -79,7 +79,7 @@ def sweep(accelerator, request, ratios):
     _tell_unused(request, rule, left)
     if profiler is not None:
         cost = survey(profiler, candidates, pinned, request.align, _initial_picks(request, rule, candidates),
-                      _free_to_stay(accelerator, rule, candidates, precisions))
+                      _free_to_stay(accelerator, rule, candidates, precisions, request.measuring.engine))
     if rule.needs_decompositions:
         accelerator.decompose(candidates)
     allocators = [BudgetAllocator(accelerator, candidates, one, cost, rule.select, pinned,
@@ -142,9 +142,9 @@ def layer_precisions(accelerator, request):
     return found
 
 
-def _free_to_stay(accelerator, rule, candidates, precisions):
-    """set of str: layers in INT8 that may as well stay in float32, because images tell what INT8 costs them."""
-    if accelerator.responses is None or not rule.chooses_precisions:
+def _free_to_stay(accelerator, rule, candidates, precisions, engine):
+    """set of str: layers in INT8 that may as well stay in float32, because images tell what MXNet loses in it."""
+    if accelerator.responses is None or not rule.chooses_precisions or engine != engines.DEFAULT:
         return set()
     return {candidate.name for candidate in candidates if precisions[candidate.name].precision == INT8}
 

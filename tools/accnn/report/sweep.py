@@ -1,5 +1,4 @@
 """Plans of several ratios: what each is worth, as dicts for machines, as a table and as points of a front."""
-from accnn import engines
 from accnn.core.text import columns, milliseconds, percent, points, times
 from accnn.report.card import Measured
 from accnn.report.evidence import PlanPoint
@@ -59,7 +58,7 @@ def measured_of(plan, timed, found):
     ratio, ms = (timed["measured"], timed["median_ms"]) if timed else (planned.get("measured"), planned.get(
         "measured_ms"))
     return ratio and Measured(ratio, found["original_ms"] if timed else planned["before_ms"], ms, found["threads"],
-                              found["batch_size"], environment(), found.get("engine", engines.DEFAULT),
+                              found["batch_size"], environment(), found["engine"],
                               "the planned network, with random weights")
 
 
@@ -84,7 +83,7 @@ def front(found, baseline):
 def _point(one, found):
     lost, interval = _lost(one)
     return PlanPoint("%gx" % one["ratio"], one["measured"]["median"] if one["measured"] else one["theoretical"],
-                     one["divergence"], lost, interval, one["precision"], found.get("engine", engines.DEFAULT),
+                     one["divergence"], lost, interval, one["precision"], found["engine"],
                      bool(one["measured"]), energy=one["energy"])
 
 
