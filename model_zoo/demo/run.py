@@ -68,7 +68,7 @@ def demonstrate(ratio, align, precision, work_dir, as_json=False):
     recs = pack_digits.pack(work_dir)
     found = {}
     for script, arguments in steps(ratio, align, precision, work_dir, recs):
-        name = os.path.splitext(os.path.basename(script.__file__))[0]
+        name = os.path.splitext(os.path.basename(_file(script)))[0]
         command = _shell_command(script, arguments)
         if not as_json:
             print("$ " + command, flush=True)
@@ -137,8 +137,14 @@ def steps(ratio, align, precision, work_dir, recs):
     return [planned, taught] + more + [seen]
 
 
+def _file(script):
+    """str: the path of a script, of which report.py shares its name with a package."""
+    folder, name = os.path.split(os.path.abspath(script.__file__))
+    return folder + ".py" if name == "__init__.py" else os.path.join(folder, name)
+
+
 def _shell_command(script, arguments):
-    path = os.path.relpath(os.path.abspath(script.__file__))
+    path = os.path.relpath(_file(script))
     return " ".join(shlex.quote(word) for word in ["python", path] + arguments)
 
 
