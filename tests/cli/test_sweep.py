@@ -123,6 +123,7 @@ def test_the_front_is_on_one_page(net, clock, capsys):
     (["--sweep", "2", "--ratio", "3"], "--ratio names one plan"),
     (["--sweep", "2", "--config", "c.json"], "--config names one plan"),
     (["--sweep", "2", "--data-val", "no.rec"], "no.rec"),
+    (["--data-val", "no.rec", "--dry-run"], "leave one of them out"),
     (["--sweep", "2,3", "--save-model", "no/where"], "there is no folder")])
 def test_bad_values_are_one_sentence(net, capsys, words, sentence):
     assert accnn.main(["-m", "net"] + words) == 2

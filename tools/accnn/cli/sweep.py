@@ -59,8 +59,6 @@ def _check(args):
     if twice:
         raise AccnnError("--sweep names the ratio %s twice: keep one of them" % twice[0])
     scoring_after.check(args)
-    if args.data_val is not None and args.dry_run:
-        raise AccnnError("--data-val scores what is written, and --dry-run writes nothing: leave one of them out")
 
 
 def prefix_of(prefix, ratio):
