@@ -44,8 +44,14 @@ def _installed_names():
 
 def _python():
     """str: the interpreter, by the name that the shell finds it under."""
-    found = next((name for name in ("python", "python3") if shutil.which(name) == sys.executable), None)
-    return found or _nearby(sys.executable)
+    return next(filter(_is_this_python, ("python", "python3")), None) or _nearby(sys.executable)
+
+
+def _is_this_python(name):
+    """bool: in the same folder too, since those of virtual environments may be links to one file."""
+    found = shutil.which(name)
+    return bool(found) and os.path.dirname(found) == os.path.dirname(sys.executable) and os.path.samefile(
+        found, sys.executable)
 
 
 def _nearby(path):
