@@ -131,7 +131,7 @@ def add_written(args, evidence, result):
     result : dict
         With ``measured`` where something was timed; ``written`` gets the report's path.
     """
-    files = written(args, evidence, timings=result.get("measured"))
+    files = written(args, evidence, timings=result.get("measured"), scores=result.get("scores"))
     if files:
         result["written"] = dict(result.get("written", {}), **files)
 
