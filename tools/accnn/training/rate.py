@@ -106,14 +106,14 @@ def chosen_rate(losses):
     float or None
         None where it had grown within the first steps.
     """
-    rate, usual = rising(), float(np.mean(losses[:_FIRST]))
+    usual = float(np.mean(losses[:_FIRST]))
     smoothed, running, grown = [], usual, HIGHEST
-    for step, loss in enumerate(losses, 1):
+    for step, loss in enumerate(losses[_FIRST:], _FIRST + 1):
         running = _SMOOTHED * running + (1 - _SMOOTHED) * loss
         if not running <= _GROWN * usual:
-            grown = rate(step)
+            grown = rising()(step)
             break
         smoothed.append(running)
-    if len(smoothed) < _FIRST:
+    if not smoothed:
         return None
-    return float(min(rate(int(np.argmin(smoothed)) + 1), grown / 3))
+    return float(min(rising()(_FIRST + 1 + int(np.argmin(smoothed))), grown / 3))
