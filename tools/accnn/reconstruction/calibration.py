@@ -120,6 +120,10 @@ class Calibrated:
         return {(one.name, one.method.name): table.curve(one) for one in candidates
                 if (one.name, one.method.name) not in unknown}
 
+    def measured_splits(self):
+        """dict: by layer and method, a list of [rank, predicted, measured divergence] of splits that were run."""
+        return self._table().measured()
+
     def int8_noise(self, candidates):
         """What INT8 adds to the divergence: of layers, and of chains at two ranks; each alone, in the original network.
 

@@ -37,8 +37,8 @@ class Answer:
 class FastFits:
     """Chains of one layer and method, with nothing but the last part, or the reduction, solved anew.
 
-    A ridge is chosen once, at the first rank, on samples held aside; no part is swept. That is a tenth of the work of
-    :func:`accnn.reconstruction.rebuilding.rebuild`, and nearly proportional to its errors.
+    A ridge is chosen once, at the first rank, on samples held aside, where the factors that need no images stay if they
+    are better; no part is swept. That is a tenth of the work of :func:`accnn.reconstruction.rebuilding.rebuild`.
 
     Parameters
     ----------
@@ -66,31 +66,15 @@ class FastFits:
 
     def _answer(self, task, seen):
         features, rows = seen_by_last(task.lifts), as_matrix(task.lifts[-1])
+        start = Answer(rows, features, task.bias)
         if seen is None or not seen.enough or task.sealed:
-            return Answer(rows, features, task.bias)
-        if task.wide is not None:
-            features = flat_kernel(task.wide)
-        system = _System(task, seen, features)
+            return start
+        system = _System(task, seen, features if task.wide is None else flat_kernel(task.wide))
         if not system.variance > 0:
-            return Answer(rows, seen_by_last(task.lifts), task.bias)
+            return start
         if self._ridge is None:
-            self._ridge = self._best_ridge(task, system)
-        return system.solved(self._ridge) if self._ridge else Answer(rows, seen_by_last(task.lifts), task.bias)
-
-    @staticmethod
-    def _best_ridge(task, system):
-        """float: the one that is best on samples held aside; 0 where the factors that need no images are better."""
-        errors = {ridge: system.error(ridge) for ridge in RIDGES}
-        best = min(errors, key=errors.get)
-        # Through what the system sees: the last part itself, or what reduces the wide answers as it does.
-        rows = as_matrix(task.lifts[-1]) if task.wide is None else _reduction(task)
-        return best if errors[best] < system.error_of(rows, task.bias) else 0.0
-
-
-def _reduction(task):
-    """ndarray of shape (N, N): what makes the answers of the chain from those of its wide parts."""
-    wide = flat_kernel(task.wide)
-    return np.linalg.lstsq(wide.T, flat_kernel(task.lifts).T, rcond=1e-6)[0].T
+            self._ridge = min(RIDGES, key=system.error)
+        return system.solved(self._ridge) if system.error(self._ridge) < system.error_of(start) else start
 
 
 class _System:
@@ -117,11 +101,13 @@ class _System:
         left = self._left(ridge)
         return float(self._seen_held.errors(left, self._train.bias(left)).sum())
 
-    def error_of(self, rows, bias):
-        """float: of a last part that is not in the metric, on the samples held aside."""
+    def error_of(self, answer):
+        """float: of a chain that is not in the metric, on the samples held aside."""
+        rows, bias = answer.left, answer.bias
         if self._root is not None:
             rows, bias = self._root @ rows, self._root @ bias
-        return float(self._seen_held.errors(rows, bias).sum())
+        held = self._seen_held if self._task.wide is None else self._held.seen_through(answer.features)
+        return float(held.errors(rows, bias).sum())
 
     def solved(self, ridge):
         """Answer: of the layer, no longer in the metric."""
