@@ -15,7 +15,7 @@ from accnn.graph.precision import in_full_precision
 from accnn.graph.rewrite import Replacement
 from accnn.ranks.curve import Noise, measured_ranks
 from accnn.reconstruction import DATA_FREE, LINEAR, NETWORK
-from accnn.reconstruction.estimation import Estimation
+from accnn.reconstruction.estimation import MOST, Estimation
 from accnn.reconstruction.images import few
 from accnn.reconstruction.importance import importances
 from accnn.reconstruction.moments import Accumulator
@@ -175,8 +175,9 @@ class Calibrated:
         return self._sensitivities
 
     def _read_table(self):
+        all_measured = {"measured": MOST} if self.wish.measured >= MOST else {}
         return Sensitivity(self._table_path, {
-            "network": fingerprint(self._accelerator.model), "images": self.images.fingerprint(),
+            **all_measured, "network": fingerprint(self._accelerator.model), "images": self.images.fingerprint(),
             "positions": self.wish.positions, "solver": self.wish.solver or DATA_FREE, "metric": self.wish.metric,
             "seed": self.wish.seed}, self._read_only)
 
@@ -194,6 +195,7 @@ class Calibrated:
                 with temporary_folder() as folder:
                     find(table, [(layers[spec.name], evidence)
                                  for spec, evidence in zip(some, self._evidence_of(some, images, folder))])
+        _tell_measured(table, candidates)
 
     def _few(self, most):
         """The images that sensitivities are looked at, decoded once."""
@@ -284,6 +286,18 @@ class Calibrated:
             say("%d layers were fitted to fewer places than they have unknowns, such as %s to %d for %d: there the "
                 "solution stays close to the one without images; more `images` would help"
                 % (len(few), name, outcome.samples, outcome.unknowns))
+
+
+def _tell_measured(table, candidates):
+    """Say how far predictions were from what was measured."""
+    rows = [(one, table.measured().get(one.name, {}).get(one.method.name, ())) for one in candidates]
+    off = sorted((measured / predicted, one.name, one.method.name)
+                 for one, splits in rows for _, predicted, measured in splits)
+    total = sum(len(table.points(one.name, one.method.name)) for one in candidates)
+    if off and len(off) < total:
+        said = ["%.2f (%s, %s)" % off[0], "%.2f" % off[len(off) // 2][0], "%.2f (%s, %s)" % off[-1]]
+        say("sensitivities: %d of %d splits were measured, %s times what was predicted, the middle %s, the most %s"
+            % (len(off), total, *said))
 
 
 def _portions(specs, rows):

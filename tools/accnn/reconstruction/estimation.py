@@ -6,6 +6,7 @@ from math import prod
 import numpy as np
 
 from accnn.core.errors import AccnnError
+from accnn.core.progress import say
 from accnn.core.threads import side_by_side
 from accnn.ranks.curve import measured_ranks
 from accnn.reconstruction.correction import Corrected
@@ -119,7 +120,8 @@ class Estimation:
                           [answer for split in some for answer in answered[split]]) for some in layers.values()]
         try:
             values = divergences(self._model, self._images, self._shapes, changes, self._seed, self._progress)
-        except AccnnError:  # what cannot be differentiated can be run, or the same is told of it then
+        except AccnnError as error:  # what cannot be differentiated can be run, or the same is told of it then
+            say("%s: all ranks are measured" % error)
             return {}
         return {split: part for name, some in layers.items()
                 for split, part in zip(some, np.split(values[name], np.cumsum([len(one.ranks) for one in some])[:-1]))}

@@ -87,7 +87,7 @@ def importances(model, images, input_shapes, layers, seed=0, progress=None):
 
 
 @contextlib.contextmanager
-def refusals_as_sentences(model, remedy):
+def refusals_as_sentences(model, remedy=None):
     """Where MXNet cannot differentiate a network, end with a sentence that says so."""
     try:
         yield
@@ -95,7 +95,8 @@ def refusals_as_sentences(model, remedy):
         said = refusal(error)
         if said is None:
             raise
-        raise AccnnError("%s cannot be differentiated (%s): %s" % (model.prefix, said, remedy)) from error
+        raise AccnnError("%s cannot be differentiated (%s)%s" % (model.prefix, said, remedy and ": " + remedy or "")
+                         ) from error
 
 
 class GradientRunner:

@@ -149,7 +149,7 @@ def divergences(model, images, input_shapes, changes, seed=0, progress=None):
     generator = np.random.default_rng([seed, zlib.crc32(b"second order")])
     tell, done, forms = (progress or Silence)("predicting what splitting costs", count), 0, None
     sums = {name: 0.0 for name in names}
-    with contextlib.closing(tell), refusals_as_sentences(model, "measure all ranks, `measured=10`"):
+    with contextlib.closing(tell), refusals_as_sentences(model):
         runner = GradientRunner(model, with_errors(model, names, names), input_shapes, shapes, size)
         for batch in images.arrays(count):
             for arrays in split_batch(batch, size):
