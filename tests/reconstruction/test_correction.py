@@ -18,7 +18,7 @@ def found(predicted, true, wanted=2, known=None):
     return curve
 
 
-PREDICTED = np.array([2.0, 0.5, 0.2, 0.06, 0.03, 0.005])
+PREDICTED = np.array([2.0, 0.5, 0.12, 0.04, 0.02, 0.003])
 
 
 def test_the_largest_useful_error_and_the_middle_are_measured():
@@ -28,7 +28,7 @@ def test_the_largest_useful_error_and_the_middle_are_measured():
 
 
 def test_a_ratio_that_changes_is_measured_between():
-    ratios = np.array([0.2, 0.3, 0.4, 0.7, 1.0, 1.0])
+    ratios = np.array([0.2, 0.3, 0.4, 0.75, 1.0, 1.0])
     curve = found(PREDICTED, PREDICTED * ratios)
     assert sorted(curve.measured) == [2, 3, 4]
     np.testing.assert_allclose(curve.values()[2:], (PREDICTED * ratios)[2:])
@@ -53,3 +53,11 @@ def test_any_predictions(predicted, wanted):
         assert curve.values()[place] == value == pytest.approx(true[place])
     if wanted == 10:
         np.testing.assert_allclose(curve.values(), true)
+
+
+def test_large_errors_are_continued_as_they_grow():
+    ratios = PREDICTED ** 0.5
+    curve = found(PREDICTED, PREDICTED * ratios)
+    np.testing.assert_allclose(curve.values()[:3], (PREDICTED * ratios)[:3], rtol=1e-6)
+    falling = found(PREDICTED, PREDICTED / ratios).values()
+    assert falling[0] == pytest.approx(PREDICTED[0] * falling[2] / PREDICTED[2])  # no bet that they cost less

@@ -1,17 +1,18 @@
 """Predicted divergences put right by the few that were measured."""
 import numpy as np
 
-_USEFUL = 0.3    # nats: no plan splits a layer to lose more, where it can be helped
-_AGREE = 1.5     # how far apart the ratios of measured to predicted may be at two ranks with none measured between
+_USEFUL = 0.15   # nats, predicted: no plan splits a layer to lose much more, where it can be helped
+_AGREE = 1.7     # how far apart the ratios of measured to predicted may be at two ranks with none measured between
 _AS_OTHERS = 1.3  # how far from what another method of the layer told, before a second rank is measured
+_CLOSE = 0.1     # in logarithms of predictions, of which no slope is told
 _LEAST = 1e-7    # nats: below this a divergence is rounding
 
 
 class Corrected:
     """The divergences of one layer and method at some ranks: predicted at all, measured at a few.
 
-    The ratio of measured to predicted is interpolated in the logarithm of the predicted divergence, and constant
-    beyond.
+    The ratio of measured to predicted is interpolated in the logarithm of the predicted divergence, constant below what
+    was measured, and continued above: large errors cost more than to second order.
 
     Parameters
     ----------
@@ -73,8 +74,10 @@ class Corrected:
             return np.ones(len(predicted))
         ratios = np.log([self.measured[place] / self._expected[place] for place in places])
         expected = np.ones(len(predicted)) if self._known is None else self._known.ratios(predicted)
-        order = np.log(np.maximum.accumulate(self.predicted[places]))
-        return expected * np.exp(np.interp(np.log(predicted), order, ratios))
+        order, logs = np.log(np.maximum.accumulate(self.predicted[places])), np.log(predicted)
+        slope = (ratios[-1] - ratios[-2]) / max(order[-1] - order[-2], _CLOSE) if len(order) > 1 else 0.0
+        above = np.clip(slope, 0, 1) * np.maximum(logs - order[-1], 0)
+        return expected * np.exp(np.interp(logs, order, ratios) + above)
 
     def _between(self, one, other):
         """list of int: the place in the middle between two, by the logarithm of the error; none where they touch."""
