@@ -56,6 +56,16 @@ def test_figures(prefix, rec, scored, batch_size, tmp_path):
     assert all(value > 0 for value in found["images_per_second"].values())
 
 
+@pytest.mark.parametrize("engine", engines.names())
+def test_images_tell_the_ranges_of_int8(prefix, rec, scored, engine):
+    if engines.get(engine).refuse("int8"):
+        pytest.skip(engines.get(engine).refuse("int8"))
+    words = ["-m", prefix, "--data-val", rec, *COLOURS]
+    found = scored(*words, "--engine", engine, "--precision", "int8", "--data-calib", rec, "--calib-images", "20")
+    assert found["ran"]["model"]["ran"].startswith("int8 in 5 of 5 layers")
+    assert abs(found["model"]["cross_entropy"] - scored(*words)["model"]["cross_entropy"]) < 0.02
+
+
 @pytest.mark.parametrize("engine, precision", [("mxnet", "bf16"), ("onnxruntime", None), ("openvino", "fp32"),
                                                ("openvino", "bf16")])
 def test_any_engine_gives_the_same_answers(prefix, rec, scored, engine, precision):
@@ -76,7 +86,8 @@ def test_any_engine_gives_the_same_answers(prefix, rec, scored, engine, precisio
 @pytest.mark.parametrize("words, said", [
     (["--engine", "onnxruntime", "--precision", "bf16"], "no precision 'bf16'|cannot be imported"),
     (["--engine", "openvino", "--gpus", "0"], "--gpus is for MXNet"), (["--engine", "tvm"], "invalid choice: 'tvm'"),
-    (["--precision", "int8"], "INT8 needs the range of every tensor")])
+    (["--precision", "int8"], "INT8 needs the range of every tensor"),
+    (["--data-calib", "images.rec"], "--data-calib tells the ranges of INT8 tensors: give --precision int8")])
 def test_what_an_engine_does_not_run_is_one_sentence(prefix, rec, capsys, words, said):
     assert score.main(["-m", prefix, "--data-val", rec] + words) == 2
     captured = capsys.readouterr()

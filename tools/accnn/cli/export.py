@@ -116,7 +116,18 @@ def _lines(done):
     examples = "random batches of %s" % " and ".join(map(str, done.batches))
     real = ", and on %d images" % done.images if done.images else ""
     lines.append("onnxruntime beside MXNet, on %s%s:" % (examples, real))
-    return lines + ["  %s differs by %.1e of its largest number" % pair for pair in done.differences.items()]
+    lines += ["  %s differs by %.1e of its largest number" % pair for pair in done.differences.items()]
+    return lines + [_agreed(name, found) for name, found in (done.agreement or {}).items()]
+
+
+def _agreed(name, found):
+    """str: how well an output of an INT8 network agrees."""
+    said = "  %s: relative error %.1e" % (name, found["relative_error"])
+    if found["same_top1"] is not None:
+        said += ", the same answer on %.2f%% of %d" % (100 * found["same_top1"], found["rows"])
+    if found["divergence"] is not None:
+        said += ", divergence %.4f mnat" % (1000 * found["divergence"])
+    return said
 
 
 def _names(text):

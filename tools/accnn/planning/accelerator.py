@@ -5,9 +5,10 @@ import os
 
 from accnn import costs, methods, ranks
 from accnn.core.errors import AccnnError
+from accnn.core.html import html_table
 from accnn.core.layers import FP32
 from accnn.core.progress import Silence, say
-from accnn.core.text import some
+from accnn.core.text import count, sizes, some
 from accnn.core.threads import one_blas_thread, side_by_side
 from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.rewrite import Replacement, new_names, replace_layers
@@ -57,6 +58,15 @@ class Accelerator:
         self._names = {node.name for node in model.graph.nodes} | set(model.arg_params) | set(model.aux_params)
         self._candidates = {}
         self.progress = progress or Silence
+
+    def _repr_html_(self):
+        """str: the layers as a table, for notebooks."""
+        inputs = ", ".join("%s %s" % (name, sizes(shape)) for name, shape in self.input_shapes.items())
+        macs = costs.get("macs")
+        return html_table("%s: %d layers, input %s" % (self.model.prefix, len(self.layers), inputs),
+                          ("layer", "operator", "weight", "multiply-adds", "not to be split"),
+                          [(spec.name, spec.op, spec.part and sizes(spec.part.weight_shape),
+                            count(macs.layer(spec)) if spec.part else None, spec.refusal) for spec in self.layers])
 
     def candidate(self, name, method):
         """Return the Candidate of a layer and a method, the same object whenever asked again."""
@@ -143,9 +153,11 @@ class Accelerator:
                 raise AccnnError("the plan names the layer %r twice" % row.layer)
             named[row.layer] = row
         precisions = {self._spec(row.layer).name: row.precision for row in plan.rows if row.precision != FP32}
+        why = {row.layer: row.why_fp32 for row in plan.rows}
         rows = [named.get(spec.name) or Row(spec.name, spec.kind, reason=spec.refusal or reasons.get(
-                spec.name, NOT_IN_PLAN), precision=precisions.get(spec.name, FP32)) for spec in self.layers]
-        return Plan(tuple(rows), plan.made_by)
+                spec.name, NOT_IN_PLAN), precision=precisions.get(spec.name, FP32), why_fp32=why.get(spec.name))
+                for spec in self.layers]
+        return Plan(tuple(rows), plan.made_by, plan.evidence)
 
     def accelerate(self, plan):
         """Return the model with every chosen layer of `plan` replaced by its chain.

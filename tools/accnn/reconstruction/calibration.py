@@ -114,6 +114,10 @@ class Calibrated:
         return {(one.name, one.method.name): table.curve(one) for one in candidates
                 if (one.name, one.method.name) not in unknown}
 
+    def points(self, layer, method):
+        """list of (rank, float): what was measured of a layer's divergence by rank, or None where nothing was."""
+        return self._table().points(layer, method)
+
     def int8_noise(self, candidates):
         """What INT8 adds to the divergence: of layers, and of chains at two ranks; each alone, in the original network.
 
