@@ -59,8 +59,6 @@ def _check(args):
     if twice:
         raise AccnnError("--sweep names the ratio %s twice: keep one of them" % twice[0])
     scoring_after.check(args)
-    if args.data_val is not None and args.dry_run:
-        raise AccnnError("--data-val scores what is written, and --dry-run writes nothing: leave one of them out")
 
 
 def prefix_of(prefix, ratio):
@@ -108,6 +106,7 @@ def _found(args, subjects, request, measuring):
         precision.check_images(accelerator, precision.low_prefix(args, request.precision) and request.precision)
         plans = sweep(accelerator, request, args.sweep)
         found = {"model": args.model, "threads": how.threads or cores(), "batch_size": how.batch_size,
+                 "engine": how.engine,
                  **_timed(args, accelerator, how, request, [one for one in plans if not isinstance(one, TargetError)])}
         timed = iter(found.pop("timed") or [])
         rows = [_row(one, plan, accelerator, found, None if isinstance(plan, TargetError) else next(timed, None))
