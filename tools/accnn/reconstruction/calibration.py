@@ -2,6 +2,7 @@
 import contextlib
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 
 from scipy import linalg
 
@@ -14,16 +15,22 @@ from accnn.graph.precision import in_full_precision
 from accnn.graph.rewrite import Replacement
 from accnn.ranks.curve import Noise, measured_ranks
 from accnn.reconstruction import DATA_FREE, LINEAR, NETWORK
+from accnn.reconstruction.estimation import MOST, Estimation
+from accnn.reconstruction.images import few
 from accnn.reconstruction.importance import importances
+from accnn.reconstruction.layer import WIDEST_PATCH
 from accnn.reconstruction.moments import Accumulator
-from accnn.reconstruction.pipeline import PrefixRunner, levels
+from accnn.reconstruction.pipeline import DISK, CachedFeatureMaps, PrefixRunner, levels
 from accnn.reconstruction.rebuilding import rebuild
-from accnn.reconstruction.samples import evidence_of
+from accnn.reconstruction.samples import evidence_of, roots
 from accnn.reconstruction.sampling import INPUT, RESPONSE, Tap, sample
 from accnn.reconstruction.sensitivity import Comparison, Sensitivity
+from accnn.reconstruction.streams import MomentSums
 
 _INT8 = " int8"  # behind a method's name in the table: what INT8 adds; alone: what it costs the layer itself
 _DISK = 2e9  # bytes that samples for the table of sensitivities may take at a time
+PREDICTED_ON, MEASURED_ON = 1000, 256  # images
+_MOST_BYTES = 3e8  # that they may take
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,9 @@ class ReconstructionConfig:
     positions : int
         Places sampled of every image.
     seed : int
+    measured : int
+        Ranks of a layer and method that the network is run for at least to tell sensitivities; 10: all of them, and
+        nothing is predicted.
     """
 
     solver: object = LINEAR
@@ -49,6 +59,7 @@ class ReconstructionConfig:
     metric: str = NETWORK
     positions: int = 10
     seed: int = 0
+    measured: int = 2
 
 
 class Calibrated:
@@ -78,7 +89,7 @@ class Calibrated:
         # Which MXNet can differentiate, and whose responses can be read.
         self._model = in_full_precision(accelerator.model)
         self._energies, self._importances = {}, {}
-        self._table_path, self._read_only, self._sensitivities = table, read_only, None
+        self._table_path, self._read_only, self._sensitivities, self._looked_at = table, read_only, None, None
 
     def energies(self, spec):
         """Eigenvalues of the covariance of a layer's responses, largest first: ndarray of shape (N,)."""
@@ -115,6 +126,10 @@ class Calibrated:
         """list of (rank, float): what was measured of a layer's divergence by rank, or None where nothing was."""
         return self._table().points(layer, method)
 
+    def measured_splits(self):
+        """dict: by layer and method, a list of [rank, predicted, measured divergence] of splits that were run."""
+        return self._table().measured()
+
     def int8_noise(self, candidates):
         """What INT8 adds to the divergence: of layers, and of chains at two ranks; each alone, in the original network.
 
@@ -143,20 +158,22 @@ class Calibrated:
     def _measure_noise(self, table, candidates):
         if not candidates:
             return
-        compare = Comparison(self._model, self.images, self._accelerator.input_shapes)
+        compare = self._comparison()
         progress = self._progress("measuring what INT8 costs", len(candidates))
         with one_blas_thread(), contextlib.closing(progress):
-            for done, (candidate, split) in enumerate(self._evidence_of(candidates)):
+            for done, candidate in enumerate(candidates):
                 progress(done, candidate.name)
                 if table.points(candidate.name, _INT8) is None:
                     table.add_row(candidate.name, _INT8, [(1, compare.of_int8(candidate.name))])
-                hasty, points = candidate.hasty(), []
-                for rank in measured_ranks(candidate)[-3::2]:  # at small ones the split drowns what INT8 adds
-                    made = self._alone(hasty, rank, split)
-                    added = compare.of_int8(candidate.name, made) - compare.of_replaced(made)
-                    points.append((rank, max(added, 0.0)))
-                table.add(candidate, points, _INT8)
+                # At small ranks the split drowns what INT8 adds, which hardly depends on how the chain was fitted.
+                hasty, rank = candidate.hasty(), measured_ranks(candidate)[-1]
+                made = self._data_free(hasty, rank)
+                added = compare.of_int8(candidate.name, made) - compare.of_replaced(made)
+                table.add(candidate, [(rank, max(added, 0.0))], _INT8)
                 hasty.forget()
+
+    def _comparison(self):
+        return Comparison(self._model, self._few(MEASURED_ON), self._accelerator.input_shapes)
 
     def _table(self):
         if self._sensitivities is None:
@@ -164,47 +181,51 @@ class Calibrated:
         return self._sensitivities
 
     def _read_table(self):
+        all_measured = {"measured": MOST} if self.wish.measured >= MOST else {}
         return Sensitivity(self._table_path, {
-            "network": fingerprint(self._accelerator.model), "images": self.images.fingerprint(),
+            **all_measured, "network": fingerprint(self._accelerator.model), "images": self.images.fingerprint(),
             "positions": self.wish.positions, "solver": self.wish.solver or DATA_FREE, "metric": self.wish.metric,
             "seed": self.wish.seed}, self._read_only)
 
     def _measure(self, table, candidates):
         if not candidates:
             return
-        accelerator = self._accelerator
-        compare = Comparison(self._model, self.images, accelerator.input_shapes)
-        ranks = {one: measured_ranks(one) for one in candidates}
-        total, done = sum(map(len, ranks.values())), 0
-        progress = self._progress("measuring what splitting costs", total)
-        with one_blas_thread(), contextlib.closing(progress):
-            for candidate, evidence in self._evidence_of(candidates):
-                points, hasty = [], candidate.hasty()
-                for rank in ranks[candidate]:
-                    progress(done, candidate.name)
-                    points.append((rank, compare.of_replaced(self._alone(hasty, rank, evidence))))
-                    done += 1
-                table.add(candidate, points)
-                hasty.forget()
+        accelerator, images = self._accelerator, self._few(PREDICTED_ON)
+        layers = {}
+        for candidate in candidates:
+            layers.setdefault(candidate.name, []).append(candidate)
+        with one_blas_thread():
+            find = Estimation(self._model, images, accelerator.input_shapes, self._comparison(), accelerator.bias,
+                              self._alone, self.wish.measured, self.wish.seed, self._progress).find
+            for some in _portions({one.name: one.spec for one in candidates}, images.count * self.wish.positions):
+                with temporary_folder() as folder:
+                    find(table, [(layers[spec.name], evidence)
+                                 for spec, evidence in zip(some, self._evidence_of(some, images, folder))])
+        _tell_measured(table, candidates)
+
+    def _few(self, most):
+        """The images that sensitivities are looked at, decoded once."""
+        if self._looked_at is None:
+            each = 4 * sum(prod(shape) for shape in self._accelerator.input_shapes.values())
+            self._looked_at = few(self.images, int(max(1, min(PREDICTED_ON, _MOST_BYTES // each))))
+        return few(self._looked_at, most)
 
     def _alone(self, candidate, rank, evidence):
         """The replacement of one layer in the original network."""
-        if not self.wish.solver:
-            return Replacement(candidate.spec, candidate.chain(rank),
-                               candidate.arrays(rank, self._accelerator.bias(candidate.spec)))
-        return self._fitted(candidate, rank, evidence)[0]
+        return self._fitted(candidate, rank, evidence)[0] if self.wish.solver else self._data_free(candidate, rank)
 
-    def _evidence_of(self, candidates):
-        """Yield (candidate, list of CalibrationSplit): some layers at a time, as many as fit on the disk."""
-        for some in _portions({one.name: one.spec for one in candidates}, self.images.count * self.wish.positions):
-            with temporary_folder() as folder:
-                taps = [Tap(spec, kind) for spec in some for kind in (INPUT, RESPONSE)]
-                samples = self._sample(self._model, taps, folder) if self.wish.solver else [None] * len(taps)
-                for spec, inputs, responses in zip(some, samples[::2], samples[1::2]):
-                    evidence = inputs and self._evidence(spec, inputs, responses)
-                    for candidate in candidates:
-                        if candidate.name == spec.name:
-                            yield candidate, evidence
+    def _data_free(self, candidate, rank):
+        return Replacement(candidate.spec, candidate.chain(rank),
+                           candidate.arrays(rank, self._accelerator.bias(candidate.spec)))
+
+    def _evidence_of(self, specs, images, folder):
+        """list of (list of CalibrationSplit or None): of every layer."""
+        if not self.wish.solver:
+            return [None] * len(specs)
+        taps = [Tap(spec, kind) for spec in specs for kind in (INPUT, RESPONSE)]
+        samples = self._sampled(folder, self._model, images, self._accelerator.input_shapes, taps)
+        return [evidence_of(inputs, responses, images.count, self._importance(spec))
+                for spec, inputs, responses in zip(specs, samples[::2], samples[1::2])]
 
     def replacements(self, picks):
         """Fit chains to the true responses, layer by layer in topological order.
@@ -220,27 +241,55 @@ class Calibrated:
         model, picks = self._model, {candidate.name: (candidate, rank) for candidate, rank in picks}
         self.outcomes, done = {}, {}
         with temporary_folder() as folder:
-            taps = [Tap(candidate.spec, RESPONSE) for candidate, _ in picks.values()]
-            truths = dict(zip(picks, self._sample(model, taps, folder)))
-            relay = PrefixRunner(model, self.images, self._accelerator.input_shapes, partial(self._sampled, folder))
+            truths, images = self._truths(picks, folder)
+            relay = PrefixRunner(model, images, self._accelerator.input_shapes, partial(self._sampled, folder))
             for level in levels(model.graph, picks):
+                sinks = {name: self._sums(*picks[name], truths[name]) for name in level if self._is_summed(picks[name])}
                 # Earlier layers are chains by now: what this one reads is what it will read.
                 inputs = relay.inputs([picks[name][0].spec for name in level], {} if self.wish.symmetric else done,
-                                      [name for name in picks if name not in done])
+                                      [name for name in picks if name not in done], sinks)
                 for name, samples in zip(level, inputs):
                     done[name] = self._rebuilt(*picks[name], samples, truths.pop(name))
         self._warn()
         return [done[name] for name in picks]
 
+    def _truths(self, picks, folder):
+        """What layers answer in the original network, and the images: decoded once, where the disk holds them."""
+        model, shapes, images = self._model, self._accelerator.input_shapes, self.images
+        names = [name for name in images.input_names if name in shapes]
+        kept = [((place, 0, 0), tuple(shapes[node.name])) for place, node in enumerate(model.graph.nodes)
+                if node.is_variable and node.name in names]
+        if 4 * images.count * sum(prod(shape) for _, shape in kept) > DISK:
+            kept = []
+        found = self._sampled(folder, model, images, shapes, [Tap(one.spec, RESPONSE) for one, _ in picks.values()],
+                              kept)
+        if kept:
+            images = CachedFeatureMaps(found[len(picks):], images,
+                                       [model.graph.nodes[entry[0]].name for entry, _ in kept])
+        return dict(zip(picks, found)), images
+
+    def _is_summed(self, pick):
+        """Whether a layer is fitted to sums over its samples, which then are not kept."""
+        return (self.wish.solver == LINEAR and self.images.count >= MomentSums.FEWEST and
+                pick[0].spec.part.patch_shape[1] <= WIDEST_PATCH)
+
+    def _sums(self, candidate, rank, responses):
+        spec = candidate.spec
+        return MomentSums(spec.part.patch_shape, responses.shape, responses.rows // self.images.count,
+                          self.images.count, responses.blocks())
+
     def _rebuilt(self, candidate, rank, inputs, responses):
         replacement, self.outcomes[candidate.name] = self._fitted(
             candidate, rank, self._evidence(candidate.spec, inputs, responses))
-        inputs.remove()
-        responses.remove()
+        for samples in (inputs, responses):
+            samples.remove()
         return replacement
 
     def _evidence(self, spec, inputs, responses):
-        return evidence_of(inputs, responses, self.images.count, self._importance(spec))
+        importance = self._importance(spec)
+        if isinstance(inputs, MomentSums):
+            return inputs.splits(roots(importance, spec.part.patch_shape[0], responses.shape[0]))
+        return evidence_of(inputs, responses, self.images.count, importance)
 
     def _importance(self, spec):
         if self.wish.metric != NETWORK or spec.repeats != 1:
@@ -260,9 +309,9 @@ class Calibrated:
     def _sample(self, model, taps, folder):
         return self._sampled(folder, model, self.images, self._accelerator.input_shapes, taps)
 
-    def _sampled(self, folder, model, images, input_shapes, taps, kept=()):
+    def _sampled(self, folder, model, images, input_shapes, taps, kept=(), sinks=None):
         return sample(model, images, input_shapes, taps, self.wish.positions, self.wish.seed, folder, self._progress,
-                      kept)
+                      kept, sinks)
 
     def _warn(self):
         few = {name: outcome for name, outcome in self.outcomes.items() if outcome.samples < outcome.unknowns}
@@ -271,6 +320,18 @@ class Calibrated:
             say("%d layers were fitted to fewer places than they have unknowns, such as %s to %d for %d: there the "
                 "solution stays close to the one without images; more `images` would help"
                 % (len(few), name, outcome.samples, outcome.unknowns))
+
+
+def _tell_measured(table, candidates):
+    """Say how far predictions were from what was measured."""
+    rows = [(one, table.measured().get(one.name, {}).get(one.method.name, ())) for one in candidates]
+    off = sorted((measured / predicted, one.name, one.method.name)
+                 for one, splits in rows for _, predicted, measured in splits)
+    total = sum(len(table.points(one.name, one.method.name)) for one in candidates)
+    if off and len(off) < total:
+        said = ["%.2f (%s, %s)" % off[0], "%.2f" % off[len(off) // 2][0], "%.2f (%s, %s)" % off[-1]]
+        say("sensitivities: %d of %d splits were measured, %s times what was predicted, the middle %s, the most %s"
+            % (len(off), total, *said))
 
 
 def _portions(specs, rows):

@@ -65,9 +65,9 @@ def rebuild(candidate, rank, bias, post_ops, evidence, solver=LINEAR):
     if any(one.groups % len(evidence) for one in chain):
         raise AccnnError("%s joins the groups of the layer %r, so that no group can be fitted alone: say "
                          "`exclude='%s'`, or `solver=None`" % (candidate.method.name, candidate.name, candidate.name))
-    tasks = _tasks(part, candidate.weight(), bias, chain, arrays, candidate.wide(rank), post_ops, len(evidence))
+    whole = tasks(part, candidate.weight(), bias, chain, arrays, candidate.wide(rank), post_ops, len(evidence))
     with np.errstate(over="ignore", invalid="ignore"):  # told below
-        starts, fits, solvers = zip(*(_fitted(task, seen, solver) for task, seen in zip(tasks, evidence)))
+        starts, fits, solvers = zip(*(_fitted(task, seen, solver) for task, seen in zip(whole, evidence)))
     outcome = Outcome(_mean(starts), _mean(fits), max(solvers, key=(DATA_FREE, LINEAR, NONLINEAR).index),
                       evidence[0].fitted, evidence[0].width)
     if not np.isfinite(outcome.before):
@@ -112,8 +112,8 @@ def _turned(lifts, matrix):
     return lifts[:-1] + [np.matmul(matrix, lifts[-1])]
 
 
-def _tasks(part, weight, bias, chain, arrays, wide, post_ops, groups):
-    """Yield the Task of every group."""
+def tasks(part, weight, bias, chain, arrays, wide, post_ops, groups):
+    """Yield the Task of every group; `arrays` are those of the chain, `wide` what ``Candidate.wide`` gives."""
     outputs = part.outputs // groups
     bias = np.zeros(part.outputs) if bias is None else bias
     inner = [one.groups // groups for one in chain]
