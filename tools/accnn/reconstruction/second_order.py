@@ -49,7 +49,7 @@ class Change:
                                 np.float32)
         self._weight, self._answers, self._kernels = weight.reshape(spec.part.outputs, -1), answers, None
         if self._by_kernels:
-            self._kernels = np.array([np.concatenate([one.kernel() for one in groups]).ravel() - self._weight.ravel()
+            self._kernels = np.array([(np.concatenate([one.dense().left for one in groups]) - self._weight).ravel()
                                       for groups in answers], np.float32)
             self._answers = None
 
