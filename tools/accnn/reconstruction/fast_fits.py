@@ -86,7 +86,7 @@ class _System:
     """The normal equations of a last part, in the metric of the evidence."""
 
     def __init__(self, task, seen, features):
-        self._task, self._features, self._root = task, features, seen.root
+        self._task, self._features, self._root, self._factors = task, features, seen.root, {}
         train, self._held = seen.moments()
         self._train, self.variance = train.seen_through(features), np.trace(train.xx) / seen.width
         kernel = task.kernel if self._root is None else self._root @ task.kernel
@@ -111,20 +111,24 @@ class _System:
 
     def solved(self, ridge):
         """Answer: of the layer, no longer in the metric."""
-        left = self._left(ridge)
+        left, (out, back) = self._left(ridge), self._factors[ridge]
         bias = self._train.bias(left)
-        features = self._features
-        if self._task.wide is not None:
-            left, features = self._out, self._back @ features
+        left, features = (left, self._features) if back is None else (out, back @ self._features)
         if self._root is not None:
             left, bias = (linalg.solve_triangular(self._root, array) for array in (left, bias))
         return Answer(left, features, bias)
 
     def _left(self, ridge):
-        gram, cross = (own + ridge * self.variance * pull
-                       for own, pull in zip((self._train.xx, self._train.yx), self._pull))
+        """ndarray: what multiplies the features, in the metric."""
+        if ridge not in self._factors:
+            gram, cross = (own + ridge * self.variance * pull
+                           for own, pull in zip((self._train.xx, self._train.yx), self._pull))
+            self._factors[ridge] = self._solution(gram, cross)
+        out, back = self._factors[ridge]
+        return out if back is None else out @ back
+
+    def _solution(self, gram, cross):
         if self._task.wide is None:
-            return solve_positive(gram, cross.T).T
+            return solve_positive(gram, cross.T).T, None
         rank = self._task.lifts[-1].shape[3]
-        self._out, self._back = projection(regressed(cross, gram), gram, rank, np.ones(len(cross)))
-        return self._out @ self._back
+        return projection(regressed(cross, gram), gram, rank, np.ones(len(cross)))
