@@ -20,13 +20,14 @@ DOCUMENTS = ["README.md", "tools/accnn/README.md"] + MANUAL
 CONSOLE = (("accnn", "accnn"), ("acc-conv", "acc_conv"), ("acc-fc", "acc_fc"), ("accnn-ranks", "rank_selection"),
            ("accnn-score", "score"), ("accnn-benchmark", "benchmark"), ("accnn-fine-tune", "fine_tune"),
            ("accnn-two-pass", "two_pass"), ("accnn-launch", "launch"), ("accnn-pack", "pack"), ("accnn-check", "check"),
-           ("accnn-quantize", "quantize"), ("accnn-export", "export"))
+           ("accnn-quantize", "quantize"), ("accnn-export", "export"),
+           ("accnn-report", "report"))
 SCRIPTS = ["accnn." + module for _, module in CONSOLE] + ["model_zoo.get_model", "model_zoo.demo.run"]
 # Lines of commands that are the shell's, or other programs': what they name is not ours to check.
 OTHERS = ("cd tools/accnn", ". .venv/bin/activate", "python3 -m venv ", "CONV=$(python ", "pip install ",
           "PYTHONPATH=caffe_pb ")
-# Options of python, pip and protoc.
-FOREIGN = {"--version", "--target", "--python_out", "--no-deps"}
+# Options of python, pip, protoc and apt-get.
+FOREIGN = {"--version", "--target", "--python_out", "--no-deps", "--no-install-recommends"}
 
 
 def read(path):
@@ -234,7 +235,8 @@ def test_every_file_and_function_of_the_package_that_is_named_exists():
 
 @pytest.mark.parametrize("path, made", [("README.md", ["new-vgg16-0001.params", "plan.json"]),
                                         ("tools/accnn/docs/engines.md", ["vgg16-bf16-0001.params"]),
-                                        ("tools/accnn/docs/quantization.md", ["vgg16-int8-0001.params"])])
+                                        ("tools/accnn/docs/quantization.md", ["vgg16-int8-0001.params"]),
+                                        ("tools/accnn/docs/report.md", ["layers.svg", "energy.svg"])])
 def test_python_runs(path, made, tmp_path, monkeypatch):
     from networks import chain_model, random_input, saved
 
@@ -248,7 +250,7 @@ def test_python_runs(path, made, tmp_path, monkeypatch):
 
 def test_python_of_every_document_runs():
     assert [path for path in DOCUMENTS if blocks(TEXTS[path], "python")] == [
-        "README.md", "tools/accnn/docs/engines.md", "tools/accnn/docs/quantization.md"]
+        "README.md", "tools/accnn/docs/engines.md", "tools/accnn/docs/quantization.md", "tools/accnn/docs/report.md"]
 
 
 @pytest.mark.skipif(amx.unusable() is not None, reason="needs AMX: %s" % amx.unusable())
@@ -283,10 +285,11 @@ def test_every_operator_that_is_exported_is_listed():
 
 # What measures, and jobs of several workers, take too long; they have tests of their own.
 @pytest.mark.parametrize("path", ["README.md"] + ["tools/accnn/docs/%s.md" % name for name in (
-    "calibration", "checkpoints", "export", "methods", "quantization", "training")])
+    "calibration", "checkpoints", "export", "methods", "quantization", "report", "training")])
 def test_commands_run(path, tmp_path, monkeypatch, capsys):
-    if path.endswith("export.md"):
-        pytest.importorskip("onnxruntime", reason="needs pip install '.[onnx]'")
+    for document, library, extra in (("export.md", "onnxruntime", "onnx"), ("report.md", "matplotlib", "report")):
+        if path.endswith(document):
+            pytest.importorskip(library, reason="needs pip install '.[%s]'" % extra)
     from networks import chain_model, saved
     from pictures import items, packed
 
@@ -301,5 +304,6 @@ def test_commands_run(path, tmp_path, monkeypatch, capsys):
     first = [] if any("accnn.py" in words for words in words_of(path)) else words_of("README.md")[:1]
     for words in first + words_of(path):
         script, arguments = script_of(words, monkeypatch)
+        arguments += ["--no-timing"] if words[1] == "report.py" else []
         if words[1] not in ("benchmark.py", "launch.py"):
             assert script.main(arguments) == 0, (words, capsys.readouterr().err)

@@ -1,17 +1,17 @@
 """python model_zoo/demo/run.py
 
 Accelerates the demo's network through the real command lines: accnn.py plans ranks for INT8 by measured latency,
-fine_tune.py lets the original teach what that wrote, quantize.py makes it INT8, score.py compares it with the original
-on 500 images that neither was trained on, benchmark.py times them in turns. Everything that is written goes to
-``--work-dir``.
+fine_tune.py lets the original teach what that wrote, quantize.py makes it INT8, report.py compares it with the original
+on 500 images that neither was trained on, times them in turns, and writes all of it as one page. Everything that is
+written goes to ``--work-dir``.
 """
 import argparse
 import contextlib
 import io
 import json
 import os
-import shlex
 import sys
+import textwrap
 
 if not __package__:  # started as a script
     _REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -19,8 +19,15 @@ if not __package__:  # started as a script
     sys.path[0] = os.path.join(_REPOSITORY, "tools")
     sys.path.append(_REPOSITORY)
 
-from accnn import accnn, benchmark, fine_tune, quantize, score
+from accnn import accnn, fine_tune, quantize, report
 from accnn.cli import main as cli
+from accnn.cli import next_step
+from accnn.cli.outputs import config_path
+from accnn.core.text import megabytes, percent, points, times
+from accnn.graph.checkpoint import params_path
+from accnn.report import page, timing
+from accnn.scoring import report as scoring
+from accnn.timing.clock import conditions, known_to
 from model_zoo.demo import pack_digits
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
@@ -36,7 +43,7 @@ _SHAPE = ",".join(str(size) for size in pack_digits.IMAGE_SHAPE)
 
 
 def demonstrate(ratio, align, precision, work_dir, as_json=False):
-    """Pack, accelerate, fine-tune, quantize, score and time; print the outcome.
+    """Pack, accelerate, fine-tune, quantize, score, time and report; print the outcome.
 
     Parameters
     ----------
@@ -56,23 +63,49 @@ def demonstrate(ratio, align, precision, work_dir, as_json=False):
     int
         0, or the exit code of the first step that failed.
     """
+    page.check_libraries()
     recs = pack_digits.pack(work_dir)
     found = {}
     for script, arguments in steps(ratio, align, precision, work_dir, recs):
-        name = os.path.splitext(os.path.basename(script.__file__))[0]
-        command = _shell_command(script, arguments)
-        if as_json:
-            exit_code, text = _captured(script, arguments + ["--json"])
-        else:
+        name = _name(script)
+        command = next_step.command(name, arguments)
+        if not as_json:
             print("$ " + command, flush=True)
-            exit_code, text = script.main(arguments), None
+        with next_step.untold():
+            captured = as_json or script is report
+            exit_code, text = _captured(script, arguments + ["--json"]) if captured else (script.main(arguments), "{}")
+        if not as_json:
             print(flush=True)
         if exit_code and (script, exit_code) != (accnn, TARGET_MISSED):
             return exit_code
-        found[name] = dict(json.loads(text), command=command) if as_json else None
-    if as_json:
-        print(json.dumps(dict(found, ratio=ratio), indent=2))
+        found[name] = dict(json.loads(text or "{}"), command=command, exit_code=exit_code)
+    print(json.dumps(dict(found, ratio=ratio), indent=2) if as_json else "\n".join(
+        scoring.table(found["report"]["scores"]) + [""] + timing.lines(found["report"]["measured"]) + [
+            "", outcome(ratio, found["report"])]))
     return 0
+
+
+def outcome(ratio, found):
+    """str: a paragraph on what was asked for and what came of it.
+
+    Parameters
+    ----------
+    ratio : float
+    found : dict
+        What report.py prints as JSON.
+    """
+    run, scores, pair = found["measured"]["runs"][0], found["scores"], found["scores"]["paired"]
+    before, after = (scores[name]["top"]["1"]["accuracy"] for name in ("baseline", "model"))
+    sizes = [os.path.getsize(params_path(scores[name]["model"], scores[name]["epoch"]))
+             for name in ("baseline", "model")]
+    return textwrap.fill(
+        "Asked for %gx, measured %s (%s; known to %s). Top-1 is %s, was %s: %s points lost, 95%% interval %s to %s, of "
+        "%d images. The file of parameters has %s, was %s. All of it, with plots, on one page that a browser opens: %s"
+        % ((ratio, times(run["measured"]["median"]), conditions(run["threads"], run["batch_size"]),
+            known_to(run["measured"]["uncertainty"]), percent(after), percent(before), points(pair["drop"]["1"]))
+           + tuple(map(points, pair["drop_interval_95"])) + (scores["model"]["images"], megabytes(sizes[1]),
+                                                             megabytes(sizes[0]), found["written"]["report"])),
+        width=100, break_long_words=False, break_on_hyphens=False)
 
 
 def steps(ratio, align, precision, work_dir, recs):
@@ -97,14 +130,15 @@ def steps(ratio, align, precision, work_dir, recs):
         final = tuned + "-int8"
         more = [(quantize, ["-m", tuned + "-best", "--original", original, "--save-model", final, "--no-timing"]
                  + calibration + LATENCY + shape)]
-    return [planned, taught] + more + [
-        (score, ["-m", final, "--baseline", original, "--data-val", recs["val"]] + shape),
-        (benchmark, ["-m", final, "--baseline", original] + LATENCY + shape)]
+    seen = (report, ["-m", final, "--baseline", original, "--config", config_path(split, ratio), "--data-val",
+                     recs["val"], "--history", tuned + "-log.csv", "--output", split + "-report.html"]
+            + LATENCY + shape)
+    return [planned, taught] + more + [seen]
 
 
-def _shell_command(script, arguments):
-    path = os.path.relpath(os.path.abspath(script.__file__))
-    return " ".join(shlex.quote(word) for word in ["python", path] + arguments)
+def _name(script):
+    """str: of a script; that of report.py is a package's too."""
+    return script.__name__.rpartition(".")[2]
 
 
 def _captured(script, arguments):

@@ -1,6 +1,7 @@
 """The demo's data, its committed checkpoint, and the README's first command end to end."""
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 sys.path.insert(0, os.path.join(sys.path[0], "tools"))
 
-from accnn import accnn, benchmark
+from accnn import accnn, report
 from accnn.core.compat import mx
 from model_zoo.demo import pack_digits, run, train
 
@@ -180,17 +181,33 @@ def test_training_for_no_epochs_is_one_sentence(tmp_path, capsys):
 def test_the_demo_runs_and_tells_its_commands(demo_run):
     folder, finished = demo_run
     assert finished.returncode == 0, finished.stderr
-    commands = [line for line in finished.stdout.splitlines() if line.startswith("$ python ")]
+    commands = [line for line in finished.stdout.splitlines() if line.startswith("$ ")]
     assert [os.path.basename(line.split()[2]) for line in commands] == [
-        "accnn.py", "fine_tune.py", "quantize.py", "score.py", "benchmark.py"]
+        "accnn.py", "fine_tune.py", "quantize.py", "report.py"]
     assert "--ratio 6 --cost latency --precision int8" in commands[0]
     assert all(word in finished.stdout for word in ("val top-1", "same answer", "95% interval", "measured"))
     assert sorted(os.listdir(str(folder))) == ["work"]
+    assert "next, " not in finished.stdout
+
+
+def test_the_demo_ends_with_one_paragraph(demo_run):
+    folder, finished = demo_run
+    told = " ".join(finished.stdout.rstrip().split("\n\n")[-1].split())
+    found = re.fullmatch(r"Asked for 6x, measured ([\d.]+)x \(1 thread, batch 32; known to [\d.]+%\)\. "
+                         r"Top-1 is ([\d.]+)%, was ([\d.]+)%: (\S+) points lost, 95% interval (\S+) to (\S+), "
+                         r"of 500 images\. The file of "
+                         r"parameters has ([\d.]+) MB, was ([\d.]+) MB\. .* opens: (\S+)", told)
+    assert found, told
+    after, before, lost, low, high, small, large = map(float, found.groups()[1:8])
+    assert before - after == pytest.approx(lost, abs=0.011) and low <= lost <= high and small < large
+    with open(os.path.join(str(folder), found[9]), encoding="utf-8") as page:
+        text = page.read()
+    assert text.startswith("<!DOCTYPE html>") and found[1] + "x" in text
 
 
 def test_the_first_command_it_tells_works(demo_run, monkeypatch):
     folder, finished = demo_run
-    command = finished.stdout.splitlines()[0][len("$ python "):].split()
+    command = finished.stdout.splitlines()[0].split()[2:]
     written = folder / "work" / "digits-6x-0001.params"
     written.unlink()
     monkeypatch.chdir(folder)
@@ -200,25 +217,25 @@ def test_the_first_command_it_tells_works(demo_run, monkeypatch):
 
 
 def test_the_demo_reports_what_it_wrote(recs, tmp_path, capsys, monkeypatch):
-    """Planned by MACs, so that nothing is timed but by benchmark.py, a few times only."""
-    more = {benchmark: ["--repeats", "2"], accnn: ["--cost", "macs", "--fc", "--no-timing"]}
+    """Planned by MACs, so that nothing is timed but by report.py, a few times only."""
+    more = {report: ["--repeats", "2"], accnn: ["--cost", "macs", "--fc", "--no-timing"]}
     steps = run.steps
     monkeypatch.setattr(run, "steps", lambda *how: [
         (script, [word for word in words if word != "--best-effort"] + more.get(script, []))
         for script, words in steps(*how)])
     monkeypatch.chdir(REPOSITORY)
     assert run.main(["--work-dir", str(tmp_path), "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
+    told = json.loads(capsys.readouterr().out)
     images, labels = decoded(recs["val"])
-    scored = report["score"]
+    scored = told["report"]["scores"]
     before, after = (scored[name]["top"]["1"]["right"] for name in ("baseline", "model"))
     assert scored["data"]["images"] == len(labels)
     assert before == count_right(CHECKPOINT, images, labels)
     assert after == count_right(str(tmp_path / "digits-6x-tuned-int8"), images, labels)
     assert after >= before - LOSS_ALLOWED * len(labels)
-    assert report["accnn"]["convolutions"]["ratio"] >= 6
-    assert [entry["epoch"] for entry in report["fine_tune"]["epochs"]] == [0, 1, 2]
-    assert report["fine_tune"]["epochs"][0]["val_right"] == count_right(str(tmp_path / "digits-6x"), images, labels)
+    assert told["accnn"]["convolutions"]["ratio"] >= 6
+    assert [entry["epoch"] for entry in told["fine_tune"]["epochs"]] == [0, 1, 2]
+    assert told["fine_tune"]["epochs"][0]["val_right"] == count_right(str(tmp_path / "digits-6x"), images, labels)
 
 
 @pytest.mark.parametrize("ratio", ["nan", "0.5"])

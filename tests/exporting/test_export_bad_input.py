@@ -8,7 +8,6 @@ from accnn import AccnnError, accnn, export, export_onnx
 from accnn.core.compat import mx
 from accnn.exporting import file, registry
 from accnn.reconstruction.images import ArrayImages
-from mxnet_int8 import quantized
 from networks import chain_model, random_input, random_model, saved
 
 for _name in ("onnx", "onnxruntime"):
@@ -66,11 +65,6 @@ def test_what_goes_only_with_a_fixed_batch_or_a_later_opset(path):
     model = random_model(S.BilinearSampler(data, data, name="sampler"), data=(2, 4, 4))
     said = sentence(model, path, input_shapes={"data": (2, 4, 4)}, opset=15)
     assert "'sampler' (BilinearSampler) cannot be exported with the operators of version 15: say `opset=16`" in said
-
-
-def test_a_quantized_network(path):
-    said = sentence(quantized(chain_model(), random_input(8, 3, 12, 12)), path)
-    assert "is an INT8 network (" in said and "export the float32 checkpoint" in said
 
 
 def test_double_precision_is_exported_as_float32(path):

@@ -10,6 +10,9 @@ from accnn.planning.accelerator import Accelerator
 from accnn.planning.plan import load_plan
 from accnn.planning.planner import select_ranks
 from accnn.planning.request import Request
+from accnn.ranks.curve import Curve, measured_ranks
+from accnn.report.plan import summary, table
+from accnn.timing import client
 from clockwork import Clockwork
 from networks import chain_model
 
@@ -43,7 +46,7 @@ def test_bfloat16_is_planned_the_same_way(clock):
 
 
 def test_a_precision_that_the_engine_does_not_have_here(clock, monkeypatch):
-    monkeypatch.setattr(engines.get("mxnet"), "refuse", lambda precision: "no %s here" % precision)
+    monkeypatch.setattr(engines.get("mxnet"), "refuse", lambda precision, stored: "no %s here" % precision)
     with pytest.raises(AccnnError, match="no bf16 here"):
         planned(2.0, precision="bf16")
 
@@ -69,6 +72,52 @@ def test_milliseconds_of_both_precisions_are_kept_apart(clock, tmp_path):
     assert len(clock.asked) > asked
     asked = len(clock.asked)
     assert planned(5.5, tmp_path, precision="int8").made_by["latency"]["measured"] and len(clock.asked) - asked < 5
+
+
+def test_a_row_says_why_a_layer_is_in_float32(clock, tmp_path):
+    accelerator, path = Accelerator(MODEL, SHAPES), str(tmp_path / "plan.json")
+    how = TimingConfig(threads=1)
+    plan = select_ranks(accelerator, Request(5.0, cost="latency", precision="int8", keep_fp32=["conv2"], measuring=how))
+    assert {row.layer: row.why_fp32 for row in plan.rows if row.precision == "fp32"} == {"conv2": "it is excluded"}
+    lines = table(summary(accelerator, plan))
+    assert [line.split()[0] for line in lines if "in float32: it is excluded" in line] == ["conv2"]
+    plan.save(path)
+    assert [row.why_fp32 for row in accelerator.check(load_plan(path)).rows] == [row.why_fp32 for row in plan.rows]
+
+
+class Responses:
+    """INT8 costs conv2 much, and all else next to nothing; so does every chain."""
+
+    images, outcomes = None, {}
+
+    def curves(self, candidates):
+        """dict of Curve."""
+        return {(one.name, one.method.name): Curve(one, [(rank, 1e-2) for rank in some])
+                for one in candidates for some in [measured_ranks(one)] if some}
+
+    def points(self, layer, method):
+        """None: there are no plots here."""
+
+    def int8_noise(self, candidates):
+        """dict of str to float."""
+        return {one.name: 0.5 if one.name == "conv2" else 1e-3 for one in candidates}
+
+
+@pytest.mark.parametrize("ratio, is_float", [(2.2, True), (3.9, False)])
+def test_precision_is_a_part_of_the_choice(clock, monkeypatch, ratio, is_float):
+    """A layer that INT8 costs much stays in float32 where there is time for it, and is timed there."""
+    jobs, real = [], clock.time_networks
+    monkeypatch.setattr(client, "time_networks", lambda job: jobs.append(job) or real(job))
+    accelerator = Accelerator(MODEL, SHAPES)
+    accelerator.responses = Responses()
+    plan = select_ranks(accelerator, Request(ratio, cost="latency", precision="int8",
+                                             measuring=TimingConfig(threads=1)))
+    in_fp32 = {row.layer: row.why_fp32 for row in plan.rows if row.precision == "fp32"}
+    assert ("conv2" in in_fp32) == is_float and any(
+        set(job.exclude).union(*job.in_fp32) == set(in_fp32) for job in jobs)
+    assert all("in INT8 it alone costs the outputs" in why for why in in_fp32.values())
+    assert any(key.startswith("32,16,16 u8 fp32|conv 32-48") for key in clock.asked)
+    assert plan.made_by["latency"]["measured"]["median"] >= 0.97 * ratio
 
 
 def test_a_plan_says_precisions_and_is_read_again(clock, tmp_path):

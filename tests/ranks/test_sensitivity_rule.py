@@ -6,6 +6,7 @@ import pytest
 
 from accnn import costs, methods, ranks
 from accnn.core.errors import AccnnError, TargetError
+from accnn.costs import Cost
 from accnn.planning.accelerator import Accelerator
 from accnn.ranks.curve import Curve, Noise, measured_ranks
 from networks import chain_model
@@ -112,6 +113,64 @@ def test_what_int8_adds_counts_of_layers_too(ratio):
     chosen = ranks.get("sensitivity").select(ranks.Problem(candidates, budget, MACS, responses=bench.responses,
                                                            int8=frozenset(["conv1", "conv3"])))
     assert -chosen.objective == pytest.approx(best(bench, candidates, budget, 1, ("conv1", "conv3")), rel=1e-9)
+
+
+class TwoPrecisions(Cost):
+    """MACs, of which INT8 does four at once; float32 also converts what it reads."""
+
+    name = "two precisions"
+    float_places = {"conv1": None, "conv2": None, "conv3": None}
+
+    def __init__(self, in_fp32=()):
+        self.in_fp32 = frozenset(in_fp32)
+
+    def with_float32(self, names):
+        """TwoPrecisions: in which these are float32."""
+        return TwoPrecisions(names)
+
+    def chain(self, spec, chain):
+        """float."""
+        macs = MACS.chain(spec, chain)
+        return macs + 3000 if spec.name in self.in_fp32 else macs / 4
+
+
+class Louder(Responses):
+    """INT8 costs the layers differently."""
+
+    def int8_noise(self, candidates):
+        """dict: of conv1 the most, of conv3 hardly anything."""
+        found = super().int8_noise(candidates)
+        return dict(found, **{name: noise for name, noise in (("conv1", 0.5), ("conv2", 0.2), ("conv3", 1e-3))})
+
+
+@pytest.mark.parametrize("share", [0.15, 0.25, 0.4, 0.7, 2.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_method_rank_and_precision_are_one_choice(share, seed):
+    """The best of all combinations, counted here one by one; one layer stays in INT8 whatever it costs."""
+    bench, cost, names = bench_of(), TwoPrecisions(), ("conv1", "conv2", "conv3")
+    bench.responses = Louder(seed)
+    candidates = [bench.candidate(layer, methods.get(name)) for layer in names for name in ("vh", "channel")]
+    budget = share * sum(MACS.layer(bench.specs[layer]) for layer in names)
+    curves, noise, layers = bench.responses.curves(candidates), bench.responses.int8_noise(candidates), {}
+    for one in candidates:
+        key = one.name, one.method.name
+        for in_fp32 in (False, True)[:1 + (one.name != "conv3")]:
+            priced, own = TwoPrecisions([one.name] * in_fp32), 0 if in_fp32 else noise[one.name]
+            options = layers.setdefault(one.name, [])
+            options.append((priced.layer(one.spec), own, in_fp32))
+            options += [(priced.chain(one.spec, one.chain(rank)), curves[key].at(rank) + (
+                0 if in_fp32 else noise[key].at(rank)), in_fp32) for rank in one.ranks() if curves[key].covers(rank)
+                and priced.chain(one.spec, one.chain(rank)) < priced.layer(one.spec)]
+    for name, options in layers.items():
+        layers[name] = [a for a in options if not any(b[0] <= a[0] and b[1] < a[1] for b in options)]
+    wanted = min((some for some in product(*layers.values()) if sum(one[0] for one in some) <= budget),
+                 key=lambda some: sum(one[1] for one in some))
+    chosen = ranks.get("sensitivity").select(ranks.Problem(
+        candidates, budget, cost, responses=bench.responses, int8=frozenset(names)))
+    assert -chosen.objective == pytest.approx(sum(one[1] for one in wanted), rel=1e-9)
+    assert set(chosen.in_fp32) == {name for name, one in zip(layers, wanted) if one[2]}
+    if share == 2.0:
+        assert chosen.in_fp32["conv1"] == "in INT8 it alone costs the outputs 500 mnat"
 
 
 def test_layers_of_which_nothing_is_known_stay():

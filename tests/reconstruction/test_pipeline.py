@@ -47,8 +47,8 @@ def relayed(model, folder, positions=5, seed=3):
     replacements = {item.spec.name: item for item in bench.replacements(plan)}
     specs, done, found, direct = {spec.name: spec for spec in convs}, {}, {}, {}
 
-    def sampled(model, images, shapes, taps, kept=()):
-        return sample(model, images, shapes, taps, positions, seed, str(folder), None, kept)
+    def sampled(model, images, shapes, taps, kept=(), sinks=None):
+        return sample(model, images, shapes, taps, positions, seed, str(folder), None, kept, sinks)
 
     stages = pipeline.PrefixRunner(model, images, shape, sampled)
     for level in levels(model.graph, specs):
@@ -75,7 +75,7 @@ def test_relay_samples_what_a_whole_pass_does(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_relay_runs_from_the_images_where_the_disk_is_small(kind, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "_DISK", 0)
+    monkeypatch.setattr(pipeline, "DISK", 0)
     found, direct = relayed(MODELS[kind](), tmp_path)
     for name in found:
         np.testing.assert_array_equal(found[name], direct[name], err_msg=name)
@@ -101,8 +101,8 @@ def test_later_stages_do_not_read_the_images(tmp_path):
     specs = [spec for spec in bench.layers if spec.op == "Convolution"]
     sampled = partial(sample, positions=3, seed=0, folder=str(tmp_path))
     stages = pipeline.PrefixRunner(model, images, {"data": (3, 12, 12)},
-                                   lambda model, images, shapes, taps, kept: sampled(model, images, shapes, taps,
-                                                                                     kept=kept))
+                                   lambda model, images, shapes, taps, kept, sinks: sampled(
+                                       model, images, shapes, taps, kept=kept, sinks=sinks))
     for place, spec in enumerate(specs):
         stages.inputs([spec], {}, [one.name for one in specs[place:]])
     assert len(reads) == 1

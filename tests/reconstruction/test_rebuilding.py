@@ -168,7 +168,7 @@ def test_any_scale_of_batch_norm(tmp_path, name, scale, solver):
 
 @pytest.mark.parametrize("name", ["vh", "channel", "3d", "fc-svd"])
 def test_patches_too_wide_for_their_gram_matrix(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(solving, "_WIDEST_PATCH", 5)
+    monkeypatch.setattr(solving, "WIDEST_PATCH", 5)
     method = methods.get(name)
     one = few(FULLY_CONNECTED["bias"] if name == "fc-svd" else CONVOLUTIONS["plain"])
     _, replacement, outcome = made(one, method, middle(method, one.spec), tmp_path)

@@ -14,6 +14,7 @@ from accnn.core.compat import mx
 from accnn.planning.plan import Plan, Row
 from accnn.timing import client, networks
 from networks import chain_model, random_model, residual_net, saved
+from pictures import packed
 from processes import interruptible, stop
 
 SCRIPT = os.path.abspath(benchmark.__file__)
@@ -120,6 +121,19 @@ def test_precisions_in_one_table(pair, capfd):
     assert [row["measured"] is None for row in rows] == [True, False, False, False]
     assert [row["difference"] is None for row in rows] == [True, False, True, False]
     assert all(0 < row["difference"] < 0.3 for row in rows[1::2])
+
+
+def test_images_tell_the_ranges_of_int8(pair, capfd, tmp_path):
+    """Random inputs are normal numbers: ranges of pixels are too wide for them, and the outputs show it."""
+    command = ["-m", pair[0], "--threads", "1", "--precision", "int8", "--json", "--no-amx"] + QUICK
+    images = ["--data-calib", packed(tmp_path / "images")]
+    found = {}
+    for name, words in (("random", ["--random-thresholds"]), ("fitting", images + ["--rgb-mean", "128", "--rgb-std",
+                        "70"]), ("wide", images)):
+        assert benchmark.main(command + words) == 0
+        row, = json.loads(capfd.readouterr().out)["runs"][0]["rows"]
+        found[name] = row["difference"]
+    assert 4 * found["fitting"] < found["wide"] and max(found["fitting"], found["random"]) < 0.1, found
 
 
 def test_engines_in_one_table(here, pair, capfd, monkeypatch):

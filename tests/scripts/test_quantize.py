@@ -17,6 +17,7 @@ from accnn import acc_conv, check, quantize, score
 from accnn.core.compat import mx
 from accnn.graph.checkpoint import load_model
 from accnn.graph.quantized import is_quantized
+from accnn.planning.plan import Plan, Row
 from accnn.runtime.predictor import Predictor
 from mxnet_int8 import module_outputs, quantized
 from networks import chain_model, outputs, random_input, random_model, saved
@@ -83,6 +84,29 @@ def test_only_some_layers(quantizing, capsys):
     told = json.loads(capsys.readouterr().out)
     assert {layer["layer"] for layer in told["layers"] if layer["precision"] == "int8"} == {"conv1", "conv2"}
     assert all(layer["reason"] for layer in told["layers"] if layer["precision"] == "fp32")
+
+
+@pytest.fixture
+def split(prefix, tmp_path):
+    """Prefix of the network with conv2 split."""
+    accelerator = package.Accelerator(load_model(prefix), {"data": SHAPE})
+    return saved(accelerator.accelerate(Plan((Row("conv2", "Convolution", "vh", 6),))), tmp_path / "split")
+
+
+@pytest.mark.parametrize("words, in_int8", [
+    (["--exclude", "conv2"], {"conv1", "conv3", "fc1", "fc2"}), (["--layers", "conv2"], {"conv2_v", "conv2_h"}),
+    (["--exclude", "conv2_h"], {"conv1", "conv2_v", "conv3", "fc1", "fc2"})])
+def test_the_name_of_a_split_layer_stands_for_its_chain(quantizing, split, capsys, words, in_int8):
+    assert quantizing("--dry-run", "--json", *words, model=split) == 0
+    layers = json.loads(capsys.readouterr().out)["layers"]
+    assert {layer["layer"] for layer in layers if layer["precision"] == "int8"} == in_int8
+
+
+def test_a_limit_that_no_layer_meets_is_a_target_missed(quantizing, capsys):
+    assert quantizing("--limit", "1e-9") == 1
+    said = capsys.readouterr().err
+    assert re.search(r"no layer of .*net can be INT8 .*(conv|fc)\d, which costs least, .*larger --limit", said)
+    assert os.listdir(".") == []
 
 
 @pytest.mark.parametrize("words", [["--thresholds", "entropy"], ["--thresholds", "auto"], []])

@@ -53,6 +53,26 @@ def test_a_layer_that_int8_does_not_compute_converts_what_it_reads():
     assert [node.op for node in model.graph.nodes if not node.is_variable] == ["_contrib_dequantize", "Deconvolution"]
 
 
+@pytest.mark.parametrize("text", [V_H, DENSE, "3,12,12 plain %s|conv 3-8 3x3 p1x1 b"])
+def test_a_chain_in_float32_among_others_converts_and_is_computed_as_it_is(text):
+    text = text % "u8 fp32"
+    assert key(*parse(text)) == text and parse(text)[0].as_float
+    place, chain = parse(text)
+    part, form = chains.random_chain(chain, np.random.RandomState(0)), low_precision.FORMS["u8"]
+    model = low_precision.closed(low_precision.opened(part.model, form), form)
+    operators = [node.op for node in model.graph.nodes if not node.is_variable]
+    assert operators[0] == "_contrib_dequantize" and operators[-1] == "_contrib_quantize_v2"
+    data = np.random.RandomState(1).randint(0, 255, (2,) + place.in_shape if len(place.in_shape) > 1 else (2, 64))
+    true, = passes.executor(part.model, {DATA: mx.nd.array(4 / 255 * data)}).forward()
+    feeds = {DATA: mx.nd.array(data, dtype="uint8"), DATA + "_min": mx.nd.array([0]), DATA + "_max": mx.nd.array([4])}
+    found, low, high = [one.asnumpy() for one in passes.executor(model, feeds).forward()]
+    scale = high.item() / (255 if found.dtype == np.uint8 else 127)
+    np.testing.assert_allclose(scale * found, np.clip(true.asnumpy(), low.item(), high.item()), atol=0.55 * scale)
+    before, once = chains.chain_call(text, 2, 0)
+    before()
+    once()
+
+
 @pytest.mark.parametrize("text", [V_H, DENSE, "3,12,12 plain %s|conv 3-8 3x3 p1x1 b", "8,6,6 %s|fc 288-16|fc 16-4 b"])
 @pytest.mark.parametrize("numbers", ["u8", "s8", "bf16"])
 def test_a_pass_runs(text, numbers):

@@ -23,6 +23,9 @@ _HOMES = {
     "Accelerator": "accnn.planning.accelerator",
     "to_bfloat16": "accnn.quantization.bfloat16",
     "export_onnx": "accnn.exporting.exporter",
+    "PlanPoint": "accnn.report.evidence",
+    "plot_energy": "accnn.report.plots", "plot_layers": "accnn.report.plots", "plot_pareto": "accnn.report.plots",
+          "plot_sensitivity": "accnn.report.plots",
     "ArrayImages": "accnn.reconstruction.images", "Calibrated": "accnn.reconstruction.calibration",
     "ReconstructionConfig": "accnn.reconstruction.calibration",
 }

@@ -1,14 +1,21 @@
 """benchmark.py: its options, the table of milliseconds."""
+import contextlib
 import json
 import os
 import time
+from dataclasses import replace
+
+import numpy as np
 
 from accnn import engines
-from accnn.cli import options
+from accnn.cli import calibration, next_step, options
+from accnn.cli.data_options import add_picture_options
 from accnn.cli.setting_names import spelled
 from accnn.cli.types import Parser
 from accnn.core import amx
-from accnn.core.layers import PRECISIONS
+from accnn.core.errors import AccnnError
+from accnn.core.files import full_disk_as_sentence, temporary_folder
+from accnn.core.layers import FP32, PRECISIONS
 from accnn.core.machine import cores
 from accnn.core.progress import say
 from accnn.core.text import seconds
@@ -49,6 +56,8 @@ def parser(description):
     arguments.add_argument("--random-thresholds", action="store_true",
                            help="with --precision int8: make up the ranges of INT8 tensors, which is right for timing "
                                 "only")
+    calibration.add_range_options(arguments)
+    add_picture_options(arguments)
     options.add_amx_options(arguments)
     arguments.add_argument("--layers", action="store_true",
                            help="also every layer that was replaced, in isolation, beside the chain in its place")
@@ -67,17 +76,46 @@ def run(args):
     ------
     AccnnError
     """
+    _check(args)
     wakes_amx = amx.chosen(args.amx, args.precision or _stored(args))
     job = Job(args.model, args.baseline, args.load_epoch, args.baseline_epoch, args.gpus, tuple(args.input_shape),
               args.batch_size, args.threads or (cores(),), args.layers, args.repeats, args.warm_up, args.seed,
               amx=wakes_amx, engines=args.engines, precisions=args.precision, random_thresholds=args.random_thresholds)
-    result = client.measure(job)
+    with _calibrated(args, job) as job:
+        result = client.measure(job)
     for sentence in timing.noise(result, NOISY):
         say(sentence)
     result.update(repeats=job.repeats, warm_up=job.warm_up, seed=job.seed, seconds=time.monotonic() - args.started)
     result = spelled(result)
     print(json.dumps(result, indent=2) if args.json else "\n".join(
         timing.lines(result) + [seconds(result["seconds"])]))
+    next_step.tell(args, next_step.after_timing(args, next(iter(_stored(args)), FP32)))
+
+
+def _check(args):
+    calibration.check_ranges(args, args.precision)
+    if args.data_calib is not None and args.random_thresholds:
+        raise AccnnError("--random-thresholds makes up what --data-calib tells: leave one of them out")
+
+
+@contextlib.contextmanager
+def _calibrated(args, job):
+    """Yield the job, with the images that tell ranges of INT8 tensors in a file, where there are any."""
+    if args.data_calib is None:
+        yield job
+        return
+    with temporary_folder() as folder:
+        yield replace(job, **_images(args, os.path.join(folder, "images.npz")))
+
+
+def _images(args, path):
+    """dict: what a job is told of the images, which are written to `path`."""
+    model = options.open_model(args)
+    shapes = calibration.image_shapes(args, model)
+    batches = calibration.range_batches(args, shapes)
+    with full_disk_as_sentence(path):
+        np.savez(path, **{name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]})
+    return {"calibration": path, "input_shapes": tuple(shapes.items())}
 
 
 def _stored(args):

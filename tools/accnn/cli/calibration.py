@@ -3,10 +3,12 @@ import argparse
 import contextlib
 import os
 
-from accnn.cli.data_options import add_preprocessing_options, preprocessing
+from accnn.cli import options
+from accnn.cli.data_options import add_preprocessing_options, images_of, preprocessing
 from accnn.cli.outputs import check_config
 from accnn.cli.types import positive
 from accnn.core.errors import AccnnError
+from accnn.core.layers import INT8
 from accnn.core.progress import Progress
 from accnn.data.enlarged import tell_enlarged
 from accnn.data.images import image_input
@@ -17,6 +19,7 @@ from accnn.reconstruction.calibration import Calibrated, ReconstructionConfig
 from accnn.reconstruction.images import record_images
 
 _BATCH_SIZE = 64
+_RANGE_IMAGES, _RANGE_BATCH = 300, 8
 
 
 def add_calibration_options(parser):
@@ -57,6 +60,43 @@ def add_file_options(parser, count, purpose, required=False):
     parser.add_argument("--data-calib-idx", metavar="IDX", help="its index (default: the .idx beside it)")
     parser.add_argument("--calib-images", type=positive, default=count, metavar="N",
                         help="how many of them, drawn at random (default: %(default)s)")
+
+
+def add_range_options(parser):
+    """Options of scripts in which engines quantize networks: images that tell the ranges of INT8 tensors."""
+    add_file_options(parser, _RANGE_IMAGES, "with --precision int8: RecordIO file of images that tell the range of "
+                                            "every INT8 tensor")
+
+
+def check_ranges(args, precisions):
+    """Refuse images for INT8 where nothing is converted to it."""
+    if args.data_calib is not None and INT8 not in precisions:
+        raise AccnnError("--data-calib tells the ranges of INT8 tensors: give --precision int8 with it")
+
+
+def image_shapes(args, model):
+    """dict: the shape of a model's image, read from what calibrates where nothing else says it, and of its labels."""
+    return image_input(model, options.input_shapes(args), images_of(args, "data_calib"), labels=True)
+
+
+def range_batches(args, input_shapes):
+    """Images that :func:`add_range_options` name.
+
+    Parameters
+    ----------
+    args : Namespace
+    input_shapes : dict of str to tuple of int
+        The image's first.
+
+    Returns
+    -------
+    list of dict of str to ndarray, or None
+    """
+    if args.data_calib is None:
+        return None
+    (name, shape), *_ = input_shapes.items()
+    with drawn_images(args, name, shape, getattr(args, "seed", 0), _RANGE_BATCH) as images:
+        return [{key: array.asnumpy() for key, array in batch.items()} for _, batch in images.batches()]
 
 
 def files_of_images(args):

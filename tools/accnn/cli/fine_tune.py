@@ -3,7 +3,7 @@ import contextlib
 import json
 import os
 
-from accnn.cli import options, outputs
+from accnn.cli import next_step, options, outputs
 from accnn.cli import training_options as training
 from accnn.cli.data_options import add_preprocessing_options, images_of
 from accnn.cli.replacing import add_force_option, check_replaced
@@ -75,8 +75,9 @@ def _run(args, job):
         going.trainer.rehearse()  # before anything is written
     _agree(job, going)
     entries = going.go()
+    taught = session.teacher_right()
     if job.leads:
-        _report(args, keeper, entries)
+        _report(args, keeper, entries, going.rate, taught)
 
 
 def _check_prefix(args, job):
@@ -110,7 +111,8 @@ def _subject(args):
     """The model to train, the shape of its input, and the output that is trained."""
     model = options.open_float_model(args)
     check_precision(model)
-    shapes = image_input(model, options.input_shapes(args), images_of(args, "data_val", "data_train"))
+    images = images_of(args, "data_val", "data_train", "data_unlabelled")
+    shapes = image_input(model, options.input_shapes(args), images)
     if args.num_classes:
         model = with_classes(model, class_head(model, shapes, args.output), shapes, args.num_classes, args.seed)
     return model, shapes, trainable_head(model, shapes, args.output)
@@ -136,16 +138,18 @@ def _agree(job, going):
         raise AccnnError("the workers do not read the same checkpoint: give all of them the same files")
 
 
-def _report(args, keeper, entries):
+def _report(args, keeper, entries, rate, taught):
     best = history.best(entries)
     found = {"epochs": [entry.as_dict() for entry in entries], "model_prefix": args.model_prefix,
+             "curve": history.curve(entries, taught), "teacher_right": taught, "found_lr": rate,
              "best": best and {"epoch": best.epoch, "prefix": keeper.best_prefix}, "log": keeper.log_path,
              "last": {"epoch": entries[-1].epoch, "params": params_path(args.model_prefix, entries[-1].epoch)}}
     if args.json:
         print(json.dumps(found, indent=2))
         return
-    print("\n".join(history.table(entries)) + "\n")
+    print("\n".join(history.table(entries, taught)) + "\n")
     print("last   %s" % found["last"]["params"])
     if best:
         print("best   %s, epoch %d" % (params_path(keeper.best_prefix, 0), best.epoch))
     print("log    %s" % keeper.log_path)
+    next_step.tell(args, next_step.after_training(args, best and keeper.best_prefix, entries[-1].epoch))

@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 
+from accnn.cli import next_step
 from accnn.cli.setting_names import options_named
 from accnn.core.errors import AccnnError
 from accnn.core.leftovers import sweep_temporary_folders
@@ -32,7 +33,7 @@ class Script:
     module : str
         A module of ``cli/``. Its ``parser(description, **more)`` returns an ArgumentParser; its ``run(args)`` does what
         the options say and returns the exit code, None for 0. ``args.started`` is the ``time.monotonic()`` at which the
-        script began.
+        script began, ``args.words`` what was typed, ``args.typed`` the whole command.
     description : str
         For ``--help``: the script's docstring.
     **more
@@ -59,7 +60,8 @@ class Script:
         started = time.monotonic()
         parser = self.parser()
         args = parser.parse_args(argv)
-        args.started = started
+        args.started, args.words = started, list(sys.argv[1:] if argv is None else argv)
+        args.typed = next_step.command(self._module.rpartition(".")[2], args.words)
         with options_named(parser):
             return self.steps.run(args)
 

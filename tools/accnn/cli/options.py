@@ -3,7 +3,7 @@ import argparse
 from dataclasses import fields, replace
 from math import prod
 
-from accnn import costs, methods, ranks
+from accnn import costs, engines, methods, ranks
 from accnn.cli.data_options import images_of
 from accnn.cli.replacing import add_force_option
 from accnn.cli.types import positive, rank
@@ -17,7 +17,7 @@ from accnn.graph.checkpoint import load_with_remarks
 from accnn.graph.precision import refuse_bfloat16
 from accnn.graph.quantized import refuse_quantized
 from accnn.graph.shapes import chosen_batch
-from accnn.latency.config import TimingConfig, cache_folder
+from accnn.latency.config import RATIO_OVER, TimingConfig, cache_folder
 from accnn.methods import Effort
 from accnn.planning.accelerator import Accelerator
 from accnn.planning.plan import load_plan
@@ -128,6 +128,17 @@ def add_measuring_options(parser):
     add_amx_options(parser)
 
 
+def add_engine_options(parser):
+    """Options that say what is to run the faster network: attributes of a TimingConfig."""
+    add = parser.add_argument_group("engine").add_argument
+    add("--engine", choices=engines.names(), default=engines.DEFAULT,
+        help="with --cost latency: what is to run the network, and times what it is planned by: %s; NEW.onnx is "
+             "written too for others than the first (default: %%(default)s)" % _summaries(engines))
+    add("--ratio-over", choices=RATIO_OVER, default=RATIO_OVER[0],
+        help="with --engine: what --ratio is over: mxnet = the original in MXNet, in float32; engine = the original in "
+             "the engine and precision of the plan (default: %(default)s)")
+
+
 def add_amx_options(parser):
     """``--amx`` and ``--no-amx``; None where neither is given."""
     add = parser.add_mutually_exclusive_group().add_argument
@@ -153,10 +164,21 @@ def measuring(args, precision=None):
     if dry and exported is not None:
         say("--dry-run writes nothing: ignoring --export-latencies %s" % exported)
         exported = None
+    engine = getattr(args, "engine", engines.DEFAULT)
     return TimingConfig(1 if args.batch_size is None else args.batch_size, args.threads, args.repeats,
                         args.cache or None,
                         args.import_latencies, exported, args.gpus, not dry, args.best_effort,
-                        amx.chosen(args.amx, [precision or getattr(args, "precision", FP32)]))
+                        _uses_amx(args, engine, precision or getattr(args, "precision", FP32)), engine,
+                        getattr(args, "ratio_over", RATIO_OVER[0]))
+
+
+def _uses_amx(args, engine, precision):
+    """bool: whether MXNet is to use AMX, which it does not need beside another engine."""
+    if engine == engines.DEFAULT:
+        return amx.chosen(args.amx, [precision])
+    if args.amx is not None:
+        say("the engine %s chooses its instructions itself: ignoring --amx and --no-amx" % engine)
+    return False
 
 
 def timing(args, measuring, request, accelerator):

@@ -10,12 +10,14 @@ from accnn.core.errors import AccnnError
 from accnn.core.files import locked
 from accnn.core.progress import say
 from accnn.core.text import before_after, seconds
+from accnn.exporting.exporter import export_onnx
 from accnn.graph.checkpoint import epochs, params_path, save_model, symbol_path
 from accnn.graph.mark import is_marked
 from accnn.latency.table import TABLE, check_target
 from accnn.ranks.energy_cache import FILE
 from accnn.report import int8
 from accnn.report.plan import summary, table
+from accnn.scoring import report as scoring
 
 
 def check_folder(option, target):
@@ -195,7 +197,7 @@ def config_path(prefix, ratio):
     return os.path.join(os.path.dirname(prefix), "config-rksel-%s.json" % (exact if float(exact) == ratio else ratio))
 
 
-def accelerate_and_write(accelerator, plan, prefix, config=None, low_prefix=None):
+def accelerate_and_write(accelerator, plan, prefix, config=None, low_prefix=None, onnx=None, also=None):
     """Apply `plan` and write the checkpoint, its form in a lower precision, and the plan: all files, or none.
 
     Parameters
@@ -208,12 +210,17 @@ def accelerate_and_write(accelerator, plan, prefix, config=None, low_prefix=None
         Where the plan is written.
     low_prefix : str, optional
         Of the form in the precision of the plan, INT8 with the images of the accelerator; default: none is made.
+    onnx : str, optional
+        Path of an ONNX file, written once it is proved; default: none is.
+    also : callable, optional
+        ``also(summary)`` returns paths and texts of files that are written with them.
 
     Returns
     -------
     dict
         :func:`accnn.report.plan.summary` with ``written`` (paths) and ``file_bytes``; with another form its precision
-        too, with its ``file_bytes``, and of INT8 :func:`accnn.report.int8.summary`.
+        too, with its ``file_bytes``, and of INT8 :func:`accnn.report.int8.summary`; with an ONNX file ``onnx``, with
+        its ``file_bytes``.
     """
     before = os.path.getsize(params_path(accelerator.model.prefix, accelerator.model.epoch))
     faster = accelerator.accelerate(plan)
@@ -222,16 +229,25 @@ def accelerate_and_write(accelerator, plan, prefix, config=None, low_prefix=None
     if low:
         written.update({plan.precision + " symbol": symbol_path(low_prefix),
                         plan.precision + " params": params_path(low_prefix, 1)})
+    with_them = {config: plan.text()} if config else {}
+    if onnx:
+        written["onnx"] = onnx
+        with_them[onnx] = lambda path: export_onnx(faster, path, accelerator.input_shapes)
     say_replaced(list(written.values()) + ([config] if config else []))
-    save_model(faster, prefix, 1, {config: plan.text()} if config else None, stale_plans(prefix, low_prefix), True,
-               {low_prefix: low} if low else None)
+    result = summary(accelerator, plan)
+    with_them.update(also(result) if also else {})
+    save_model(faster, prefix, 1, with_them, stale_plans(prefix, low_prefix), True, {low_prefix: low} if low else None)
     if config:
         written["config"] = config
-    result = dict(summary(accelerator, plan), written=written, file_bytes=_sizes(before, written["params"]))
+    result = dict(result, written=written, file_bytes=_sizes(before, written["params"]))
     if low:
         told = int8.summary(made, accelerator.input_shapes, accelerator.responses.images,
                             {"original": accelerator.model.prefix}) if made else {}
         result[plan.precision] = dict(told, file_bytes=_sizes(before, written[plan.precision + " params"]))
+    if low and made:
+        result["layers"] = int8.with_exclusions(result["layers"], told, precision.operators(accelerator, plan))
+    if onnx:
+        result["onnx"] = {"file_bytes": _sizes(before, onnx)}
     return result
 
 
@@ -269,6 +285,7 @@ def show(report, as_json, table=table):
         print(json.dumps(report, indent=2))
         return
     lines = table(report) + (int8.outcome(report["int8"]) if report.get("int8") else [])
+    lines += [""] + scoring.table(report["scores"]) if report.get("scores") else []
     print(spelled("\n".join(lines)))
     for kind, path in report.get("written", {}).items():
         print("%-11s %s" % (kind, path))

@@ -1,7 +1,7 @@
 """INT8 and bfloat16 on the command line: what they need, and the checkpoint in them beside the float32 one."""
 import argparse
 
-from accnn import methods
+from accnn import engines, methods
 from accnn.core.errors import AccnnError
 from accnn.core.layers import BF16, FP32, INT8, PRECISIONS, operators_of
 from accnn.core.progress import Progress, say
@@ -45,7 +45,9 @@ def check(args, precision):
                          % ("--config %s is a plan in INT8, which" % args.config if args.config else
                             "--precision int8"))
     if args.random_thresholds:
-        say("--random-thresholds: ranges are made up for the clock, %s-int8 is not written" % args.save_model)
+        say("--random-thresholds: ranges are made up for the clock, %s" % (
+            "%s-int8 is not written" % args.save_model if args.engine == engines.DEFAULT else
+            "what is written is float32"))
 
 
 def check_images(accelerator, precision):
@@ -56,7 +58,8 @@ def check_images(accelerator, precision):
 
 def low_prefix(args, precision):
     """str or None: the prefix of the checkpoint in that precision, where one is written beside the float32 one."""
-    is_written = precision != FP32 and not args.random_thresholds and not args.dry_run
+    is_written = (precision != FP32 and not args.random_thresholds and not args.dry_run
+                  and args.engine == engines.DEFAULT)
     return "%s-%s" % (args.save_model, precision) if is_written else None
 
 
@@ -64,9 +67,15 @@ def in_fp32(accelerator, plan):
     """tuple of str: operators of the accelerated network that stay in float32 where others do not."""
     if plan.precision == FP32:
         return ()
+    made = operators(accelerator, plan)
+    return tuple(name for layer in plan.in_fp32() for name in made[layer])
+
+
+def operators(accelerator, plan):
+    """dict of str to list of str: by layer of the original network what computes it in the accelerated one."""
     chains = {row.layer: accelerator.candidate(row.layer, methods.get(row.method)).chain(row.rank)
               for row in plan.chosen()}
-    return tuple(operators_of(plan.in_fp32(), chains))
+    return {row.layer: operators_of([row.layer], chains) for row in plan.rows}
 
 
 def in_precision(accelerator, plan, model):

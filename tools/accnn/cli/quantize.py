@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import replace
 
-from accnn.cli import calibration, options, outputs, verify
+from accnn.cli import calibration, cards, next_step, options, outputs, reporting, verify
 from accnn.cli.data_options import images_of
 from accnn.cli.replacing import int8_plan_path, is_int8_plan
 from accnn.cli.types import Parser
@@ -22,9 +22,11 @@ from accnn.graph.shapes import chosen_batch
 from accnn.latency.config import TimingConfig
 from accnn.planning.request import check_pattern, matches
 from accnn.quantization import thresholds
+from accnn.quantization.fusing import split_layers
 from accnn.quantization.supported import LAYERS
 from accnn.reconstruction.int8 import LIMIT, make_int8
 from accnn.reconstruction.int8_config import Int8Config
+from accnn.reconstruction.int8_input import refuse_all_float
 from accnn.report import int8 as report
 
 _IMAGES = 1000
@@ -45,6 +47,8 @@ def parser(description):
     options.add_amx_options(arguments)
     arguments.add_argument("--dry-run", action="store_true", help="print the table, write nothing")
     arguments.add_argument("--no-timing", action="store_true", help="do not time what was written")
+    reporting.add_report_option(arguments)
+    cards.add_card_option(arguments)
     arguments.set_defaults(gpus=None)
     return arguments
 
@@ -52,7 +56,8 @@ def parser(description):
 def _add_int8_options(parser):
     add = parser.add_argument_group("INT8").add_argument
     add("--layers", action="append", default=[], metavar="PATTERN",
-        help="only these layers become INT8, a name or a shell pattern such as 'conv3_*'; may be repeated")
+        help="only these layers become INT8, a name or a shell pattern such as 'conv3_*'; the name of a layer that "
+             "was split stands for all parts of its chain; may be repeated")
     add("--exclude", action="append", default=[], metavar="PATTERN",
         help="leave these layers in float32; may be repeated")
     add("--thresholds", choices=[_AUTO] + thresholds.names(), default=_AUTO,
@@ -96,10 +101,12 @@ def _check(args):
 def _quantized(args):
     if not args.dry_run:
         outputs.check_checkpoint(args.model, args.save_model, args.force, int8_plan_path(args.save_model), is_int8_plan)
+    reporting.check(args)
+    cards.check(args)
     timed = not args.dry_run and not args.no_timing
     measuring = TimingConfig(threads=args.threads, repeats=args.repeats, amx=amx.chosen(args.amx, [INT8]))
     with verify.clock(measuring) if timed else contextlib.nullcontext() as child:
-        source, shapes, result = _made(args)
+        source, shapes, result, card = _made(args)
         measuring = replace(measuring, batch_size=chosen_batch(source, shapes, args.batch_size, 1))
         source = replace(source, arg_params={}, aux_params={})
         gc.collect()
@@ -107,21 +114,26 @@ def _quantized(args):
             if timed:
                 result["measured"] = verify.timed(measuring, source, args.save_model, shapes, child, layers=False)
         finally:  # whatever became of the clock, the files are there
+            cards.finish(card, result)
+            reporting.add_written(args, reporting.of_int8(args, result), result)
             outputs.show(dict(result, seconds=time.monotonic() - args.started), args.json, report.table)
+        next_step.tell(args, next_step.after_quantizing(args))
 
 
 def _made(args):
-    """Quantize and write; return the float32 network, its input shapes and the report."""
+    """Quantize and write; return the float32 network, its input shapes, the report and the card."""
     model = options.open_float_model(args)
     shapes = image_input(model, options.input_shapes(args), images_of(args, "data_calib"))
     config = _config(args, model)
     original = _original(args)
     with calibration.opened_images(args, model, shapes) as images:
         made = make_int8(model, images, shapes, original, config, Progress)
+        refuse_all_float(made)
         result = report.summary(made, shapes, images, _made_by(args, model, images))
+    card = cards.begun(args, model, shapes, INT8)
     if not args.dry_run:
-        result.update(_written(args, model, made, result))
-    return model, shapes, result
+        result.update(_written(args, model, made, result, card))
+    return model, shapes, result, card
 
 
 def _config(args, model):
@@ -133,9 +145,17 @@ def _config(args, model):
 def _excluded(args, model):
     """list of str: the layers that stay in float32 because the options say so."""
     layers = [node.name for node in model.graph.nodes if node.op in _ROWS]
+    chains = {name: set(parts) & set(layers) for name, parts in split_layers(model.graph).items()}
+    chains = {name: parts for name, parts in chains.items() if parts}
     for pattern in args.layers + args.exclude:
-        check_pattern(model.prefix, layers, pattern)
-    return [name for name in layers if matches(name, args.exclude) or args.layers and not matches(name, args.layers)]
+        check_pattern(model.prefix, layers + list(chains), pattern)
+
+    def named(patterns):
+        whole = [parts for name, parts in chains.items() if matches(name, patterns)]
+        return {name for name in layers if matches(name, patterns)}.union(*whole)
+
+    kept = named(args.exclude) | (set(layers) - named(args.layers) if args.layers else set())
+    return [name for name in layers if name in kept]
 
 
 def _original(args):
@@ -152,11 +172,14 @@ def _made_by(args, model, images):
                  "calib-images": images.count}, **{name.replace("_", "-"): getattr(args, name) for name in names})
 
 
-def _written(args, model, made, result):
-    """Write the checkpoint and how it was made: all files, or none; return what the report says of them."""
+def _written(args, model, made, result, card):
+    """Write the checkpoint, how it was made and its card: all files, or none; return what the report says of them."""
     prefix, config = args.save_model, int8_plan_path(args.save_model)
     before = os.path.getsize(params_path(model.prefix, model.epoch))
     written = {"symbol": symbol_path(prefix), "params": params_path(prefix, 1), "plan": config}
     outputs.say_replaced(written.values())
-    save_model(made.model, prefix, 1, {config: json.dumps(report.plan(result), indent=2) + "\n"}, marked=True)
+    texts = {config: json.dumps(report.plan(result), indent=2) + "\n"}
+    if card:
+        texts[cards.card_path(prefix)] = card.text()
+    save_model(made.model, prefix, 1, texts, marked=True)
     return {"written": written, "file_bytes": before_after(before, os.path.getsize(written["params"]))}

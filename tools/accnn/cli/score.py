@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, replace
 
 from accnn import engines
-from accnn.cli import options
+from accnn.cli import calibration, next_step, options
 from accnn.cli import outputs as output
 from accnn.cli.data_options import add_preprocessing_options, preprocessing
 from accnn.cli.replacing import add_force_option, check_replaced, is_counts
@@ -68,6 +68,7 @@ def parser(description):
                            help="what runs the networks (default: %(default)s)")
     arguments.add_argument("--precision", choices=PRECISIONS,
                            help="run float32 checkpoints in this precision (default: as they are)")
+    calibration.add_range_options(arguments)
     options.add_job_options(arguments)
     add_force_option(arguments)
     arguments.add_argument("--json", action="store_true", help="print results as JSON")
@@ -88,7 +89,7 @@ def run(args):
 def _run(args, job):
     _check(args)
     records = open_records(args.data_val, args.data_val_idx)
-    found, confusion = _scored(args, job, records)
+    found, confusion = scored(args, job, records)
     if not job.leads:
         return
     try:
@@ -96,10 +97,28 @@ def _run(args, job):
             _write_confusion(args.confusion, confusion)
     finally:  # a file that cannot be written is no reason to keep what was found
         print(json.dumps(found, indent=2) if args.json else "\n".join(report.table(found)))
+    next_step.tell(args, next_step.after_scoring(args))
 
 
-def _scored(args, job, records):
-    """Return what the report says, and the confusion matrix where one was asked for."""
+def scored(args, job, records, watch=None):
+    """Score the networks that the options name.
+
+    Parameters
+    ----------
+    args : Namespace
+    job : Job
+    records : Records
+    watch : callable, optional
+        ``watch(heads)`` returns an object whose ``add(first, outputs, best, labels)`` sees every batch, see
+        :class:`accnn.scoring.changes.ChangeTally`.
+
+    Returns
+    -------
+    dict
+        What ``--json`` prints.
+    ndarray or None
+        The confusion matrix, where one was asked for.
+    """
     subjects = _subjects(args, records)
     how = preprocessing(args, next(iter(subjects[0].input_shapes.values())))
     if job.leads:
@@ -107,7 +126,8 @@ def _scored(args, job, records):
     if not args.fidelity:
         subjects = [_settled(subject, records, how, args.batch_size) for subject in subjects]
     started = time.perf_counter()
-    tallies, pair = (_fidelity if args.fidelity else _count)(args, job, records, how, subjects)
+    tallies, pair = (_fidelity(args, job, records, how, subjects) if args.fidelity else
+                     _count(args, job, records, how, subjects, watch and watch(*(one.head for one in subjects))))
     seconds = time.perf_counter() - started
     found = _report(args, subjects, tallies, pair)
     found["data"] = {"file": args.data_val, "images": tallies[0].images, "image_shape": list(how.shape),
@@ -141,6 +161,7 @@ def _check(args):
         raise AccnnError("--fidelity reads no labels: leave out --top-k, --per-class and --confusion")
     if args.max_num_examples is not None and args.max_num_examples < 1:
         raise AccnnError("--max-num-examples must be at least 1")
+    calibration.check_ranges(args, [args.precision])
     if _by_engine(args):
         _check_engine(args)
     if args.confusion is not None:
@@ -199,7 +220,8 @@ def _predictor(args, model, shapes, size, symbol):
     if not _by_engine(args):
         return Predictor(model, shapes, size, contexts(args.gpus), symbol)
     scored = replace(model, graph=Graph.from_symbol(symbol))
-    return EnginePredictor(engines.get(args.engine), scored, shapes, size, args.precision or precision_of(model))
+    return EnginePredictor(engines.get(args.engine), scored, shapes, size, args.precision or precision_of(model),
+                           calibration.range_batches(args, shapes))
 
 
 def _same_shape(subjects):
@@ -219,7 +241,7 @@ def _check_pair(args, subjects):
                                           before.head.classes))
 
 
-def _count(args, job, records, how, subjects):
+def _count(args, job, records, how, subjects, watcher=None):
     tallies = [Tally(subject.head, _top_k(args, subject.head), bool(args.confusion)) for subject in subjects]
     pair = PairTally() if len(subjects) == 2 else None
     for batch, outputs in _pass(args, job, records, how, subjects):
@@ -229,6 +251,8 @@ def _count(args, job, records, how, subjects):
             best.append(tally.add(scores, labels))
         if pair:
             pair.add(*best, labels)
+        if watcher:
+            watcher.add(batch.first, [scores for scores, in outputs], best, labels)
     return [tally.summed(job) for tally in tallies], pair and pair.summed(job)
 
 

@@ -8,6 +8,8 @@ MOST_EPOCHS = 9999
 _MOST_CLASSES = 10 ** 6
 _MOST = {"pad_size": 10000, "fill_value": 255, "max_random_h": 180, "max_random_s": 255, "max_random_l": 255,
          "max_random_rotate_angle": 360}
+MOST_MIXUP = 100
+CLIP = 10.0
 SCHEDULES = ("constant", "step", "cosine", "poly")
 
 
@@ -25,7 +27,9 @@ def add_rule_options(group):
     """Options that say how fast and by what rule, whatever the number of epochs."""
     add = group.add_argument
     add("--num-examples", type=int, metavar="N", help="images an epoch (default: all that fill a batch)")
-    add("--lr", type=float, default=1e-5, help="learning rate (default: %(default)s)")
+    add("--lr", type=_rate, default=1e-5, metavar="RATE|auto",
+        help="learning rate; auto: by a short test on a copy, in which it rises until the loss does (default: "
+             "%(default)s)")
     add("--lr-schedule", choices=SCHEDULES, default=None,
         help="default: step with --lr-step-epochs, else constant; cosine and poly end at zero")
     add("--lr-step-epochs", type=_epochs, default=(), metavar="E,E", help="epochs after which the rate is multiplied")
@@ -35,8 +39,13 @@ def add_rule_options(group):
     add("--optimizer", choices=OPTIMIZERS, default="sgd", help="default: %(default)s")
     add("--mom", type=float, default=0.9, help="momentum of sgd, nag and signum (default: %(default)s)")
     add("--wd", type=float, default=1e-4, help="weight decay (default: %(default)s)")
+    add("--clip-gradient", type=float, default=CLIP, metavar="NORM",
+        help="shorten the gradient of all parameters together to this norm; 0: never (default: %(default)s)")
+    add("--average", type=float, metavar="EPOCHS",
+        help="score and write a running average of the weights over about so many epochs, with BatchNorm statistics "
+             "estimated anew")
     add("--dropout", type=float, metavar="P",
-        help="probability of every Dropout layer while training (default: the network's own)")
+        help="probability of every Dropout layer while training (default: the network's own, 0 with --mixup)")
     add("--freeze", action="append", default=[], metavar="PATTERN",
         help="leave these layers or parameters as they are, a name or a shell pattern; may be repeated")
     add("--output", metavar="NAME", help="the output to train, where there are several")
@@ -45,8 +54,11 @@ def add_rule_options(group):
 def add_data_options(parser):
     """Options that say which images are learnt from and which are scored, and how often a run is saved."""
     add = parser.add_argument
-    add("--data-train", required=True, metavar="REC", help="RecordIO file of labelled images")
+    add("--data-train", metavar="REC", help="RecordIO file of labelled images")
     add("--data-train-idx", metavar="IDX", help="its index (default: the .idx beside it, if any)")
+    add("--data-unlabelled", metavar="REC",
+        help="images for the teacher alone, in place of --data-train or beside it; their labels are not looked at")
+    add("--data-unlabelled-idx", metavar="IDX", help="its index")
     add("--data-val", metavar="REC", help="images that are scored after every epoch, to know the best one")
     add("--data-val-idx", metavar="IDX", help="their index")
     add("--save-every", type=float, default=600.0, metavar="SECONDS",
@@ -58,8 +70,11 @@ def add_teacher_options(parser):
     add = parser.add_argument_group("teacher").add_argument
     add("--teacher", metavar="PREFIX", help="checkpoint whose answers are learnt beside the labels")
     add("--teacher-epoch", type=int, metavar="N", help="its epoch")
-    add("--distill-weight", type=float, default=0.9, metavar="W",
-        help="its share of the loss, 0 to 1 (default: %(default)s)")
+    add("--distill-weight", type=float, metavar="W",
+        help="its share of the loss, 0 to 1 (default: 0.9; 1 with --mixup or --data-unlabelled)")
+    add("--mixup", type=float, default=0.0, metavar="A",
+        help="blend images in pairs, by shares of Beta(A, A), for network and teacher alike: uniform at 1 (default: "
+             "0, no)")
     add("--temperature", type=float, default=2.0, metavar="T",
         help="class scores are divided by it before the softmax (default: %(default)s)")
 
@@ -116,7 +131,7 @@ def check_rule(args, epochs, said):
     AccnnError
     """
     _refuse(args.num_examples is not None and args.num_examples < 1, "--num-examples must be at least 1")
-    _refuse(not 0 < args.lr < float("inf"), "--lr must be above 0")
+    _refuse(args.lr is not None and not 0 < args.lr < float("inf"), "--lr must be above 0")
     _refuse(not 0 < args.lr_factor <= 1, "--lr-factor must be above 0 and at most 1")
     _refuse(not 0 <= args.warmup_epochs < epochs, "--warmup-epochs must be from 0 to less than %s" % said)
     _refuse(not 0 <= args.mom < 1, "--mom must be from 0 to less than 1")
@@ -124,7 +139,10 @@ def check_rule(args, epochs, said):
     _refuse(args.dropout is not None and not 0 <= args.dropout < 1, "--dropout must be from 0 to less than 1")
     _refuse(not 0 <= args.seed < 2 ** 32, "--seed must be from 0 to 2^32 - 1")
     _refuse(not 0 <= args.save_every < float("inf"), "--save-every must be 0 or more")
-    _refuse(not 0 <= args.distill_weight <= 1, "--distill-weight must be from 0 to 1")
+    _check_matching(args)
+    _refuse(not 0 <= args.clip_gradient < float("inf"), "--clip-gradient must be 0 or more")
+    _refuse(args.average is not None and not 0 < args.average <= epochs,
+            "--average must be above 0 and at most %s, the epochs there are to average" % said)
     _refuse(not 0.01 <= args.temperature <= 1000, "--temperature must be from 0.01 to 1000")
     _refuse(args.teacher is None and args.teacher_epoch is not None, "--teacher-epoch is about a teacher: give "
             "--teacher PREFIX")
@@ -138,6 +156,23 @@ def check_rule(args, epochs, said):
     _refuse(not 0 <= args.max_random_aspect_ratio < 1, "--max-random-aspect-ratio must be from 0 to less than 1")
     _refuse(not 0 < args.min_random_area <= args.max_random_area <= 1,
             "--min-random-area and --max-random-area must be above 0, at most 1, and in order")
+
+
+def _check_matching(args):
+    """Refuse what a teacher alone can answer where it is not alone, and fill in what follows."""
+    _refuse(not (args.data_train or args.data_unlabelled), "there are no images to learn from: give --data-train REC, "
+            "or --data-unlabelled REC with a --teacher")
+    _refuse(not 0 <= args.mixup <= MOST_MIXUP, "--mixup must be from 0 to %d" % MOST_MIXUP)
+    alone = [option for option, given in (("--mixup", args.mixup), ("--data-unlabelled", args.data_unlabelled))
+             if given]
+    if args.distill_weight is None:
+        args.distill_weight = 1.0 if alone else 0.9
+    _refuse(not 0 <= args.distill_weight <= 1, "--distill-weight must be from 0 to 1")
+    _refuse(alone and not (args.teacher and args.distill_weight == 1),
+            "%s is for images that a teacher alone answers, without labels: give --teacher PREFIX, and leave "
+            "--distill-weight at 1" % " and ".join(alone))
+    if args.mixup and args.dropout is None:
+        args.dropout = 0.0
 
 
 def _refuse(wrong, sentence):
@@ -160,4 +195,9 @@ def _wrong():
     raise ValueError
 
 
-_epochs.__name__, _switch.__name__ = "ascending epochs", "switch"
+def _rate(text):
+    """float, or None for auto."""
+    return None if text == "auto" else float(text)
+
+
+_epochs.__name__, _switch.__name__, _rate.__name__ = "ascending epochs", "switch", "learning rate"

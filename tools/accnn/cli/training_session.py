@@ -10,12 +10,13 @@ from accnn.cli.training_options import augmentation
 from accnn.core.errors import AccnnError
 from accnn.core.progress import say
 from accnn.core.settings import renamed
-from accnn.data.enlarged import tell_enlarged
+from accnn.data.enlarged import check_alike, tell_enlarged
 from accnn.data.images import image_input, read_images
 from accnn.data.records import open_records
-from accnn.data.stream import TrainingStream
+from accnn.data.stream import JoinedStream, TrainingStream
 from accnn.graph.checkpoint import load_model, tell_remarks
 from accnn.graph.shapes import chosen_batch
+from accnn.runtime.distributed import Job
 from accnn.runtime.predictor import Predictor, contexts
 from accnn.scoring.heads import class_head, settled
 from accnn.scoring.passes import answers, first_outputs
@@ -24,8 +25,9 @@ from accnn.training import objective, optimizer
 from accnn.training.objective import Teacher
 from accnn.training.optimizer import scheduler
 from accnn.training.own_loss import own_loss
+from accnn.training.rate import LOWEST, RangeTest
 from accnn.training.run import Run, scored
-from accnn.training.trainer import Trainer
+from accnn.training.trainer import Steps, Trainer
 
 _BATCH_SIZE = 128
 
@@ -80,21 +82,26 @@ class Session:
     def __init__(self, args, job, model, shapes, head):
         args.batch_size = chosen_batch(model, shapes, args.batch_size, _BATCH_SIZE)
         self.shapes, self._args, self._job, self._classes = shapes, args, job, head.classes
-        self.train = open_records(args.data_train, args.data_train_idx)
-        self.val = open_records(args.data_val, args.data_val_idx) if args.data_val else None
+        self.train, self.unlabelled, self.val = (
+            open_records(path, index) if path else None for path, index in (
+                (args.data_train, args.data_train_idx), (args.data_unlabelled, args.data_unlabelled_idx),
+                (args.data_val, args.data_val_idx)))
         for records in filter(None, (self.train, self.val)):
             records.check_classes(head.classes)
         self._how = preprocessing(args, next(iter(shapes.values())))
+        if self.unlabelled and not args.random_resized_crop:
+            check_alike(self.unlabelled, self.train or self.val, self._how, args.pad_size)
         self._stream(args.seed)
         if job.leads:
             self._tell_enlarged(args)
         remark = own_loss(model, head).remark()
         if remark and job.leads:
             say(remark)
-        self._teacher, self._form = self._load_teacher(model), None
+        self._form = self._taught = None
+        self._teacher = self._load_teacher(model)
 
     def _tell_enlarged(self, args):
-        if not args.random_resized_crop:
+        if self.train and not args.random_resized_crop:
             tell_enlarged(self.train, self._how, args.pad_size)
         if self.val:
             tell_enlarged(self.val, self._how)
@@ -103,14 +110,16 @@ class Session:
         """dict: what runs must have in common to go on with one another, by option."""
         args = self._args
         names = ["lr", "lr_schedule", "lr_step_epochs", "lr_factor", "warmup_epochs", "warmup_strategy", "optimizer",
-                 "mom", "wd", "dropout", "freeze", "num_examples", "output", "seed", "rgb_mean", "rgb_std", "resize"]
+                 "mom", "wd", "clip_gradient", "average", "mixup", "dropout", "freeze", "num_examples", "output",
+                 "seed", "rgb_mean", "rgb_std", "resize"]
         if self._teacher:
             names += ["distill_weight", "temperature"]
         # Whatever the files are called now, they are the same.
         said = {"teacher": self._teacher and "of fingerprint %08x" % self._teacher.fingerprint}
         said.update((name.replace("_", "-"), getattr(args, name)) for name in names)
         said["batch-size"] = args.batch_size * self._job.workers
-        said["data-train"] = records_identity(self.train)
+        said["data-train"] = self.train and records_identity(self.train)
+        said["data-unlabelled"] = self.unlabelled and records_identity(self.unlabelled)
         said["image-shape"] = self._how.shape
         said["augmentation"] = augmentation(args).iterator_arguments()
         return json.loads(json.dumps(said))  # as it comes back from a file
@@ -131,13 +140,17 @@ class Session:
             Of order, augmentation and dropout.
         """
         stream = self._stream(seed)
-        trainer = self._trainer(model, head, stream.steps, epochs, frozen, seed)
+        schedule = self._schedule(stream.steps, epochs)
+        trainer = self._trainer(model, head, stream, schedule(self._args.lr or LOWEST), frozen, seed)
+        test = None if self._args.lr else RangeTest(
+            lambda rising: self._trainer(model, head, stream, rising, frozen, seed, Job()), schedule, stream,
+            head.classes, self._job)
         return Run(trainer, stream, keeper, self._job, epochs, head.classes, save_every=self._args.save_every,
-                   validate=self.val and self._validator(model, head))
+                   range_test=test, validate=self.val and self._validator(model, head))
 
     def rehearse(self, model, head, frozen=()):
         """Refuse a network that MXNet cannot train here, before anything is written; see :meth:`Trainer.rehearse`."""
-        self._trainer(model, head, 1, 1, frozen, 0).rehearse()
+        self._trainer(model, head, self._stream(0), self._schedule(1, 1)(LOWEST), frozen, 0).rehearse()
 
     def settled(self, model, head):
         """Return a head of a network in the form that the first training images showed that of the first one to have.
@@ -153,7 +166,7 @@ class Session:
             return head
         args = self._args
         predictor = Predictor(model, shapes, args.batch_size, contexts(args.gpus), head.symbol(model))
-        rows, = first_outputs(predictor, self.train, self._how, args.batch_size)
+        rows, = first_outputs(predictor, self.train or self.unlabelled, self._how, args.batch_size)
         return settled(model, head, rows)
 
     def score(self, model, head):
@@ -173,18 +186,32 @@ class Session:
 
     def _stream(self, seed):
         args, job = self._args, self._job
-        return TrainingStream(self.train, self._how, augmentation(args), args.batch_size, seed, job.rank, job.workers,
-                              args.num_examples)
 
-    def _trainer(self, model, head, steps, epochs, frozen, seed):
+        def made(records, batch_size):
+            share = len(records) / sum(map(len, files))
+            limit = args.num_examples and max(1, round(args.num_examples * share))
+            return TrainingStream(records, self._how, augmentation(args), batch_size, seed, job.rank, job.workers,
+                                  limit)
+
+        files = [records for records in (self.train, self.unlabelled) if records]
+        if len(files) == 1:
+            return made(files[0], args.batch_size)
+        return JoinedStream(*files, args.batch_size, made)
+
+    def _schedule(self, steps, epochs):
+        """A function that gives the mx.lr_scheduler of so many epochs, each of so many steps, at a rate."""
         args = self._args
         kind = args.lr_schedule or ("step" if args.lr_step_epochs else "constant")
-        schedule = scheduler(kind, args.lr, epochs * steps,
-                             [max(1, round(epoch * steps)) for epoch in args.lr_step_epochs], args.lr_factor,
-                             round(args.warmup_epochs * steps), args.warmup_strategy)
-        return Trainer(model, head, self.shapes, args.batch_size, self._job, contexts(args.gpus), args.optimizer,
+        return lambda rate: scheduler(kind, rate, epochs * steps,
+                                      [max(1, round(epoch * steps)) for epoch in args.lr_step_epochs], args.lr_factor,
+                                      round(args.warmup_epochs * steps), args.warmup_strategy)
+
+    def _trainer(self, model, head, stream, schedule, frozen, seed, job=None):
+        args = self._args
+        horizon = args.average and max(1, round(args.average * stream.steps))
+        return Trainer(model, head, self.shapes, args.batch_size, job or self._job, contexts(args.gpus), args.optimizer,
                        optimizer.parameters(args.optimizer, schedule, args.mom, args.wd), frozen, self._teacher, seed,
-                       args.dropout)
+                       args.dropout, Steps(args.mixup, args.clip_gradient, horizon))
 
     def _load_teacher(self, model):
         args = self._args
@@ -199,8 +226,16 @@ class Session:
             raise AccnnError("the teacher %s knows %d classes and %s has %d: choose a teacher with the same classes"
                              % (teacher.prefix, known.classes, model.prefix, self._classes))
         known = self._look(teacher, known, given)
+        self._taught = teacher, known
         return Teacher(teacher, known, given, args.batch_size, contexts(args.gpus),
                        objective.Distillation(args.distill_weight, args.temperature))
+
+    def teacher_right(self):
+        """int: validation images that the teacher has right; None without a teacher or images.
+
+        All workers must ask for it together.
+        """
+        return self._validator(*self._taught)(self._taught[0]).right[1] if self._taught and self.val else None
 
     def _validator(self, model, head):
         """A function that scores a model with the network of `model` on the validation images."""

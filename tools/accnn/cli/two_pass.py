@@ -6,7 +6,7 @@ import zlib
 from functools import partial
 
 from accnn import costs
-from accnn.cli import calibration, options, outputs
+from accnn.cli import calibration, next_step, options, outputs, reporting
 from accnn.cli import training_options as training
 from accnn.cli import two_pass_options as iterative
 from accnn.cli.replacing import add_force_option, check_replaced
@@ -52,6 +52,7 @@ def parser(description):
     training.add_rule_options(arguments.add_argument_group("training", "of every stage; a schedule begins with each"))
     training.add_teacher_options(arguments)
     training.add_augmentation_options(arguments)
+    reporting.add_report_option(arguments)
     add("--json", action="store_true", help="print results as JSON")
     iterative.set_defaults(arguments)
     return arguments
@@ -67,6 +68,7 @@ def run(args):
     with distributed.open_job() as job:
         iterative.check(args)
         calibration.check(args)
+        reporting.check(args)
         with outputs.claimed("--save-model", args.save_model):
             _run(args, job)
 
@@ -156,12 +158,14 @@ def _settings(args, model, session, config, request):
 def _report(args, state, stages, session):
     files = {"symbol": symbol_path(state.prefix), "params": params_path(state.prefix, 1),
              "state": state_path(state.prefix)}
-    report = dict(summary(state, stages, session.images), written=files, seconds=time.monotonic() - args.started)
-    report = spelled(report)
+    report = dict(summary(state, stages, session.images), written=files)
+    reporting.add_written(args, reporting.of_stages(args, report), report)
+    report = spelled(dict(report, seconds=time.monotonic() - args.started))
     if args.json:
         print(json.dumps(report, indent=2))
         return
     print("\n".join(table(report)))
-    for kind, path in files.items():
+    for kind, path in report["written"].items():
         print("%-8s %s" % (kind, path))
     print(seconds(report["seconds"]))
+    next_step.tell(args, next_step.after_two_passes(args))

@@ -20,6 +20,17 @@ class Parser(argparse.ArgumentParser):
         return super().parse_args(words, namespace)
 
 
+class OpeningParser(Parser):
+    """Shows its description before anything else."""
+
+    def format_help(self):  # noqa: D102  (as in ArgumentParser)
+        opening, self.description = self.description, None
+        try:
+            return "%s\n\n%s" % (opening.rstrip(), super().format_help())
+        finally:
+            self.description = opening
+
+
 def rank(text):
     """Read a rank: an int, or a tuple of them where a method has several, as in '16,32'."""
     ranks = tuple(int(number) for number in text.split(","))

@@ -1,15 +1,18 @@
 """The speed-up that the clock says, of a checkpoint that was just written."""
 import os
 
+from accnn import engines
 from accnn.core.errors import AccnnError
-from accnn.core.layers import FP32
+from accnn.core.layers import FP32, INT8
 from accnn.core.machine import cores, give_back
 from accnn.core.progress import say
 from accnn.core.text import times
+from accnn.latency.config import RATIO_OVER
 from accnn.planning.search import TOLERANCE
 from accnn.report import timing
 from accnn.timing import client
 from accnn.timing.clock import NOISY
+from accnn.timing.engines import over_originals
 from accnn.timing.job import Job
 
 
@@ -52,21 +55,58 @@ def timed(measuring, source, prefix, input_shapes, child=None, layers=True, prec
     dict or None
         See :func:`accnn.timing.client.measure`; None where it cannot be timed, which is said.
     """
+    return _measured(prefix, source, Job(
+        prefix, source.prefix, 1, source.epoch, measuring.gpus, tuple(input_shapes.items()), (measuring.batch_size,),
+        (_threads(measuring),), layers=layers, repeats=measuring.repeats, warm_up=2, quick=True, amx=measuring.amx,
+        precision=precision, exclude=tuple(exclude)), child)
+
+
+def _measured(prefix, source, job, child):
+    """dict or None: what a job found; None where it cannot be done, which is said."""
     if os.path.realpath(prefix) == os.path.realpath(source.prefix):
         say("what was written took the place of what it was made from: there is nothing to time it against")
         return None
     give_back()
     try:
-        result = client.measure(Job(prefix, source.prefix, 1, source.epoch, measuring.gpus,
-                                    tuple(input_shapes.items()), (measuring.batch_size,),
-                                    (_threads(measuring),), layers=layers, repeats=measuring.repeats,
-                                    warm_up=2, quick=True, amx=measuring.amx, precision=precision,
-                                    exclude=tuple(exclude)), child)
-    except AccnnError as error:  # the checkpoint is there, and good for whatever cannot be timed here
-        say("what was written could not be timed: %s" % error)
-        return None
+        result = client.measure(job, child)
+    except AccnnError as error:
+        return _untimed(error)
     for sentence in timing.noise(result, NOISY):
         say(sentence)
+    return result
+
+
+def _untimed(error):
+    """None; says why: the checkpoint is there, and good for whatever cannot be timed here."""
+    say("what was written could not be timed: %s" % error)
+
+
+def timed_in_engine(measuring, source, prefix, input_shapes, child=None, precision=FP32):
+    """Time a new checkpoint in the engine it was planned for, against the one it was made from in that and in MXNet.
+
+    The parameters are those of :func:`timed`.
+
+    Returns
+    -------
+    dict or None
+        The same, with ``over``, a list of :func:`accnn.timing.engines.over_originals`, of which ``measured`` is that
+        which was asked for.
+    """
+    rows = [("baseline", engines.DEFAULT, FP32)] + [("baseline", measuring.engine, one) for one in dict.fromkeys(
+        (FP32, precision))] + [("model", measuring.engine, precision)]
+    result = _measured(prefix, source, Job(
+        prefix, source.prefix, 1, source.epoch, None, tuple(input_shapes.items()), (measuring.batch_size,),
+        (_threads(measuring),), repeats=measuring.repeats, warm_up=2, quick=True, asked=tuple(rows),
+        random_thresholds=precision == INT8), child)
+    if result is None:
+        return None
+    run = result["runs"][0]
+    try:
+        run["over"] = over_originals(run["rows"])
+    except AccnnError as error:
+        return _untimed(error)
+    place = 0 if measuring.ratio_over == RATIO_OVER[0] else len(run["over"]) - 1
+    run.update(baseline=run["rows"][place], model=run["rows"][-1], measured=run["over"][place]["measured"])
     return result
 
 

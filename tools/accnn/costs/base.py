@@ -28,6 +28,9 @@ class Cost(ABC):
         Cost of the operators that are no layers, which no plan changes; counted on both sides of a ratio.
     original : float or None
         Cost of the original network where that is more than its layers and the rest: it is in another precision.
+    float_places : mapping of str
+        Has the layers whose cost is also known where they stay in float32 among others that do not: that is told by
+        ``with_float32(names)``, a cost like this one.
     """
 
     name = unit = summary = rule = None
@@ -35,6 +38,7 @@ class Cost(ABC):
     is_analytic = True
     rest = 0
     original = None
+    float_places = {}
 
     def ranks(self, candidate, align):
         """list: the ranks of a candidate whose cost is known; see :meth:`accnn.ranks.Candidate.ranks`."""

@@ -1,6 +1,7 @@
 """A look at some pictures of a file: MXNet enlarges those that are smaller than the input without a word."""
+from accnn.core.errors import AccnnError
 from accnn.core.progress import say
-from accnn.data.sizes import image_sizes
+from accnn.data.sizes import common_size, image_sizes
 
 _MOST = 25  # pictures that are looked at
 
@@ -15,13 +16,45 @@ def tell_enlarged(records, preprocessing, pad=0):
     pad : int
         Pixels that are added on every side before the crop.
     """
-    sizes = {position: size for position, size in image_sizes(records, _MOST) if size}
-    small = [position for position, size in sizes.items() if _is_small(size, preprocessing, pad)]
+    sizes, small = _looked_at(records, preprocessing, pad)
     if small:
         height, width = preprocessing.shape[1:]
         say("%d of %d pictures of %s that were looked at are smaller than the input of %dx%d, such as record %d of "
             "%dx%d: they are enlarged"
             % (len(small), len(sizes), records.path, height, width, records.number(small[0]), *sizes[small[0]]))
+
+
+def check_alike(records, others, preprocessing, pad=0):
+    """Refuse pictures that another file's are not like, which a network would see at another scale.
+
+    Parameters
+    ----------
+    records : Records
+    others : Records or None
+        Whose pictures the network is made for.
+    preprocessing : Preprocessing
+    pad : int
+
+    Raises
+    ------
+    AccnnError
+        Pictures are smaller than the input, or all of one size where those of the other file are of another.
+    """
+    sizes, small = _looked_at(records, preprocessing, pad)
+    if small:
+        raise AccnnError("record %d of %s is %dx%d, smaller than the input of %dx%d: pack pictures of that size, or "
+                         "give `resize`" % (records.number(small[0]), records.path, *sizes[small[0]],
+                                            *preprocessing.shape[1:]))
+    found = [common_size(some) for some in (records, others) if some]
+    if not preprocessing.resize and len(set(found)) == 2 and None not in found:
+        raise AccnnError("the pictures of %s are %dx%d and those of %s %dx%d: pack them at one size, or give `resize`"
+                         % (records.path, *found[0], others.path, *found[1]))
+
+
+def _looked_at(records, preprocessing, pad):
+    """(sizes of some pictures by position, positions of those that are smaller than the input)."""
+    sizes = {position: size for position, size in image_sizes(records, _MOST) if size}
+    return sizes, [position for position, size in sizes.items() if _is_small(size, preprocessing, pad)]
 
 
 def _is_small(size, preprocessing, pad):

@@ -68,6 +68,15 @@ class Records:
         """int: which record of the file one of these is."""
         return int(position if self.numbers is None else self.numbers[position])
 
+    def picture(self, position):
+        """bytes or None: an image as it was packed; None for a record that was cut into parts."""
+        with open(self.content or self.path, "rb") as handle:
+            handle.seek(int(self.offsets[position]))
+            _, word = _HEADER.unpack(handle.read(_HEADER.size))
+            record = handle.read(word & ((1 << _LENGTH_BITS) - 1))
+        labels = _IMAGE.unpack_from(record)[0]
+        return record[_IMAGE.size + labels * _LABEL.size:] if word >> _LENGTH_BITS == _WHOLE else None
+
     def check_classes(self, classes):
         """Refuse labels that are no class of a network.
 

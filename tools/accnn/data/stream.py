@@ -139,3 +139,34 @@ def _steps(count, batch_size, shards):
 
 def _joined(arrays):
     return arrays[0] if len(arrays) == 1 else mx.nd.concat(*arrays, dim=0)
+
+
+class JoinedStream:
+    """Two files in one stream: every batch takes images of both, in proportion to what they hold.
+
+    Parameters
+    ----------
+    first, second : Records
+    batch_size : int
+    make : callable
+        ``make(records, batch_size)`` gives a TrainingStream.
+
+    Attributes
+    ----------
+    steps, batch_size : int
+        As of a TrainingStream.
+    """
+
+    def __init__(self, first, second, batch_size, make):
+        share = round(batch_size * len(second) / (len(first) + len(second)))
+        if batch_size < 2:
+            raise AccnnError("a batch of 1 holds no images of both %s and %s: choose a larger `batch_size`"
+                             % (first.path, second.path))
+        share = min(max(share, 1), batch_size - 1)
+        self._streams = make(first, batch_size - share), make(second, share)
+        self.batch_size, self.steps = batch_size, min(stream.steps for stream in self._streams)
+
+    def epoch(self, number, skip=0):
+        """Yield (images, labels) for every step of an epoch; see :meth:`TrainingStream.epoch`."""
+        for batches in zip(*(stream.epoch(number, skip) for stream in self._streams)):
+            yield tuple(_joined(arrays) for arrays in zip(*batches))

@@ -1,6 +1,7 @@
 """The contract of an engine, and the registry that finds one by name."""
 from abc import ABC, abstractmethod
 
+from accnn.core import amx
 from accnn.core.errors import AccnnError
 from accnn.core.layers import FP32
 from accnn.core.registry import Registry
@@ -17,10 +18,13 @@ class Engine(ABC):
         One line for the help of a script.
     precisions : tuple of str
         Those it may have, of :data:`accnn.core.layers.PRECISIONS`; whether here: :meth:`refuse`.
+    profiles : bool
+        Whether it times operators, for :meth:`Network.between`.
     """
 
     name = summary = None
     precisions = (FP32,)
+    profiles = False
 
     @abstractmethod
     def available(self):
@@ -31,12 +35,14 @@ class Engine(ABC):
     def version(self):
         """str: of the library."""
 
-    def refuse(self, precision):
+    def refuse(self, precision, stored=FP32):
         """Say why networks cannot be run in a precision here.
 
         Parameters
         ----------
         precision : str
+        stored : str
+            In which the checkpoint is.
 
         Returns
         -------
@@ -48,14 +54,34 @@ class Engine(ABC):
                 self.name, precision, ", ".join(self.precisions))
         return why
 
-    def check(self, precision):
+    def check(self, precision, stored=FP32):
         """Raise an AccnnError, one sentence, where :meth:`refuse` has a reason."""
-        why = self.refuse(precision)
+        why = self.refuse(precision, stored)
         if why is not None:
             raise AccnnError(why)
 
+    def isa(self):
+        """str: the instruction set that it computes with where nothing limits it; see :func:`accnn.core.amx.isa`."""
+        return amx.isa(False)
+
+    def check_network(self, model, input_shapes):
+        """Refuse, before any work, a network that the engine cannot run.
+
+        Parameters
+        ----------
+        model : Model
+        input_shapes : dict of str to tuple of int
+            Without the batch.
+
+        Raises
+        ------
+        AccnnError
+            Names the node.
+        """
+        return None
+
     @abstractmethod
-    def load(self, model, input_shapes, batch_size, threads=None, precision=FP32, calibration=None):
+    def load(self, model, input_shapes, batch_size, threads=None, precision=FP32, calibration=None, profiled=False):
         """Make a network ready to run in this process.
 
         Parameters
@@ -71,6 +97,9 @@ class Engine(ABC):
         precision : str
         calibration : iterable of dict of str to ndarray, optional
             Batches of inputs, preprocessed, which tell the ranges of INT8 tensors where the model does not hold them.
+        profiled : bool
+            For :meth:`Network.between`, and nothing but timing: ranges of INT8 tensors may be made up, and passes be a
+            little slower.
 
         Returns
         -------
@@ -126,6 +155,24 @@ class Network(ABC):
         callable
             Without arguments; returns nothing.
         """
+
+    def between(self, first, last, *arrays):
+        """Return what the clock is given to time a part of a network that was loaded to be profiled.
+
+        Parameters
+        ----------
+        first, last : str
+            Names of layers; what runs behind the one and before the other counts, from the beginning where there is no
+            `first`, and to the end where there is no `last`.
+        *arrays : ndarray
+            As for a call.
+
+        Returns
+        -------
+        callable
+            Without arguments; returns seconds.
+        """
+        raise NotImplementedError
 
 
 _registry = Registry("engine")

@@ -5,29 +5,36 @@ from abc import abstractmethod
 import numpy as np
 
 from accnn.core.errors import AccnnError
-from accnn.core.layers import FP32
+from accnn.core.layers import BF16, FP32
 from accnn.core.threads import threads_wanted
 from accnn.engines.base import Engine, Network
 from accnn.engines.mxnet import lacking_ranges
+from accnn.exporting.convert import convert
+from accnn.exporting.exporter import OPSET
 from accnn.exporting.temporary import onnx_file
+from accnn.graph.precision import in_full_precision, in_single_precision
 from accnn.quantization.conversion import precision_of
 
 
 class OnnxEngine(Engine):
     """An engine that is given a network as an ONNX file."""
 
+    def check_network(self, model, input_shapes):  # noqa: D102  (as in Engine)
+        convert(in_single_precision(in_full_precision(model)), input_shapes, OPSET)
+
     def load(self, model, input_shapes, batch_size, threads=None, precision=FP32,  # noqa: D102  (as in Engine)
-             calibration=None):
-        self.check(precision)
+             calibration=None, profiled=False):
         stored = precision_of(model)
-        if stored != FP32:
+        self.check(precision, stored)
+        if stored not in (FP32, precision) or stored == BF16:
             raise AccnnError("%s is %s and cannot be run by %s: give the float32 checkpoint it was made from"
                              % (model.prefix, stored, self.name))
         with onnx_file(model, input_shapes, batch_size) as (path, converted):
-            return self._load(path, converted, model.prefix, threads or threads_wanted(), precision, calibration)
+            return self._load(path, converted, model.prefix, threads or threads_wanted(), precision, calibration,
+                              profiled)
 
     @abstractmethod
-    def _load(self, path, converted, source, threads, precision, calibration):
+    def _load(self, path, converted, source, threads, precision, calibration, profiled):
         """Network: of the file at `path`, whose folder goes away afterwards; `source` is what errors call it."""
 
 

@@ -32,14 +32,14 @@ class MXNet(Engine):
     def version(self):  # noqa: D102
         return mx.__version__
 
-    def refuse(self, precision):  # noqa: D102
-        why = super().refuse(precision)
+    def refuse(self, precision, stored=FP32):  # noqa: D102
+        why = super().refuse(precision, stored)
         if why is None and precision == BF16 and not amx.isa().startswith("AVX512"):
             why = "oneDNN computes bfloat16 with AVX-512 or AMX only, and has %s here%s" % (amx.isa(), amx.limited())
         return why
 
     def load(self, model, input_shapes, batch_size, threads=None, precision=FP32,  # noqa: D102  (as in Engine)
-             calibration=None):
+             calibration=None, profiled=False):
         self.check(precision)
         said = os.environ.get("OMP_NUM_THREADS")
         if threads is not None and said != str(threads):

@@ -29,11 +29,12 @@ class OnnxRuntime(OnnxEngine):
     def version(self):  # noqa: D102
         return loaded("onnxruntime").__version__
 
-    def _load(self, path, converted, source, threads, precision, calibration):
+    def _load(self, path, converted, source, threads, precision, calibration, profiled):
         if precision == FP32:
             return OnnxRuntimeNetwork(Session(path, source, threads, ""), converted, precision, precision)
         fused = path + ".fused"
-        session = Session(_quantized(path, converted, source, calibration), source, threads, "", fused)
+        made = path if converted.is_quantized else _quantized(path, converted, source, calibration)
+        session = Session(made, source, threads, "", fused)
         return OnnxRuntimeNetwork(session, converted, precision, _ran(fused))
 
 

@@ -3,10 +3,12 @@ import contextlib
 import io
 import logging
 
+from accnn.core import amx
 from accnn.core.layers import BF16, FP32, INT8
 from accnn.core.libraries import loaded, missing, openvino
 from accnn.engines.base import register
 from accnn.engines.by_onnx import OnnxEngine, OnnxNetwork, batches_of_examples, refusals
+from accnn.engines.made_up_ranges import with_made_up_ranges
 
 _HINTS = {FP32: "f32", BF16: "bf16", INT8: "f32"}  # INT8 networks say themselves where: the rest is float32
 _RUNNING = {FP32: {"f32"}, BF16: {"bf16"}, INT8: {"i8", "u8"}}
@@ -20,6 +22,7 @@ class OpenVINO(OnnxEngine):
     name = "openvino"
     summary = "OpenVINO, on the CPU"
     precisions = (FP32, BF16, INT8)
+    profiles = True
 
     def available(self):  # noqa: D102  (as in Engine)
         return missing("onnx", "openvino")
@@ -28,24 +31,30 @@ class OpenVINO(OnnxEngine):
     def version(self):  # noqa: D102
         return loaded("openvino").__version__.partition("-")[0]
 
-    def refuse(self, precision):  # noqa: D102
-        why = super().refuse(precision)
-        if why is None and precision == INT8:
+    def isa(self):  # noqa: D102
+        return amx.isa(amx.unusable() is None)
+
+    def refuse(self, precision, stored=FP32):  # noqa: D102
+        why = super().refuse(precision, stored)
+        if why is None and precision == INT8 != stored:
             return missing("nncf")
         if why is None and precision == BF16 and "BF16" not in openvino.Core().get_property(
                 "CPU", "OPTIMIZATION_CAPABILITIES"):
             why = "OpenVINO computes bfloat16 with AVX-512 or AMX only, which this processor has not"
         return why
 
-    def _load(self, path, converted, source, threads, precision, calibration):
+    def _load(self, path, converted, source, threads, precision, calibration, profiled):
         core = openvino.Core()
         with refusals(source, self.name):
             network = core.read_model(path)
-            if precision == INT8:
-                network = _quantized(network, batches_of_examples(calibration, converted, source))
+            if precision == INT8 and not converted.is_quantized:
+                examples = batches_of_examples(calibration, converted, source)
+                network = with_made_up_ranges(network, _are_positive(examples)) if profiled else \
+                    _quantized(network, examples)
             compiled = core.compile_model(network, "CPU", {
                 "INFERENCE_PRECISION_HINT": _HINTS[precision], "INFERENCE_NUM_THREADS": threads,
-                "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False})
+                "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False,
+                "PERF_COUNT": profiled})
         return OpenVINONetwork(compiled, source, converted, precision, _ran(compiled, precision))
 
 
@@ -79,11 +88,36 @@ class OpenVINONetwork(OnnxNetwork):
 
         return run
 
+    def between(self, first, last, *arrays):  # noqa: D102
+        request = self._request(arrays)
+
+        def run():
+            request.infer(share_outputs=True)
+            return _seconds_between(first, last, request.get_profiling_info())
+
+        return run
+
     def _request(self, arrays):
         request = self._compiled.create_infer_request()
         for name, array in self._fed(arrays).items():
             request.set_tensor(name, openvino.Tensor(array))
         return request
+
+
+def _seconds_between(first, last, profile):
+    """float: what ran behind the operators of one layer and before those of another; `profile` is in that order."""
+    start = max((place for place, one in enumerate(profile) if _is_of(one, first)), default=-1) + 1
+    end = next((place for place, one in enumerate(profile) if _is_of(one, last)), len(profile))
+    return sum(one.real_time.total_seconds() for one in profile[start:end])
+
+
+def _is_of(timed, layer):
+    """bool: whether a node that ran, or what begins with it, is of a layer; that of an output has the output's name."""
+    return timed.node_name.partition("/")[0] in (layer, layer + "_output")
+
+
+def _are_positive(examples):
+    return all((array >= 0).all() for batch in examples for array in batch.values())
 
 
 def _quantized(network, examples):

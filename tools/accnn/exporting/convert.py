@@ -46,8 +46,13 @@ class Converted:
         """bool: whether the file takes any batch."""
         return len(self.batches) > 1
 
+    @property
+    def is_quantized(self):
+        """bool: whether there are INT8 tensors."""
+        return any(record.op == "QuantizeLinear" for record in self.builder.nodes)
 
-def convert(model, input_shapes, opset, batch_size=None):
+
+def convert(model, input_shapes, opset, batch_size=None, rounds_sums=False):
     """Convert a network.
 
     Parameters
@@ -58,6 +63,8 @@ def convert(model, input_shapes, opset, batch_size=None):
     opset : int
     batch_size : int, optional
         Fix the batch.
+    rounds_sums : bool
+        Of INT8 networks: round what a convolution gives before another tensor is added to it, which MXNet does not.
 
     Returns
     -------
@@ -68,10 +75,10 @@ def convert(model, input_shapes, opset, batch_size=None):
     AccnnError
         Names the node, its operator or attribute, and what to do.
     """
-    _refuse_quantized(model)
+    _refuse_half(model)
     infer_shapes(model, input_shapes)  # says which parameter does not fit
     batches = batches_of(model, input_shapes, batch_size)
-    conversion = _Conversion(model, entry_shapes(model, input_shapes, batches), Builder(opset),
+    conversion = _Conversion(model, entry_shapes(model, input_shapes, batches), Builder(opset, rounds_sums),
                              _labels(model, input_shapes, batches[0]))
     conversion.check(input_shapes, batches)
     conversion.run()
@@ -88,12 +95,7 @@ def _labels(model, input_shapes, batch):
     return {name: values.get(name, 0.0) for name in names}
 
 
-def _refuse_quantized(model):
-    found = next((node for node in model.graph.nodes if in_int8(node) or is_fused(node)), None)
-    if found:
-        raise AccnnError("%s is %s (%r is a %s), which cannot be exported: export the float32 checkpoint that it was "
-                         "made from" % (model.prefix, "an INT8 network" if in_int8(found) else "fused for oneDNN",
-                                        found.name, found.op))
+def _refuse_half(model):
     kinds = {np.dtype(array.dtype).name: name for name, array in model.arg_params.items()}
     wrong = [name for kind, name in kinds.items() if kind not in ("float32", "float64", "int32", "int64", "uint8",
                                                                  "int8")]
@@ -140,6 +142,9 @@ class _Conversion:
     def _unknown(self, node):
         read = [self._names[entry[:2]] for entry in node.inputs
                 if not is_parameter(self._model, self._model.graph.nodes[entry[0]])]
+        if in_int8(node) or is_fused(node):
+            return AccnnError("%s: %r is a %s, which cannot be exported: export the float32 checkpoint that it was "
+                              "made from" % (self._model.prefix, node.name, node.op))
         remedy = "export what it reads, with `outputs=%s`, and do its work outside" % ",".join(read) if read else \
             "put an input in its place in the symbol JSON"
         return AccnnError("%s: %r is a %s, which cannot be exported: %s"

@@ -10,16 +10,18 @@ from accnn.core.files import temporary_folder, written_together
 from accnn.core.libraries import loaded
 from accnn.core.machine import give_back
 from accnn.core.versions import VERSION
-from accnn.exporting import file, proof
+from accnn.exporting import file, parity, proof
 from accnn.exporting.convert import convert
 from accnn.exporting.session import Session
 from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.ir import prune
 from accnn.graph.outputs import find_outputs
 from accnn.graph.precision import in_full_precision, in_single_precision
+from accnn.graph.quantized import in_int8
 from accnn.graph.shapes import takes_batch
 
 OPSET, OPSETS = 17, range(13, 22)
+_AT_ONCE = 32  # real images, where there are so many
 SECOND = ".data"  # what the name of a file with the constants ends in, where one is needed
 
 
@@ -39,6 +41,9 @@ class Exported:
         At which outputs were compared.
     differences : dict of str to float
         By output the largest difference from MXNet's, over its largest number.
+    agreement : dict of str to dict, or None
+        Of an INT8 network, by output: see :meth:`accnn.exporting.parity.Parity.report`. On real images, where there are
+        any, else on random examples.
     images : int
         Real ones among the examples that were compared.
     bytes : int
@@ -52,12 +57,13 @@ class Exported:
     outputs: Dict[str, tuple]
     batches: Tuple[int, ...]
     differences: Dict[str, float]
+    agreement: Optional[Dict[str, dict]]
     images: int
     bytes: int
 
 
 def export_onnx(model, path, input_shapes=None, opset=OPSET, batch_size=None, outputs=(), images=None,
-                preprocessing=None):
+                preprocessing=None, round_sums=False):
     """Write a network as ONNX, once onnxruntime has computed from the file what MXNet computes from the checkpoint.
 
     Parameters
@@ -78,6 +84,9 @@ def export_onnx(model, path, input_shapes=None, opset=OPSET, batch_size=None, ou
         Real examples, compared besides random ones.
     preprocessing : Preprocessing, optional
         What becomes of a picture before: stored in the file, and random pixels go the same way.
+    round_sums : bool
+        Of an INT8 network: round what a convolution gives before another tensor is added to it, as MXNet does not.
+        onnxruntime computes such a convolution in INT8 then.
 
     Returns
     -------
@@ -86,10 +95,12 @@ def export_onnx(model, path, input_shapes=None, opset=OPSET, batch_size=None, ou
     Raises
     ------
     AccnnError
-        An operator, attribute or shape that cannot be exported; outputs that differ by more than 1e-4: names the first
-        node whose output does. Nothing is written.
+        An operator, attribute or shape that cannot be exported; outputs that differ by more than 1e-4, of an INT8
+        network by more than the bounds of :mod:`accnn.exporting.parity`: names the first node whose output does.
+        Nothing is written.
     """
-    request = ExportRequest(os.fspath(path), input_shapes, opset, batch_size, tuple(outputs), preprocessing)
+    request = ExportRequest(os.fspath(path), input_shapes, opset, batch_size, tuple(outputs), preprocessing,
+                            round_sums)
     return export(lambda: model, request, images)
 
 
@@ -103,6 +114,7 @@ class ExportRequest:
     batch_size: Optional[int] = None
     outputs: Tuple[str, ...] = ()
     preprocessing: Optional[object] = None
+    round_sums: bool = False
 
 
 def export(load, request, images=None):
@@ -127,10 +139,10 @@ def export(load, request, images=None):
     with written_together(paths) as temporary:
         subject.write(*temporary)
         subject.release()
-        differences = _compared(subject, temporary[0], trials, expected)
+        compared = (_agreement if subject.is_int8 else _compared)(subject, temporary[0], trials, expected)
         if with_second:  # the same, but for the name of the second file
             file.rename_second(temporary[0], os.path.basename(paths[1]))
-    return subject.result(trials, differences, sum(map(os.path.getsize, paths)))
+    return subject.result(trials, *compared, sum(map(os.path.getsize, paths)))
 
 
 def check_request(opset):
@@ -152,12 +164,17 @@ class _Subject:
     def __init__(self, load, request):
         self._load, self.request = load, request
         self.load()
-        self.batches = proof.trial_batches(self.converted, lambda batch: takes_batch(self.model, self.shapes, batch))
+        self.batches = proof.trial_batches(self.converted, self.takes)
         self._shown = [{tensor.name: tuple(None if factor else size for size, factor in zip(
             tensor.shape, tensor.shape.factors)) for tensor in tensors}
             for tensors in (self.converted.inputs, self.converted.outputs)]
-        self.names = list(self._shown[1])
+        self.names, self.is_int8 = list(self._shown[1]), any(map(in_int8, self.model.graph.nodes))
         self._nodes = len(self.converted.builder.nodes)
+
+    def takes(self, batch):
+        """bool: whether the network, and the file, take a batch."""
+        return takes_batch(self.model, self.shapes, batch) and (self.converted.is_open
+                                                                or batch in self.converted.batches)
 
     def load(self):
         """Load and convert the network."""
@@ -167,7 +184,7 @@ class _Subject:
         # What pins a size may lie behind the outputs that are exported.
         self.shapes = {name: shape for name, shape in resolve_input_shapes(whole, request.input_shapes)[0].items()
                        if name in read}
-        self.converted = convert(self.model, self.shapes, request.opset, request.batch_size)
+        self.converted = convert(self.model, self.shapes, request.opset, request.batch_size, request.round_sums)
         self.converted.builder.drop_unread_constants([tensor.name for tensor in self.converted.outputs])
 
     def release(self):
@@ -181,11 +198,11 @@ class _Subject:
                    _metadata(self.model, self.shapes, self.request.preprocessing), os.path.basename(self.prefix),
                    second, extra)
 
-    def result(self, trials, differences, size):
+    def result(self, trials, differences, agreement, size):
         """Exported: what was written, `size` bytes of it."""
         images = sum(len(next(iter(trial.values()))) for trial in trials[len(self.batches):])
         return Exported(self.request.path, self.request.opset, self._nodes, *self._shown, tuple(self.batches),
-                        differences, images, size)
+                        differences, agreement, images, size)
 
 
 def _with_outputs(model, names):
@@ -223,8 +240,9 @@ def _trials(subject, images):
     found = [proof.random_examples(subject.model, subject.converted, size, _drawing(subject.request.preprocessing))
              for size in subject.batches]
     if images is not None:
-        batches = (_as_arrays(batch) for _, batch in images.batches(subject.batches[-1]))
-        found += [batch for batch in batches if len(next(iter(batch.values()))) in subject.batches]
+        size = _AT_ONCE if images.count >= _AT_ONCE and subject.takes(_AT_ONCE) else subject.batches[-1]
+        batches = (_as_arrays(batch) for _, batch in images.batches(size))
+        found += [batch for batch in batches if subject.takes(len(next(iter(batch.values()))))]
     if not all(np.isfinite(array).all() for batch in found for array in batch.values()):
         raise AccnnError("%s: the images hold NaN or infinite values, which prove nothing" % subject.prefix)
     return found
@@ -245,7 +263,7 @@ def _as_arrays(batch):
 
 
 def _compared(subject, path, trials, expected):
-    """dict of str to float: the largest difference of every output."""
+    """The largest difference of every output, a dict of str to float; None for what only INT8 networks tell."""
     session, worst = Session(path, subject.prefix), dict.fromkeys(subject.names, 0.0)
     for trial, wanted in zip(trials, expected):
         for name, found, array in zip(subject.names, session.run(trial), wanted):
@@ -254,20 +272,38 @@ def _compared(subject, path, trials, expected):
                                  "nothing: look at the parameters, or give real images" % (subject.prefix, name))
             worst[name] = max(worst[name], proof.difference(found, array))
             if not worst[name] <= proof.TOLERANCE:
-                raise _differing(subject, name, worst[name], trial)
-    return worst
+                raise _differing(subject, trial, proof.difference, proof.TOLERANCE,
+                                 "the output %r of onnxruntime differs from MXNet's by %.1e of the largest number"
+                                 % (name, worst[name]))
+    return worst, None
 
 
-def _differing(subject, name, far, trial):
+def _agreement(subject, path, trials, expected):
+    """The largest difference of every output of an INT8 network, and how well outputs agree, both by name."""
+    session, bounds = Session(path, subject.prefix), _bounds(subject.request)
+    random = len(subject.batches) if len(trials) > len(subject.batches) else 0  # of which nothing is told beside others
+    worst, parities = parity.compare(subject.names, zip(map(session.run, trials), expected), random)
+    for name, one in parities.items():
+        if one.refusal(bounds):
+            raise _differing(subject, trials[-1], parity.relative_error, bounds.relative_error,
+                             "the output %r of onnxruntime %s" % (name, one.refusal(bounds)))
+    return worst, {name: one.report() for name, one in parities.items()}
+
+
+def _bounds(request):
+    return parity.ROUNDED_SUMS if request.round_sums else parity.EXACT
+
+
+def _differing(subject, trial, far, tolerance, what):
     """AccnnError: that an output differs, and where that begins."""
     subject.load()
     with temporary_folder() as folder:
         path = os.path.join(folder, "inner.onnx")
         second = path + SECOND if file.needs_second_file(subject.converted) else None
         subject.write(path, second, proof.inner_outputs(subject.converted))
-        first = proof.first_difference(subject.model, subject.converted, Session(path, subject.prefix), trial)
+        first = proof.first_difference(subject.model, subject.converted, Session(path, subject.prefix), trial,
+                                       far, tolerance)
     said = "the first node whose output differs is %r (%s), by %.1e" % (first[0].name, first[0].op, first[1]) \
         if first else "no inner output does where all are computed"
-    return AccnnError("%s: nothing is written, since the output %r of onnxruntime differs from MXNet's by %.1e of the "
-                      "largest number: %s; export what it reads, with `outputs`, and report this"
-                      % (subject.prefix, name, far, said))
+    return AccnnError("%s: nothing is written, since %s: %s; export what it reads, with `outputs`, and report this"
+                      % (subject.prefix, what, said))

@@ -105,6 +105,23 @@ class Layer:
         return AccnnError("%s: %r (%s) cannot be exported with %s: %s, or export what it reads, with `outputs`"
                           % (self._source, self.node.name, self.node.op, what, remedy))
 
+    def part(self, node, inputs, shape=None):
+        """Layer: an operator that is a part of this node, which reads float32 values and gives them.
+
+        Parameters
+        ----------
+        node : Node
+        inputs : list of Value
+        shape : Shape, optional
+            Of its output. Default: that of the whole node.
+        """
+        return Layer(self.builder, node, inputs, [shape or self.shape], np.dtype(np.float32), self._source)
+
+    def lacking_range(self):
+        """AccnnError: that nothing says which numbers an INT8 tensor of the node stands for."""
+        return AccnnError("%s: %r (%s) finds the range of an INT8 tensor while it runs, which cannot be exported: "
+                          "quantize the float32 checkpoint with images" % (self._source, self.node.name, self.node.op))
+
     # ---- what is added
 
     def add(self, op, *inputs, outputs=1, **attributes):

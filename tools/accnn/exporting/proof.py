@@ -4,13 +4,16 @@ import ctypes
 import numpy as np
 
 from accnn.core.compat import mx
-from accnn.exporting.sizes import is_parameter
+from accnn.exporting.quantized import step_of
+from accnn.exporting.sizes import entry_types, is_parameter
 from accnn.graph.ir import Graph
 from accnn.graph.labels import unlabelled
+from accnn.runtime.bound import as_read
 from accnn.runtime.fusion import right_fusion
 from accnn.runtime.predictor import compute_errors_as_sentences
 
 TOLERANCE = 1e-4
+_INT8 = (np.int8, np.uint8)
 
 
 def trial_batches(converted, takes):
@@ -74,7 +77,7 @@ class Reference:
                 _put_in_order(array)
 
     def _parameters(self):
-        return dict(self._model.arg_params, **self._model.aux_params)
+        return dict(as_read(self._model, self._symbol), **self._model.aux_params)
 
     def _bound(self, trial):
         bound = unlabelled(self._model, self._symbol, {name: array.shape for name, array in trial.items()})
@@ -112,7 +115,7 @@ def difference(found, expected):
     return float(error / largest) if largest else float("inf" if error else 0)
 
 
-def first_difference(model, converted, session, trial):
+def first_difference(model, converted, session, trial, far, tolerance):
     """The first node, in topological order, whose output differs.
 
     Parameters
@@ -122,6 +125,9 @@ def first_difference(model, converted, session, trial):
     session : Session
         Of a file in which all inner tensors are outputs.
     trial : dict of str to ndarray
+    far : callable
+        ``far(found, expected) -> float``, such as :func:`difference`.
+    tolerance : float
 
     Returns
     -------
@@ -129,13 +135,27 @@ def first_difference(model, converted, session, trial):
         With the difference; None where none of them differs.
     """
     there = set(inner_outputs(converted)).union(tensor.name for tensor in converted.outputs)
-    entries = [entry for entry, name in converted.inner.items() if name in there]
-    group = Graph(model.graph.nodes, tuple(entry + (0,) for entry in entries)).to_symbol()
-    expected, = Reference(model, group).outputs([trial])
+    types = entry_types(model)
+    entries = [entry for entry, name in converted.inner.items() if name in there and types[entry] != np.int32]
+    expected = _inner(model, entries, [types[entry] for entry in entries], trial)
     found = session.run(trial, [converted.inner[entry] for entry in entries])
-    differences = [difference(*pair) for pair in zip(found, expected)]
-    return next(((model.graph.nodes[position], far) for (position, _), far in zip(entries, differences)
-                 if far > TOLERANCE), None)
+    differences = [far(*pair) for pair in zip(found, expected)]
+    return next(((model.graph.nodes[position], apart) for (position, _), apart in zip(entries, differences)
+                 if apart > tolerance), None)
+
+
+def _inner(model, entries, types, trial):
+    """list of ndarray: what MXNet computes as some entries; INT8 tensors are dequantized by the range beside them."""
+    heads = [(position, output + more, 0) for (position, output), kind in zip(entries, types)
+             for more in range(3 if kind in _INT8 else 1)]
+    arrays = iter(Reference(model, Graph(model.graph.nodes, tuple(heads)).to_symbol()).outputs([trial])[0])
+    found = []
+    for kind in types:
+        array = next(arrays)
+        if kind in _INT8:
+            array = array * step_of(next(arrays).item(), next(arrays).item(), kind == np.int8)
+        found.append(array)
+    return found
 
 
 def inner_outputs(converted):

@@ -4,6 +4,7 @@ import numpy as np
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.graph.shapes import inferred, is_known, native_batch, refused_batch, takes_batch
+from accnn.quantization.supported import CONVOLUTION
 
 
 class Shape(tuple):
@@ -118,7 +119,9 @@ def _irregular(model, entry):
 def entry_types(model):
     """dict of (int, int) to np.dtype: the type of every entry, for inputs of float32; float32 where MXNet is silent."""
     inside = model.graph.internals
-    given = {name: model.arg_params[name].dtype if name in model.arg_params else np.float32
+    floats = {model.graph.nodes[entry[0]].name for node in model.graph.nodes if node.op == CONVOLUTION
+              for entry in node.inputs}  # the stored numbers may be whole ones
+    given = {name: model.arg_params[name].dtype if name in model.arg_params and name not in floats else np.float32
              for name in inside.arguments}
     found = inside.symbol.infer_type_partial(**given)[1]
     return {entry: np.dtype(kind or np.float32) for entry, kind in zip(inside.entries, found)}

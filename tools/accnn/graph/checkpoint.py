@@ -5,13 +5,16 @@ import functools
 import glob
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Dict, Optional, Tuple
 
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.core.files import locked, recover, regular_file, written_together
+from accnn.core.html import html_table
 from accnn.core.progress import say
+from accnn.core.text import exact
 from accnn.graph.check import check_model, put_right
 from accnn.graph.document import as_text, document_findings, read_document
 from accnn.graph.findings import WARNING, Finding, refuse_errors
@@ -56,6 +59,13 @@ class Model:
     def float_view(self):
         """Model: the float network that an INT8 one stands for, see :func:`accnn.graph.quantized.float_graph`."""
         return replace(self, graph=float_graph(self.graph)) if is_quantized(self.graph) else self
+
+    def _repr_html_(self):
+        """str: what is in it as a table, for notebooks."""
+        kinds = Counter(node.op for node in self.graph.nodes if not node.is_variable)
+        stored = sum(array.size for array in list(self.arg_params.values()) + list(self.aux_params.values()))
+        return html_table("%s, %s parameters" % (self.prefix, exact(stored)), ("operator", "how many"),
+                          kinds.most_common())
 
     def save(self, prefix, epoch=1):
         """Write the checkpoint; the same as :func:`save_model`."""
@@ -218,8 +228,8 @@ def save_model(model, prefix, epoch=1, also=None, removed=(), marked=False, besi
     prefix : str or path
     epoch : int
         0 to 9999.
-    also : dict of str to str, optional
-        Paths and texts of files that are written with the checkpoint, or not at all.
+    also : dict of str to (str or callable), optional
+        Paths, and texts of files, or what writes one to a given path: written with the checkpoint, or not at all.
     removed : sequence of str, optional
         Files that do not go with it, such as epochs of another network: removed in the same step.
     marked : bool
@@ -270,6 +280,9 @@ def _write_parts(params_file, symbol_file, named, symbol, arg_params, aux_params
 
 
 def _write_text(path, content):
+    if callable(content):
+        content(path)
+        return
     with open(path, "w", encoding="utf-8") as handle:
         handle.write(content)
 

@@ -136,7 +136,7 @@ class Flow:
         going = self._session.run_of(model, head, keeper, stage.epochs, self._frozen(model), self._seed_of(number))
         self._resume(going)
         entries = going.go()
-        return going.trainer.model(), {"entries": [entry.as_dict() for entry in entries]}
+        return going.model(), {"entries": [entry.as_dict() for entry in entries]}
 
     def _resume(self, going):
         """Go on inside the stage, where an earlier run began it."""

@@ -3,7 +3,10 @@ import os
 from dataclasses import dataclass
 from typing import Optional
 
+from accnn import engines
 from accnn.core.errors import AccnnError
+
+RATIO_OVER = engines.DEFAULT, "engine"
 
 
 def cache_folder():
@@ -37,12 +40,17 @@ class TimingConfig:
     best_effort : bool
         Where no plan is as fast as asked for, take the fastest.
     amx : bool
-        With the AMX units; a table that was imported says itself whether it was measured with them.
+        MXNet with the AMX units; a table that was imported says itself whether it was measured with them.
+    engine : str
+        What runs the network, see :func:`accnn.engines.names`.
+    ratio_over : {'mxnet', 'engine'}
+        What a speed-up is over: the original in MXNet, in float32; or the original in the engine and the precision of
+        the plan.
 
     Raises
     ------
     AccnnError
-        A number is too small.
+        A number is too small, or a name not known.
     """
 
     batch_size: int = 1
@@ -55,8 +63,16 @@ class TimingConfig:
     keep: bool = True
     best_effort: bool = False
     amx: bool = False
+    engine: str = engines.DEFAULT
+    ratio_over: str = RATIO_OVER[0]
 
     def __post_init__(self):
+        engines.get(self.engine)
+        if self.ratio_over not in RATIO_OVER:
+            raise AccnnError("`ratio_over=%s`: choose from %s" % (self.ratio_over, ", ".join(RATIO_OVER)))
+        if self.ratio_over != RATIO_OVER[0] and self.engine == engines.DEFAULT:
+            raise AccnnError("`ratio_over=%s` is for other engines than %s: give `engine`"
+                             % (self.ratio_over, engines.DEFAULT))
         for setting, number in (("batch_size", self.batch_size), ("repeats", self.repeats),
                                 ("threads", 1 if self.threads is None else self.threads)):
             if number < 1:

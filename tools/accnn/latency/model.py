@@ -56,6 +56,8 @@ class LatencyModel(_Milliseconds):
         Milliseconds of the original network, which is float32 where all else here is not; None: it is the same.
     originals : dict of str to str
         Keys of the layers as they are in the original network, by layer.
+    float_places : dict of str to Place
+        By layer that may stay in float32 among others in a low precision: its place then, conversions included.
     """
 
     whole_ms: float
@@ -68,6 +70,16 @@ class LatencyModel(_Milliseconds):
     probed: Tuple[str, ...] = ()
     original: Optional[float] = None
     originals: Mapping[str, str] = field(default_factory=dict)
+    float_places: Mapping[str, object] = field(default_factory=dict)
+
+    def with_float32(self, names):
+        """LatencyModel: of the network in which some of the layers of :attr:`float_places` stay in float32.
+
+        Each is converted on its own, whatever its neighbours are: where these are float32 as well it counts too much.
+        """
+        made = replace(self, places={**self.places, **{name: self.float_places[name] for name in names}})
+        more = sum(made.layer(self.planned[name]) - self.layer(self.planned[name]) for name in names)
+        return replace(made, whole_ms=self.whole_ms + more)
 
     @property
     def original_ms(self):
@@ -76,7 +88,8 @@ class LatencyModel(_Milliseconds):
 
     def ranks(self, candidate, align):
         """list: the ranks whose chains were measured, or interpolated where that is sound."""
-        return self.grids.get(candidate, [])
+        ranks, place = self.grids.get(candidate, []), self.places[candidate.name]
+        return [rank for rank in ranks if chain_key(place, candidate, rank) in self.counted]
 
     def chain(self, spec, chain):
         """float: milliseconds that a pass of the whole batch through `chain` counts in the place of the layer.

@@ -2,14 +2,17 @@
 import contextlib
 import os
 import zlib
+from dataclasses import replace
 from functools import cached_property
 
+from accnn import engines
 from accnn.core.errors import AccnnError
 from accnn.core.files import temporary_folder
 from accnn.core.layers import FP32
 from accnn.core.progress import say
 from accnn.core.text import percent
 from accnn.graph.fingerprint import mark_of_shapes
+from accnn.latency.config import RATIO_OVER
 from accnn.latency.partial_batch import PartialBatch, partial_batch_size
 from accnn.latency.table import network_key, open_table
 from accnn.timing import client
@@ -45,7 +48,7 @@ class LatencyProfiler:
     precision : str
         Of planned networks.
     refused : dict of str to str
-        Chains that MXNet refuses to run, and what it says. Not kept: another time there may be more memory.
+        Chains that the engine refuses to run, and what it says. Not kept: another time there may be more memory.
     """
 
     def __init__(self, accelerator, config, table=None, precisions=None):
@@ -66,6 +69,10 @@ class LatencyProfiler:
         """dict of str to Place: by layer, in its precision; see :func:`accnn.timing.keys.places_of`."""
         return places_of(self.accelerator.model.graph, self.accelerator.layers, self._precisions)
 
+    def float_places(self, names):
+        """dict of str to Place: of layers in a precision below float32, where these alone stay in that."""
+        return {name: replace(self.places[name], as_float=True) for name in names if self.places[name].numbers}
+
     @cached_property
     def original_places(self):
         """dict of str to Place: the same in float32."""
@@ -73,17 +80,38 @@ class LatencyProfiler:
 
     @cached_property
     def network_key(self):
-        """str: what the table calls the network."""
-        return network_key(mark_of_shapes(self.accelerator.model, self.accelerator.input_shapes))
+        """str: what the table calls the original network, of which ratios are taken."""
+        if self.config.ratio_over != RATIO_OVER[0]:
+            return self.unsplit_key
+        return self._mark + ("" if self.engine == engines.DEFAULT else " " + engines.DEFAULT)
 
     @cached_property
     def unsplit_key(self):
         """str: what the table calls the network in the precision of the plan, with no layer split."""
-        if self.precision == FP32:
-            return self.network_key
+        if self.precision == FP32 and self.engine == engines.DEFAULT:
+            return self._mark
         left = self._in_fp32()
-        return "%s %s%s" % (self.network_key, self.precision,
+        return "%s %s%s" % (self._mark, self.precision,
                             " but %08x" % zlib.crc32(" ".join(left).encode()) if left else "")
+
+    @cached_property
+    def _mark(self):
+        return network_key(mark_of_shapes(self.accelerator.model, self.accelerator.input_shapes))
+
+    @property
+    def engine(self):
+        """str: name of what runs chains and planned networks."""
+        return self.config.engine
+
+    @property
+    def converts(self):
+        """bool: whether a planned network with no layer split is another than the original."""
+        return self.unsplit_key != self.network_key
+
+    @property
+    def baseline(self):
+        """(str, str): engine and precision of the original network, of which ratios are taken."""
+        return (self.engine, self.precision) if self.config.ratio_over != RATIO_OVER[0] else (engines.DEFAULT, FP32)
 
     def _in_fp32(self):
         """tuple of str: layers that stay in float32 where others do not."""
@@ -151,7 +179,7 @@ class LatencyProfiler:
 
     def _groups(self, questions, batch_size, rounds):
         return client.survey(_mixed(questions), self.table.setting.threads, batch_size, rounds,
-                             amx=self.table.setting.amx)
+                             amx=self.table.setting.amx, engine=self.engine)
 
     def save(self):
         """Write the table, where it is to be kept."""
@@ -166,18 +194,20 @@ class LatencyProfiler:
         AccnnError
             The machine is too noisy.
         """
-        answer = self.time_networks([{}] if self.precision != FP32 else [])
+        answer = self.time_networks([{}] if self.converts else [])
         for key, found in zip((self.network_key, self.unsplit_key), [answer["baseline"]] + answer["plans"]):
             refuse_noise(found, "the untouched network", _ABOUT, self.config.best_effort)
             self.table.add(Timed(key, found["relative"], found["spread"], found["rounds"], answer["reference_ms"]))
         self.save()
 
-    def time_networks(self, plans):
+    def time_networks(self, plans, in_fp32=()):
         """Time the whole network and what plans make of it.
 
         Parameters
         ----------
         plans : list of dict of str to str
+        in_fp32 : sequence of (iterable of str), optional
+            Of each plan the layers that stay in float32 beside those that have to.
 
         Returns
         -------
@@ -195,7 +225,8 @@ class LatencyProfiler:
                                                     tuple(plans),
                                                     setting.threads, setting.batch_size, self.config.repeats,
                                                     precision=self.precision, exclude=self._in_fp32(),
-                                                    amx=setting.amx))
+                                                    in_fp32=tuple(map(tuple, in_fp32)),
+                                                    amx=setting.amx, engine=self.engine, baseline=self.baseline))
 
     def report_noise(self, keys, whole_ms):
         """Say how many of some chains could not be measured well, of those that take a share of the network's time."""

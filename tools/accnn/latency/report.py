@@ -1,7 +1,7 @@
 """What a plan says of milliseconds: the dict that is its ``made_by["latency"]``."""
 
 
-def latency_report(model, table, picks, timed=None, baseline=None, missed=None):
+def latency_report(model, table, picks, timed=None, baseline=None, missed=None, over=None):
     """Describe a plan's latency, in milliseconds of today.
 
     The latency table's milliseconds are those of the day it was begun; where the network was timed with the plan, all
@@ -17,6 +17,8 @@ def latency_report(model, table, picks, timed=None, baseline=None, missed=None):
         plan was not timed.
     missed : str, optional
         Why the plan is not as fast as asked for.
+    over : (str, str), optional
+        Engine and precision of the original network, of which ratios are taken.
 
     Returns
     -------
@@ -26,7 +28,8 @@ def latency_report(model, table, picks, timed=None, baseline=None, missed=None):
     scale = before / model.original_ms
     after = scale * model.predicted_ms(picks)
     found = {"machine": setting.machine, "isa": setting.isa, "threads": setting.threads,
-             "batch_size": setting.batch_size,
+             "batch_size": setting.batch_size, "engine": setting.engine or "mxnet " + setting.mxnet,
+             "over": over and " ".join(over),
              "before_ms": before, "predicted": before / after, "predicted_ms": after,
              "layers": model.layer_times(picks, scale), "rest": model.factors.rest, "foreign": table.foreign,
              "missed": missed, "measured": None}

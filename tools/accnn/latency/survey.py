@@ -14,10 +14,11 @@ from accnn.timing.keys import chain_key, layer_key
 from accnn.timing.machine import bytes_of, refuse_size
 
 _LAYER_ROUNDS = 10  # of the layers themselves: all that is saved is counted from them
+_GAIN = 2.0  # of INT8 over float32: of layers that gain more no chain in float32 is worth the time it takes to time it
 _WORK_MS = 5.0  # of a layer, from which its kernels tell which multiples they like; larger ones only take longer
 
 
-def survey(profiler, candidates, pinned, align=1, initial=()):
+def survey(profiler, candidates, pinned, align=1, initial=(), in_fp32=()):
     """Time what a plan may be made of: the layers, chains at the ranks that kernels like, the network.
 
     What the latency table knows is not timed again, and on a table of another machine nothing is timed.
@@ -33,6 +34,8 @@ def survey(profiler, candidates, pinned, align=1, initial=()):
         Ranks are multiples of this.
     initial : sequence of (Candidate, rank)
         Chains of which the rank rule wants to know besides.
+    in_fp32 : iterable of str
+        Layers in a lower precision of which it wants to know what they take in float32, with their conversions.
 
     Returns
     -------
@@ -43,7 +46,7 @@ def survey(profiler, candidates, pinned, align=1, initial=()):
     AccnnError
         A layer is not float32, or cannot be timed; an imported table lacks it; the machine is too noisy.
     """
-    return _Survey(profiler, candidates, pinned).model(align, initial)
+    return _Survey(profiler, candidates, pinned).model(align, initial, in_fp32)
 
 
 def refuse_kinds(model, specs):
@@ -73,20 +76,22 @@ class _Survey:
         self._candidates, self._pinned = candidates, pinned
         self._planned = {one.name: one.spec for one in candidates + [candidate for candidate, _ in pinned.values()]}
         self._layers = {name: layer_key(self._places[name], spec) for name, spec in self._planned.items()}
+        in_fp32 = profiler.converts and profiler.precision != FP32  # the original, in the same engine
         self._originals = {name: layer_key(profiler.original_places[name], spec)
-                           for name, spec in self._planned.items()} if profiler.precision != FP32 else {}
-        self._grids, self._probed = {}, ()
+                           for name, spec in self._planned.items()} if in_fp32 else {}
+        self._grids, self._float_layers, self._probed = {}, {}, ()
         # By key: milliseconds alone, and those of chains with their standard error on top.
         self._alone, self._plus_stderr = {}, {}
 
-    def model(self, align, initial):
+    def model(self, align, initial, in_fp32):
         """LatencyModel: what all steps found."""
         self._time_layers()
         if self._profiler.can_measure:
             self._time_grids(align)
         else:
             self._read_grids(align)
-        model = self._counted()
+        places = self._time_float32(in_fp32)
+        model = self._counted(places)
         if self._profiler.can_measure:
             self._profiler.report_noise(self._alone, model.whole_ms)
         return self._with_initial(model, initial)
@@ -119,6 +124,21 @@ class _Survey:
             self._plus_stderr.update({**times, **grid.times(self._table.ms_plus_stderr, self._profiler.refused)})
             self._grids[grid.candidate] = grid.ranks(times)
 
+    def _time_float32(self, names):
+        """dict of str to Place: of layers that are known in float32 too; chains only where INT8 gains little."""
+        places = self._profiler.float_places([name for name in names if name in self._planned])
+        keys = {name: layer_key(place, self._planned[name]) for name, place in places.items()}
+        self._profiler.time_chains(keys.values(), "timing layers in float32", _LAYER_ROUNDS)
+        known = {name: self._table.ms(key) for name, key in keys.items() if self._table.ms(key)}
+        self._float_layers = {name: keys[name] for name in known}
+        chains = [chain_key(places[one.name], one, rank) for one, ranks in self._grids.items() for rank in ranks
+                  if one.name in known and known[one.name] < _GAIN * self._layer_ms(one.name)]
+        self._profiler.time_chains(chains, "timing chains in float32")
+        timed = [key for key in chains if self._table.ms(key)]
+        self._alone.update((key, self._table.ms(key)) for key in timed + list(self._float_layers.values()))
+        self._plus_stderr.update((key, self._table.ms_plus_stderr(key)) for key in timed)
+        return {name: places[name] for name in known}
+
     def _read_grids(self, align):
         """Take the chains that another machine measured, whatever it was asked there."""
         for one in self._candidates:
@@ -147,16 +167,17 @@ class _Survey:
         return {name: preferred_multiple(one, probed[name], lambda rank, name=name: self._table.ms(keys[name][rank]))
                 for name, one in methods.items()}
 
-    def _counted(self):
+    def _counted(self, float_places):
         """LatencyModel: of what was found, where chains and layers count as much as they take in the network."""
         whole_ms, original = self._whole_ms(self._profiler.unsplit_key), None
-        if self._originals:
+        if self._profiler.converts:
             original = self._whole_ms(self._profiler.network_key)
         factors = in_network.factors(sum(map(self._layer_ms, self._planned)) / whole_ms)
         counted = {key: factors.chains * ms for key, ms in self._plus_stderr.items()}
-        counted.update((key, factors.layers * self._alone[key]) for key in self._layers.values())
+        whole = [*self._layers.values(), *self._float_layers.values()]
+        counted.update((key, factors.layers * self._alone[key]) for key in whole)
         return LatencyModel(whole_ms, self._planned, self._places, factors, self._alone, counted, self._grids,
-                            self._probed, original, self._originals)
+                            self._probed, original, self._originals, float_places)
 
     def _with_initial(self, model, initial):
         """LatencyModel: with the chains of which the rank rule wants to know besides."""

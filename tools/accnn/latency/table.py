@@ -3,6 +3,7 @@ import os
 from dataclasses import replace
 from functools import cached_property
 
+from accnn import engines
 from accnn.core import amx
 from accnn.core.errors import AccnnError
 from accnn.core.json_store import Damaged, JsonStore, positive, rounded
@@ -67,7 +68,10 @@ class LatencyTable:
     def foreign(self):
         """bool: whether it was measured on another processor, another MXNet or with other settings than here."""
         measured = self.setting
-        here = Setting.here(measured.threads, measured.batch_size, measured.amx and amx.unusable() is None)
+        if measured.engine_name not in engines.names():
+            return True
+        here = Setting.here(measured.threads, measured.batch_size, measured.amx and amx.unusable() is None,
+                            measured.engine_name)
         return replace(here, isa=here.isa if measured.isa else "").machine != measured.machine
 
     def ms(self, key):
@@ -150,7 +154,7 @@ class LatencyTable:
             raise AccnnError("%s: remove it, or name another file" % error) from error
 
     @classmethod
-    def imported(cls, path, threads, batch_size):
+    def imported(cls, path, threads, batch_size, engine=engines.DEFAULT):
         """LatencyTable: of the machine that a file was measured on, whichever it is; the file is never written.
 
         Raises
@@ -164,11 +168,14 @@ class LatencyTable:
             raise AccnnError("%s: name a file that was written as one" % error) from error
         if known is None:
             raise AccnnError("there is no file %s" % path)
-        fitting = [one for one in known if (one.threads, one.batch_size) == (threads, batch_size)]
+        fitting = [one for one in known
+                   if (one.threads, one.batch_size, one.engine_name) == (threads, batch_size, engine)]
         if len(fitting) != 1:
-            raise AccnnError("%s holds times of %s machine with %s and batch %d: name a table of one machine, "
+            raise AccnnError("%s holds times of %s machine with %s%s and batch %d: name a table of one machine, "
                              "or ask for what this one holds, %s"
-                             % (path, "more than one" if fitting else "no", counted_threads(threads), batch_size,
+                             % (path, "more than one" if fitting else "no",
+                                "" if engine == engines.DEFAULT else engine + ", ",
+                                counted_threads(threads), batch_size,
                                 "; ".join(map(str, sorted(known))) or "which is nothing"))
         table = cls(fitting[0])
         table._section = known[fitting[0]]
@@ -193,12 +200,12 @@ def open_table(config):
     """
     numbers = config.threads or cores(), config.batch_size
     if config.imported is not None:
-        table = LatencyTable.imported(config.imported, *numbers)
+        table = LatencyTable.imported(config.imported, *numbers, config.engine)
         if table.foreign:
             say("planning for %s: nothing is measured here" % table.setting)
         return table
     path = None if config.cache is None else os.path.join(config.cache, TABLE)
-    return LatencyTable(Setting.here(*numbers, config.amx), path)
+    return LatencyTable(Setting.here(*numbers, config.amx, config.engine), path)
 
 
 def check_target(path):

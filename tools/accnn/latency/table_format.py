@@ -2,6 +2,7 @@
 from dataclasses import dataclass
 from typing import Tuple
 
+from accnn import engines
 from accnn.core import amx
 from accnn.core.json_store import OtherVersion, finite, positive
 from accnn.timing import clock, machine
@@ -27,7 +28,11 @@ class Setting:
     threads : int
     batch_size : int
     isa : str
-        The instruction set that oneDNN computes with, see :func:`accnn.core.amx.isa`; empty where a table does not say.
+        The instruction set that the engine computes with, by oneDNN's name, see :func:`accnn.core.amx.isa`; empty where
+        a table does not say.
+    engine : str
+        What ran layers and networks, and its version, as in 'openvino 2026.4.1'; empty: MXNet, which runs the reference
+        in any case.
     """
 
     cpu: str
@@ -36,29 +41,42 @@ class Setting:
     threads: int
     batch_size: int
     isa: str = ""
+    engine: str = ""
 
     @classmethod
-    def here(cls, threads, batch_size, uses_amx=False):
-        """Return the Setting of this machine, this MXNet and this environment, in a process with AMX or without."""
+    def here(cls, threads, batch_size, uses_amx=False, engine=engines.DEFAULT):
+        """Return the Setting of this machine, MXNet, environment and engine, in a process with AMX or without."""
         found = machine.environment()
         settings = {name: value for name, value in found["settings"].items()
                     if not name.endswith(_IDLE) and (name, value) != (amx.VARIABLE, amx.AMX)}
+        other = engines.get(engine) if engine != engines.DEFAULT else None
         return cls(found["cpu"], found["mxnet"], tuple(sorted(settings.items())), int(threads), int(batch_size),
-                   amx.isa(uses_amx))
+                   other.isa() if other else amx.isa(uses_amx), _named(other) if other else "")
 
     @property
     def amx(self):
-        """bool: whether the AMX units are used."""
-        return self.isa == amx.AMX
+        """bool: whether MXNet uses the AMX units."""
+        return self.isa == amx.AMX and not self.engine
+
+    @property
+    def engine_name(self):
+        """str: of the engine, as :func:`accnn.engines.get` knows it."""
+        return self.engine.partition(" ")[0] or engines.DEFAULT
 
     @property
     def machine(self):
         """str: all but threads and batch, for sentences."""
         said = ", ".join(([self.isa] if self.isa else []) + ["%s=%s" % item for item in self.settings])
-        return "%s with mxnet %s%s" % (self.cpu, self.mxnet, said and " and " + said)
+        ran = ["mxnet " + self.mxnet] + [self.engine] * bool(self.engine)
+        return "%s with %s%s" % (self.cpu, " and ".join(ran), said and " and " + said)
 
     def __str__(self):
         return "%s, %s" % (self.machine, clock.conditions(self.threads, self.batch_size))
+
+
+def _named(engine):
+    """str: name and version of an Engine; of one that is not there the name alone."""
+    return engine.name + (" " + engine.version if engine.available() is None else "")
 
 
 def network_key(mark):
@@ -91,7 +109,8 @@ def document(sections):
     """dict: as JSON, for people; `sections` is a dict of Setting to section."""
     return {"version": VERSION, "measured": [
         dict(sections[setting], cpu=setting.cpu, mxnet=setting.mxnet, settings=dict(setting.settings),
-             threads=setting.threads, batch_size=setting.batch_size, isa=setting.isa) for setting in sorted(sections)]}
+             threads=setting.threads, batch_size=setting.batch_size, isa=setting.isa,
+             engine=setting.engine or "%s %s" % (engines.DEFAULT, setting.mxnet)) for setting in sorted(sections)]}
 
 
 def parse(written):
@@ -102,10 +121,17 @@ def parse(written):
     for row in written["measured"]:
         setting = Setting(_text(row["cpu"]), _text(row["mxnet"]),
                           tuple(sorted((name, _text(value)) for name, value in row["settings"].items())),
-                          _counted(row["threads"]), _counted(row["batch_size"]), _text(row.get("isa", "")))
+                          _counted(row["threads"]), _counted(row["batch_size"]), _text(row.get("isa", "")),
+                          _engine(row))
         section = _section(row)
         sections[setting] = merged(section, sections[setting]) if setting in sections else section
     return sections
+
+
+def _engine(row):
+    """str: of a Setting; earlier versions knew MXNet only."""
+    said = _text(row.get("engine", ""))
+    return "" if said.partition(" ")[0] == engines.DEFAULT else said
 
 
 def _section(row):

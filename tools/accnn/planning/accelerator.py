@@ -5,16 +5,19 @@ import os
 
 from accnn import costs, methods, ranks
 from accnn.core.errors import AccnnError
+from accnn.core.html import html_table
 from accnn.core.layers import FP32
 from accnn.core.progress import Silence, say
-from accnn.core.text import some
+from accnn.core.text import count, sizes, some
 from accnn.core.threads import one_blas_thread, side_by_side
 from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.rewrite import Replacement, new_names, replace_layers
 from accnn.graph.specs import kernel, layer_specs
+from accnn.methods.svd import bases_kept
 from accnn.planning import planner
 from accnn.planning.budget import BudgetAllocator
 from accnn.planning.plan import NOT_IN_PLAN, Plan, Row
+from accnn.ranks.basis_cache import Bases
 from accnn.ranks.energy_cache import FILE, Energies
 
 
@@ -47,7 +50,7 @@ class Accelerator:
     """
 
     responses = None  # what calibration images say, see accnn.ranks.Problem
-    energies = _energies_path = None  # what earlier runs learnt, see accnn.ranks.Candidate
+    energies = _energies_path = _bases = None  # what earlier runs learnt, see accnn.ranks.Candidate
 
     def __init__(self, model, input_shapes=None, progress=None, effort=None):
         self.model, self.effort = model, effort or methods.Effort()
@@ -58,6 +61,15 @@ class Accelerator:
         self._candidates = {}
         self.progress = progress or Silence
 
+    def _repr_html_(self):
+        """str: the layers as a table, for notebooks."""
+        inputs = ", ".join("%s %s" % (name, sizes(shape)) for name, shape in self.input_shapes.items())
+        macs = costs.get("macs")
+        return html_table("%s: %d layers, input %s" % (self.model.prefix, len(self.layers), inputs),
+                          ("layer", "operator", "weight", "multiply-adds", "not to be split"),
+                          [(spec.name, spec.op, spec.part and sizes(spec.part.weight_shape),
+                            count(macs.layer(spec)) if spec.part else None, spec.refusal) for spec in self.layers])
+
     def candidate(self, name, method):
         """Return the Candidate of a layer and a method, the same object whenever asked again."""
         key = name, method.name
@@ -67,11 +79,11 @@ class Accelerator:
                                                     lambda: self.energies)
         return self._candidates[key]
 
-    def remember(self, folder):
-        """Use, and keep by :meth:`keep`, what runs learn of energies, in a file of `folder`."""
+    def remember(self, folder, keep=True):
+        """Use what earlier runs learnt in files of `folder`, and `keep` bases there, and energies by :meth:`keep`."""
         path = os.path.join(folder, FILE)
         if path != self._energies_path:
-            self.energies, self._energies_path = Energies(path), path
+            self.energies, self._energies_path, self._bases = Energies(path), path, Bases(folder, keep)
 
     def keep(self):
         """Write what was learnt of energies, where :meth:`remember` was called."""
@@ -81,7 +93,7 @@ class Accelerator:
     def decompose(self, candidates):
         """Make the decompositions of `candidates`, telling progress."""
         progress = self.progress("decomposing layers", len(candidates))
-        with one_blas_thread():
+        with one_blas_thread(), bases_kept(self._bases):
             for done, candidate in enumerate(candidates):
                 progress(done, candidate.name)
                 candidate.decomposition  # noqa: B018  (made here, so that progress can be told)
@@ -143,9 +155,11 @@ class Accelerator:
                 raise AccnnError("the plan names the layer %r twice" % row.layer)
             named[row.layer] = row
         precisions = {self._spec(row.layer).name: row.precision for row in plan.rows if row.precision != FP32}
+        why = {row.layer: row.why_fp32 for row in plan.rows}
         rows = [named.get(spec.name) or Row(spec.name, spec.kind, reason=spec.refusal or reasons.get(
-                spec.name, NOT_IN_PLAN), precision=precisions.get(spec.name, FP32)) for spec in self.layers]
-        return Plan(tuple(rows), plan.made_by)
+                spec.name, NOT_IN_PLAN), precision=precisions.get(spec.name, FP32), why_fp32=why.get(spec.name))
+                for spec in self.layers]
+        return Plan(tuple(rows), plan.made_by, plan.evidence)
 
     def accelerate(self, plan):
         """Return the model with every chosen layer of `plan` replaced by its chain.
@@ -173,12 +187,12 @@ class Accelerator:
         chosen = self.check(plan).chosen()
         self._iterate(chosen)
         if self.responses is not None and self.responses.wish.solver:
-            with one_blas_thread():
+            with one_blas_thread(), bases_kept(self._bases):
                 return self.responses.replacements([(self.candidate(row.layer, methods.get(row.method)), row.rank)
                                                     for row in chosen])
         progress = self.progress("splitting layers", len(chosen))
         made = []
-        with one_blas_thread():
+        with one_blas_thread(), bases_kept(self._bases):
             for done, row in enumerate(chosen):
                 progress(done, row.layer)
                 made.append(self._replacement(row))

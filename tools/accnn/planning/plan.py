@@ -9,10 +9,11 @@ import numpy as np
 from accnn import methods
 from accnn.core.errors import AccnnError
 from accnn.core.files import open_input, recover, written_whole
+from accnn.core.html import html_table
 from accnn.core.layers import FP32, PRECISIONS
 
 NOT_IN_PLAN = "not in the plan"
-_PRECISION = "precision"
+_PRECISION, _WHY_FP32 = "precision", "in_float32"
 _CONFIG = "config"  # in made_by: the file that the plan was read from
 _SECTIONS = {"conv_params": "Convolution", "fc_params": "FullyConnected"}
 # What a bare number in a file means, for ever: the original's two methods.
@@ -35,6 +36,8 @@ class Row:
         Why it is left alone.
     precision : {'fp32', 'int8', 'bf16'}
         In which the layer, or the chain in its place, is computed.
+    why_fp32 : str or None
+        Why that is float32, where the network is in another precision.
     """
 
     layer: str
@@ -43,6 +46,7 @@ class Row:
     rank: Optional[object] = None
     reason: Optional[str] = None
     precision: str = FP32
+    why_fp32: Optional[str] = None
 
     def __post_init__(self):
         object.__setattr__(self, "rank", _plain(self.rank))
@@ -58,10 +62,13 @@ class Plan:
         In topological order when a rank rule made them, in the file's order when loaded.
     made_by : dict
         What a reader of the file may want to know: ratio, rank rule, cost, objective, seed; see :func:`of_this_run`.
+    evidence : PlanEvidence or None
+        What was known of the network when the plan was made, for plots; not a part of the file.
     """
 
     rows: Tuple[Row, ...]
     made_by: Dict[str, object] = field(default_factory=dict)
+    evidence: Optional[object] = field(default=None, compare=False, repr=False)
 
     @property
     def precision(self):
@@ -75,6 +82,15 @@ class Plan:
     def chosen(self):
         """list of Row: the layers to be split."""
         return [row for row in self.rows if row.method is not None]
+
+    def _repr_html_(self):
+        """str: the rows as a table, for notebooks."""
+        asked = ", ".join("%s %s" % (name, self.made_by[name]) for name in ("ratio", "rank_selection", "cost")
+                          if self.made_by.get(name) is not None)
+        caption = "Plan: %d of %d layers split" % (len(self.chosen()), len(self.rows))
+        return html_table("; ".join(filter(None, (caption, asked))),
+                          ("layer", "method", "rank", "precision", "left alone"),
+                          [(row.layer, row.method, row.rank, row.precision, row.reason) for row in self.rows])
 
     def save(self, path):
         """Write the plan; a plan of ``vh`` and ``fc-svd`` alone is what the original's config was, and some more."""
@@ -91,7 +107,9 @@ class Plan:
                     for name, op in _SECTIONS.items()}
         left = {row.layer: row.reason for row in self.rows if row.method is None}
         others = {row.layer: row.precision for row in self.rows if row.precision != FP32}
-        return dict(sections, left_alone=left, **({_PRECISION: others} if others else {}), made_by=self.made_by)
+        why = {row.layer: row.why_fp32 for row in self.rows if row.why_fp32}
+        return dict(sections, left_alone=left, **({_PRECISION: others} if others else {}),
+                    **({_WHY_FP32: why} if why else {}), made_by=self.made_by)
 
 
 def of_this_run(made_by):
@@ -107,7 +125,8 @@ def load_plan(path):
     path : str
         ``{"conv_params": {"conv1_1": 5}, "fc_params": {"fc6": 512}}``; a value is a rank, for ``vh`` and ``fc-svd``,
         or ``{"method": "vh", "rank": 5}``. ``left_alone`` and ``made_by`` of a written plan are kept; one that has the
-        latter may leave the network as it is. ``precision`` names that of layers which are not in float32.
+        latter may leave the network as it is. ``precision`` names that of layers which are not in float32,
+        ``in_float32`` says why others are.
 
     Returns
     -------
@@ -124,13 +143,19 @@ def load_plan(path):
     rows = [_row(path, layer, op, value) for section, op in _SECTIONS.items()
             for layer, value in _section(path, document, section).items()]
     made_by, precisions = _section(path, document, "made_by"), _precisions(path, document)
+    why = _section(path, document, _WHY_FP32)
     if not rows and not made_by:  # a rank rule may find that the network is best as it is; who writes a file does not
         raise AccnnError("%s names no layer: fill conv_params or fc_params, as in {\"conv_params\": {\"conv1_1\": 5}}"
                          % path)
     left = [Row(layer, None, reason=str(reason)) for layer, reason in _section(path, document, "left_alone").items()]
-    rows = [replace(row, precision=precisions.pop(row.layer, FP32)) for row in rows + left]
+    rows = [replace(row, precision=precisions.pop(row.layer, FP32), why_fp32=_text(why.get(row.layer)))
+            for row in rows + left]
     rows += [Row(layer, None, reason=NOT_IN_PLAN, precision=precision) for layer, precision in precisions.items()]
     return Plan(tuple(rows), dict(made_by, **{_CONFIG: path}))
+
+
+def _text(value):
+    return None if value is None else str(value)
 
 
 def _precisions(path, document):
@@ -191,7 +216,7 @@ def _once_each(pairs):
 
 
 def _refuse_misspelt(path, document):
-    known = list(_SECTIONS) + ["left_alone", _PRECISION, "made_by"]
+    known = list(_SECTIONS) + ["left_alone", _PRECISION, _WHY_FP32, "made_by"]
     for key in document:
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.75)
         if key not in known and near:

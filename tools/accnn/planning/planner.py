@@ -2,16 +2,18 @@
 from dataclasses import replace
 
 from accnn import costs, engines, methods, ranks
-from accnn.core.errors import AccnnError
+from accnn.core.errors import AccnnError, TargetError
 from accnn.core.layers import CONVOLUTION, FP32, INT8
 from accnn.core.progress import say
 from accnn.core.text import some
 from accnn.latency.profiler import LatencyProfiler
 from accnn.latency.survey import survey
 from accnn.planning.budget import BudgetAllocator
+from accnn.planning.evidence import evidence_of
 from accnn.planning.plan import Plan, Row
 from accnn.planning.request import Request, check_pattern, matches
-from accnn.planning.search import search
+from accnn.planning.search import search_together
+from accnn.quantization.conversion import LayerPrecision
 from accnn.timing import low_precision
 
 __all__ = ["Request", "BudgetAllocator", "choose_layers", "pinned_layers", "select_ranks", "some"]
@@ -37,33 +39,77 @@ def select_ranks(accelerator, request):
     AccnnError
         A pattern matches nothing; no layer can be split; a fixed rank does not fit; the rule needs images.
     """
+    (found,) = sweep(accelerator, request, [request.ratio])
+    if isinstance(found, TargetError):
+        raise found
+    return found
+
+
+def sweep(accelerator, request, ratios):
+    """:func:`select_ranks` for several ratios, of one survey, one table of sensitivities and one SVD a layer.
+
+    Parameters
+    ----------
+    accelerator : Accelerator
+    request : Request
+        Of which the ratio does not matter.
+    ratios : sequence of float
+
+    Returns
+    -------
+    list of (Plan or TargetError)
+        In the order of `ratios`; an error where one cannot be reached.
+
+    Raises
+    ------
+    AccnnError
+        See :func:`select_ranks`.
+    """
+    requests = [replace(request, ratio=ratio) for ratio in ratios]
     rule, cost = ranks.get(request.rank_selection), costs.get(request.cost)
     precisions = layer_precisions(accelerator, request)
     profiler = None if cost.is_analytic else LatencyProfiler(
         accelerator, request.measuring, precisions={name: one.precision for name, one in precisions.items()})
     _check_rule(accelerator, rule, cost)
     if not rule.needs_decompositions and request.measuring.cache is not None:
-        accelerator.remember(request.measuring.cache)
+        accelerator.remember(request.measuring.cache, request.measuring.keep)
     pinned = pinned_layers(accelerator, request)
     _check_initial(accelerator, request, rule)
     candidates, left = choose_layers(accelerator, request, rule)
     _tell_unused(request, rule, left)
     if profiler is not None:
-        cost = survey(profiler, candidates, pinned, request.align, _initial_picks(request, rule, candidates))
+        cost = survey(profiler, candidates, pinned, request.align, _initial_picks(request, rule, candidates),
+                      _free_to_stay(accelerator, request, rule, candidates, precisions))
     if rule.needs_decompositions:
         accelerator.decompose(candidates)
-    allocator = BudgetAllocator(accelerator, candidates, request, cost, rule.select, pinned,
-                                [name for name, one in precisions.items() if one.precision == INT8])
+    allocators = [BudgetAllocator(accelerator, candidates, one, cost, rule.select, pinned,
+                                  [name for name, one in precisions.items() if one.precision == INT8])
+                  for one in requests]
     try:
-        selection, found = (allocator.solve(), {}) if profiler is None else search(allocator, cost, profiler)
+        chosen = list(map(_solved, allocators)) if profiler is None else search_together(allocators, cost, profiler)
     finally:
         if request.measuring.keep:
             accelerator.keep()
-    if selection.remark:
-        say(selection.remark)
-    rows = (replace(row, precision=precisions[row.layer].precision)
-            for row in _rows(accelerator, request, cost, dict(selection.picks, **pinned), left))
-    return Plan(tuple(rows), dict(_made_by(request, allocator, selection), **found))
+
+    def plan(allocator, selection, found):
+        if selection.remark:
+            say(selection.remark)
+        mine = {**precisions, **{name: LayerPrecision(name, FP32, why) for name, why in selection.in_fp32.items()}}
+        rows = tuple(replace(row, precision=mine[row.layer].precision, why_fp32=mine[row.layer].reason or None)
+                     for row in _rows(accelerator, allocator.request, cost, dict(selection.picks, **pinned), left))
+        made_by = dict(_made_by(allocator.request, allocator, selection), **found)
+        return Plan(rows, made_by, evidence_of(accelerator, rows))
+
+    return [one if isinstance(one, TargetError) else plan(allocator, *one)
+            for allocator, one in zip(allocators, chosen)]
+
+
+def _solved(allocator):
+    """(Selection, dict) or TargetError: see :func:`accnn.planning.search.search_together`; nothing is timed."""
+    try:
+        return allocator.solve(), {}
+    except TargetError as error:
+        return error
 
 
 def _made_by(request, allocator, selection):
@@ -78,11 +124,15 @@ def layer_precisions(accelerator, request):
     Raises
     ------
     AccnnError
-        No layer can be in the precision asked for, or MXNet has none such here; a pattern of `keep_fp32` matches no
-        layer.
+        No layer can be in the precision asked for, or the engine has none such here, or cannot run the network; a
+        pattern of `keep_fp32` matches no layer.
     """
-    if request.precision != FP32 and request.measuring.imported is None:
-        engines.get(engines.DEFAULT).check(request.precision)
+    measuring = request.measuring
+    if measuring.imported is None and (request.precision != FP32 or measuring.engine != engines.DEFAULT):
+        engines.get(measuring.engine).check(request.precision)
+        engines.get(measuring.engine).check_network(accelerator.model, accelerator.input_shapes)
+    if measuring.engine != engines.DEFAULT:
+        return {name: LayerPrecision(name, request.precision, "") for name in accelerator.specs}
     _check_patterns(accelerator, request.keep_fp32)
     kept = [name for name in accelerator.specs if matches(name, request.keep_fp32)]
     found = low_precision.layer_precisions(accelerator.model, accelerator.specs, request.precision, kept)
@@ -90,6 +140,17 @@ def layer_precisions(accelerator, request):
         raise AccnnError("no layer of %s can be %s: %s" % (
             accelerator.model.prefix, request.precision, _by_reason({one.layer: one.reason for one in found.values()})))
     return found
+
+
+def _free_to_stay(accelerator, request, rule, candidates, precisions):
+    """set of str: layers in INT8 that may as well stay in float32, because images tell what INT8 costs them.
+
+    In other engines none: what these make INT8 beside a layer is theirs to choose.
+    """
+    is_ours = request.measuring.engine == engines.DEFAULT
+    if accelerator.responses is None or not rule.chooses_precisions or not is_ours:
+        return set()
+    return {candidate.name for candidate in candidates if precisions[candidate.name].precision == INT8}
 
 
 def _check_rule(accelerator, rule, cost):

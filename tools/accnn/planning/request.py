@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from numbers import Integral, Real
 from typing import Mapping, Optional, Sequence, Tuple, Union
 
-from accnn import costs, methods, ranks
+from accnn import costs, engines, methods, ranks
 from accnn.core import text
 from accnn.core.errors import AccnnError
 from accnn.core.layers import FP32, PRECISIONS
@@ -158,6 +158,18 @@ class Request:
             raise AccnnError("`precision=%s`: it can be %s" % (self.precision, ", ".join(PRECISIONS)))
         if self.keep_fp32 and self.precision == FP32:
             raise AccnnError("`keep_fp32` names layers of a network in another precision: give `precision` too")
+        self._check_engine()
+
+    def _check_engine(self):
+        engine = self.measuring.engine
+        if engine == engines.DEFAULT:
+            return
+        if costs.get(self.cost).is_analytic:
+            raise AccnnError("`engine=%s` is the engine whose clock a plan is made by: give `cost='latency'` with it"
+                             % engine)
+        if self.keep_fp32:
+            raise AccnnError("`keep_fp32` is for plans for MXNet: the engine %s has every layer in one precision"
+                             % engine)
 
     def _given_ranks(self):
         """dict of str to rank: `initial_ranks`, whose methods must be those of the plan."""

@@ -1,10 +1,9 @@
 """The search for a plan of a measured speed-up: choose ranks, time the planned networks, correct the budget, repeat."""
 from dataclasses import dataclass, replace
 from math import log, sqrt
-from typing import Optional
+from typing import Dict, NamedTuple, Optional, Tuple
 
 from accnn.core.errors import TargetError
-from accnn.core.layers import FP32
 from accnn.core.progress import say
 from accnn.core.text import percent, times
 from accnn.latency.profiler import refuse_noise
@@ -20,6 +19,13 @@ _STEPS = 40  # budgets, most of which lead to plans that were timed already
 _MOST = 1e9  # speed-up
 _GAP = 1.06  # between predicted speed-ups, from which it is worth looking for a faster plan between them
 _NOISY = 0.03  # uncertainty of a ratio from which a machine cannot tell whether a plan is right
+
+
+class _Network(NamedTuple):
+    """A planned network that is to be timed."""
+
+    keys: Dict[str, str]
+    in_fp32: Tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -53,49 +59,84 @@ class Attempt:
 
     @property
     def is_unsplit(self):
-        """bool: whether it splits no layer, so that nothing loses less."""
-        return not any(self.selection.picks.values())
+        """bool: whether it changes no layer, in its precision, so that nothing that is as fast loses less."""
+        return not any(self.selection.picks.values()) and not self.selection.in_fp32
 
 
-def search(allocator, model, profiler):
-    """Choose a plan whose measured speed-up is that asked for, within 3%, or as near above as there is.
+def search_together(allocators, model, profiler):
+    """Choose plans whose measured speed-ups are those asked for, within 3%, or as near above as there is.
 
-    On a latency table of another machine nothing is timed, and the predicted speed-up counts.
+    The networks of all are timed together, in turns with one original. On a latency table of another machine nothing
+    is timed, and the predicted speed-up counts.
 
     Parameters
     ----------
-    allocator : BudgetAllocator
-        With `model` as its cost.
+    allocators : list of BudgetAllocator
+        One for each ratio, with `model` as the cost.
     model : LatencyModel
     profiler : LatencyProfiler
 
     Returns
     -------
-    (Selection, dict)
-        And what the plan says of how it was found: ``latency``, see :func:`accnn.latency.report.latency_report`, and
-        the ratio ``reached``.
+    list of ((Selection, dict) or TargetError)
+        And what a plan says of how it was found: ``latency``, see :func:`accnn.latency.report.latency_report`, and the
+        ratio ``reached``. An error where no plan is as fast; it says how fast the fastest is.
 
     Raises
     ------
-    TargetError
-        No plan is as fast; says how fast the fastest is.
     AccnnError
         The machine is too noisy to tell.
     """
+    found, waiting = [None] * len(allocators), {}
+
+    def resume(place, one, answer=None):
+        try:
+            waiting[place] = one, one.send(answer)
+        except StopIteration as end:
+            found[place] = end.value
+        except TargetError as error:
+            found[place] = error
+
+    for place, allocator in enumerate(allocators):
+        resume(place, _steps(allocator, model, profiler))
+    while waiting:
+        asked, waiting = waiting, {}
+        answers = _answers(profiler, [what for _, what in asked.values()])
+        for (place, (one, _)), answer in zip(asked.items(), answers):
+            resume(place, one, answer)
+    return found
+
+
+def _answers(profiler, questions):
+    """List of (dict, dict) or None: original and planned network timed, for each _Network; None for chains."""
+    profiler.time_chains([key for what in questions if isinstance(what, list) for key in what],
+                         "timing what was chosen")
+    networks = [what for what in questions if isinstance(what, _Network)]
+    found = iter(())
+    if networks:
+        answer = profiler.time_networks(*zip(*networks))
+        found = iter([(answer["baseline"], timed) for timed in answer["plans"]])
+    return [next(found) if isinstance(what, _Network) else None for what in questions]
+
+
+def _steps(allocator, model, profiler):
+    """Search for one ratio, as a generator of what is to be timed: a _Network, or chains as a list of keys."""
     find = _best_timed if profiler.can_measure else _best_predicted
-    best, missed = find(allocator, model, profiler)
+    best, missed = yield from find(allocator, model, profiler)
+    model = model.with_float32(best.selection.in_fp32)
     picks, config = dict(best.selection.picks, **allocator.pinned), profiler.config
-    model = _with_picks_timed(model, profiler, picks)
+    model = yield from _with_picks_timed(model, profiler, picks)
     if config.exported is not None:
         profiler.table.export(config.exported, model.keys + [profiler.network_key, profiler.unsplit_key])
     if missed and not config.best_effort:
         raise TargetError(missed + _advice(allocator.request))
-    found = latency_report(model, profiler.table, picks, best.timed, best.baseline, missed)
+    found = latency_report(model, profiler.table, picks, best.timed, best.baseline, missed, profiler.baseline)
     return best.selection, {"latency": found, "reached": found["predicted"] if best.timed is None else best.ratio}
 
 
 def _best_predicted(allocator, model, _profiler):
     """Return the Attempt for the ratio, which nobody times, and why it misses that, or None."""
+    yield from ()  # as a generator that has nothing timed
     best = _attempt(allocator, model, *_solve(allocator, allocator.request.ratio))
     return best, _unreached(allocator, best.predicted, "predicted", best) if best.cheapest else None
 
@@ -103,9 +144,9 @@ def _best_predicted(allocator, model, _profiler):
 def _best_timed(allocator, model, profiler):
     """Return the Attempt nearest to the ratio of those that were timed, and why it misses that, or None."""
     asked, plans = allocator.request.ratio, _PlanSearch(allocator, model, profiler)
-    plans.aim_at(asked)
+    yield from plans.aim_at(asked)
     if plans.best(asked) is None:
-        plans.refine_fastest()
+        yield from plans.refine_fastest()
     best = plans.best(asked)
     if best is not None:
         return best, None
@@ -116,8 +157,8 @@ def _best_timed(allocator, model, profiler):
 
 def _with_picks_timed(model, profiler, picks):
     """LatencyModel: in which the chains of a plan are timed, of which some were interpolated."""
-    keys = model.plan_keys(picks).values()
-    profiler.time_chains(keys, "timing what was chosen")
+    keys = list(model.plan_keys(picks).values())
+    yield keys
     times = {key: profiler.table.ms(key) for key in keys}
     return model.with_alone({key: ms for key, ms in times.items() if ms})
 
@@ -139,7 +180,7 @@ class _PlanSearch:
         aim = asked * _AIM if asked > 1 else asked
         for _ in range(_STEPS):
             slowest = aim <= 1  # nothing that was timed may be slower
-            attempt, is_new = self._try(max(aim, 1.0))
+            attempt, is_new = yield from self._try(max(aim, 1.0))
             if attempt is None:
                 break
             if is_new:
@@ -179,8 +220,8 @@ class _PlanSearch:
         of dearer chains may be faster. The plan that changes nothing counts.
         """
         if self.is_complete:
-            self._try(1 - 1e-9)
-            while self._between() and self._try(self._between())[1]:
+            yield from self._try(1 - 1e-9)
+            while self._between() and (yield from self._try(self._between()))[1]:
                 pass
 
     def _between(self):
@@ -195,16 +236,17 @@ class _PlanSearch:
     def _try(self, aim):
         """Return the Attempt for a budget, and whether it is new; (None, False) where there were enough."""
         selection, cheapest = _solve(self._allocator, aim)
-        keys = self._model.plan_keys(dict(selection.picks, **self._allocator.pinned))
-        mark = tuple(sorted(keys.items()))
+        model = self._model.with_float32(selection.in_fp32)
+        keys = model.plan_keys(dict(selection.picks, **self._allocator.pinned))
+        mark = tuple(sorted(keys.items())), tuple(sorted(selection.in_fp32))
         if mark in self._known:
             self._again(mark, cheapest)
             return self._known[mark], False
-        is_timed = bool(keys) or self._profiler.precision != FP32  # what changes nothing has a known ratio
+        is_timed = bool(keys) or self._profiler.converts  # what changes nothing has a known ratio
         if is_timed and sum(one.timed is not None for one in self.attempts) == _ATTEMPTS:
             return None, False
         attempt = _attempt(self._allocator, self._model, selection, cheapest)
-        self._known[mark] = self._timed(attempt, keys) if is_timed else attempt
+        self._known[mark] = (yield from self._timed(attempt, keys)) if is_timed else attempt
         self.attempts.append(self._known[mark])
         return self._known[mark], True
 
@@ -217,10 +259,9 @@ class _PlanSearch:
 
     def _timed(self, attempt, keys):
         """Attempt: with what the whole network takes as it is, and with these chains."""
-        answer = self._profiler.time_networks([keys])
-        (timed,) = answer["plans"]
+        baseline, timed = yield _Network(keys, tuple(attempt.selection.in_fp32))
         refuse_noise(timed["measured"], "the planned network", _NOISY, self._profiler.config.best_effort)
-        attempt = replace(attempt, baseline=answer["baseline"], timed=timed)
+        attempt = replace(attempt, baseline=baseline, timed=timed)
         say("planned %s, measured %s" % (times(attempt.predicted), times(attempt.ratio)))
         return attempt
 
@@ -234,7 +275,8 @@ class _PlanSearch:
 
 def _attempt(allocator, model, selection, cheapest):
     picks = dict(selection.picks, **allocator.pinned)
-    return Attempt(selection, allocator.speed_up(selection.cost), allocator.total.before / model.predicted_ms(picks),
+    predicted_ms = model.with_float32(selection.in_fp32).predicted_ms(picks)
+    return Attempt(selection, allocator.speed_up(selection.cost), allocator.total.before / predicted_ms,
                    cheapest=cheapest)
 
 

@@ -2,8 +2,8 @@
 import math
 from collections import namedtuple
 
-Exclusion = namedtuple("Exclusion", "layer reason")
-Exclusion.__doc__ = """A layer that stays in float32; `reason` says what it alone would cost."""
+Exclusion = namedtuple("Exclusion", "layer reason error")
+Exclusion.__doc__ = """A layer that stays in float32; `reason` and the number `error` say what it alone would cost."""
 
 
 def exclude(layers, error, limit, most=None):
@@ -41,7 +41,8 @@ def exclude(layers, error, limit, most=None):
         count = min(count + max(1, count // 4), len(ranked))
         reached = error(ranked[:count])
     out, reached = _put_back(ranked[:count], error, limit, reached)
-    return [Exclusion(name, "alone in INT8 it costs the outputs %.2g%%" % (100 * own[name])) for name in out], reached
+    return [Exclusion(name, "alone in INT8 it costs the outputs %.2g%%" % (100 * own[name]), own[name])
+            for name in out], reached
 
 
 def _expected(own, ranked, limit):

@@ -71,7 +71,7 @@ def partition(model, exclude=()):
     exclude = list(exclude)
     refuse_quantized(model)
     refuse_unknown(model, exclude)
-    exclude += _parts(model.graph, set(exclude))
+    exclude += parts_of(model.graph, exclude)
     graph = _with_flattened(without_identities(model.graph))
     kept = {node.name: reason for node, reason in supported.refusals(model, graph) if reason}
     grouping = Grouping(graph, kept, set(exclude))
@@ -124,14 +124,20 @@ def refuse_unknown(model, names):
                 model.prefix, name, ": did you mean %s?" % " or ".join(near) if near else ""))
 
 
-def _parts(graph, names):
-    """list of str: the parts of chains whose output an identity carries that has one of the names."""
-    found = []
+def parts_of(graph, names):
+    """list of str: the operators of the chains that stand for the layers of some names."""
+    found = split_layers(graph)
+    return [part for name in dict.fromkeys(names) for part in found.get(name, ())]
+
+
+def split_layers(graph):
+    """dict of str to list of str: layers that were split, whose name an identity carries -> the parts, last first."""
+    found = {}
     for node in graph.nodes:
-        if node.name in names and passes_on(node):
+        if not node.is_variable and passes_on(node):
             part = graph.nodes[node.inputs[0][0]]
             while part.name.startswith(node.name + "_") and part.inputs:
-                found.append(part.name)
+                found.setdefault(node.name, []).append(part.name)
                 part = graph.nodes[part.inputs[0][0]]
     return found
 

@@ -49,7 +49,8 @@ def store(model, lifts=None, everything=True):
     for position, node in enumerate(graph.nodes):
         made = moved(node, written.where)
         if is_stored(node) and (everything or node.name in offsets):
-            weight, bias = _folded(graph, node, model)
+            weight, bias = folded(operators(node), [_array(model, graph.nodes[entry[0]].name)
+                                                    for entry in node.inputs[1:]])
             bias = bias + np.float32(offsets.get(node.name, 0))
             made = _lifted(made, offsets[node.name]) if node.name[len("quantized_"):] in lifts else made
             made = _stored(made, weight, bias, written, names, (arrays, states))
@@ -120,10 +121,20 @@ def _whole(rows, largest):
     return np.clip(np.rint(rows * (RANGE / largest)), -128, 127)
 
 
-def _folded(graph, node, model):
-    """Weight and bias of a convolution, with a BatchNorm that is fused behind it folded in as MXNet does."""
-    parts = operators(node)
-    arrays = [_array(model, graph.nodes[entry[0]].name) for entry in node.inputs[1:]]
+def folded(parts, arrays):
+    """Weight and bias of a fused convolution, with a BatchNorm behind it folded in as MXNet does.
+
+    Parameters
+    ----------
+    parts : list of Node
+        See :func:`accnn.quantization.fusing.operators`.
+    arrays : list of ndarray
+        What the node reads behind its first input; None for what is no parameter.
+
+    Returns
+    -------
+    weight, bias : ndarray
+    """
     with_bias = not attrs.boolean(parts[0], "no_bias")
     weight, bias = arrays[0], arrays[1] if with_bias else np.zeros(len(arrays[0]), np.float32)
     if len(parts) > 1 and parts[1].op == "BatchNorm":

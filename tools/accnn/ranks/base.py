@@ -196,6 +196,8 @@ class Selection:
         No other choice among the rule's options has a larger objective; equal to `objective` when proved exact.
     remark : str, optional
         A sentence on how the choice came about that people should read.
+    in_fp32 : mapping of str to str
+        Layers that are to stay in float32 where others do not, though they need not, and why.
     """
 
     picks: Dict[str, Optional[Tuple[Candidate, object]]]
@@ -203,6 +205,7 @@ class Selection:
     objective: float
     bound: float
     remark: Optional[str] = None
+    in_fp32: Mapping[str, str] = field(default_factory=dict)
 
 
 class RankRule(ABC):
@@ -226,6 +229,8 @@ class RankRule(ABC):
         Those it takes where none is asked for an operator; others take the default.
     needs_decompositions : bool
         Whether candidates are decomposed before it is asked, all together.
+    chooses_precisions : bool
+        Whether it weighs with images what INT8 costs a layer against what float32 costs it.
     any_rank : bool
         Whether it also chooses ranks that are not among ``Problem.ranks``, so that costs must be known of all.
     """
@@ -237,7 +242,7 @@ class RankRule(ABC):
     chooses_methods = False
     methods = ()
     needs_decompositions = True
-    any_rank = False
+    any_rank = chooses_precisions = False
 
     def refuse(self, method):
         """Return why this rule cannot weigh a method's ranks, or None when it can; asked before any decomposition."""

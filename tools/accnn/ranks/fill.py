@@ -15,12 +15,15 @@ class Option:
     candidate, rank : Candidate and rank, or None
         None: leave the layer alone.
     cost, value : float
+    why_fp32 : str or None
+        Why the layer would stay in float32 where others do not; None: it does not.
     """
 
     candidate: Optional[Candidate]
     rank: Optional[object]
     cost: float
     value: float
+    why_fp32: Optional[str] = None
 
 
 def weighed(problem, values, unsplit=None):
@@ -74,4 +77,5 @@ def fill(options, budget):
         raise Unreachable(sum(map(min, costs)))
     picks = {name: some[pick] for (name, some), pick in zip(options.items(), choice.picks)}
     return Selection({name: (option.candidate, option.rank) if option.candidate else None
-                      for name, option in picks.items()}, choice.cost, choice.value, choice.bound)
+                      for name, option in picks.items()}, choice.cost, choice.value, choice.bound,
+                     in_fp32={name: option.why_fp32 for name, option in picks.items() if option.why_fp32})

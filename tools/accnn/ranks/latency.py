@@ -21,7 +21,7 @@ class KeepMost(RankRule):
     name = "latency"
     cost = "latency"
     summary = "method and rank together, to keep the most energy, or with images the least divergence"
-    chooses_methods = True
+    chooses_methods = chooses_precisions = True
     methods = ("vh", "channel", "3d", "fc-svd")  # the others take minutes to be weighed
     needs_decompositions = False  # earlier runs may have learnt the energies
 

@@ -1,4 +1,6 @@
 """The least divergence of the network's outputs, as measured on real images, for the cost."""
+from dataclasses import replace
+
 from accnn.ranks.base import RankRule, Unreachable, register
 from accnn.ranks.fill import fill, weighed
 
@@ -6,6 +8,9 @@ from accnn.ranks.fill import fill, weighed
 @register
 class LeastDivergence(RankRule):
     """Minimise the sum over layers of what each one's chain costs the *network*, measured with that layer alone split.
+
+    Of layers in INT8 what that adds is a part of it; where the cost knows them in float32, too, that is an option of
+    its own, so that the knapsack chooses method, rank and precision of every layer at once.
 
     Works for every method, and chooses among several for one layer. Exact for what was measured: between the measured
     ranks the divergence is interpolated. Ranks below all that were measured are taken only where nothing else fits
@@ -19,7 +24,7 @@ class LeastDivergence(RankRule):
 
     name = "sensitivity"
     cost = "macs"
-    needs_images = chooses_methods = True
+    needs_images = chooses_methods = chooses_precisions = True
     summary = "the least divergence of the network's outputs on real images, measured layer by layer"
 
     def select(self, problem):
@@ -28,10 +33,27 @@ class LeastDivergence(RankRule):
         in_int8 = [candidate for candidate in problem.candidates if candidate.name in problem.int8]
         noise = problem.responses.int8_noise(in_int8) if in_int8 else {}
         unsplit = {name: -noise.get(name, 0.0) for name in problem.layers()}
+        options = weighed(problem, _divergences(problem, curves, noise), unsplit)
+        for name, more in _in_float32(problem, curves, noise).items():
+            options[name] = options[name] + more
         try:
-            return fill(weighed(problem, _divergences(problem, curves, noise), unsplit), problem.budget)
+            return fill(options, problem.budget)
         except Unreachable:
             return fill(weighed(problem, _divergences(problem, curves, noise, beyond=True), unsplit), problem.budget)
+
+
+def _in_float32(problem, curves, noise):
+    """dict of str to list of Option: of layers in INT8, where they stay in float32 instead, and add no noise.
+
+    One layer has none, that which loses least in INT8: a network without any would be no INT8 one.
+    """
+    known = sorted((name for name in problem.cost.float_places if noise.get(name)), key=noise.get)[1:]
+    if not known:
+        return {}
+    problem = replace(problem, cost=problem.cost.with_float32(known))
+    options = weighed(problem, _divergences(problem, curves, {}))
+    return {name: [replace(one, why_fp32="in INT8 it alone costs the outputs %.3g mnat" % (1e3 * noise[name]))
+                   for one in options[name]] for name in known}
 
 
 def _divergences(problem, curves, noise, beyond=False):

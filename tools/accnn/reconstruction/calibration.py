@@ -18,12 +18,14 @@ from accnn.reconstruction import DATA_FREE, LINEAR, NETWORK
 from accnn.reconstruction.estimation import MOST, Estimation
 from accnn.reconstruction.images import few
 from accnn.reconstruction.importance import importances
+from accnn.reconstruction.layer import WIDEST_PATCH
 from accnn.reconstruction.moments import Accumulator
-from accnn.reconstruction.pipeline import PrefixRunner, levels
+from accnn.reconstruction.pipeline import DISK, CachedFeatureMaps, PrefixRunner, levels
 from accnn.reconstruction.rebuilding import rebuild
-from accnn.reconstruction.samples import evidence_of
+from accnn.reconstruction.samples import evidence_of, roots
 from accnn.reconstruction.sampling import INPUT, RESPONSE, Tap, sample
 from accnn.reconstruction.sensitivity import Comparison, Sensitivity
+from accnn.reconstruction.streams import MomentSums
 
 _INT8 = " int8"  # behind a method's name in the table: what INT8 adds; alone: what it costs the layer itself
 _DISK = 2e9  # bytes that samples for the table of sensitivities may take at a time
@@ -119,6 +121,10 @@ class Calibrated:
         unknown = {(one.name, one.method.name) for one in table.missing(candidates)}
         return {(one.name, one.method.name): table.curve(one) for one in candidates
                 if (one.name, one.method.name) not in unknown}
+
+    def points(self, layer, method):
+        """list of (rank, float): what was measured of a layer's divergence by rank, or None where nothing was."""
+        return self._table().points(layer, method)
 
     def measured_splits(self):
         """dict: by layer and method, a list of [rank, predicted, measured divergence] of splits that were run."""
@@ -235,27 +241,55 @@ class Calibrated:
         model, picks = self._model, {candidate.name: (candidate, rank) for candidate, rank in picks}
         self.outcomes, done = {}, {}
         with temporary_folder() as folder:
-            taps = [Tap(candidate.spec, RESPONSE) for candidate, _ in picks.values()]
-            truths = dict(zip(picks, self._sample(model, taps, folder)))
-            relay = PrefixRunner(model, self.images, self._accelerator.input_shapes, partial(self._sampled, folder))
+            truths, images = self._truths(picks, folder)
+            relay = PrefixRunner(model, images, self._accelerator.input_shapes, partial(self._sampled, folder))
             for level in levels(model.graph, picks):
+                sinks = {name: self._sums(*picks[name], truths[name]) for name in level if self._is_summed(picks[name])}
                 # Earlier layers are chains by now: what this one reads is what it will read.
                 inputs = relay.inputs([picks[name][0].spec for name in level], {} if self.wish.symmetric else done,
-                                      [name for name in picks if name not in done])
+                                      [name for name in picks if name not in done], sinks)
                 for name, samples in zip(level, inputs):
                     done[name] = self._rebuilt(*picks[name], samples, truths.pop(name))
         self._warn()
         return [done[name] for name in picks]
 
+    def _truths(self, picks, folder):
+        """What layers answer in the original network, and the images: decoded once, where the disk holds them."""
+        model, shapes, images = self._model, self._accelerator.input_shapes, self.images
+        names = [name for name in images.input_names if name in shapes]
+        kept = [((place, 0, 0), tuple(shapes[node.name])) for place, node in enumerate(model.graph.nodes)
+                if node.is_variable and node.name in names]
+        if 4 * images.count * sum(prod(shape) for _, shape in kept) > DISK:
+            kept = []
+        found = self._sampled(folder, model, images, shapes, [Tap(one.spec, RESPONSE) for one, _ in picks.values()],
+                              kept)
+        if kept:
+            images = CachedFeatureMaps(found[len(picks):], images,
+                                       [model.graph.nodes[entry[0]].name for entry, _ in kept])
+        return dict(zip(picks, found)), images
+
+    def _is_summed(self, pick):
+        """Whether a layer is fitted to sums over its samples, which then are not kept."""
+        return (self.wish.solver == LINEAR and self.images.count >= MomentSums.FEWEST and
+                pick[0].spec.part.patch_shape[1] <= WIDEST_PATCH)
+
+    def _sums(self, candidate, rank, responses):
+        spec = candidate.spec
+        return MomentSums(spec.part.patch_shape, responses.shape, responses.rows // self.images.count,
+                          self.images.count, responses.blocks())
+
     def _rebuilt(self, candidate, rank, inputs, responses):
         replacement, self.outcomes[candidate.name] = self._fitted(
             candidate, rank, self._evidence(candidate.spec, inputs, responses))
-        inputs.remove()
-        responses.remove()
+        for samples in (inputs, responses):
+            samples.remove()
         return replacement
 
     def _evidence(self, spec, inputs, responses):
-        return evidence_of(inputs, responses, self.images.count, self._importance(spec))
+        importance = self._importance(spec)
+        if isinstance(inputs, MomentSums):
+            return inputs.splits(roots(importance, spec.part.patch_shape[0], responses.shape[0]))
+        return evidence_of(inputs, responses, self.images.count, importance)
 
     def _importance(self, spec):
         if self.wish.metric != NETWORK or spec.repeats != 1:
@@ -275,9 +309,9 @@ class Calibrated:
     def _sample(self, model, taps, folder):
         return self._sampled(folder, model, self.images, self._accelerator.input_shapes, taps)
 
-    def _sampled(self, folder, model, images, input_shapes, taps, kept=()):
+    def _sampled(self, folder, model, images, input_shapes, taps, kept=(), sinks=None):
         return sample(model, images, input_shapes, taps, self.wish.positions, self.wish.seed, folder, self._progress,
-                      kept)
+                      kept, sinks)
 
     def _warn(self):
         few = {name: outcome for name, outcome in self.outcomes.items() if outcome.samples < outcome.unknowns}

@@ -18,7 +18,7 @@ from accnn.quantization.int8_graph import layer_precisions, quantize
 from accnn.quantization.rotation import rotate
 from accnn.reconstruction.images import ArrayImages, ImagesApart
 from accnn.reconstruction.int8_config import Int8, Int8Config, Step
-from accnn.reconstruction.int8_input import refuse_few, refuse_unlike, refuse_unusable
+from accnn.reconstruction.int8_input import refuse_all_float, refuse_few, refuse_unlike, refuse_unusable
 from accnn.reconstruction.int8_prefix import Settings, resolve
 from accnn.reconstruction.judge import Judge
 
@@ -93,6 +93,8 @@ def int8_form(model, images, input_shapes=None, **options):
     ------
     AccnnError
         As :func:`make_int8`; the network is quantized already; the images have another shape.
+    TargetError
+        The limit leaves no layer in INT8.
     """
     refuse_quantized(model)
     if isinstance(images, dict):
@@ -105,7 +107,9 @@ def int8_form(model, images, input_shapes=None, **options):
         if tuple(array.shape[1:]) != tuple(shapes.get(name, array.shape[1:])):
             raise AccnnError("the images have the shape %s, but the input %r of %s has %s: give images of that shape"
                              % (sizes(tuple(array.shape[1:])), name, model.prefix, sizes(shapes[name])))
-    return make_int8(model, images, shapes, config=Int8Config(**options)).model
+    made = make_int8(model, images, shapes, config=Int8Config(**options))
+    refuse_all_float(made)
+    return made.model
 
 
 class _Maker:

@@ -1,5 +1,6 @@
 """What no INT8 network can be made of: refused before anything is computed."""
-from accnn.core.errors import AccnnError
+from accnn.core.errors import AccnnError, TargetError
+from accnn.core.layers import INT8
 from accnn.core.text import some
 from accnn.graph.precision import refuse_half
 from accnn.graph.quantized import refuse_quantized
@@ -53,3 +54,22 @@ def refuse_unlike(model, original, input_shapes, batch_size):
 
 def _listed(outputs):
     return ", ".join("%s of %s" % (name, ",".join(map(str, shape[1:])) or "one number") for name, shape in outputs)
+
+
+def refuse_all_float(made):
+    """Refuse an INT8 network that has no layer in INT8, because each alone costs the outputs more than the limit.
+
+    Parameters
+    ----------
+    made : Int8
+
+    Raises
+    ------
+    TargetError
+        Says what the layer that costs least would cost.
+    """
+    if made.excluded and not any(one.precision == INT8 for one in made.precisions):
+        least = min(made.excluded, key=lambda one: one.error)
+        raise TargetError("no layer of %s can be INT8 within that relative error of the outputs: %s, which costs "
+                          "least, alone costs %.2g%%; give a larger `limit`"
+                          % (made.source.prefix, least.layer, 100 * least.error))

@@ -57,7 +57,7 @@ RIDGES = 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0  # shares of the mean variance
 _DIGITS = 1e-9  # of a mean's square: what variance is no more than rounding
 _NOTHING = 1e-30  # a variance
 _SWEEPS = 2
-_WIDEST_PATCH = 6000  # values of a patch whose Gram matrix is kept, 0.3 GB; beyond it only the last part is solved for
+WIDEST_PATCH = 6000  # values of a patch whose Gram matrix is kept, 0.3 GB; beyond it only the last part is solved for
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +133,7 @@ def fit_linear(task, evidence):
         rows = as_matrix(task.lifts[-1])
         start = Fit(task.lifts, task.bias, _error(task, evidence.moments(features)[0], rows, task.bias))
         return start, start
-    if evidence.width > _WIDEST_PATCH:
+    if evidence.width > WIDEST_PATCH:
         train, held = evidence.moments(features)
         pull = np.eye(len(features)), as_matrix(task.lifts[-1])
         return _last(task, train, held, pull, np.trace(train.xx) / len(features))
@@ -254,7 +254,7 @@ def _further(task, target):
     fit = ChainFit(task.lifts if task.wide is None else _reduced(task, target), target, task.groups)
     if task.wide is not None:
         yield fit
-    if not task.sealed and len(fit.lifts) > 1 and fit.widest() <= _WIDEST_PATCH:
+    if not task.sealed and len(fit.lifts) > 1 and fit.widest() <= WIDEST_PATCH:
         fit.solve_last()
         for _ in range(_SWEEPS):
             fit.sweep()

@@ -59,35 +59,62 @@ class Moments:
 class Accumulator:
     """Adds up the moments of samples that come in blocks.
 
-    Sums are kept in float64. Products of a block are made in float32 around its own mean, where a large mean does not
-    eat the digits of a small variance.
+    Sums are kept in float64. Products of a block are made in float32 around the mean of the first block, where a large
+    mean does not eat the digits of a small variance.
     """
 
     def __init__(self, inputs, outputs):
-        self._count = 0
-        self._mean_x, self._mean_y = np.zeros(inputs), np.zeros(outputs)
-        self._xx, self._yx, self._yy = np.zeros((inputs, inputs)), np.zeros((outputs, inputs)), np.zeros(outputs)
+        self._count, self._pivots = 0, None
+        self._x, self._y = np.zeros(inputs), np.zeros(outputs)
+        self._xx, self._yx = np.zeros((inputs, inputs)), np.zeros((outputs, inputs))
+        self._yy = np.zeros((outputs, outputs))
+
+    @property
+    def count(self):
+        """int: samples that were added."""
+        return self._count
+
+    def pivots(self, x, y):
+        """What is subtracted from all samples: the means of the first, of which these blocks are some."""
+        if self._pivots is None:
+            self._pivots = tuple(array.mean(0, dtype=np.float64).astype(np.float32) for array in (x, y))
+        return self._pivots
 
     def add(self, x, y):
         """Add samples: arrays of shapes (n, D) and (n, N)."""
-        count = len(x)
-        if not count:
-            return
-        mean_x, mean_y = x.mean(0, dtype=np.float64), y.mean(0, dtype=np.float64)
-        x, y = x - mean_x.astype(np.float32), y - mean_y.astype(np.float32)
-        # Chan, Golub and LeVeque's update: sums around the common mean from sums around the means of both parts.
-        share = self._count * count / (self._count + count)
-        moved_x, moved_y = mean_x - self._mean_x, mean_y - self._mean_y
-        self._xx += x.T @ x
-        self._xx += share * np.outer(moved_x, moved_x)
-        self._yx += y.T @ x
-        self._yx += share * np.outer(moved_y, moved_x)
-        self._yy += np.einsum("ij,ij->j", y, y, dtype=np.float64) + share * moved_y ** 2
-        self._count += count
-        self._mean_x += moved_x * (count / self._count)
-        self._mean_y += moved_y * (count / self._count)
+        if len(x):
+            self.merge(block_sums(x, y, *self.pivots(x, y)))
 
-    def moments(self):
-        """Return the Moments of all that was added."""
-        n = max(self._count, 1)
-        return Moments(self._count, self._mean_x, self._mean_y, self._xx / n, self._yx / n, self._yy / n)
+    def merge(self, sums):
+        """Add what :func:`block_sums` made of some samples around :meth:`pivots`."""
+        self._count += sums[0]
+        for own, added in zip((self._x, self._y, self._xx, self._yx, self._yy), sums[1:]):
+            own += added
+
+    def moments(self, root=None):
+        """Return the Moments of all that was added: of x and y, or of x and ``root @ y``."""
+        n, (pivot_x, pivot_y) = max(self._count, 1), self._pivots or (0.0, 0.0)
+        x, y, xx, yx, yy = (own / n for own in (self._x, self._y, self._xx, self._yx, self._yy))
+        xx, yx, yy = xx - np.outer(x, x), yx - np.outer(y, x), yy - np.outer(y, y)
+        mean_x, mean_y = x + pivot_x, y + pivot_y
+        if root is not None:
+            mean_y, yx, yy = root @ mean_y, root @ yx, root @ yy @ root.T
+        return Moments(self._count, mean_x, mean_y, xx, yx, np.maximum(yy.diagonal(), 0))
+
+
+def block_sums(x, y, pivot_x, pivot_y):
+    """Sums over some samples, for :meth:`Accumulator.merge`.
+
+    Parameters
+    ----------
+    x, y : ndarray of float32, shapes (n, D) and (n, N)
+    pivot_x, pivot_y : ndarray of float32, shapes (D,) and (N,)
+        Subtracted first.
+
+    Returns
+    -------
+    (int, ndarray, ndarray, ndarray, ndarray, ndarray)
+        n, and the sums of x, of y, and of the products of x with x, y with x and y with y.
+    """
+    x, y = x - pivot_x, y - pivot_y
+    return len(x), x.sum(0, dtype=np.float64), y.sum(0, dtype=np.float64), x.T @ x, y.T @ x, y.T @ y

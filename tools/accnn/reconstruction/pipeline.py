@@ -33,7 +33,7 @@ def levels(graph, names):
     return sorted_names
 
 
-_DISK = 2e9  # bytes that what lies between two stages may take; else the stage before is run again
+DISK = 2e9  # bytes that what lies between two stages may take; else the stage before is run again
 
 
 class PrefixRunner:
@@ -47,14 +47,14 @@ class PrefixRunner:
     images : ArrayImages or RecordImages
     input_shapes : dict
     sample : callable
-        ``sample(model, images, input_shapes, taps, kept)``, see :func:`accnn.reconstruction.sampling.sample`.
+        ``sample(model, images, input_shapes, taps, kept, sinks)``, see :func:`accnn.reconstruction.sampling.sample`.
     """
 
     def __init__(self, model, images, input_shapes, sample):
         self._model, self._images, self._shapes = model, images, input_shapes
         self._sample = sample
 
-    def inputs(self, specs, done, waiting):
+    def inputs(self, specs, done, waiting, sinks=None):
         """What layers read now.
 
         Parameters
@@ -65,17 +65,20 @@ class PrefixRunner:
             Of all chosen layers before them.
         waiting : collection of str
             The chosen layers that are not done, with those of `specs`.
+        sinks : dict of str to object, optional
+            By name of a layer: what takes its rows in the place of a file.
 
         Returns
         -------
-        list of Samples
+        list of Samples, or of what took the rows
         """
         here = {node.name for node in self._model.graph.nodes}
         now = replace_layers(self._model, [item for name, item in done.items() if name in here])
         taps = [Tap(spec, INPUT) for spec in specs]
         open_nodes, heads = _open_nodes(now.graph, waiting)
         kept = self._kept(now, open_nodes)
-        found = self._sample(now, self._images, self._shapes, taps, list(kept.items()))
+        found = self._sample(now, self._images, self._shapes, taps, list(kept.items()),
+                             {tap: sinks[tap.spec.name] for tap in taps if tap.spec.name in sinks} if sinks else None)
         if kept:
             before = self._images
             self._images = CachedFeatureMaps(found[len(taps):], self._images)
@@ -93,7 +96,7 @@ class PrefixRunner:
         if any(shape[0] != shapes.batch for shape in found.values()):
             return {}
         size = 4 * self._images.count * sum(prod(shape[1:]) for shape in found.values())
-        return {entry: shape[1:] for entry, shape in found.items()} if size <= _DISK else {}
+        return {entry: shape[1:] for entry, shape in found.items()} if size <= DISK else {}
 
 
 class CachedFeatureMaps:
@@ -104,11 +107,13 @@ class CachedFeatureMaps:
     maps : list of Samples
         A row for every image.
     images : object with count and batch_size
+    names : sequence of str, optional
+        Of the inputs that they are for. Default: those of :func:`accnn.graph.cut.rest`.
     """
 
-    def __init__(self, maps, images):
+    def __init__(self, maps, images, names=None):
         self._maps = maps
-        self.input_names = tuple(START % place for place in range(len(maps)))
+        self.input_names = tuple(names or (START % place for place in range(len(maps))))
         self.count, self.batch_size = images.count, images.batch_size
 
     def batches(self, batch_size=None):

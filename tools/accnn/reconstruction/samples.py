@@ -5,7 +5,8 @@ from scipy import linalg
 from accnn.reconstruction.moments import Accumulator
 
 _HELD = 8  # every so manyth image is held aside, or every so manyth sample where there are few images
-_LEAST = 8  # held aside: on fewer, the luckiest of all solutions looks like the best
+FEWEST_IMAGES = 2 * _HELD
+LEAST_HELD = 8  # held aside: on fewer, the luckiest of all solutions looks like the best
 _BLOCK = 4096
 
 
@@ -15,12 +16,20 @@ def evidence_of(inputs, responses, images, importance=None):
     `importance`, an ndarray of shape (outputs, outputs), is the metric of errors in the responses of all groups.
     """
     groups = inputs.shape[0]
-    found = []
-    for group in range(groups):
-        rows = slice(group * responses.shape[0] // groups, (group + 1) * responses.shape[0] // groups)
-        root = None if importance is None else linalg.cholesky(importance[rows, rows])
-        found.append(CalibrationSplit(inputs, responses, images, group, groups, root))
-    return found
+    return [CalibrationSplit(inputs, responses, images, group, groups, root)
+            for group, root in enumerate(roots(importance, groups, responses.shape[0]))]
+
+
+def roots(importance, groups, outputs):
+    """list of ndarray or None: R of the metric R^T R of every group, `importance` being that of all outputs."""
+    rows = [slice(group * outputs // groups, (group + 1) * outputs // groups) for group in range(groups)]
+    return [None if importance is None else linalg.cholesky(importance[some, some]) for some in rows]
+
+
+def held_aside(first, rows, each, images):
+    """ndarray of bool, shape (rows,): which of the rows from `first` on are held aside, with `each` of every image."""
+    number = np.arange(first, first + rows)
+    return (number // each if images >= FEWEST_IMAGES else number) % _HELD == _HELD - 1
 
 
 class CalibrationSplit:
@@ -44,9 +53,8 @@ class CalibrationSplit:
         outputs = responses.shape[0] // groups
         self._rows = slice(group * outputs, (group + 1) * outputs)
         each = max(inputs.rows // max(images, 1), 1)
-        number = np.arange(inputs.rows) // each if images >= 2 * _HELD else np.arange(inputs.rows)
         self._moments = None
-        self.held = number % _HELD == _HELD - 1
+        self.held = held_aside(0, inputs.rows, each, images)
 
     @property
     def width(self):
@@ -61,7 +69,7 @@ class CalibrationSplit:
     @property
     def enough(self):
         """bool: whether so many are held aside that what is better on them can be called better."""
-        return int(self.held.sum()) >= _LEAST
+        return int(self.held.sum()) >= LEAST_HELD
 
     def moments(self, matrix=None):
         """Return the Moments of the samples to fit to, and of those held aside.
@@ -83,11 +91,9 @@ class CalibrationSplit:
         for first, patches, responses in self._blocks():
             seen = patches if matrix is None else patches @ matrix.T.astype(np.float32)
             held = self.held[first:first + len(seen)]
-            if self.root is not None:
-                responses = responses @ self.root.T.astype(np.float32)
             sums[0].add(seen[~held], responses[~held])
             sums[1].add(seen[held], responses[held])
-        return sums[0].moments(), sums[1].moments()
+        return sums[0].moments(self.root), sums[1].moments(self.root)
 
     def features(self, matrix):
         """``matrix @ patch`` for all samples, ndarray of float32 of shape (n, m)."""

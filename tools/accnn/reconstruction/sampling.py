@@ -96,7 +96,7 @@ class _Whole:
         return "what %r computes in %s" % (model.graph.nodes[self.entry[0]].name, model.prefix)
 
 
-def sample(model, images, input_shapes, taps, positions, seed, folder, progress=None, kept=()):
+def sample(model, images, input_shapes, taps, positions, seed, folder, progress=None, kept=(), sinks=None):
     """Read layers at places drawn at random, in one pass over the images.
 
     Parameters
@@ -116,10 +116,12 @@ def sample(model, images, input_shapes, taps, positions, seed, folder, progress=
         See :class:`accnn.planning.accelerator.Accelerator`.
     kept : list of ((int, int, int), tuple of int)
         Entries of the graph, and their shapes without the batch, of which everything is wanted.
+    sinks : dict of Tap to object, optional
+        What takes the rows of a tap in the place of Samples, by a method ``append(rows)``.
 
     Returns
     -------
-    list of Samples
+    list of Samples, or of what stands in the place of one
         One for each of `taps`, image by image, and one for each of `kept`, with a row for every image.
 
     Raises
@@ -137,7 +139,7 @@ def sample(model, images, input_shapes, taps, positions, seed, folder, progress=
     batch_size = _batch_size(images, taps, entries, positions)
     places = {tap: tap.places(images.count, positions, seed) for tap in taps}
     readers = [[number for number, entry in enumerate(entries) if entry == one] for one in wanted]
-    found = [_spooled(folder, tap) for tap in taps]
+    found = [(sinks or {}).get(tap) or _spooled(folder, tap) for tap in taps]
     # Unfused, so that a sample does not depend on what else is read.
     tell = (progress or Silence)("running images through %s" % model.prefix, images.count)
     with unfused(), contextlib.closing(tell):

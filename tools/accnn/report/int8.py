@@ -1,5 +1,5 @@
 """What became of a network in INT8, as a dict for machines and as a table for people."""
-from accnn.core.layers import INT8
+from accnn.core.layers import FP32, INT8
 from accnn.core.text import columns, percent, ruled, sizes
 from accnn.graph.quantized import names_inside, own_name
 from accnn.report.plan import file_sizes, totals
@@ -61,6 +61,32 @@ def _layer(made, row, tensor):
     return {"layer": row.layer, "precision": row.precision, "gives": tensor if bounds else None,
             "thresholds": made.kinds.get(tensor) if bounds else None, "range": bounds and list(bounds),
             "reason": None if in_int8 else reasons.get(row.layer, row.reason)}
+
+
+def with_exclusions(rows, report, operators):
+    """Rows of a plan's layers, those that INT8 left in float32 besides told with the reason.
+
+    Parameters
+    ----------
+    rows : list of dict
+        ``layers`` of :func:`accnn.report.plan.summary`.
+    report : dict
+        Of :func:`summary`.
+    operators : dict of str to list of str
+        By layer of the original network: what computes it in the accelerated one.
+    """
+    found = {one["layer"]: one for one in report["layers"]}
+    return [_with_exclusion(row, [found[name] for name in operators[row["layer"]] if name in found]) for row in rows]
+
+
+def _with_exclusion(row, parts):
+    left = [one for one in parts if one["precision"] != INT8]
+    if row["precision"] != INT8 or not left:
+        return row
+    whole = len(left) == len(parts)
+    why = "; ".join(dict.fromkeys(one["reason"] if whole else "%s, %s" % (one["layer"], one["reason"])
+                                  for one in left))
+    return dict(row, precision=FP32 if whole else INT8, why_fp32=why)
 
 
 def table(report):

@@ -8,6 +8,7 @@ from accnn import costs, methods
 from accnn.core.layers import CONVOLUTION, FP32, PRECISIONS
 from accnn.core.text import before_after, columns, count, milliseconds, percent, ruled, sizes, times
 from accnn.core.threads import one_blas_thread
+from accnn.engines import DEFAULT
 from accnn.planning.plan import NOT_IN_PLAN, of_this_run
 from accnn.reconstruction import DATA_FREE
 from accnn.timing.clock import conditions, known_to
@@ -41,9 +42,10 @@ def totals(report):
     if report.get("measured"):
         run, isa = report["measured"]["runs"][0], report["measured"]["environment"]["isa"]
         before, after = run["baseline"], run["model"]
-        rows.append(("ms, whole network", milliseconds(before["median_ms"]), "->", milliseconds(after["median_ms"]),
-                     times(run["measured"]["median"]),
-                     "measured%s; %s" % (_against(report), _how_sure(run, run["measured"], isa))))
+        rows += _over_originals(run) if "over" in run else [(
+            "ms, whole network", milliseconds(before["median_ms"]), "->", milliseconds(after["median_ms"]),
+            times(run["measured"]["median"]),
+            "measured%s; %s" % (_against(report), _how_sure(run, run["measured"], isa)))]
     elif planned and planned["measured"]:
         found = planned["measured"]
         rows.append(("ms, whole network", milliseconds(planned["before_ms"]), "->",
@@ -58,8 +60,20 @@ def totals(report):
     return rows
 
 
+def _over_originals(run):
+    """list of tuple of str: milliseconds in the engine of a plan, over each of the originals."""
+    model = run["model"]
+    return [("ms, over %(engine)s %(precision)s" % one, milliseconds(one["median_ms"]), "->",
+             milliseconds(model["median_ms"]), times(one["measured"]["median"]),
+             "measured, %s %s, %s; %s" % (model["engine"], model["version"], model["ran"],
+                                          _how_sure(run, one["measured"], None))) for one in run["over"]]
+
+
 def _against(report):
-    """str: in which precision the new network was measured, where it is another than the original's."""
+    """str: in which engine or precision the new network was measured, where it is another than the original's."""
+    planned = _planned(report)
+    if planned and planned.get("over") and not planned["engine"].startswith(DEFAULT):
+        return ", %s %s against %s" % (planned["engine"], report["made_by"].get("precision", FP32), planned["over"])
     low = sorted({layer["precision"] for layer in report["layers"]} - {FP32})
     return ", %s against %s" % (low[0], FP32) if low else ""
 
@@ -160,7 +174,7 @@ def _layer(accelerator, spec, row):
     before = macs.layer(spec) if spec.part else None
     stored = _parameters([spec.part]) if spec.part else 0
     layer = {"layer": row.layer, "op": spec.op, "method": row.method, "rank": row.rank, "precision": row.precision,
-             "reason": row.reason,
+             "reason": row.reason, "why_fp32": row.why_fp32,
              "macs_before": before, "macs_after": before, "energy": None, "reconstruction": None, "remark": None,
              "parameters_before": stored, "parameters_after": stored}
     if row.method:
@@ -214,7 +228,7 @@ def _cells(layer, clock):
     clocked = _clocked(clock, layer["method"] or layer["precision"] != FP32)
     if not layer["method"]:
         return ((layer["layer"], "-", "-", layer["precision"], count(before), count(after), "") + clocked +
-                ("", "", "left alone: " + layer["reason"]))
+                ("", "", "; ".join(["left alone: " + layer["reason"]] + _why_fp32(layer))))
     counted = count(before), count(after), times(before / after)
     return ((layer["layer"], layer["method"], sizes(layer["rank"]), layer["precision"]) + counted + clocked +
             (percent(layer["energy"]), _error(layer["reconstruction"]), _remark(layer)))
@@ -240,7 +254,12 @@ def _remark(layer):
     remarks = ["costs no less than the layer"] if layer["macs_after"] >= layer["macs_before"] else []
     if layer["reconstruction"] and layer["reconstruction"]["solver"] == DATA_FREE:
         remarks.append("data-free factors kept: images gave nothing better")
-    return "; ".join(remarks + [layer["remark"]] if layer["remark"] else remarks)
+    return "; ".join(remarks + [layer["remark"]] * bool(layer["remark"]) + _why_fp32(layer))
+
+
+def _why_fp32(layer):
+    """list of str: why a layer is in float32 where the network is not."""
+    return ["in float32: " + layer["why_fp32"]] if layer["why_fp32"] else []
 
 
 def _totals(report):
@@ -250,7 +269,7 @@ def _totals(report):
                 ("MACs, whole network", report["network"], "theoretical; convolutions and fully connected layers"),
                 ("parameters", report["parameters"], "with BatchNorm statistics"))]
     rows += file_sizes(report)
-    for precision in filter(report.get, PRECISIONS):
+    for precision in filter(report.get, PRECISIONS + ("onnx",)):
         rows += file_sizes(report[precision], "the same, " + precision)
     rows[2:2] = totals(report)
     lines = columns(rows, "<>>>><")

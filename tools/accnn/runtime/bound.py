@@ -87,12 +87,12 @@ def parameters(model, symbol, context):
     context : mx.Context
     """
     once = read_once(symbol) if context.device_type == "cpu" else ()
-    arrays = _as_read(model, symbol)
+    arrays = as_read(model, symbol)
     return {name: array if name in once or array is not model.arg_params[name] else array.copyto(context)
             for name, array in arrays.items()}
 
 
-def _as_read(model, symbol):
+def as_read(model, symbol):
     """dict of str to mx.nd.NDArray: the parameters of `symbol`; INT8 weights that are read as floats are made these."""
     arrays = {name: model.arg_params[name] for name in symbol.list_arguments() if name in model.arg_params}
     nodes = json.loads(symbol.tojson(remove_amp_cast=False), strict=False)["nodes"]

@@ -19,6 +19,8 @@ class EnginePredictor:
     batch_size : int
         As for a Predictor.
     precision : str
+    calibration : iterable of dict of str to ndarray, optional
+        Batches of inputs, preprocessed, which tell the ranges of INT8 tensors.
 
     Attributes
     ----------
@@ -33,10 +35,11 @@ class EnginePredictor:
         The engine cannot run the network like that.
     """
 
-    def __init__(self, engine, model, input_shapes, batch_size, precision):
+    def __init__(self, engine, model, input_shapes, batch_size, precision, calibration=None):
         self._shapes = input_shapes
         self.batch_size = max(batch_size, infer_shapes(model, input_shapes).batch)
-        self._network = engine.load(model, input_shapes, self.batch_size, precision=precision)
+        self._network = engine.load(model, input_shapes, self.batch_size, precision=precision,
+                                    calibration=calibration)
         self.ran = {"engine": engine.name, "version": engine.version, "precision": precision, "ran": self._network.ran}
 
     @functools.cached_property

@@ -4,11 +4,12 @@ from functools import partial
 
 import numpy as np
 
+from accnn import engines
 from accnn.core.compat import mx
 from accnn.graph.checkpoint import Model
 from accnn.graph.cut import DATA, Cut
 from accnn.graph.ir import Graph, Node, refusal
-from accnn.timing import low_precision, passes
+from accnn.timing import in_engine, low_precision, passes
 from accnn.timing.clock import alternate, time_interleaved
 from accnn.timing.job import REFERENCE, Timed
 from accnn.timing.keys import parse
@@ -62,7 +63,7 @@ def _timed(group, reference, job):
     for place, text in enumerate(group):
         try:
             refuse_size(bytes_of(text, job.batch_size))
-            calls[place] = chain_call(text, job.batch_size, job.seed)
+            calls[place] = _call(job, text)
         except Exception as error:  # MXNet raises several kinds; what is no refusal of its, or of the memory, goes on
             refused[place] = _sentence(error)
             if refused[place] is None:
@@ -74,6 +75,14 @@ def _timed(group, reference, job):
     found = dict(zip(calls, results))
     return [Timed(text, None, None, 0, None, refused[place]) if place in refused else _answer(text, found[place])
             for place, text in enumerate(group)]
+
+
+def _call(job, text):
+    """Return (before, once) of a chain in the engine of a job: see :func:`chain_call`."""
+    if job.engine == engines.DEFAULT:
+        return chain_call(text, job.batch_size, job.seed)
+    return in_engine.chain_call(job, *parse(text), lambda chain, positive: random_chain(
+        chain, np.random.RandomState(job.seed), positive=positive).model)
 
 
 def chain_call(text, batch_size, seed):
@@ -155,8 +164,10 @@ def time_chains(chains, in_shape, batch_size=1, context=None, dtype="float32", s
     return alternate([passes.of_part(random_chain(chain, rng, dtype), data) for chain in chains], **how)
 
 
-def random_chain(chain, rng, dtype="float32"):
+def random_chain(chain, rng, dtype="float32", positive=()):
     """Cut: the operators of `chain` one after another, with random weights scaled by fan-in.
+
+    A ReLU follows the parts whose suffixes are in `positive`.
 
     In front a Reshape where a chain of convolutions reads a vector, as in a network. Behind the convolutions a Flatten
     where a fully connected layer follows: oneDNN's fusion in MXNet 1.9.1 fails there.
@@ -178,6 +189,9 @@ def random_chain(chain, rng, dtype="float32"):
         entries = [data] + list(range(first, len(nodes)))
         data = len(nodes)
         nodes.append(Node(part.op, name, part.attrs(), tuple((entry, 0, 0) for entry in entries)))
+        if part.suffix in positive:
+            nodes.append(Node("Activation", "relu" + part.suffix, {"act_type": "relu"}, ((data, 0, 0),)))
+            data = len(nodes) - 1
     return Cut(Model(Graph(tuple(nodes), ((data, 0, 0),)), params))
 
 

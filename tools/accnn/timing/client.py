@@ -12,6 +12,7 @@ from accnn.core.errors import AccnnError
 from accnn.core.files import interrupts_wait
 from accnn.core.machine import cores
 from accnn.core.progress import say
+from accnn.engines import DEFAULT
 from accnn.timing import keys
 from accnn.timing.job import SurveyJob, Timed
 
@@ -61,7 +62,7 @@ def _settled(job, answer):
                    input_shapes=tuple(answer["input_shapes"].items()))
 
 
-def survey(questions, threads, batch_size, rounds=5, seed=0, amx=False):
+def survey(questions, threads, batch_size, rounds=5, seed=0, amx=False, engine=DEFAULT):
     """Time chains in isolation, each beside a reference that always is the same.
 
     Parameters
@@ -75,6 +76,8 @@ def survey(questions, threads, batch_size, rounds=5, seed=0, amx=False):
         Of weights and inputs.
     amx : bool
         With the AMX units.
+    engine : str
+        That they run in.
 
     Yields
     ------
@@ -88,7 +91,7 @@ def survey(questions, threads, batch_size, rounds=5, seed=0, amx=False):
     ValueError
         A question is no key.
     """
-    job = SurveyJob(tuple(questions), threads, batch_size, rounds, seed, amx)
+    job = SurveyJob(tuple(questions), threads, batch_size, rounds, seed, amx, engine)
     for text in job.questions:
         keys.parse(text)
     if job.questions:

@@ -7,14 +7,15 @@ from accnn import engines
 from accnn.core.errors import AccnnError
 from accnn.core.layers import FP32, INT8
 from accnn.quantization.conversion import precision_of
-from accnn.timing.clock import alternate, described_ratio, described_seconds, ratios
+from accnn.timing.clock import Sample, alternate, described_ratio, described_seconds, ratios
 from accnn.timing.stored import released
 
 _Row = namedtuple("_Row", "side engine precision")
 _Loaded = namedtuple("_Loaded", "ran once outputs")
+_CALIBRATED_AT_ONCE = 8  # examples, all of whose inner tensors are held
 
 
-def compare(job, stored, shapes, batch_size, arrays, tell):
+def compare(job, stored, shapes, batch_size, arrays, tell, enough=None):
     """Time every network in every engine and precision of a job.
 
     Parameters
@@ -27,7 +28,7 @@ def compare(job, stored, shapes, batch_size, arrays, tell):
     batch_size : int
     arrays : dict of str to mx.nd.NDArray
         The inputs.
-    tell : callable
+    tell, enough : callable
         See :func:`accnn.timing.clock.alternate`.
 
     Returns
@@ -45,7 +46,7 @@ def compare(job, stored, shapes, batch_size, arrays, tell):
         No row can run.
     """
     examples = {name: array.asnumpy() for name, array in arrays.items()}
-    asked = [_Row(side, *row) for side in stored for row in job.rows]
+    asked = [_Row(*row) for row in job.asked] or [_Row(side, *row) for side in stored for row in job.rows]
     found, refused = {}, {}
     with released(stored.values()):
         for row in asked[::-1]:  # the network that runs first stays some percent slower
@@ -60,22 +61,55 @@ def compare(job, stored, shapes, batch_size, arrays, tell):
     running = [row for row in asked if row in found]
     untimed = int(any(row.precision != FP32 for row in running))  # as when a network and its original are compared
     samples = dict(zip(running, alternate([found[row].once for row in running], job.repeats, max(0, job.warm_up - 1),
-                                          tell=tell, untimed=untimed)))
+                                          tell=tell, enough=enough, untimed=untimed)))
     return [_described(row, found[row], samples, batch_size, exact[row.side]) if row in found else
             dict(_named(row), refused=refused[row]) for row in asked]
+
+
+def over_originals(rows):
+    """list of dict: how many times faster the last row is than each of the others, which is named and described.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Of :func:`compare`.
+
+    Raises
+    ------
+    AccnnError
+        One of them did not run.
+    """
+    refused = [row["refused"] for row in rows if "refused" in row]
+    if refused:
+        raise AccnnError(refused[0])
+    *originals, model = rows
+    return [dict({name: row[name] for name in ("engine", "version", "precision", "ran", "median_ms")},
+                 measured=described_ratio(ratios(Sample(tuple(row["ms"])), Sample(tuple(model["ms"])))))
+            for row in originals]
 
 
 def _loaded(job, row, model, shapes, batch_size, examples):
     """_Loaded: ready to run; its first pass is done."""
     engine = engines.get(row.engine)
-    engine.check(row.precision)
-    if row.precision == INT8 and not job.random_thresholds and precision_of(model) == FP32:
-        raise AccnnError("%s is float32, and INT8 needs the range of every tensor: quantize it with images, or give "
-                         "`random_thresholds` to time it with those of a random image" % model.prefix)
-    network = engine.load(model, shapes, batch_size, job.threads[0], row.precision,
-                          [examples] if job.random_thresholds else None)
+    engine.check(row.precision, precision_of(model))
+    calibration = _calibration(job, examples) if row.precision == INT8 and precision_of(model) == FP32 else ()
+    if calibration is None:
+        raise AccnnError("%s is float32, and INT8 needs the range of every tensor: quantize it with images, give "
+                         "`data_calib`, or `random_thresholds` to time it with those of a random image" % model.prefix)
+    network = engine.load(model, shapes, batch_size, job.threads[0], row.precision, calibration)
     given = [examples[name] for name in network.inputs]
     return _Loaded(network.ran, network.once(*given), network(*given))
+
+
+def _calibration(job, examples):
+    """list of dict of str to ndarray, or None: batches that tell the ranges of INT8 tensors."""
+    if job.calibration is None:
+        return [examples] if job.random_thresholds else None
+    with np.load(job.calibration) as stored:
+        arrays = dict(stored)
+    count = len(next(iter(arrays.values())))
+    return [{name: array[first:first + _CALIBRATED_AT_ONCE] for name, array in arrays.items()}
+            for first in range(0, count, _CALIBRATED_AT_ONCE)]
 
 
 def _exact(job, side, model, shapes, batch_size, examples, found):

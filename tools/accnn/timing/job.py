@@ -1,7 +1,7 @@
 """What is to be measured: the words between the process that is asked and the processes that measure."""
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Dict, Optional, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 from accnn import engines
 from accnn.core.errors import AccnnError
@@ -52,6 +52,8 @@ class SurveyJob:
         Of weights and inputs.
     amx : bool
         In a process that uses the AMX units.
+    engine : str
+        That they run in; the reference runs in MXNet.
     """
 
     questions: Tuple[str, ...]
@@ -60,6 +62,7 @@ class SurveyJob:
     rounds: int = 5
     seed: int = 0
     amx: bool = False
+    engine: str = engines.DEFAULT
 
     def __post_init__(self):
         _refuse(self)
@@ -93,6 +96,12 @@ class NetworksJob:
         Of the networks of `plans`; the network itself is timed as it is.
     exclude : tuple of str
         Layers that stay in float32 there, or chains in the place of these.
+    in_fp32 : tuple of (sequence of str)
+        Of each plan further ones; empty: none of any.
+    engine : str
+        Of the networks of `plans`.
+    baseline : (str, str), optional
+        Engine and precision of the network itself; default: MXNet, as it is.
     """
 
     prefix: str
@@ -106,6 +115,9 @@ class NetworksJob:
     amx: bool = False
     precision: str = FP32
     exclude: Tuple[str, ...] = ()
+    in_fp32: Tuple[Sequence[str], ...] = ()
+    engine: str = engines.DEFAULT
+    baseline: Tuple[str, str] = (engines.DEFAULT, FP32)
 
     def __post_init__(self):
         _refuse(self)
@@ -169,10 +181,14 @@ class Job:
         Compare the networks in all of these, see :mod:`accnn.timing.engines`; both empty: as they are, in MXNet.
     random_thresholds : bool
         Make up the ranges of INT8 tensors.
+    calibration : str or None
+        Path of an .npz file of images, by name of the input, which tell these ranges instead.
     precision : {'fp32', 'int8', 'bf16'}
         To which the model is converted, the baseline not; ranges of INT8 are made up.
     exclude : tuple of str
         Layers that stay in float32 then.
+    asked : tuple of (str, str, str)
+        'model' or 'baseline', engine and precision: what is compared, instead of all networks in all of them.
     """
 
     model: str
@@ -192,8 +208,10 @@ class Job:
     engines: Tuple[str, ...] = ()
     precisions: Tuple[str, ...] = ()
     random_thresholds: bool = False
+    calibration: Optional[str] = None
     precision: str = FP32
     exclude: Tuple[str, ...] = ()
+    asked: Tuple[Tuple[str, str, str], ...] = ()
 
     def __post_init__(self):
         refuse_numbers((("batch_sizes", self.batch_sizes or (1,), 1), ("threads", self.threads, 1),
@@ -218,6 +236,8 @@ class Job:
     @property
     def rows(self):
         """list of (str, str): engines and precisions to compare each network in; empty: it is timed as it is."""
+        if self.asked:
+            return [row[1:] for row in self.asked]
         return [(engine, precision) for engine in self.engines or (engines.DEFAULT,)
                 for precision in self.precisions or (FP32,)] if self.engines or self.precisions else []
 

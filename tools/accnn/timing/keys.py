@@ -5,7 +5,8 @@
 First the place, that is the input without the batch; then a part each: channels, kernel, and whatever is not the
 default of stride (s), pad (p), dilation (d), adj (a), groups (g), feature maps (m) and bias (b). ``x4`` behind the
 input: four rows of it per example; ``plain``: the input of the network itself; ``u8``, ``s8``, ``bf16``: its numbers,
-where they are not float32, and so the precision of the chain. ``last`` behind ``fc``: only the last axis is
+where they are not float32, and so the precision of the chain; ``fp32`` behind it: the chain itself is float32, its
+conversions are a part of it. ``last`` behind ``fc``: only the last axis is
 transformed. ``deconv`` is a Deconvolution, ``conv_v1`` a Convolution_v1.
 """
 import re
@@ -62,7 +63,7 @@ def chain_key(place, candidate, rank):
 _NUMBER = "[1-9][0-9]*"
 _MANY = "%s(?:x%s)*" % (_NUMBER, _NUMBER)
 _SHAPE = "%s(?:,%s)*" % (_NUMBER, _NUMBER)
-_PLACE = re.compile("(%s)(?: x(%s))?( plain)?(?: (u8|s8|bf16))?" % (_SHAPE, _NUMBER))
+_PLACE = re.compile("(%s)(?: x(%s))?( plain)?(?: (u8|s8|bf16)( fp32)?)?" % (_SHAPE, _NUMBER))
 _SOME = "[0-9]+(?:x[0-9]+)*"
 _CONV = "%%s (%s)-(%s) (%s)(?: s(%s))?(?: p(%s))?(?: d(%s))?(?: a(%s))?(?: g(%s))?(?: m(%s))?( b)?" % (
     _NUMBER, _NUMBER, _MANY, _MANY, _SOME, _MANY, _SOME, _NUMBER, _SHAPE)
@@ -84,12 +85,15 @@ class Place:
         Its input lies in memory as pictures that enter a network do; False: as a convolution leaves it.
     numbers : {'u8', 's8', 'bf16'} or None
         What its input holds, which says the precision of the chain; None: float32.
+    as_float : bool
+        The chain is float32 all the same: it converts what it reads, and back what it gives.
     """
 
     in_shape: Tuple[int, ...]
     repeats: int = 1
     plain: bool = False
     numbers: Optional[str] = None
+    as_float: bool = False
 
 
 def key(place, chain):
@@ -104,6 +108,7 @@ def key(place, chain):
     first = _joined(place.in_shape, ",")
     first += (" x%d" % place.repeats if place.repeats != 1 else "") + (" plain" if place.plain else "")
     first += " " + place.numbers if place.numbers else ""
+    first += " fp32" if place.as_float else ""
     return "|".join([first] + [_KINDS[part.op].encode(part) for part in chain])
 
 
@@ -119,8 +124,8 @@ def parse(text):
     found = _PLACE.fullmatch(place)
     if not found or not parts:
         raise ValueError("%r is no chain at a place" % text)
-    shape, repeats, plain, numbers = found.groups()
-    read = (Place(_numbers(shape, ","), int(repeats or 1), bool(plain), numbers),
+    shape, repeats, plain, numbers, as_float = found.groups()
+    read = (Place(_numbers(shape, ","), int(repeats or 1), bool(plain), numbers, bool(as_float)),
             tuple(_part(part, "_%d" % number) for number, part in enumerate(parts)))
     if key(*read) != text:  # a default was spelled out: two texts for the same would be measured twice
         raise ValueError("%r is not spelled as %r" % (text, key(*read)))

@@ -90,7 +90,8 @@ def chain_call(part, data, place):
     front = passes.executor(producer, {DATA: data})
     before = passes.running(front)
     before()
-    body = opened(converted(part.model, form.precision), form)
+    body = (closed(opened(part.model, form), form) if place.as_float else
+            opened(converted(part.model, form.precision), form))
     return before, passes.running(passes.executor(body, dict(zip(form.feeds, front.outputs))))
 
 
@@ -116,6 +117,12 @@ def opened_end(model, form):
     heads = tuple(entry for head in model.graph.heads
                   for entry in (nodes[head[0]].inputs if nodes[head[0]].op == form.out_of[0] else (head,)))
     return replace(model, graph=prune(Graph(nodes, heads)))
+
+
+def closed(model, form):
+    """Model: whose output is converted into the precision, for operators of that to read."""
+    nodes = model.graph.nodes + (Node(form.into[0], "given_back", form.into[1], model.graph.heads[:1]),)
+    return replace(model, graph=Graph(nodes, tuple((len(nodes) - 1, output, 0) for output in range(len(form.feeds)))))
 
 
 def opened(model, form):

@@ -1,16 +1,18 @@
 """A network and what plans would make of it, timed in turns before anything is decomposed."""
 import time
+from itertools import zip_longest
 from math import ceil
 
 import numpy as np
 
+from accnn import engines
 from accnn.core.errors import AccnnError
 from accnn.core.layers import FP32, operators_of
 from accnn.graph.rewrite import Replacement, replace_layers
 from accnn.graph.specs import kernel, layer_specs
 from accnn.quantization.conversion import converted
 from accnn.runtime.bound import BoundNetwork
-from accnn.timing import passes
+from accnn.timing import in_engine, passes
 from accnn.timing.chains import chain_call, random_numbers
 from accnn.timing.clock import described_ratio, described_seconds, ratios, time_interleaved
 from accnn.timing.job import REFERENCE, Job
@@ -23,6 +25,7 @@ _ALONE, _BARELY = 0.015, 0.028  # the same of a network on its own beside the re
 _FEWEST, _MORE = 5, 3  # rounds, and times the rounds that were asked for, to begin with
 _LONG, _SHORT = 6.0, 1.5  # seconds that the rounds to begin with are to take, at most and at least
 _BRIEF = 0.02  # seconds, up to which a pass depends on what the caches hold: then it follows one of its own
+_UNCACHED = 0.1  # seconds, from which on a pass does not depend on them
 _LONGEST = 5  # so many times the rounds that were asked for, at most
 _PATIENCE = 12.0  # seconds of passes, which are that while
 
@@ -49,13 +52,15 @@ def measure_plans(job):
     shapes, _ = all_shapes({"model": stored.model}, loading)
     rng = np.random.RandomState(job.seed)
     with passes.refusals(job.batch_size, shapes):
-        networks = [stored.model] + [converted(planned(stored.model, shapes, plan, rng), job.precision,
-                                               left_out(job.exclude, plan)) for plan in job.plans]
+        networks = [stored.model] + [planned(stored.model, shapes, plan, rng) for plan in job.plans]
         arrays = {name: passes.random_array(rng, (job.batch_size,) + tuple(shape)) for name, shape in shapes.items()}
+        how = [job.baseline] + [(job.engine, job.precision)] * len(job.plans)
+        left = [()] + [left_out([*job.exclude, *in_fp32], plan)
+                       for plan, in_fp32 in zip_longest(job.plans, job.in_fp32, fillvalue=())]
         # The network that runs first stays some percent slower, wherever its memory lies: let that be no baseline.
-        calls = [_pass(model, shapes, job.batch_size, arrays) for model in networks[::-1]][::-1]
+        calls = [_pass(job, *one, shapes, arrays) for one in zip(networks[::-1], how[::-1], left[::-1])][::-1]
         with released([stored]):
-            seconds = _seconds(calls[::-1])  # with what memory is allocated and weights are rearranged in
+            seconds = _seconds(calls[::-1])[::-1]  # with what memory is allocated and weights are rearranged in
         if sum(seconds) < _LONG:
             seconds = _seconds(calls)
         _, reference = chain_call(REFERENCE, 1, job.seed)
@@ -76,8 +81,12 @@ def _seconds(calls):
 
 
 def _untimed(seconds, precision):
-    """int: passes of its own that a timed one of a network follows: one where what it reads may be in the caches."""
-    return int(max(seconds) < _BRIEF or precision != FP32)
+    """list of int: of every network the passes of its own that a timed one follows.
+
+    One where what it reads may be in the caches; none of a network that takes longer than to read all it has.
+    """
+    is_brief = max(seconds) < _BRIEF or precision != FP32
+    return [int(is_brief and one < _UNCACHED) for one in seconds]
 
 
 def _rounds(seconds, asked):
@@ -120,9 +129,13 @@ def _replacement(model, specs, layer, chain, rng):
     return Replacement(specs[layer], chain, arrays)
 
 
-def _pass(model, shapes, batch_size, arrays):
-    """Callable: a pass of the network."""
-    network = BoundNetwork(model, shapes, batch_size)
+def _pass(job, model, how, exclude, shapes, arrays):
+    """Callable: a pass of the network in an engine and precision, `how`."""
+    engine, precision = how
+    if engine != engines.DEFAULT:
+        examples = {name: array.asnumpy() for name, array in arrays.items()}
+        return in_engine.network_call(engine, model, shapes, examples, job.threads, precision)
+    network = BoundNetwork(converted(model, precision, exclude), shapes, job.batch_size)
     return passes.of_network(network, [arrays[name] for name in network.inputs])
 
 

@@ -61,9 +61,13 @@ def hold_statistics(model, frozen):
 
 def held_statistics(model):
     """set of str: the moving statistics that stay as they are in this network."""
-    held = (node for node in model.graph.nodes
-            if node.op in _NORMALISING and attrs.boolean(node, "use_global_stats", False))
+    held = (node for node in normalising_nodes(model.graph) if attrs.boolean(node, "use_global_stats", False))
     return {model.graph.nodes[entry[0]].name for node in held for entry in node.inputs[3:]}
+
+
+def normalising_nodes(graph):
+    """list of Node: the BatchNorm layers of a graph, whichever operator does it."""
+    return [node for node in graph.nodes if node.op in _NORMALISING]
 
 
 def _held(graph, node, frozen):

@@ -18,7 +18,8 @@ class EpochRecord:
     lr : float or None
         Learning rate of its last update.
     train_loss, train_top1 : float or None
-        Cross-entropy in nats and share right, with augmentation, each batch before its update.
+        Cross-entropy in nats and share right, with augmentation, each batch before its update; without labels the
+        divergence from the teacher and the share of its best answers.
     val_images : int or None
     val_right, val_right_top5 : int or None
     val_loss : float or None
@@ -63,13 +64,31 @@ def best(entries):
     return max(scored, key=lambda entry: (entry.val_right, -entry.val_loss), default=None)
 
 
-def table(entries):
-    """The log as lines of text."""
-    rows = [("epoch", "lr", "loss", "top-1", "val loss", "val top-1", "val top-5", "", "images/s", "seconds")]
+def curve(entries, taught=None):
+    """list of [epoch, points lost]: what is missing of the top-1 of the teacher, else of the network before training.
+
+    Parameters
+    ----------
+    entries : list of EpochRecord
+    taught : int, optional
+        Validation images that the teacher has right.
+    """
+    scored = [entry for entry in entries if entry.val_right is not None]
+    if taught is None:
+        taught = next((entry.val_right for entry in scored if not entry.epoch), None)
+    return [] if taught is None else [
+        [entry.epoch, 100 * (taught - entry.val_right) / entry.val_images] for entry in scored]
+
+
+def table(entries, taught=None):
+    """The log as lines of text; `lost` are points as in :func:`curve`."""
+    rows = [("epoch", "lr", "loss", "top-1", "val loss", "val top-1", "val top-5", "lost", "", "images/s", "seconds")]
+    points = dict(curve(entries, taught))
     for entry in entries:
         right = "" if entry.val_right is None else "%d of %d right" % (entry.val_right, entry.val_images)
         top5 = None if entry.val_right_top5 is None else entry.val_right_top5 / entry.val_images
         rows.append((str(entry.epoch), cell("%.3g", entry.lr), cell("%.4f", entry.train_loss),
                      percent(entry.train_top1), cell("%.4f", entry.val_loss), percent(entry.val_top1()),
-                     percent(top5), right, cell("%.0f", entry.images_per_second), "%.1f" % entry.seconds))
-    return ruled(rows, ">>>>>>><>>")
+                     percent(top5), cell("%.2f", points.get(entry.epoch)), right,
+                     cell("%.0f", entry.images_per_second), "%.1f" % entry.seconds))
+    return ruled(rows, ">>>>>>>><>>")

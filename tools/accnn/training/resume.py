@@ -11,7 +11,7 @@ from accnn.core.text import sizes
 from accnn.graph.checkpoint import read_arrays, write_arrays
 
 _NOTE = "note"
-_KINDS = ("arg", "aux", "state")
+_KINDS = ("arg", "aux", "state", "mean")
 
 
 def resume_path(prefix):
@@ -27,7 +27,7 @@ def save(prefix, arrays, note):
     prefix : str
         Of the checkpoints of the run.
     arrays : dict of str to dict of str to mx.nd.NDArray
-        By kind: 'arg', 'aux', 'state'.
+        By kind: 'arg', 'aux', 'state', 'mean'.
     note : dict
         Whatever else is to be known, as far as JSON says it.
     """

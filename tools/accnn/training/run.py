@@ -10,15 +10,15 @@ import numpy as np
 
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError, TargetError
-from accnn.core.progress import Progress
+from accnn.core.progress import Progress, say
 from accnn.core.text import percent
 from accnn.graph.ir import reason
 from accnn.runtime.predictor import compute_errors_as_sentences
-from accnn.scoring.tally import Tally
 from accnn.training import resume
 from accnn.training.checkpoints import CheckpointManager
 from accnn.training.history import EpochRecord
-from accnn.training.objective import training_head
+from accnn.training.matching import counted, tally_of
+from accnn.training.rate import STEPS
 
 _NOTHING = (0, 0, 0.0)  # images, how many of them right, loss
 
@@ -45,6 +45,10 @@ class Run:
     place : Place
     save_every : float
         Seconds between two saves of the resume file inside an epoch.
+    range_test : RangeTest or None
+        Finds the learning rate before the first step; None leaves the trainer's schedule.
+    rate : float or None
+        That was found.
     unfinished : (int, int, float)
         Of the epoch that was begun: images, how many of them right, sum of the losses.
     """
@@ -59,6 +63,8 @@ class Run:
     entries: List[EpochRecord] = field(default_factory=list)
     place: Place = Place(1, 0)
     save_every: float = 600.0
+    range_test: Optional[object] = None
+    rate: Optional[float] = None
     unfinished: tuple = _NOTHING
     _has_begun: bool = False  # and nothing but what begins it may have been written
 
@@ -97,6 +103,10 @@ class Run:
 
     def _begin(self):
         self.job.advanced()
+        if self.range_test and self.rate is None:
+            self._follow(self.range_test.find())
+            if self.job.leads:
+                say("learning rate %.3g, by a range test of %d steps" % (self.rate, STEPS))
         if self.place == Place(1, 0):
             self._save()  # before anything else is written, so that all of it is known to belong to this run
             self._has_begun = True
@@ -104,12 +114,21 @@ class Run:
             self.entries.append(scored(self.validate, self.trainer.model()))
             self.keeper.keep_best(self.entries, self.trainer.model())
 
+    def _follow(self, rate):
+        if rate is not None:
+            self.rate = rate
+            self.trainer.follow(self.range_test.schedule(rate))
+
+    def model(self):
+        """Return the model to keep of the steps that were made; see :meth:`Trainer.result`."""
+        return self.trainer.result(images for images, _ in self.stream.epoch(0))
+
     def _epoch(self, epoch):
         started = time.monotonic()
         tally, speed = self._train(epoch)
         self.trainer.share_statistics()
-        model = self.trainer.model()
-        self._check(model, epoch)
+        self._check(self.trainer.model(), epoch)
+        model = self.model()
         validation = self.validate(model) if self.validate else None
         if validation and not math.isfinite(validation.loss):
             raise self._diverged(epoch, "the loss of the validation images is %s" % validation.loss)
@@ -122,7 +141,7 @@ class Run:
 
     def _train(self, epoch):
         """Make the steps of an epoch; return the Tally of its answers and the images per second."""
-        tally = Tally(training_head(self.classes))
+        tally = tally_of(self.trainer, self.classes)
         tally.images, tally.right[1], tally.loss = self.unfinished
         first, steps = self.place.step, self.stream.steps
         progress = Progress("epoch %d of %d, batches" % (epoch, self.epochs), steps, first=first)
@@ -154,8 +173,7 @@ class Run:
         self._save(self.trainer.mean_statistics() if self.job.workers > 1 else {})
 
     def _count(self, tally, answer, epoch, step):
-        probabilities, labels = (array.asnumpy() for array in answer)
-        tally.add(probabilities, labels.astype(int))
+        counted(tally, answer)
         if not math.isfinite(tally.loss):
             raise self._diverged(epoch, "the loss is %s after batch %d" % (tally.loss, step + 1))
 
@@ -173,6 +191,7 @@ class Run:
     def _save(self, statistics=()):
         if self.job.leads:
             note = {"place": list(self.place), "unfinished": list(self.unfinished), "updates": self.trainer.updates(),
+                    "rate": self.rate,
                     "entries": [entry.as_dict() for entry in self.entries], "settings": self.keeper.settings,
                     "stale": [os.path.basename(path) for path in self.keeper.stale]}
             arrays = self.trainer.arrays()
@@ -188,6 +207,7 @@ class Run:
         """
         try:
             self.trainer.restore(arrays, note["updates"])
+            self._follow(note.get("rate"))
             self.entries = [EpochRecord(**entry) for entry in note["entries"]]
             self.place = Place(*note["place"])
             # The first worker goes on with what all of them counted.

@@ -1,6 +1,8 @@
 """One network in training: steps that repeat exactly, and everything needed to go on after any of them."""
+import itertools
 from collections import namedtuple
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Optional
 
 import numpy as np
 
@@ -8,7 +10,10 @@ from accnn.core.compat import mx
 from accnn.graph.ir import Graph
 from accnn.runtime.predictor import bind_errors_as_sentences, compute_errors_as_sentences
 from accnn.training import objective, optimizer
+from accnn.training.averaging import BATCHES, WeightAverage, estimated_statistics
+from accnn.training.clipping import clip_gradients
 from accnn.training.frozen import held_statistics, hold_statistics
+from accnn.training.mixup import mixed
 
 
 def with_dropout(model, probability):
@@ -23,7 +28,30 @@ def with_dropout(model, probability):
 
 
 Answer = namedtuple("Answer", "probabilities labels")
-Answer.__doc__ = "What the network said to one batch before its update; arrays that MXNet may still be computing."
+Answer.__doc__ = """What the network said to one batch before its update; arrays that MXNet may still be computing.
+
+Where a teacher has the whole loss `labels` are its probabilities, of shape (batch, classes), both at its temperature.
+"""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is done to the images, the gradients and the weights of every step, beside the optimizer's rule.
+
+    Attributes
+    ----------
+    mixup : float
+        Strength of :func:`accnn.training.mixup.mixed`; 0 blends nothing. Only where a teacher has the whole loss.
+    longest : float
+        Length to which the gradient of the mean loss is held, see :func:`accnn.training.clipping.clip_gradients`; 0
+        leaves it. Devices and workers hold their own shares.
+    horizon : int or None
+        Of the :class:`accnn.training.averaging.WeightAverage` that is the model; None keeps the weights themselves.
+    """
+
+    mixup: float = 0.0
+    longest: float = 0.0
+    horizon: Optional[int] = None
 
 
 class Trainer:
@@ -50,6 +78,7 @@ class Trainer:
         Of whatever the network draws while training, such as dropout.
     dropout : float, optional
         Probability of all Dropout layers. Default: the network's own.
+    steps : Steps
 
     Attributes
     ----------
@@ -58,7 +87,9 @@ class Trainer:
     """
 
     def __init__(self, model, head, input_shapes, batch_size, job, contexts, optimizer_name, optimizer_parameters,
-                 frozen=(), teacher=None, seed=0, dropout=None):
+                 frozen=(), teacher=None, seed=0, dropout=None, steps=Steps()):
+        self._steps, self._average = steps, steps.horizon and WeightAverage(steps.horizon)
+        self._shapes, self._context, self._batch_size = dict(input_shapes), contexts[0], batch_size
         self._model, self._job, self._teacher, self._seed = model, job, teacher, seed
         self.network = model.prefix
         trained = hold_statistics(model, frozen)
@@ -91,12 +122,35 @@ class Trainer:
         -------
         Answer
         """
-        mx.random.seed(_seed(self._seed, epoch, number, self._job.rank))
+        place = self._seed, epoch, number, self._job.rank
+        mx.random.seed(_seed(*place))
+        if self._steps.mixup:
+            images = mixed(images, self._steps.mixup, np.random.RandomState(_seed(*place, 1)))
         targets = [labels] + ([self._teacher.answers(images)] if self._teacher else [])
         self._module.forward_backward(mx.io.DataBatch([images], targets))
-        answer = Answer(self._module.get_outputs()[0].copy(), labels.copy())
-        self._module.update()
+        # Of the losses the teacher's comes last.
+        answer = Answer(self._module.get_outputs()[-1 if self.is_matching else 0].copy(),
+                        targets[-1 if self.is_matching else 0].copy())
+        self._update()
         return answer
+
+    @property
+    def is_matching(self):
+        """bool: whether the answers of the teacher are all that is learnt; labels are then not looked at."""
+        return bool(self._teacher) and self._teacher.distillation.weight == 1
+
+    def _update(self):
+        group = self._module._exec_group
+        if self._steps.longest:
+            size = self._batch_size / len(group.execs)  # gradients are sums over the images of a device
+            for device in range(len(group.execs)):
+                clip_gradients([grads[device] for grads in group.grad_arrays if grads[device] is not None],
+                               self._steps.longest * size)
+        self._module.update()
+        if self._average:
+            weights = {name: arrays[0] for name, arrays in zip(group.param_names, group.param_arrays)
+                       if name not in self._frozen}
+            self._average.add(weights, self.updates())
 
     def rehearse(self):
         """Let MXNet compute the passes of one step, on zeros, and change nothing.
@@ -117,6 +171,10 @@ class Trainer:
         """float: the learning rate of the last update."""
         made = self._module._optimizer
         return float(made.lr_scheduler(max(made.num_update, 1)))
+
+    def follow(self, schedule):
+        """Go on by another mx.lr_scheduler."""
+        self._module._optimizer.lr_scheduler = schedule
 
     def mean_statistics(self):
         """dict of str to mx.nd.NDArray: BatchNorm statistics, which every worker gathered on its own images.
@@ -143,10 +201,31 @@ class Trainer:
             name: states[name].copy() if name in states and name not in self._held else array
             for name, array in held.items()})
 
-    def arrays(self):
-        """dict of str to dict: parameters ('arg', 'aux') and what the optimizer remembers ('state')."""
+    def result(self, batches):
+        """Return the model to keep: with averaged weights, if so, and with statistics that fit plain images.
+
+        All workers must ask for it at the same step.
+
+        Parameters
+        ----------
+        batches : iterable of mx.nd.NDArray
+            Of training images, of which the first are looked at where weights are averaged or images blended.
+        """
         model = self.model()
-        return {"arg": model.arg_params, "aux": model.aux_params, "state": optimizer.state_arrays(self._module)}
+        if not self._average and not self._steps.mixup:
+            return model
+        if self._average and self._average.arrays:
+            model = replace(model, arg_params=dict(model.arg_params, **{
+                name: array.copy() for name, array in self._average.arrays.items()}))
+        found = estimated_statistics(hold_statistics(model, self._frozen), self._shapes,
+                                     itertools.islice(batches, BATCHES), self._job, self._context)
+        return replace(model, aux_params=dict(model.aux_params, **found))
+
+    def arrays(self):
+        """dict of str to dict: parameters ('arg', 'aux'), what the optimizer remembers ('state'), averages ('mean')."""
+        model = self.model()
+        return {"arg": model.arg_params, "aux": model.aux_params, "state": optimizer.state_arrays(self._module),
+                "mean": dict(self._average.arrays) if self._average else {}}
 
     def _settled_params(self):
         """(parameters, statistics) after the last update.
@@ -165,6 +244,9 @@ class Trainer:
         """Go on from what :meth:`arrays` and :meth:`updates` gave."""
         self._module.set_params(arrays["arg"], arrays["aux"], allow_extra=True)
         optimizer.restore(self._module, arrays["state"], updates)
+        if self._average:
+            self._average.arrays = {name: array.as_in_context(self._context)
+                                    for name, array in arrays["mean"].items()}
 
 
 def _seed(*place):

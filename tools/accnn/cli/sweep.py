@@ -1,0 +1,185 @@
+"""``--sweep 2,3,4``: plans of several ratios from one survey, one table of sensitivities and one SVD a layer."""
+import argparse
+import contextlib
+import json
+import math
+import time
+from dataclasses import replace
+
+from accnn import costs
+from accnn.cli import calibration, cards, engine, next_step, options, outputs, precision, reporting, scoring_after
+from accnn.cli.setting_names import spelled
+from accnn.core.errors import AccnnError, TargetError
+from accnn.core.machine import cores, give_back
+from accnn.core.progress import say
+from accnn.core.text import seconds
+from accnn.graph.checkpoint import params_path, symbol_path
+from accnn.planning.planner import sweep
+from accnn.planning.timed import time_plans
+from accnn.report import plan as report
+from accnn.report import sweep as table
+from accnn.report.evidence import MEASURED, THIS_RUN, ReportEvidence
+
+MISSED = 1  # exit code
+
+
+def add_sweep_option(parser):
+    """The option ``--sweep``."""
+    parser.add_argument("--sweep", type=_numbers, default=None, metavar="R,R,...",
+                        help="plan several ratios from one survey and one table of sensitivities, and write each as "
+                             "NEW-2x, NEW-3x, ... (--dry-run: only plan and time them); one table, one --json, and "
+                             "with --report the front of speed against loss on one page")
+
+
+def run(args):
+    """int: the exit code, 1 where a ratio cannot be reached; the others are written all the same.
+
+    Raises
+    ------
+    AccnnError
+    """
+    _check(args)
+    subjects = [_subject(args, ratio) for ratio in args.sweep]
+    with contextlib.ExitStack() as stack:
+        for one in [] if args.dry_run else subjects:
+            stack.enter_context(outputs.claimed("--save-model", one.save_model))
+        return _swept(args, subjects)
+
+
+def _check(args):
+    calibration.check(args)
+    for option, given in (("--ratio", hasattr(args, "ratio")), ("--config", args.config is not None)):
+        if given:
+            raise AccnnError("--sweep plans several ratios, and %s names one plan: give one of both" % option)
+    for ratio in args.sweep:
+        if not (math.isfinite(ratio) and ratio >= 1):
+            raise AccnnError("--sweep: the ratio %g makes no sense, it is cost before / cost after, 1 or more" % ratio)
+    names = ["%g" % ratio for ratio in args.sweep]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise AccnnError("--sweep names the ratio %s twice: keep one of them" % twice[0])
+    scoring_after.check(args)
+
+
+def prefix_of(prefix, ratio):
+    """str: the checkpoint of a ratio."""
+    return "%s-%gx" % (prefix, ratio)
+
+
+def _subject(args, ratio):
+    """Namespace: the options as they are for one ratio."""
+    prefix = prefix_of(args.save_model, ratio)
+    return argparse.Namespace(**dict(vars(args), ratio=ratio, save_model=prefix,
+                                     written_config=outputs.config_path(prefix, ratio)))
+
+
+def _swept(args, subjects):
+    measuring = options.measuring(args)
+    request = options.request(args, measuring)
+    precision.check(args, request.precision)
+    engine.check_precision(args, request.precision)
+    for one in [] if args.dry_run else subjects:
+        _check_written(one, request)
+    reporting.check(args)
+    outputs.check_export(args, [path for one in subjects for path in (
+        one.written_config, symbol_path(one.save_model), params_path(one.save_model, 1))])
+    found = _found(args, subjects, request, measuring)
+    _show(args, found)
+    return MISSED if any(one["missed"] for one in found["sweep"]) else 0
+
+
+def _check_written(one, request):
+    outputs.check_checkpoint(one.model, one.save_model, one.force, one.written_config)
+    engine.check(one)
+    cards.check(one)
+    low = precision.low_prefix(one, request.precision)
+    if low is not None:
+        outputs.check_checkpoint(one.model, low, one.force)
+
+
+def _found(args, subjects, request, measuring):
+    """dict: what ``--json`` prints: ``sweep``, a dict for every ratio, and what all of them are measured beside."""
+    accelerator = options.open_accelerator(args)
+    request = options.for_network(args, request, accelerator)
+    how = options.timing(args, measuring, request, accelerator)
+    with calibration.calibrated(args, accelerator, args.save_model):
+        precision.check_images(accelerator, precision.low_prefix(args, request.precision) and request.precision)
+        plans = sweep(accelerator, request, args.sweep)
+        found = {"model": args.model, "threads": how.threads or cores(), "batch_size": how.batch_size,
+                 "engine": how.engine,
+                 **_timed(args, accelerator, how, request, [one for one in plans if not isinstance(one, TargetError)])}
+        timed = iter(found.pop("timed") or [])
+        rows = [_row(one, plan, accelerator, found, None if isinstance(plan, TargetError) else next(timed, None))
+                for one, plan in zip(subjects, plans)]
+    found["sweep"] = [row for row, _ in rows]
+    for one, (row, card) in zip(subjects, rows):
+        _score(one, row, card)
+    _add_report(args, found)
+    return dict(found, seconds=time.monotonic() - args.started)
+
+
+def _timed(args, accelerator, how, request, plans):
+    """dict: ``original_ms``, and ``timed``, networks as `plans` have them, where these were not timed before."""
+    by_the_clock = not costs.get(request.cost).is_analytic
+    if by_the_clock or args.no_timing or not plans:
+        said = [plan.made_by["latency"] for plan in plans if by_the_clock and plan.made_by["latency"]["measured"]]
+        return {"original_ms": said[0]["before_ms"] if said else None, "timed": None}
+    give_back()
+    try:
+        answer = time_plans(accelerator, how, plans)
+    except AccnnError as error:  # plans are good for whatever cannot be timed here
+        say("the plans could not be timed: %s" % error)
+        return {"original_ms": None, "timed": None}
+    return {"original_ms": answer["baseline"]["median_ms"], "timed": answer["plans"]}
+
+
+def _row(one, plan, accelerator, found, timed):
+    """(dict, ModelCard or None): of one ratio, which is written unless nothing is to be."""
+    if isinstance(plan, TargetError):
+        return {"ratio": one.ratio, "missed": spelled(str(plan))}, None
+    if one.dry_run:
+        return table.row(one.ratio, plan, report.summary(accelerator, plan), timed), None
+    low = precision.low_prefix(one, plan.precision)
+    card = cards.begun(one, accelerator.model, accelerator.input_shapes, plan.precision, low)
+    if card:
+        card = replace(card, measured=table.measured_of(plan, timed, found))
+    result = outputs.accelerate_and_write(accelerator, plan, one.save_model, one.written_config, low,
+                                          engine.onnx_path(one), also=cards.written_with(card))
+    return dict(table.row(one.ratio, plan, result, timed), prefix=one.save_model, written=result["written"]), card
+
+
+def _score(one, row, card):
+    """Add scores to the row of what was written, and to its card."""
+    if "prefix" in row:
+        low = precision.low_prefix(one, row["precision"])
+        row["scores"] = scoring_after.scores(one, low or one.save_model)
+        cards.finish(card, dict(row["summary"], measured=None, scores=row["scores"], written=row["written"]))
+
+
+def _add_report(args, found):
+    if args.report is None:
+        return
+    rows = [one for one in found["sweep"] if "theoretical" in one]
+    evidence = ReportEvidence(args.save_model, args.model, front=table.front(found, args.model), unknown=tuple(
+        "%gx: %s" % (one["ratio"], one["missed"]) for one in found["sweep"] if one["missed"]),
+        sources={"front": MEASURED if all(one["measured"] for one in rows) else THIS_RUN})
+    found["written"] = reporting.written(args, evidence)
+
+
+def _show(args, found):
+    found = spelled(found)
+    if args.json:
+        print(json.dumps(found, indent=2))
+        return
+    print("\n".join(table.table(found)))
+    for kind, path in found.get("written", {}).items():
+        print("%-11s %s" % (kind, path))
+    print(seconds(found["seconds"]))
+    next_step.tell(args, next_step.after_sweep(args, found["sweep"]))
+
+
+def _numbers(text):
+    return tuple(float(number) for number in text.split(","))
+
+
+_numbers.__name__ = "list of ratios"
