@@ -24,7 +24,7 @@ PREDICTED = np.array([2.0, 0.5, 0.12, 0.04, 0.02, 0.003])
 def test_the_largest_useful_error_and_the_middle_are_measured():
     curve = found(PREDICTED, PREDICTED * 1.7)
     assert sorted(curve.measured) == [2, 4]
-    np.testing.assert_allclose(curve.values(), PREDICTED * 1.7)
+    np.testing.assert_allclose(curve.values()[2:], PREDICTED[2:] * 1.7)
 
 
 def test_a_ratio_that_changes_is_measured_between():
@@ -38,7 +38,7 @@ def test_another_method_of_the_layer_is_expected_to_be_off_likewise():
     first = found(PREDICTED, PREDICTED * 1.7)
     second = found(PREDICTED * 0.6, PREDICTED * 0.6 * 1.9, known=first)
     assert len(second.measured) == 1
-    np.testing.assert_allclose(second.values(), PREDICTED * 0.6 * 1.9, rtol=1e-6)
+    np.testing.assert_allclose(second.values()[2:], PREDICTED[2:] * 0.6 * 1.9, rtol=1e-6)
     assert len(found(PREDICTED * 0.6, PREDICTED * 2.4, known=first).measured) == 2  # it is not
 
 
@@ -56,8 +56,8 @@ def test_any_predictions(predicted, wanted):
 
 
 def test_large_errors_are_continued_as_they_grow():
-    ratios = PREDICTED ** 0.5
+    ratios = PREDICTED / PREDICTED[2]
     curve = found(PREDICTED, PREDICTED * ratios)
     np.testing.assert_allclose(curve.values()[:3], (PREDICTED * ratios)[:3], rtol=1e-6)
-    falling = found(PREDICTED, PREDICTED / ratios).values()
-    assert falling[0] == pytest.approx(PREDICTED[0] * falling[2] / PREDICTED[2])  # no bet that they cost less
+    flat = found(PREDICTED, PREDICTED).values()
+    assert flat[2] == PREDICTED[2] and flat[0] > 4 * PREDICTED[0]  # no bet that they cost no more than to second order

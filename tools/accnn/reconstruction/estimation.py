@@ -6,15 +6,17 @@ from math import prod
 import numpy as np
 
 from accnn.core.errors import AccnnError
+from accnn.core.layers import CONVOLUTION
 from accnn.core.progress import say
 from accnn.core.threads import side_by_side
 from accnn.ranks.curve import measured_ranks
 from accnn.reconstruction.correction import Corrected
-from accnn.reconstruction.fast_fits import WIDEST_PATCH, FastFits
+from accnn.reconstruction.fast_fits import WIDEST_PATCH, FastFits, answers_of
 from accnn.reconstruction.second_order import Change, divergences
 
 MOST = 10       # ranks of a layer and method; as many are looked at where all are measured
 _POINTS = 6     # that are looked at where they are predicted
+_NARROW_PATCH = 600  # values of a patch up to which a whole fit takes no longer than a fast one
 _MOST_BYTES = 1e9  # of changed kernels in one pass, and of moments of all layers
 
 
@@ -72,6 +74,8 @@ class Estimation:
                 split.candidate.hasty().forget()
 
     def _made(self, split, place):
+        if split.fitted is not None:
+            return split.fitted[place]
         return self._fit(split.candidate.hasty(), split.ranks[place], split.evidence.get())
 
     def _refined(self, split):
@@ -119,10 +123,20 @@ class Estimation:
         """dict of _Split to list of (list of Answer or None): of the candidates of one layer."""
         bias, found = self._bias(splits[0].candidate.spec), {}
         for split in splits:
-            fits = FastFits(split.candidate.hasty(), bias, split.evidence.get())
-            found[split] = [fits.answers(rank) for rank in split.ranks]
+            if self._fits_quickly(split.candidate):
+                split.fitted = [self._fit(split.candidate.hasty(), rank, split.evidence.get()) for rank in split.ranks]
+                found[split] = [answers_of(split.candidate, made) for made in split.fitted]
+            else:
+                fits = FastFits(split.candidate.hasty(), bias, split.evidence.get())
+                found[split] = [fits.answers(rank) for rank in split.ranks]
         splits[0].evidence.leave()
         return found
+
+    @staticmethod
+    def _fits_quickly(candidate):
+        part = candidate.spec.part
+        return (part.kind == CONVOLUTION and part.patch_shape[1] <= _NARROW_PATCH and
+                not any(one.groups % part.patch_shape[0] for one in candidate.chain(candidate.ranks()[0])))
 
     def _looked_up(self, splits, answered):
         layers = {}
@@ -163,7 +177,7 @@ class _Split:
 
     def __init__(self, candidate, evidence, ranks):
         self.candidate, self.evidence, self.ranks = candidate, evidence, ranks
-        self.curve = self.made = None
+        self.curve = self.made = self.fitted = None
 
     def told(self):
         """list of (rank, predicted, measured)."""

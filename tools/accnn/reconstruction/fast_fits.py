@@ -36,6 +36,14 @@ class Answer:
         return Answer(kernel if self.features is None else kernel @ self.features.astype(np.float32), None, self.bias)
 
 
+def answers_of(candidate, replacement):
+    """list of Answer: those of a chain as it is, one for every group of the layer."""
+    part, (_, bias) = candidate.spec.part, replacement.arrays[-1]
+    made = tasks(part, candidate.weight(), bias, replacement.chain, replacement.arrays, None,
+                 PostOps().filled(part.outputs), part.patch_shape[0])
+    return [Answer(flat_kernel(task.lifts).astype(np.float32), None, task.bias) for task in made]
+
+
 class FastFits:
     """Chains of one layer and method, with nothing but the last part, or the reduction, solved anew.
 
