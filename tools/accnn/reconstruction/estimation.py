@@ -15,7 +15,8 @@ from accnn.reconstruction.fast_fits import WIDEST_PATCH, FastFits, answers_of
 from accnn.reconstruction.second_order import Change, divergences
 
 MOST = 10       # ranks of a layer and method; as many are looked at where all are measured
-_POINTS = 6     # that are looked at where they are predicted
+_POINTS = 6     # that are looked at where they are predicted,
+_ITERATIVE_POINTS = 4  # and of methods whose factors at every rank take long
 _NARROW_PATCH = 600  # values of a patch up to which a whole fit takes no longer than a fast one
 _MOST_BYTES = 1e9  # of changed kernels in one pass, and of moments of all layers
 
@@ -88,7 +89,7 @@ class Estimation:
         """list of _Split: with the divergences that are predicted, or all ranks to be measured where none can be."""
         splits, firsts = [], {}
         for candidate, evidence in jobs:
-            splits.append(_Split(candidate, evidence, measured_ranks(candidate, self._points())))
+            splits.append(_Split(candidate, evidence, measured_ranks(candidate, self._points(candidate.method))))
         found = self._second_order(splits) if self._measured < MOST else {}
         for split in splits:
             values = found.get(split)
@@ -99,8 +100,10 @@ class Estimation:
                 firsts.setdefault(split.candidate.name, split.curve)
         return splits
 
-    def _points(self):
-        return MOST if self._measured >= MOST else _POINTS
+    def _points(self, method):
+        if self._measured >= MOST:
+            return MOST
+        return _ITERATIVE_POINTS if method.iterative else _POINTS
 
     def _second_order(self, splits):
         """dict of _Split to ndarray: of those whose rows are images, and whose chains have one kernel a group."""
