@@ -12,10 +12,11 @@ from accnn.core.threads import one_blas_thread
 from accnn.graph.fingerprint import fingerprint
 from accnn.graph.following import following
 from accnn.graph.precision import in_full_precision
-from accnn.graph.rewrite import Replacement
+from accnn.graph.rewrite import Replacement, new_names, replace_layers
 from accnn.ranks.curve import Noise, measured_ranks
 from accnn.reconstruction import DATA_FREE, LINEAR, NETWORK
 from accnn.reconstruction.importance import importances
+from accnn.reconstruction.joint import joint
 from accnn.reconstruction.layer import WIDEST_PATCH
 from accnn.reconstruction.moments import Accumulator
 from accnn.reconstruction.pipeline import DISK, CachedFeatureMaps, PrefixRunner, levels
@@ -45,6 +46,8 @@ class ReconstructionConfig:
     positions : int
         Places sampled of every image.
     seed : int
+    joint : bool
+        Improve all chains together afterwards, see :func:`accnn.reconstruction.joint.joint`.
     """
 
     solver: object = LINEAR
@@ -52,6 +55,7 @@ class ReconstructionConfig:
     metric: str = NETWORK
     positions: int = 10
     seed: int = 0
+    joint: bool = False
 
 
 class Calibrated:
@@ -73,7 +77,11 @@ class Calibrated:
     ----------
     outcomes : dict of str to Outcome
         Of the layers that were rebuilt last.
+    joint : JointOutcome or None
+        Of the chains that were improved together last.
     """
+
+    joint = None
 
     def __init__(self, accelerator, images, wish, progress=None, table=None, read_only=False):
         self.images, self.wish, self.outcomes = images, wish, {}
@@ -233,7 +241,16 @@ class Calibrated:
                 for name, samples in zip(level, inputs):
                     done[name] = self._rebuilt(*picks[name], samples, truths.pop(name))
         self._warn()
-        return [done[name] for name in picks]
+        replacements = [done[name] for name in picks]
+        return self._together(replacements) if self.wish.joint else replacements
+
+    def _together(self, replacements):
+        """The same chains, their numbers improved together."""
+        made = replace_layers(self._model, replacements)
+        names = [name for item in replacements for name in new_names(item.spec, item.chain) if name in made.arg_params]
+        found, self.joint = joint(made, self._model, self.images, self._accelerator.input_shapes, names,
+                                  self.wish.seed, self._progress)
+        return [item.with_arrays(found) for item in replacements]
 
     def _truths(self, picks, folder):
         """What layers answer in the original network, and the images: decoded once, where the disk holds them."""

@@ -142,7 +142,7 @@ def _with_errors(model, names):
     """
     written = GraphWriter()
     for position, node in enumerate(model.graph.nodes):
-        made = moved(_differentiable(node), written.where)
+        made = moved(differentiable(node), written.where)
         if node.name in names and not node.is_variable:
             read = written.add(made), written.add(Node("null", _ERROR + node.name, {}))
             made = Node("elemwise_add", node.name + "_with_error", {}, read)
@@ -150,7 +150,8 @@ def _with_errors(model, names):
     return written.graph(model.graph.heads)
 
 
-def _differentiable(node):
+def differentiable(node):
+    """Node: one that can be differentiated as it is at inference; Dropout and the statistics of a batch are out."""
     if node.op == "Dropout":
         return replace(node, attrs=dict(node.attrs, p="0.0"))
     if node.op in _NORMALISING:
