@@ -183,7 +183,7 @@ def test_layers_without_a_bias_get_one_and_the_report_counts_it():
     layers = {layer["layer"]: layer for layer in told["layers"]}
     assert layers["unit0a"]["reconstruction"]["solver"] == "linear" and layers["fc"]["method"] == "fc-svd"
     assert told["calibration"] == {"file": None, "images": 64, "positions": 20, "symmetric": False, "metric": "network",
-                                   "solver": "linear", "seed": 0}
+                                   "solver": "linear", "seed": 0, "joint": None}
     lines = report.table(told)
     assert " -> " in next(line for line in lines if line.startswith("unit0a")) and "error" in lines[0]
     said = "linear, asymmetric, errors in the metric of the network, from 64 images x 20 places"

@@ -20,7 +20,7 @@ from accnn.reconstruction.joint import joint
 from accnn.reconstruction.layer import WIDEST_PATCH
 from accnn.reconstruction.moments import Accumulator
 from accnn.reconstruction.pipeline import DISK, CachedFeatureMaps, PrefixRunner, levels
-from accnn.reconstruction.rebuilding import rebuild
+from accnn.reconstruction.rebuilding import Settling, rebuild
 from accnn.reconstruction.samples import evidence_of, roots
 from accnn.reconstruction.sampling import INPUT, RESPONSE, Tap, sample
 from accnn.reconstruction.sensitivity import Comparison, Sensitivity
@@ -273,9 +273,13 @@ class Calibrated:
                 pick[0].spec.part.patch_shape[1] <= WIDEST_PATCH)
 
     def _sums(self, candidate, rank, responses):
-        spec = candidate.spec
+        spec, groups = candidate.spec, candidate.spec.part.patch_shape[0]
+        settled = None
+        if self.images.count > 2 * MomentSums.FIRST and not any(one.groups % groups for one in candidate.chain(rank)):
+            settled = Settling(candidate, rank, self._accelerator.bias(spec), self._post_ops(spec),
+                               roots(self._importance(spec), groups, responses.shape[0]))
         return MomentSums(spec.part.patch_shape, responses.shape, responses.rows // self.images.count,
-                          self.images.count, responses.blocks())
+                          self.images.count, responses.blocks(), settled)
 
     def _rebuilt(self, candidate, rank, inputs, responses):
         replacement, self.outcomes[candidate.name] = self._fitted(
@@ -302,8 +306,10 @@ class Calibrated:
 
     def _fitted(self, candidate, rank, evidence):
         spec = candidate.spec
-        post_ops = following(self._model, spec.name).filled(spec.part.outputs)
-        return rebuild(candidate, rank, self._accelerator.bias(spec), post_ops, evidence, self.wish.solver)
+        return rebuild(candidate, rank, self._accelerator.bias(spec), self._post_ops(spec), evidence, self.wish.solver)
+
+    def _post_ops(self, spec):
+        return following(self._model, spec.name).filled(spec.part.outputs)
 
     def _sample(self, model, taps, folder):
         return self._sampled(folder, model, self.images, self._accelerator.input_shapes, taps)

@@ -186,7 +186,7 @@ def _layer(accelerator, spec, row):
         layer["energy"] = candidate.energy(row.rank)
         layer["remark"] = candidate.remark(row.rank)
         layer["reconstruction"] = outcome and {name: getattr(outcome, name) for name in (
-            "before", "after", "solver", "samples")}
+            "before", "after", "solver", "samples", "wanted")}
     return layer
 
 
@@ -296,7 +296,14 @@ def _reconstructed(report):
     return ["reconstructed %d layers, %s, %s, errors in the metric of the %s, from %d images x %d places%s" % (
         sum(one["solver"] != DATA_FREE for one in found), how["solver"],
         "symmetric" if how["symmetric"] else "asymmetric", how["metric"], how["images"], how["positions"],
-        " of " + how["file"] if how["file"] else "")] + _joint_line(how["joint"])
+        " of " + how["file"] if how["file"] else "")] + _settled_line(found) + _joint_line(how["joint"])
+
+
+def _settled_line(found):
+    """The line on layers that needed fewer images than there are."""
+    counts = [one["samples"] / one["wanted"] for one in found if one["samples"] < one["wanted"]]
+    return counts and ["more images changed the fit by less than 1%% for %d layers: %s to %s of them were enough"
+                       % (len(counts), percent(min(counts), 0), percent(max(counts), 0))]
 
 
 def _joint_line(joint):
