@@ -12,7 +12,7 @@ from accnn.reconstruction.divergence import CLASS_SCORES
 from accnn.reconstruction.images import ArrayImages
 from accnn.reconstruction.joint import joint
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY, SCORE
-from networks import outputs
+from networks import outputs, random_model
 
 pytestmark = pytest.mark.usefixtures("few_steps")
 SHAPES = {"data": SHAPE}
@@ -91,3 +91,14 @@ def test_gradients_are_zero_where_nothing_is_missed_and_lead_downhill_elsewhere(
 
     np.testing.assert_allclose(through(true), 0, atol=1e-12)
     assert np.sum(through(other) * (other - true)) > 0
+
+
+def test_networks_with_labels_and_several_heads():
+    S = mx.sym
+    hidden = S.Activation(S.Convolution(S.Variable("data"), num_filter=6, kernel=(3, 3), name="c0"), act_type="relu")
+    one = S.SoftmaxOutput(S.FullyConnected(hidden, num_hidden=4, name="f0"), name="prob1")
+    net = S.Group([one, S.FullyConnected(hidden, num_hidden=3, name="f1")])
+    model = random_model(net, data=SHAPE)
+    worse, names = disturbed(model, 0.3)
+    found, outcome = joint(worse, model, ArrayImages({"data": images(320)}, 32), SHAPES, names)
+    assert set(found) == {"c0_weight"} and outcome.after < 0.7 * outcome.before

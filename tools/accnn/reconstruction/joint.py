@@ -77,7 +77,7 @@ def joint(model, original, images, input_shapes, names, seed=0, progress=None):
     dict of str to ndarray
         The parameters that are better, by name; empty where nothing is.
     JointOutcome or None
-        None where there are too few images.
+        None where there are too few images, or outputs have no rows of their own for each.
 
     Raises
     ------
@@ -87,7 +87,8 @@ def joint(model, original, images, input_shapes, names, seed=0, progress=None):
     cost = _Cost(model, original, input_shapes)
     seen = _Seen(original, images, input_shapes, min(images.count, cost.images))
     steps = min(_STEPS, cost.steps(seen.count))
-    if not names or steps < _FEWEST or seen.held.sum() < _FEWEST:
+    by_image = all(len(output) % seen.count == 0 for output in seen.truth)
+    if not names or not by_image or steps < _FEWEST or seen.held.sum() < _FEWEST:
         return {}, None
     try:
         return _Search(model, seen, input_shapes, names, seed).best(steps, progress or Silence)
@@ -198,7 +199,7 @@ class _Net:
         found = []
         for first in range(0, count, self._size):
             rows = np.minimum(np.arange(first, first + self._size), count - 1)
-            outputs = self._forward({name: inputs[name][rows] for name in self._inputs}, False)
+            outputs = self._forward({name: array[rows] for name, array in inputs.items()}, False)
             share = min(count - first, self._size)
             found.append([output[:len(output) * share // self._size] for output in outputs])
         return [np.concatenate(arrays) for arrays in zip(*found)]
@@ -220,8 +221,9 @@ class _Net:
         return {name: self._executor.arg_dict[name].asnumpy() for name in self._names}
 
     def _forward(self, inputs, is_train):
-        for name in self._inputs:
-            self._executor.arg_dict[name][:] = inputs[name]
+        for name, array in inputs.items():
+            if name in self._inputs:
+                self._executor.arg_dict[name][:] = array
         return [output.asnumpy() for output in self._executor.forward(is_train=is_train)]
 
 
