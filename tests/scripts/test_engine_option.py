@@ -71,7 +71,7 @@ def test_the_ratio_is_over_what_is_asked(net, clock, tmp_path, capsys, monkeypat
 
 
 @pytest.mark.timed
-def test_the_ratio_of_what_was_written_over_both_originals(net, tmp_path, capsys):
+def test_the_ratio_of_what_was_written_over_both_originals(net, clock, tmp_path, capsys):
     needs("onnx", "onnxruntime")
     assert accnn.main(command(net, tmp_path, "--engine", "onnxruntime", "--ratio", "1.2", "--repeats", "3",
                               "--best-effort", "--layers", "conv2", "--align", "16", "--json")) in (0, 1)
