@@ -9,6 +9,7 @@ from scipy import linalg
 from accnn.core.files import temporary_folder
 from accnn.core.progress import Silence, say
 from accnn.core.threads import one_blas_thread
+from accnn.graph.cut import count_macs
 from accnn.graph.fingerprint import fingerprint
 from accnn.graph.following import following
 from accnn.graph.precision import in_full_precision
@@ -29,7 +30,8 @@ from accnn.reconstruction.streams import MomentSums
 
 _INT8 = " int8"  # behind a method's name in the table: what INT8 adds; alone: what it costs the layer itself
 _DISK = 2e9  # bytes that samples for the table of sensitivities may take at a time
-PREDICTED_ON, MEASURED_ON = 1000, 256  # images
+_PREDICTED_ON, _MEASURED_ON, _FEWEST = 1000, 256, 16  # images
+_MEASURED_MACS = 5e11  # of a pass over those that are measured on
 _MOST_BYTES = 3e8  # that they may take
 
 
@@ -173,7 +175,8 @@ class Calibrated:
                 hasty.forget()
 
     def _comparison(self):
-        return Comparison(self._model, self._few(MEASURED_ON), self._accelerator.input_shapes)
+        most = max(_FEWEST, min(_MEASURED_ON, int(_MEASURED_MACS // max(count_macs(self._accelerator.layers), 1))))
+        return Comparison(self._model, self._few(most), self._accelerator.input_shapes)
 
     def _table(self):
         if self._sensitivities is None:
@@ -190,7 +193,7 @@ class Calibrated:
     def _measure(self, table, candidates):
         if not candidates:
             return
-        accelerator, images = self._accelerator, self._few(PREDICTED_ON)
+        accelerator, images = self._accelerator, self._few(_PREDICTED_ON)
         layers = {}
         for candidate in candidates:
             layers.setdefault(candidate.name, []).append(candidate)
@@ -207,7 +210,7 @@ class Calibrated:
         """The images that sensitivities are looked at, decoded once."""
         if self._looked_at is None:
             each = 4 * sum(prod(shape) for shape in self._accelerator.input_shapes.values())
-            self._looked_at = few(self.images, int(max(1, min(PREDICTED_ON, _MOST_BYTES // each))))
+            self._looked_at = few(self.images, int(max(1, min(_PREDICTED_ON, _MOST_BYTES // each))))
         return few(self._looked_at, most)
 
     def _alone(self, candidate, rank, evidence):
