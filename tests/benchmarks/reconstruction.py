@@ -2,7 +2,7 @@
 cifar10_val_5000.rec
 
        --rgb-mean 125.3,123.0,113.9 --rgb-std 63.0,62.1,66.7 --calib-images 2000 [--ratio 4] [--only 'vh*'] [--ranks]
-       [--all-methods]
+       [--all-methods] [--joint]
 
 What reconstruction keeps of the accuracy, without fine-tuning, in the form of Tables 2, 6 and 7 of Zhang et al.
 (2016): for methods, rank rules, solvers, symmetric or asymmetric, and metrics the points of top-1 lost against the
@@ -243,8 +243,8 @@ class Study:
 
     def _responses(self, combination):
         wish = ReconstructionConfig(combination.solver, combination.symmetric, combination.metric,
-                                    self._args.calib_positions,
-                                    self._args.seed)
+                                    self._args.calib_positions, self._args.seed,
+                                    self._args.joint and combination.metric == NETWORK)
         if wish not in self._calibrated:
             # A table holds for one solver and metric, whether symmetric or not.
             stem, end = os.path.splitext(self._tables)
@@ -446,6 +446,8 @@ def parser():
     arguments.add_argument("--data-val-idx", metavar="IDX", help="its index (default: the .idx beside it)")
     arguments.add_argument("--calib-images", type=_positive, default=2000, metavar="N", help="default: %(default)s")
     arguments.add_argument("--calib-positions", type=_positive, default=10, metavar="N", help="default: %(default)s")
+    arguments.add_argument("--joint", action="store_true",
+                           help="in the metric network improve all chains together at the end")
     arguments.add_argument("--ratio", type=float, action="append", help="may be repeated (default: 2 to 6, and 8)")
     arguments.add_argument("--only", action="append", metavar="PATTERN",
                            help="shell pattern of names of rows, as in 'vh sensitivity*'; may be repeated")

@@ -12,7 +12,9 @@ from accnn.graph.checkpoint import Model
 from accnn.graph.ir import Graph
 from accnn.planning.accelerator import Accelerator
 from accnn.planning.plan import Plan, Row
+from accnn.reconstruction import joint
 from accnn.reconstruction.calibration import Calibrated, ReconstructionConfig
+from accnn.reconstruction.divergence import Divergence
 from accnn.reconstruction.images import ArrayImages
 from accnn.reconstruction.pipeline import levels
 from accnn.report import plan as report
@@ -181,7 +183,7 @@ def test_layers_without_a_bias_get_one_and_the_report_counts_it():
     layers = {layer["layer"]: layer for layer in told["layers"]}
     assert layers["unit0a"]["reconstruction"]["solver"] == "linear" and layers["fc"]["method"] == "fc-svd"
     assert told["calibration"] == {"file": None, "images": 64, "positions": 20, "symmetric": False, "metric": "network",
-                                   "solver": "linear", "seed": 0}
+                                   "solver": "linear", "seed": 0, "joint": None}
     lines = report.table(told)
     assert " -> " in next(line for line in lines if line.startswith("unit0a")) and "error" in lines[0]
     said = "linear, asymmetric, errors in the metric of the network, from 64 images x 20 places"
@@ -258,3 +260,18 @@ def test_a_network_in_bfloat16_is_fitted_as_the_one_in_float32(metric):
             assert bias is wanted_bias is None or np.allclose(bias, wanted_bias, rtol=1e-4, atol=1e-5)
     faster = half.accelerate(plan(half))
     assert {node.attrs["dtype"] for node in faster.graph.nodes if node.op == "amp_cast"} == {"bfloat16", "float32"}
+
+
+def test_chains_that_move_together_bring_outputs_nearer(monkeypatch):
+    monkeypatch.setattr(joint, "_STEPS", 60)
+    model, x, other = NETS["residual"](), images(400), images(200, seed=9)
+    found = {}
+    for together in (False, True):
+        bench = Accelerator(model, {"data": SHAPE})
+        bench.responses = Calibrated(bench, ArrayImages({"data": x}, 16), ReconstructionConfig(joint=together))
+        made = bench.accelerate(plan(bench))
+        found[together] = Divergence(model, outputs(model, data=other)).of(outputs(made, data=other))
+        told = report.summary(bench, plan(bench))["calibration"]["joint"]
+        assert (told is not None) == together
+    assert told["after"] < told["before"] and found[True] < found[False]
+    assert any("improved together" in line for line in report.table(report.summary(bench, plan(bench))))

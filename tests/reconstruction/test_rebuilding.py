@@ -10,7 +10,9 @@ from accnn.core.errors import AccnnError
 from accnn.core.layers import SubConv, SubFC
 from accnn.ranks.base import Candidate
 from accnn.reconstruction import layer as solving
-from accnn.reconstruction.rebuilding import rebuild
+from accnn.reconstruction.patches import patches, responses
+from accnn.reconstruction.rebuilding import Settling, rebuild
+from accnn.reconstruction.streams import MomentSums
 from reference import relative_error
 
 CONVOLUTIONS = {
@@ -226,3 +228,20 @@ def test_same_samples_same_bytes(tmp_path):
         np.testing.assert_array_equal(a, c)
         np.testing.assert_array_equal(b, d)
     assert results[0].chain == tuple(replace(part) for part in results[1].chain)
+
+
+def test_a_fit_has_settled_when_half_of_the_images_tell_the_same():
+    """Few samples of a layer with as many unknowns tell something else than twice as many; many tell the same."""
+    made = layer(SubConv("", 4, 6, (3, 3), pad=(1, 1)), images=6000)
+    method = methods.get("vh")
+    candidate = Candidate(made.spec, method, lambda: made.weight, methods.Effort())
+    at = np.arange(6000)[:, None] % 49
+    read, answered = patches(made.read, made.spec, at), responses(made.answers, made.spec, at)
+    settling = Settling(candidate, 2, made.bias, made.post_ops(), [None])
+    found, sums = [], MomentSums(read.shape[1:], answered.shape[1:], 1, 6000)
+    for first, last in ((0, 12), (12, 24), (24, 3000), (3000, 6000)):
+        rows = slice(first, last)
+        sums.responses.append(answered[rows])
+        sums.append(read[rows])
+        found.append(settling(sums))
+    assert found == [False, False, False, True]

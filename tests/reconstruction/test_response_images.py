@@ -7,7 +7,7 @@ import pytest
 from accnn.core.errors import AccnnError
 from accnn.data.images import Preprocessing
 from accnn.data.records import open_records
-from accnn.reconstruction.images import ArrayImages, record_images
+from accnn.reconstruction.images import ArrayImages, default_count, record_images
 from pictures import items, packed, read
 
 SHAPE = (3, 12, 11)
@@ -77,3 +77,10 @@ def test_arrays():
             np.testing.assert_array_equal(np.concatenate([batch[name].asnumpy() for _, batch in batches]), array)
     with pytest.raises(AccnnError, match="a, b hold 11 and 12 examples"):
         ArrayImages(dict(arrays, b=np.zeros((12, 3))), 4)
+
+
+@pytest.mark.parametrize("held, multiply_adds, count", [
+    (50000, 78e6, 20000), (5000, 78e6, 5000), (50000, 15.5e9, 3000), (50000, 8e8, 5000), (50000, None, 3000),
+    (100, None, 100), (50000, 0, 20000)])
+def test_how_many_images_calibrate_where_nobody_says(held, multiply_adds, count):
+    assert default_count(held, multiply_adds) == count

@@ -66,3 +66,18 @@ def test_the_same_rows_give_the_same_bytes(rows, monkeypatch):
     monkeypatch.setattr(streams, "threads_wanted", lambda: 4)
     first, again = (summed(*rows, [5] * 40).splits([None] * GROUPS)[0].moments()[0] for _ in range(2))
     assert first.xx.tobytes() == again.xx.tobytes() and first.yx.tobytes() == again.yx.tobytes()
+
+
+def test_no_more_is_added_once_more_changes_nothing(rows, monkeypatch):
+    monkeypatch.setattr(MomentSums, "FIRST", 8)
+    asked = []
+
+    def settled(sums):
+        asked.append(sums.splits([None] * GROUPS)[0].fitted)
+        return len(asked) == 2
+
+    sums = summed(*rows, [5] * 40, settled=settled)
+    split = sums.splits([None] * GROUPS)[0]
+    assert asked == [35, 70] and (split.fitted, split.available) == (70, 175)
+    some = (np.arange(200) < 80) & (np.arange(200) // EACH % 8 != 7)
+    check(split.moments()[0], rows[0][some, 0], rows[1][some, :3])

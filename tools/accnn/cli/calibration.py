@@ -13,10 +13,12 @@ from accnn.core.progress import Progress
 from accnn.data.enlarged import tell_enlarged
 from accnn.data.images import image_input
 from accnn.data.records import open_records
+from accnn.graph.cut import count_macs
 from accnn.graph.shapes import chosen_batch
-from accnn.reconstruction import METRICS, NETWORK, SOLVERS
+from accnn.graph.specs import layer_specs
+from accnn.reconstruction import LINEAR, METRICS, NETWORK, SOLVERS
 from accnn.reconstruction.calibration import Calibrated, ReconstructionConfig
-from accnn.reconstruction.images import record_images
+from accnn.reconstruction.images import default_count, record_images
 
 _BATCH_SIZE = 64
 _RANGE_IMAGES, _RANGE_BATCH = 300, 8
@@ -24,7 +26,7 @@ _RANGE_IMAGES, _RANGE_BATCH = 300, 8
 
 def add_calibration_options(parser):
     """Options that say which images calibrate, and what they are used for."""
-    group = add_image_options(parser, 3000)
+    group = add_image_options(parser, None)
     group.add_argument("--calib-positions", type=positive, default=10, metavar="N",
                        help="places of every image at which a layer's responses are sampled (default: %(default)s)")
     group.add_argument("--reconstruct", choices=("none",) + SOLVERS, default=argparse.SUPPRESS,
@@ -37,6 +39,9 @@ def add_calibration_options(parser):
     group.add_argument("--metric", choices=METRICS, default=NETWORK,
                        help="what an error of a response weighs: network = what it does to the network's outputs, by "
                             "their gradients; responses = its square, as in the paper (default: %(default)s)")
+    group.add_argument("--no-joint", dest="joint", action="store_false",
+                       help="leave the chains as each was fitted alone: do not improve them together against the "
+                            "network's outputs")
     group.add_argument("--sensitivity-table", metavar="FILE",
                        help="where --rank-selection sensitivity or latency keeps what it measured, for other ratios, "
                             "methods and costs (default: NAME-sensitivity.json beside what is written)")
@@ -55,11 +60,12 @@ def add_image_options(parser, count, required=False):
 
 
 def add_file_options(parser, count, purpose, required=False):
-    """Options that name a file of images, `count` of which are drawn by default."""
+    """Options that name a file of images, `count` of which are drawn by default; None: by the network."""
     parser.add_argument("--data-calib", metavar="REC", required=required, help=purpose)
     parser.add_argument("--data-calib-idx", metavar="IDX", help="its index (default: the .idx beside it)")
     parser.add_argument("--calib-images", type=positive, default=count, metavar="N",
-                        help="how many of them, drawn at random (default: %(default)s)")
+                        help="how many of them, drawn at random (default: %s)" % (
+                            count or "all there are up to 20,000, fewer for large networks and nonlinear fits"))
 
 
 def add_range_options(parser):
@@ -125,7 +131,8 @@ def calibrated(args, accelerator, written):
     table = _table(args, written, read_only)
     solver, seed = getattr(args, "reconstruct", "linear"), getattr(args, "seed", 0)
     wish = ReconstructionConfig(None if solver == "none" else solver, args.symmetric, args.metric,
-                                args.calib_positions, seed, measured=getattr(args, "measured_ranks", 2))
+                                args.calib_positions, seed, measured=getattr(args, "measured_ranks", 2),
+                                joint=args.joint and solver != "none")
     with opened_images(args, accelerator.model, accelerator.input_shapes) as images:
         accelerator.responses = Calibrated(accelerator, images, wish, Progress, table, read_only)
         yield
@@ -139,16 +146,22 @@ def opened_images(args, model, input_shapes):
         raise AccnnError("--seed %d: images are drawn by a number that is not negative" % seed)
     (name, shape), = image_input(model, input_shapes).items()
     batch_size = chosen_batch(model, {name: shape}, args.batch_size, _BATCH_SIZE)
-    with drawn_images(args, name, shape, seed, batch_size) as images:
+    fits_linear = getattr(args, "reconstruct", LINEAR) == LINEAR
+    multiply_adds = count_macs(layer_specs(model, input_shapes)) if fits_linear else None
+    with drawn_images(args, name, shape, seed, batch_size, multiply_adds) as images:
         yield images
 
 
 @contextlib.contextmanager
-def drawn_images(args, name, shape, seed, batch_size):
-    """Yield the RecordImages that the options of :func:`add_file_options` name, for an input of a name and shape."""
+def drawn_images(args, name, shape, seed, batch_size, multiply_adds=None):
+    """Yield the RecordImages that the options of :func:`add_file_options` name, for an input of a name and shape.
+
+    `multiply_adds` say how many they are where no option does, see :func:`accnn.reconstruction.images.default_count`.
+    """
     records, how = open_records(args.data_calib, args.data_calib_idx), preprocessing(args, shape)
     tell_enlarged(records, how)
-    with record_images(records, how, name, args.calib_images, seed, batch_size) as images:
+    count = args.calib_images or default_count(len(records), multiply_adds)
+    with record_images(records, how, name, count, seed, batch_size) as images:
         yield images
 
 

@@ -32,6 +32,14 @@ class Replacement:
     chain: Sequence[object]
     arrays: Sequence[Tuple[object, object]]
 
+    def with_arrays(self, found):
+        """Return the Replacement with other arrays, by the names that they have in the network."""
+        def chosen(part, arrays):
+            name = self.spec.name + part.suffix
+            return tuple(found.get(name + end, array) for end, array in zip(("_weight", "_bias"), arrays))
+
+        return replace(self, arrays=[chosen(*one) for one in zip(self.chain, self.arrays)])
+
 
 def replace_layers(model, replacements):
     """Return a new model in which chains stand for layers.

@@ -13,16 +13,17 @@ from accnn.graph.cut import count_macs
 from accnn.graph.fingerprint import fingerprint
 from accnn.graph.following import following
 from accnn.graph.precision import in_full_precision
-from accnn.graph.rewrite import Replacement
+from accnn.graph.rewrite import Replacement, new_names, replace_layers
 from accnn.ranks.curve import Noise, measured_ranks
 from accnn.reconstruction import DATA_FREE, LINEAR, NETWORK
 from accnn.reconstruction.estimation import MOST, Estimation
 from accnn.reconstruction.images import few
 from accnn.reconstruction.importance import importances
+from accnn.reconstruction.joint import joint
 from accnn.reconstruction.layer import WIDEST_PATCH
 from accnn.reconstruction.moments import Accumulator
 from accnn.reconstruction.pipeline import DISK, CachedFeatureMaps, PrefixRunner, levels
-from accnn.reconstruction.rebuilding import rebuild
+from accnn.reconstruction.rebuilding import Settling, rebuild
 from accnn.reconstruction.samples import evidence_of, roots
 from accnn.reconstruction.sampling import INPUT, RESPONSE, Tap, sample
 from accnn.reconstruction.sensitivity import Comparison, Sensitivity
@@ -54,6 +55,8 @@ class ReconstructionConfig:
     measured : int
         Ranks of a layer and method that the network is run for at least to tell sensitivities; 10: all of them, and
         nothing is predicted.
+    joint : bool
+        Improve all chains together afterwards, see :func:`accnn.reconstruction.joint.joint`.
     """
 
     solver: object = LINEAR
@@ -62,6 +65,7 @@ class ReconstructionConfig:
     positions: int = 10
     seed: int = 0
     measured: int = 2
+    joint: bool = False
 
 
 class Calibrated:
@@ -83,7 +87,11 @@ class Calibrated:
     ----------
     outcomes : dict of str to Outcome
         Of the layers that were rebuilt last.
+    joint : JointOutcome or None
+        Of the chains that were improved together last.
     """
+
+    joint = None
 
     def __init__(self, accelerator, images, wish, progress=None, table=None, read_only=False):
         self.images, self.wish, self.outcomes = images, wish, {}
@@ -254,7 +262,16 @@ class Calibrated:
                 for name, samples in zip(level, inputs):
                     done[name] = self._rebuilt(*picks[name], samples, truths.pop(name))
         self._warn()
-        return [done[name] for name in picks]
+        replacements = [done[name] for name in picks]
+        return self._together(replacements) if self.wish.joint else replacements
+
+    def _together(self, replacements):
+        """The same chains, their numbers improved together."""
+        made = replace_layers(self._model, replacements)
+        names = [name for item in replacements for name in new_names(item.spec, item.chain) if name in made.arg_params]
+        found, self.joint = joint(made, self._model, self.images, self._accelerator.input_shapes, names,
+                                  self.wish.seed, self._progress)
+        return [item.with_arrays(found) for item in replacements]
 
     def _truths(self, picks, folder):
         """What layers answer in the original network, and the images: decoded once, where the disk holds them."""
@@ -277,9 +294,13 @@ class Calibrated:
                 pick[0].spec.part.patch_shape[1] <= WIDEST_PATCH)
 
     def _sums(self, candidate, rank, responses):
-        spec = candidate.spec
+        spec, groups = candidate.spec, candidate.spec.part.patch_shape[0]
+        settled = None
+        if self.images.count > 2 * MomentSums.FIRST and not any(one.groups % groups for one in candidate.chain(rank)):
+            settled = Settling(candidate, rank, self._accelerator.bias(spec), self._post_ops(spec),
+                               roots(self._importance(spec), groups, responses.shape[0]))
         return MomentSums(spec.part.patch_shape, responses.shape, responses.rows // self.images.count,
-                          self.images.count, responses.blocks())
+                          self.images.count, responses.blocks(), settled)
 
     def _rebuilt(self, candidate, rank, inputs, responses):
         replacement, self.outcomes[candidate.name] = self._fitted(
@@ -306,8 +327,10 @@ class Calibrated:
 
     def _fitted(self, candidate, rank, evidence):
         spec = candidate.spec
-        post_ops = following(self._model, spec.name).filled(spec.part.outputs)
-        return rebuild(candidate, rank, self._accelerator.bias(spec), post_ops, evidence, self.wish.solver)
+        return rebuild(candidate, rank, self._accelerator.bias(spec), self._post_ops(spec), evidence, self.wish.solver)
+
+    def _post_ops(self, spec):
+        return following(self._model, spec.name).filled(spec.part.outputs)
 
     def _sample(self, model, taps, folder):
         return self._sampled(folder, model, self.images, self._accelerator.input_shapes, taps)

@@ -10,6 +10,9 @@ from accnn.core.errors import AccnnError
 from accnn.core.progress import say
 from accnn.data.images import read_images
 
+_FEW, _MANY = 3000, 20000  # images that calibrate
+_MULTIPLY_ADDS = 4e12      # of one pass over them: up to there more than a few are used
+
 
 class ArrayImages:
     """Examples that lie in memory, for networks of any inputs.
@@ -75,7 +78,7 @@ class ArrayImages:
 
     def arrays(self, most):
         """Yield the batches of up to `most` examples, spread evenly over all."""
-        chosen = _spread(self.count, most)
+        chosen = spread(self.count, most)
         for first in range(0, len(chosen), self.batch_size):
             rows = chosen[first:first + self.batch_size]
             yield {name: mx.nd.array(array[rows]) for name, array in self._arrays.items()}
@@ -151,7 +154,7 @@ class RecordImages:
 
     def arrays(self, most):
         """Yield the batches of up to `most` images, spread evenly over all; errors are those of :meth:`batches`."""
-        chosen = _spread(self.count, most)
+        chosen = spread(self.count, most)
         try:
             with self._records.chosen(chosen) as some:
                 for batch in read_images(some, self._preprocessing, self.batch_size):
@@ -190,8 +193,23 @@ def few(images, most):
                        images.batch_size)
 
 
-def _spread(count, most):
+def spread(count, most):
+    """ndarray of int: up to `most` of `count` numbers, evenly spread."""
     return np.arange(count) if count <= most else np.linspace(0, count - 1, most).round().astype(int)
+
+
+def default_count(held, multiply_adds):
+    """int: of `held` images those that calibrate where nobody says how many.
+
+    Parameters
+    ----------
+    held : int
+    multiply_adds : int or None
+        Of the network for one image, where all images are run through it as often as it has layers to fit; None where
+        their samples are kept.
+    """
+    most = _FEW if multiply_adds is None else max(_FEW, min(_MANY, int(_MULTIPLY_ADDS // max(multiply_adds, 1))))
+    return min(held, most)
 
 
 @contextlib.contextmanager
@@ -242,10 +260,10 @@ class ImagesApart:
     def __init__(self, images, held, most=None):
         self._images = images
         apart = np.zeros(images.count, bool)
-        apart[_spread(images.count, max(1, min(held, images.count - 1)))] = images.count > 1
+        apart[spread(images.count, max(1, min(held, images.count - 1)))] = images.count > 1
         others = np.nonzero(~apart)[0]
         self._apart, self._others, self.input_names = apart, np.zeros(images.count, bool), images.input_names
-        self._others[others[_spread(len(others), most or len(others))]] = True
+        self._others[others[spread(len(others), most or len(others))]] = True
         self.count, self.batch_size = int(self._others.sum()), images.batch_size
 
     def batches(self, batch_size=None):

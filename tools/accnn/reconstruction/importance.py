@@ -168,7 +168,7 @@ def with_errors(model, names, reading=()):
     """
     written, reads = GraphWriter(), {}
     for position, node in enumerate(model.graph.nodes):
-        made = moved(_differentiable(node), written.where)
+        made = moved(differentiable(node), written.where)
         if node.name in reading and not node.is_variable:
             reads[node.name] = written.add(Node("BlockGrad", node.name + "_read", {}, made.inputs[:1]))
         if node.name in names and not node.is_variable:
@@ -179,7 +179,8 @@ def with_errors(model, names, reading=()):
     return Graph(graph.nodes, graph.heads + tuple(reads[name] for name in reading))
 
 
-def _differentiable(node):
+def differentiable(node):
+    """Node: one that can be differentiated as it is at inference; Dropout and the statistics of a batch are out."""
     if node.op == "Dropout":
         return replace(node, attrs=dict(node.attrs, p="0.0"))
     if node.op in _NORMALISING:

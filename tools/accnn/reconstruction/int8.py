@@ -31,6 +31,7 @@ _DENSE = 500000  # weights of all fully connected layers that may be stored as f
 _WORTH = 0.95  # share of the divergence that steps for every dense output, which make files larger, may leave
 _PLACES = 8000  # at which responses are sampled at least, of all images
 _JUDGED_MACS = int(6e11)  # that one look at the outputs may cost: INT8 makes about 2e11 a second
+_MOST_SEEN = 3000
 _SEEN_MACS = int(1e12)  # that a pass over the others may cost, in float32
 
 
@@ -120,7 +121,7 @@ class _Maker:
         self._shapes, self._progress = input_shapes, progress
         macs = max(count_macs(layer_specs(model, input_shapes)), 1)
         held = min(max(_JUDGED_MACS // macs, _LEAST), _HELD, max(images.count // _SHARE, 1))
-        apart = ImagesApart(images, held, max(_SEEN_MACS // macs, _LEAST))
+        apart = ImagesApart(images, held, min(max(_SEEN_MACS // macs, _LEAST), _MOST_SEEN))
         self._images, self._held = apart, apart.held()
         if original is not model:
             refuse_unlike(model, original, input_shapes, min(self._held.batch_size, self._held.count))

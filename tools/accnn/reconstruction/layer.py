@@ -131,7 +131,7 @@ def fit_linear(task, evidence):
     features = seen_by_last(task.lifts)
     if not evidence.enough:  # the factors that need no images can be judged by any
         rows = as_matrix(task.lifts[-1])
-        start = Fit(task.lifts, task.bias, _error(task, evidence.moments(features)[0], rows, task.bias))
+        start = Fit(task.lifts, task.bias, mean_error(task, evidence.moments(features)[0], rows, task.bias))
         return start, start
     if evidence.width > WIDEST_PATCH:
         train, held = evidence.moments(features)
@@ -147,7 +147,7 @@ def fit_linear(task, evidence):
     for fit in _further(task, Target(train, task.kernel, ridge, task.post_ops.importance)):
         kernel = fit.kernel()
         bias = train.bias(kernel)
-        best = _better(best, Fit(list(fit.lifts), bias, _error(task, held, kernel, bias), ridge))
+        best = _better(best, Fit(list(fit.lifts), bias, mean_error(task, held, kernel, bias), ridge))
     return start, best
 
 
@@ -158,7 +158,7 @@ def _last(task, train, held, pull, variance):
     the matrix and the right side.
     """
     rows = as_matrix(task.lifts[-1])
-    start = best = Fit(task.lifts, task.bias, _error(task, held, rows, task.bias))
+    start = best = Fit(task.lifts, task.bias, mean_error(task, held, rows, task.bias))
     if not variance > 0:  # it reads the same everywhere: nothing to learn from
         return start, best
     best = _better(best, _rebiased(task, train, held))
@@ -166,20 +166,34 @@ def _last(task, train, held, pull, variance):
         gram, cross = (own + ridge * variance * pulled for own, pulled in zip((train.xx, train.yx), pull))
         solution = solve_positive(gram, cross.T).T
         bias = train.bias(solution)
-        error = _error(task, held, solution, bias)
+        error = mean_error(task, held, solution, bias)
         if error < best.error:
             best = Fit(task.lifts[:-1] + [from_matrix(solution, task.lifts[-1].shape)], bias, error, ridge)
     return start, best
+
+
+def last_solved(task, train, ridge=1e-4):
+    """The layer's kernel and bias, (N, D) and (N,), with the last part of its chain solved from moments."""
+    features = seen_by_last(task.lifts)
+    if task.sealed:
+        rows = as_matrix(task.lifts[-1])
+    else:
+        seen, pull = train.seen_through(features), ridge * np.trace(train.xx) / len(train.xx)
+        gram = seen.xx + pull * features @ features.T + 1e-12 * np.eye(len(features))
+        rows = solve_positive(gram, (seen.yx + pull * task.kernel @ features.T).T).T
+    kernel = rows @ features
+    return kernel, train.bias(kernel)
 
 
 def _rebiased(task, train, held):
     """The factors that need no images, with the best bias for them."""
     rows = as_matrix(task.lifts[-1])
     bias = train.bias(rows)
-    return Fit(task.lifts, bias, _error(task, held, rows, bias))
+    return Fit(task.lifts, bias, mean_error(task, held, rows, bias))
 
 
-def _error(task, held, rows, bias):
+def mean_error(task, held, rows, bias):
+    """float: mean squared error of ``rows @ x + bias`` as a share of the variance, over the samples of `held`."""
     importance = task.post_ops.importance
     # Responses that hardly vary are known to float32's digits only.
     variance = importance @ held.yy + _DIGITS * (importance @ np.square(held.mean_y))

@@ -9,7 +9,9 @@ from accnn.graph.following import PostOps
 from accnn.graph.rewrite import Replacement
 from accnn.reconstruction import DATA_FREE, LINEAR, NONLINEAR
 from accnn.reconstruction.fitting import balanced, from_spatial_first, to_spatial_first
-from accnn.reconstruction.layer import Task, fit_linear, fit_nonlinear
+from accnn.reconstruction.layer import Task, fit_linear, fit_nonlinear, last_solved, mean_error
+
+_HARDLY = 0.01  # of an error
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Outcome:
         What made those that are used.
     samples, unknowns : int
         To how many places it was fitted, and how many values one of them gave.
+    wanted : int
+        How many places there were: fewer were used where more changed the fit no longer.
     """
 
     before: float
@@ -34,6 +38,7 @@ class Outcome:
     solver: str
     samples: int
     unknowns: int
+    wanted: int
 
 
 def rebuild(candidate, rank, bias, post_ops, evidence, solver=LINEAR):
@@ -69,7 +74,7 @@ def rebuild(candidate, rank, bias, post_ops, evidence, solver=LINEAR):
     with np.errstate(over="ignore", invalid="ignore"):  # told below
         starts, fits, solvers = zip(*(_fitted(task, seen, solver) for task, seen in zip(whole, evidence)))
     outcome = Outcome(_mean(starts), _mean(fits), max(solvers, key=(DATA_FREE, LINEAR, NONLINEAR).index),
-                      evidence[0].fitted, evidence[0].width)
+                      evidence[0].fitted, evidence[0].width, evidence[0].available)
     if not np.isfinite(outcome.before):
         raise AccnnError("what the layer %r reads or answers is too large to be squared, or NaN behind it: check the "
                          "parameters, `mean` and `std`" % candidate.name)
@@ -77,6 +82,37 @@ def rebuild(candidate, rank, bias, post_ops, evidence, solver=LINEAR):
         arrays = _arrays(chain, arrays, fits, len(evidence))
         chain = tuple(chain[:-1]) + (replace(chain[-1], bias=True),)
     return Replacement(candidate.spec, chain, arrays), outcome
+
+
+class Settling:
+    """Says whether more images would still change the fit of a layer's chain.
+
+    Parameters
+    ----------
+    candidate : Candidate
+    rank : int or tuple of int
+    bias : ndarray of shape (N,) or None
+    post_ops : PostOps
+    roots : list of (ndarray or None)
+        Of every group, see :class:`accnn.reconstruction.streams.SummedSplit`.
+    """
+
+    def __init__(self, candidate, rank, bias, post_ops, roots):
+        chain, arrays = candidate.chain(rank), candidate.arrays(rank, bias)
+        self._tasks = [_turned_task(task, root) for task, root in zip(tasks(
+            candidate.spec.part, candidate.weight(), bias, chain, arrays, None, post_ops, len(roots)), roots)]
+        self._roots, self._before = roots, None
+
+    def __call__(self, sums):
+        """Whether what was solved from half of the images is worse by less than a hundredth on those held aside."""
+        moments = [split.moments() for split in sums.splits(self._roots)]
+        now = [last_solved(task, train) for task, (train, _) in zip(self._tasks, moments)]
+        before, self._before = self._before, now
+        if before is None:
+            return False
+        errors = [[mean_error(task, held, *one) for task, (_, held), one in zip(self._tasks, moments, solved)]
+                  for solved in (before, now)]
+        return sum(errors[0]) <= (1 + _HARDLY) * sum(errors[1])
 
 
 def _fitted(task, evidence, solver):
@@ -96,16 +132,21 @@ def _in_metric(task, evidence):
     """
     if evidence.root is None:
         return fit_linear(task, evidence)
-    root, plain = evidence.root, PostOps().filled(len(task.bias))
-    turned = replace(task, kernel=root @ task.kernel, bias=root @ task.bias, post_ops=plain,
-                     lifts=_turned(task.lifts, root), wide=task.wide and _turned(task.wide, root))
-    start, best = fit_linear(turned, evidence)
+    root = evidence.root
+    start, best = fit_linear(_turned_task(task, root), evidence)
     if best is start:
         start = replace(start, lifts=task.lifts, bias=task.bias)
         return start, start
     back = linalg.solve_triangular(root, np.eye(len(root)))
     return (replace(start, lifts=task.lifts, bias=task.bias),
             replace(best, lifts=_turned(best.lifts, back), bias=back @ best.bias))
+
+
+def _turned_task(task, root):
+    if root is None:
+        return task
+    return replace(task, kernel=root @ task.kernel, bias=root @ task.bias, post_ops=PostOps().filled(len(task.bias)),
+                   lifts=_turned(task.lifts, root), wide=task.wide and _turned(task.wide, root))
 
 
 def _turned(lifts, matrix):

@@ -67,6 +67,11 @@ class CalibrationSplit:
         return int((~self.held).sum())
 
     @property
+    def available(self):
+        """int: the same."""
+        return self.fitted
+
+    @property
     def enough(self):
         """bool: whether so many are held aside that what is better on them can be called better."""
         return int(self.held.sum()) >= LEAST_HELD

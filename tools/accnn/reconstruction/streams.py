@@ -60,7 +60,8 @@ class MomentSums:
     def splits(self, roots):
         """list of SummedSplit: of every group, errors counting in the metric R^T R of `roots`."""
         self._flush()
-        return [SummedSplit(train, held, root) for train, held, root in zip(*self._sums, roots)]
+        held = held_aside(0, self._images * self._each, self._each, self._images)
+        return [SummedSplit(train, apart, int((~held).sum()), root) for train, apart, root in zip(*self._sums, roots)]
 
     def close(self):
         """Take no more; what was summed up stays."""
@@ -107,12 +108,14 @@ class SummedSplit:
     ----------
     train, held : Accumulator
         Of the samples to fit to, and of those held aside.
+    available : int
+        Samples to fit to, of which `train` may hold the first ones only.
     root : ndarray of shape (N, N), optional
     """
 
-    def __init__(self, train, held, root=None):
+    def __init__(self, train, held, available, root=None):
         self._found = train.moments(root), held.moments(root)
-        self.root = root
+        self.root, self.available = root, available
         self.width, self.fitted = len(self._found[0].mean_x), train.count
         self.enough = held.count >= LEAST_HELD
 

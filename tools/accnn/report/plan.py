@@ -1,6 +1,6 @@
 """What a plan does to a model, as a dict for machines and as a table for people."""
 import itertools
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -166,7 +166,8 @@ def summary(accelerator, plan):
 def _calibration(responses):
     images, wish = responses.images, responses.wish
     return {"file": images.source, "images": images.count, "positions": wish.positions, "symmetric": wish.symmetric,
-            "metric": wish.metric, "solver": wish.solver, "seed": wish.seed}
+            "metric": wish.metric, "solver": wish.solver, "seed": wish.seed,
+            "joint": responses.joint and asdict(responses.joint)}
 
 
 def _layer(accelerator, spec, row):
@@ -185,7 +186,7 @@ def _layer(accelerator, spec, row):
         layer["energy"] = candidate.energy(row.rank)
         layer["remark"] = candidate.remark(row.rank)
         layer["reconstruction"] = outcome and {name: getattr(outcome, name) for name in (
-            "before", "after", "solver", "samples")}
+            "before", "after", "solver", "samples", "wanted")}
     return layer
 
 
@@ -295,4 +296,21 @@ def _reconstructed(report):
     return ["reconstructed %d layers, %s, %s, errors in the metric of the %s, from %d images x %d places%s" % (
         sum(one["solver"] != DATA_FREE for one in found), how["solver"],
         "symmetric" if how["symmetric"] else "asymmetric", how["metric"], how["images"], how["positions"],
-        " of " + how["file"] if how["file"] else "")]
+        " of " + how["file"] if how["file"] else "")] + _settled_line(found) + _joint_line(how["joint"])
+
+
+def _settled_line(found):
+    """The line on layers that needed fewer images than there are."""
+    counts = [one["samples"] / one["wanted"] for one in found if one["samples"] < one["wanted"]]
+    return counts and ["more images changed the fit by less than 1%% for %d layers: %s to %s of them were enough"
+                       % (len(counts), percent(min(counts), 0), percent(max(counts), 0))]
+
+
+def _joint_line(joint):
+    """The line on what all chains were improved by together."""
+    if not joint:
+        return []
+    if not joint["after"] < joint["before"]:
+        return ["steps over all chains together brought the outputs no nearer: none is kept"]
+    return ["all chains improved together in %d steps: divergence on images held aside %.2g -> %.2g nats"
+            % (joint["steps"], joint["before"], joint["after"])]

@@ -1,0 +1,104 @@
+"""Steps over all chains bring outputs nearer to the original's, and are kept where images held aside say so."""
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_calibration_of_layers import NETS, SHAPE, images
+
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.reconstruction import joint as module
+from accnn.reconstruction.divergence import CLASS_SCORES
+from accnn.reconstruction.images import ArrayImages
+from accnn.reconstruction.joint import joint
+from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY, SCORE
+from networks import outputs, random_model
+
+pytestmark = pytest.mark.usefixtures("few_steps")
+SHAPES = {"data": SHAPE}
+
+
+@pytest.fixture
+def few_steps(monkeypatch):
+    monkeypatch.setattr(module, "_STEPS", 80)
+
+
+def disturbed(model, share=0.1, seed=0):
+    """The model with noise on its convolutions' weights, and their names."""
+    names, rng = [name for name, array in model.arg_params.items() if array.ndim == 4], np.random.RandomState(seed)
+    noisy = {name: mx.nd.array(model.arg_params[name].asnumpy() * (1 + share * rng.standard_normal(
+        model.arg_params[name].shape))) for name in names}
+    return replace(model, arg_params=dict(model.arg_params, **noisy)), names
+
+
+@pytest.mark.parametrize("name", ["chain", "residual", "gamma 0 and negative"])
+def test_outputs_come_nearer_on_other_images_too(name):
+    model = NETS[name]()
+    worse, names = disturbed(model)
+    found, outcome = joint(worse, model, ArrayImages({"data": images(320)}, 32), SHAPES, names)
+    assert set(found) == set(names) and outcome.after < 0.7 * outcome.before and outcome.images == 280
+    better, other = replace(worse, arg_params=dict(worse.arg_params, **{
+        name: mx.nd.array(array) for name, array in found.items()})), images(64, seed=5)
+    before, after = (np.square(outputs(one, data=other)[0] - outputs(model, data=other)[0]).sum()
+                     for one in (worse, better))
+    assert after < 0.8 * before
+
+
+def test_what_is_right_already_stays():
+    model = NETS["chain"]()
+    found, outcome = joint(model, model, ArrayImages({"data": images(320)}, 32), SHAPES,
+                           [name for name, array in model.arg_params.items() if array.ndim == 4])
+    assert found == {} and outcome.before == outcome.after
+
+
+def test_too_few_images_change_nothing():
+    worse, names = disturbed(NETS["chain"]())
+    assert joint(worse, NETS["chain"](), ArrayImages({"data": images(100)}, 32), SHAPES, names) == ({}, None)
+
+
+def test_the_same_seed_gives_the_same_bytes():
+    model = NETS["chain"]()
+    worse, names = disturbed(model)
+    first, again = (joint(worse, model, ArrayImages({"data": images(200)}, 32), SHAPES, names)[0] for _ in range(2))
+    assert first and all(first[name].tobytes() == again[name].tobytes() for name in names)
+
+
+def test_what_cannot_be_differentiated_is_said(monkeypatch):
+    def refuse(*_):
+        raise mx.base.MXNetError("no gradient")
+
+    monkeypatch.setattr(module._Net, "step", refuse)
+    worse, names = disturbed(NETS["chain"]())
+    with pytest.raises(AccnnError, match="cannot be differentiated .*`joint=False`"):
+        joint(worse, NETS["chain"](), ArrayImages({"data": images(320)}, 32), SHAPES, names)
+
+
+@pytest.mark.parametrize("form, shape", [(PROBABILITY, (6, 5)), (PROBABILITY, (4, 3, 7)), (LOG_PROBABILITY, (6, 5)),
+                                         (LOG_PROBABILITY, (4, 3, 7)), (CLASS_SCORES, (6, 5)), (SCORE, (6, 2, 5))])
+def test_gradients_are_zero_where_nothing_is_missed_and_lead_downhill_elsewhere(form, shape):
+    """In the scores: gradients by probabilities are passed through the softmax that they come from."""
+    rng = np.random.RandomState(0)
+    true, other = rng.standard_normal((2,) + shape)
+    softmaxed = {PROBABILITY: lambda z: np.exp(z) / np.exp(z).sum(1, keepdims=True),
+                 LOG_PROBABILITY: lambda z: z - np.log(np.exp(z).sum(1, keepdims=True))}.get(form, lambda z: z)
+
+    def through(scores):
+        made, probability = softmaxed(scores), np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+        gradient = module._gradient(form, softmaxed(true), made)
+        if form == PROBABILITY:
+            return probability * (gradient - (probability * gradient).sum(1, keepdims=True))
+        return gradient - probability * gradient.sum(1, keepdims=True) if form == LOG_PROBABILITY else gradient
+
+    np.testing.assert_allclose(through(true), 0, atol=1e-12)
+    assert np.sum(through(other) * (other - true)) > 0
+
+
+def test_networks_with_labels_and_several_heads():
+    S = mx.sym
+    hidden = S.Activation(S.Convolution(S.Variable("data"), num_filter=6, kernel=(3, 3), name="c0"), act_type="relu")
+    one = S.SoftmaxOutput(S.FullyConnected(hidden, num_hidden=4, name="f0"), name="prob1")
+    net = S.Group([one, S.FullyConnected(hidden, num_hidden=3, name="f1")])
+    model = random_model(net, data=SHAPE)
+    worse, names = disturbed(model, 0.3)
+    found, outcome = joint(worse, model, ArrayImages({"data": images(320)}, 32), SHAPES, names)
+    assert set(found) == {"c0_weight"} and outcome.after < 0.7 * outcome.before

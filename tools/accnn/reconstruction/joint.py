@@ -1,0 +1,262 @@
+"""All chains improved together against the outputs of the original network, after every layer was fitted alone.
+
+Each layer's fit knows what lies before it, and of what lies behind only a metric. Here the gradients of the outputs
+themselves lead a few hundred steps over all parts of all chains; images held aside say which of them are kept.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
+from accnn.core.progress import Silence
+from accnn.graph.cut import count_macs
+from accnn.graph.ir import Graph, refusal
+from accnn.graph.labels import unlabelled
+from accnn.graph.shapes import batch_for
+from accnn.graph.specs import layer_specs
+from accnn.reconstruction.divergence import CLASS_SCORES, Divergence, compared_as
+from accnn.reconstruction.images import spread
+from accnn.reconstruction.importance import differentiable
+from accnn.reconstruction.samples import held_aside
+from accnn.runtime.predictor import Predictor
+from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
+
+_MOST_BYTES = 3e8     # of images in memory
+_MOST_MACS = 4e12     # of all steps and of the original's answers: about a minute on two cores
+_STEPS = 600          # at most
+_FEWEST = 20          # steps, or images held aside: fewer would tell nothing
+_BATCH = 64
+_RATE = 3e-3          # of a step, as a share of the root mean square of what it moves
+_LOOKS = 4            # at the images held aside, while the steps are made
+_EVEN = 0.5           # weight of classes that is spread evenly: the rest is their probability
+_PROBABLE = 1e-12
+_BETA = 0.9, 0.999
+
+
+@dataclass(frozen=True)
+class JointOutcome:
+    """What came of the steps.
+
+    Attributes
+    ----------
+    before, after : float
+        Divergence of the outputs on images held aside, see :class:`accnn.reconstruction.divergence.Divergence`.
+    images, steps : int
+        With how many images how many steps were made, those held aside left out.
+    """
+
+    before: float
+    after: float
+    images: int
+    steps: int
+
+
+def joint(model, original, images, input_shapes, names, seed=0, progress=None):
+    """Improve some parameters of a network so that its outputs come nearer to those of another.
+
+    Adam on the outputs' divergence, BatchNorm as at inference, the rate falling as a cosine.
+
+    Parameters
+    ----------
+    model : Model
+        Not changed.
+    original : Model
+        With the same inputs and outputs.
+    images : ArrayImages or RecordImages
+        Every eighth is held aside. As many of the others are used as fit into some memory.
+    input_shapes : dict of str to tuple of int
+    names : list of str
+        Parameters of `model`.
+    seed : int
+    progress : callable, optional
+        See :class:`accnn.planning.accelerator.Accelerator`.
+
+    Returns
+    -------
+    dict of str to ndarray
+        The parameters that are better, by name; empty where nothing is.
+    JointOutcome or None
+        None where there are too few images, or outputs have no rows of their own for each.
+
+    Raises
+    ------
+    AccnnError
+        MXNet cannot differentiate the network.
+    """
+    cost = _Cost(model, original, input_shapes)
+    seen = _Seen(original, images, input_shapes, min(images.count, cost.images))
+    steps = min(_STEPS, cost.steps(seen.count))
+    by_image = all(len(output) % seen.count == 0 for output in seen.truth)
+    if not names or not by_image or steps < _FEWEST or seen.held.sum() < _FEWEST:
+        return {}, None
+    try:
+        return _Search(model, seen, input_shapes, names, seed).best(steps, progress or Silence)
+    except Exception as error:
+        said = refusal(error)
+        if said is None:
+            raise
+        raise AccnnError("%s cannot be differentiated (%s): say `joint=False`" % (model.prefix, said)) from error
+
+
+class _Cost:
+    """How many images and steps some multiply-adds allow."""
+
+    def __init__(self, model, original, input_shapes):
+        made, true = (max(count_macs(layer_specs(one, input_shapes)), 1) for one in (model, original))
+        self._step, self._image = 3 * made * _BATCH, true
+        each = 4 * sum(int(np.prod(shape)) for shape in input_shapes.values())
+        self.images = int(max(1, min(_MOST_BYTES // each, _MOST_MACS / 2 // true)))
+
+    def steps(self, images):
+        return int((_MOST_MACS - images * self._image) // self._step)
+
+
+class _Seen:
+    """Images in memory, and what the original answers."""
+
+    def __init__(self, original, images, input_shapes, most):
+        batches = [{name: array.asnumpy() for name, array in batch.items()} for batch in images.arrays(most)]
+        self.arrays = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+        numbers = spread(images.count, most)
+        self.count, self.held = len(numbers), held_aside(0, images.count, 1, images.count)[numbers]
+        predictor = Predictor(original, input_shapes, min(images.batch_size, self.count))
+        found = [[output.asnumpy() for output in predictor.forward(*predictor.arranged(
+            {name: mx.nd.array(array) for name, array in batch.items()}))] for batch in batches]
+        self.truth = [np.concatenate(outputs) for outputs in zip(*found)]
+        self.forms = compared_as(original, self.truth)
+
+    def rows(self, numbers):
+        """(dict of arrays, list of true outputs) of some images."""
+        each = [len(output) // self.count for output in self.truth]
+        return ({name: array[numbers] for name, array in self.arrays.items()},
+                [output.reshape((self.count, one) + output.shape[1:])[numbers].reshape((-1,) + output.shape[1:])
+                 for output, one in zip(self.truth, each)])
+
+
+class _Search:
+    """The steps."""
+
+    def __init__(self, model, seen, input_shapes, names, seed):
+        self._seen, self._generator = seen, np.random.default_rng([seed, 1])
+        self._size = batch_for(model, input_shapes, int(min(_BATCH, (~seen.held).sum())))
+        self._net = _Net(model, input_shapes, names, self._size)
+        self._train, self._held = np.nonzero(~seen.held)[0], np.nonzero(seen.held)[0]
+        self._held_inputs, truth = seen.rows(self._held)
+        self._divergence = Divergence(model, truth)
+
+    def best(self, steps, progress):
+        """(parameters, JointOutcome): those with the least divergence on images held aside."""
+        before = least = self._held_divergence()
+        found, looks = {}, set(np.linspace(0, steps, _LOOKS + 1).astype(int)[1:])
+        tell = progress("improving all chains together", steps)
+        for step, numbers in enumerate(self._batches(steps), 1):
+            tell(step - 1, "")
+            self._net.step(*self._seen.rows(numbers), self._seen.forms, _RATE * (1 + np.cos(np.pi * step / steps)) / 2)
+            if step in looks:
+                now = self._held_divergence()
+                if now < least:  # never where it is NaN
+                    found, least = self._net.parameters(), now
+        tell.close()
+        return found, JointOutcome(before, least, len(self._train), steps)
+
+    def _batches(self, steps):
+        order = np.empty(0, int)
+        for _ in range(steps):
+            while len(order) < self._size:
+                order = np.concatenate([order, self._generator.permutation(self._train)])
+            yield order[:self._size]
+            order = order[self._size:]
+
+    def _held_divergence(self):
+        return self._divergence.of(self._net.outputs(self._held_inputs, len(self._held)))
+
+
+class _Net:
+    """A network bound for gradients with respect to some of its parameters."""
+
+    def __init__(self, model, input_shapes, names, size):
+        nodes = tuple(map(differentiable, model.graph.nodes))
+        known = {name: (size,) + tuple(shape) for name, shape in input_shapes.items()}
+        bound = unlabelled(model, Graph(nodes, model.graph.heads).to_symbol(), known)
+        arguments = bound.symbol.list_arguments()
+        known = {name: shape for name, shape in dict(known, **bound.shapes).items() if name in arguments}
+        self._names, self._size = [name for name in names if name in arguments], size
+        wanted = {name: "write" if name in self._names else "null" for name in arguments}
+        kinds = dict.fromkeys(known, np.float32) if bound.values else None
+        self._executor = bound.symbol.simple_bind(mx.cpu(), grad_req=wanted, type_dict=kinds, **known)
+        self._executor.copy_params_from(model.arg_params, model.aux_params, allow_extra_params=True)
+        for name in set(bound.values) & set(arguments):
+            self._executor.arg_dict[name][:] = bound.values[name]
+        self._inputs = [name for name in input_shapes if name in arguments]
+        arrays = self._executor.arg_dict
+        self._scales = {name: _size_of(arrays, name) for name in self._names}
+        self._moments = {name: (arrays[name].zeros_like(), arrays[name].zeros_like()) for name in self._names}
+        self._steps = 0
+
+    def outputs(self, inputs, count):
+        """list of ndarray: for any number of images."""
+        found = []
+        for first in range(0, count, self._size):
+            rows = np.minimum(np.arange(first, first + self._size), count - 1)
+            outputs = self._forward({name: array[rows] for name, array in inputs.items()}, False)
+            share = min(count - first, self._size)
+            found.append([output[:len(output) * share // self._size] for output in outputs])
+        return [np.concatenate(arrays) for arrays in zip(*found)]
+
+    def step(self, inputs, truth, forms, rate):
+        """One step of Adam, `rate` being a share of the size of every array."""
+        outputs = self._forward(inputs, True)
+        self._executor.backward([mx.nd.array(_gradient(*one)) for one in zip(forms, truth, outputs)])
+        self._steps += 1
+        first, second = (1 - beta ** self._steps for beta in _BETA)
+        for name in self._names:
+            mean, spread_of = self._moments[name]
+            weight, gradient = self._executor.arg_dict[name], self._executor.grad_dict[name]
+            mx.nd.adam_update(weight, gradient, mean, spread_of, lr=rate * self._scales[name] * second ** 0.5 / first,
+                              beta1=_BETA[0], beta2=_BETA[1], epsilon=1e-12, out=weight)
+
+    def parameters(self):
+        """dict of str to ndarray: as they are by now."""
+        return {name: self._executor.arg_dict[name].asnumpy() for name in self._names}
+
+    def _forward(self, inputs, is_train):
+        for name, array in inputs.items():
+            if name in self._inputs:
+                self._executor.arg_dict[name][:] = array
+        return [output.asnumpy() for output in self._executor.forward(is_train=is_train)]
+
+
+def _size_of(arrays, name):
+    """The root mean square of an array; of a bias at least a tenth of that of its weight, since it may begin at 0."""
+    own = float(np.sqrt(np.square(arrays[name].asnumpy()).mean()))
+    weight = arrays.get(name[:-len("bias")] + "weight") if name.endswith("bias") else None
+    return own if weight is None else max(own, 0.1 * float(np.sqrt(np.square(weight.asnumpy()).mean())))
+
+
+def _gradient(form, true, made):
+    """That of the mean over a batch's images (and places) of what an output misses."""
+    true, made = true.astype(np.float64), made.astype(np.float64)
+    if form == PROBABILITY and made.ndim == 2:
+        total = true.sum(1, keepdims=True)
+        return _weighted(np.log(np.maximum(true / total, _PROBABLE)), np.log(np.maximum(
+            made / made.sum(1, keepdims=True), _PROBABLE))) / np.maximum(made, _PROBABLE)
+    if form == PROBABILITY:
+        return -true / np.maximum(made, _PROBABLE) / true.sum()
+    if form == CLASS_SCORES or form == LOG_PROBABILITY and made.ndim == 2:
+        return _weighted(_log_softmax(true), _log_softmax(made))
+    if form == LOG_PROBABILITY:
+        return -np.exp(true) / np.exp(true).sum()
+    return 2 * (made - true) / max(np.square(true).sum(), 1e-30)
+
+
+def _weighted(true, made):
+    """Gradient of ``sum over c of w_c (d_c - mean d)^2 / 2`` by the scores, d being the change of logarithms."""
+    weights = (1 - _EVEN) * np.exp(true) + _EVEN / true.shape[1]
+    change = made - true
+    return weights * (change - (weights * change).sum(1, keepdims=True)) / len(true)
+
+
+def _log_softmax(scores):
+    scores = scores - scores.max(1, keepdims=True)
+    return scores - np.log(np.exp(scores).sum(1, keepdims=True))
