@@ -15,8 +15,8 @@ from accnn.planning.accelerator import Accelerator
 from accnn.quantization.int8_graph import partition, quantize
 from accnn.quantization.ranges import minimum_and_maximum
 from accnn.ranks.curve import measured_ranks
-from accnn.reconstruction import calibration as measuring
 from accnn.reconstruction import sensitivity
+from accnn.reconstruction import split_costs as measuring
 from accnn.reconstruction.calibration import Calibrated, ReconstructionConfig
 from accnn.reconstruction.images import ArrayImages, few
 from accnn.reconstruction.sensitivity import Comparison, Sensitivity
