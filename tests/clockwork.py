@@ -52,6 +52,8 @@ class Clockwork:
         That were timed as networks; an empty one for each baseline that was timed on its own.
     said : list of tuple
         Threads and batch of every call.
+    engines : set of str
+        In which chains and planned networks ran.
     """
 
     def __init__(self, multiple=16, slow=2.0, rate=1e7, launch=0.01, rest=0.3, bias=1.08, refused=None,
@@ -60,7 +62,7 @@ class Clockwork:
         self.launch, self.rest, self.bias = launch, rest, bias
         self.refused = refused or (lambda chain: False)
         self.uncertainty, self.spread, self.stop = uncertainty, spread, stop
-        self.asked, self.plans, self.said = [], [], []
+        self.asked, self.plans, self.said, self.engines = [], [], [], set()
 
     def patched(self, monkeypatch):
         """Clockwork: itself, now in the place of the measuring process."""
@@ -80,9 +82,10 @@ class Clockwork:
         quicker = 1 if place.as_float else _QUICKER.get(place.numbers, 1)
         return self.ms(chain, place.in_shape, place.repeats, batch_size, quicker)
 
-    def survey(self, questions, threads, batch_size, rounds=5, seed=0, amx=False):
+    def survey(self, questions, threads, batch_size, rounds=5, seed=0, amx=False, engine="mxnet"):
         """See :func:`accnn.timing.client.survey`; a question number `stop` interrupts it."""
         self.said.append((threads, batch_size))
+        self.engines.add(engine)
         for first in range(0, len(questions), _GROUP):
             group = questions[first:first + _GROUP]
             if self.stop is not None and len(self.asked) + len(group) > self.stop:
@@ -100,13 +103,14 @@ class Clockwork:
         job = type(job)(**{**vars(job), "plans": tuple(json.loads(json.dumps(job.plans)))})
         self.said.append((job.threads, job.batch_size))
         self.plans += list(job.plans) or [{}]
+        self.engines.add(job.engine)
         specs = [spec for spec in layer_specs(load_model(job.prefix, job.epoch), dict(job.input_shapes)) if spec.part]
 
         def alone(quicker=1, in_fp32=()):
             return {spec.name: self.ms((spec.part,), spec.in_shape, spec.repeats, job.batch_size,
                                        1 if spec.name in in_fp32 else quicker) for spec in specs}
 
-        before = self.rest + sum(alone().values())
+        before = self.rest + sum(alone(_OF_NETWORKS[job.baseline[1]]).values())
         return {"reference_ms": REFERENCE_MS, "baseline": self._sample(before, job.rounds), "plans": [
             dict(self._sample(after, job.rounds), measured=self._ratio(before / after, job.rounds))
             for after in (self._planned(alone(_OF_NETWORKS[job.precision], [*job.exclude, *in_fp32]), plan,

@@ -41,6 +41,7 @@ def no_clock(request, monkeypatch):
     if request.node.get_closest_marker("timed") is None:
         monkeypatch.setattr("accnn.cli.verify.clock", contextlib.nullcontext)
         monkeypatch.setattr("accnn.cli.verify.timed", lambda *_, **__: None)
+        monkeypatch.setattr("accnn.cli.verify.timed_in_engine", lambda *_, **__: None)
 
 
 @pytest.fixture(autouse=True)

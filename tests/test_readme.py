@@ -26,8 +26,8 @@ SCRIPTS = ["accnn." + module for _, module in CONSOLE] + ["model_zoo.get_model",
 # Lines of commands that are the shell's, or other programs': what they name is not ours to check.
 OTHERS = ("cd tools/accnn", ". .venv/bin/activate", "python3 -m venv ", "CONV=$(python ", "pip install ",
           "PYTHONPATH=caffe_pb ")
-# Options of python, pip and protoc.
-FOREIGN = {"--version", "--target", "--python_out", "--no-deps"}
+# Options of python, pip, protoc and apt-get.
+FOREIGN = {"--version", "--target", "--python_out", "--no-deps", "--no-install-recommends"}
 
 
 def read(path):

@@ -54,10 +54,10 @@ def batch(number=0, size=BATCH, shape=SHAPE, classes=CLASSES):
 
 
 def trainer(model, shape=SHAPE, size=BATCH, output=None, rule="sgd", lr=0.1, mom=0.9, wd=0.01, contexts=None,
-            job=None, **how):
+            job=None, schedule=None, **how):
     """A Trainer on the CPU, at a constant rate."""
     head = class_head(model, {"data": shape}, output)
-    said = optimizer.parameters(rule, scheduler("constant", lr, 1000), mom, wd)
+    said = optimizer.parameters(rule, schedule or scheduler("constant", lr, 1000), mom, wd)
     return Trainer(model, head, {"data": shape}, size, job or Job(), contexts or [mx.cpu()], rule, said, **how)
 
 

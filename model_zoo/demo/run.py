@@ -10,7 +10,6 @@ import contextlib
 import io
 import json
 import os
-import shlex
 import sys
 import textwrap
 
@@ -68,8 +67,8 @@ def demonstrate(ratio, align, precision, work_dir, as_json=False):
     recs = pack_digits.pack(work_dir)
     found = {}
     for script, arguments in steps(ratio, align, precision, work_dir, recs):
-        name = os.path.splitext(os.path.basename(script.__file__))[0]
-        command = _shell_command(script, arguments)
+        name = _name(script)
+        command = next_step.command(name, arguments)
         if not as_json:
             print("$ " + command, flush=True)
         with next_step.untold():
@@ -137,9 +136,9 @@ def steps(ratio, align, precision, work_dir, recs):
     return [planned, taught] + more + [seen]
 
 
-def _shell_command(script, arguments):
-    path = os.path.relpath(os.path.abspath(script.__file__))
-    return " ".join(shlex.quote(word) for word in ["python", path] + arguments)
+def _name(script):
+    """str: of a script; that of report.py is a package's too."""
+    return script.__name__.rpartition(".")[2]
 
 
 def _captured(script, arguments):

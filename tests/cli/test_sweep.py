@@ -78,6 +78,12 @@ def test_plans_by_macs_are_timed_beside_one_original(net, clock, capsys):
         assert row["measured"]["median"] == pytest.approx(found["original_ms"] / row["ms"])
 
 
+def test_a_ratio_that_changes_nothing_has_a_row(net, clock, capsys):
+    assert accnn.main(["-m", "net", "--sweep", "1,2", "--cost", "latency", "--cache", "", "--dry-run"]) == 0
+    first, second = (line.split() for line in capsys.readouterr().out.splitlines()[1:3])
+    assert first[:2] == ["1x", "1.00x"] and first[-1] == "100.00%" and float(second[2][:-1]) > 1.9
+
+
 def test_a_ratio_out_of_reach_loses_no_other(net, capsys):
     found = swept(capsys, "--no-timing", code=1, ratios=[2, 1000])
     assert "cannot be reached" in found["sweep"][1]["missed"] and os.path.exists(found["sweep"][0]["written"]["params"])
@@ -117,6 +123,7 @@ def test_the_front_is_on_one_page(net, clock, capsys):
     (["--sweep", "2", "--ratio", "3"], "--ratio names one plan"),
     (["--sweep", "2", "--config", "c.json"], "--config names one plan"),
     (["--sweep", "2", "--data-val", "no.rec"], "no.rec"),
+    (["--data-val", "no.rec", "--dry-run"], "leave one of them out"),
     (["--sweep", "2,3", "--save-model", "no/where"], "there is no folder")])
 def test_bad_values_are_one_sentence(net, capsys, words, sentence):
     assert accnn.main(["-m", "net"] + words) == 2

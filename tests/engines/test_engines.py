@@ -1,4 +1,5 @@
 """What every engine does, and MXNet besides: the same answers in every precision, up to what that rounds."""
+import datetime
 import os
 import sys
 import types
@@ -158,3 +159,21 @@ def test_bfloat16_wants_avx512(monkeypatch):
     monkeypatch.setenv("DNNL_MAX_CPU_ISA", "AVX2")
     assert "the environment says DNNL_MAX_CPU_ISA=AVX2" in engines.get("mxnet").refuse("bf16")
     assert engines.get("mxnet").refuse("int8") is None
+
+
+def test_only_what_runs_between_two_layers_counts():
+    took = {"data": 1, "front/Conv": 2, "front/Relu": 4, "x_to_y": 8, "a/Conv": 16, "behind/Conv": 32,
+            "behind_output": 64}
+    profile = [types.SimpleNamespace(node_name=name, real_time=datetime.timedelta(seconds=seconds))
+               for name, seconds in took.items()]
+    seconds = engines.openvino._seconds_between
+    assert seconds("front", "behind", profile) == 24 and seconds("none", "behind", profile) == 31
+    assert seconds("front", "none", profile) == 120 and seconds("none", "a", profile) == 15
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_profiled_network_tells_what_runs_between_layers(precision):
+    data = random_input(2, 3, 12, 12)
+    network = loaded("openvino", chain_model(), precision, calibration=[{"data": data}], profiled=True)
+    whole, part = (network.between(*names, data)() for names in (("", ""), ("conv1", "fc1")))
+    assert 0 < part < whole < 1

@@ -9,6 +9,7 @@ from accnn import AccnnError, engines, export, export_onnx
 from accnn.core.compat import mx
 from accnn.core.libraries import missing
 from accnn.exporting import parity, registry
+from accnn.exporting.session import Session
 from accnn.graph.checkpoint import save_model
 from accnn.quantization.int8_graph import quantize
 from int8_networks import SIDE, conv, fc, forward, gaussian, in_int8, leaky, norm, pool, ranges, relu
@@ -59,6 +60,22 @@ def test_layers_run_in_int8():
                    "Concat": "int8 in 3 of 3 layers", "clip": "int8 in 3 of 3 layers"}
 
 
+def test_rounded_sums_keep_residual_networks_in_int8(tmp_path):
+    for name, layers in (("residual", 2), ("two convolutions added", 4)):
+        made, path = in_int8(random_model(SYMBOLS[name], **SHAPES), data=X), str(tmp_path / "net.onnx")
+        agreement, = export_onnx(made, path, SHAPES, round_sums=True).agreement.values()
+        assert 2e-3 < agreement["relative_error"] < 0.03
+        assert operators(path).count("QLinearConv") == layers and "QLinearAdd" in operators(path)
+        export_onnx(made, path, SHAPES)
+        assert operators(path).count("QLinearConv") < layers
+
+
+def operators(path):
+    """list of str: those of the graph that onnxruntime makes of a file."""
+    Session(path, "network", 1, "", path + ".fused")
+    return [node.op_type for node in onnx.load(path + ".fused").graph.node]
+
+
 def test_other_forms_of_weights(tmp_path):
     model = random_model(fc(relu(fc(R1, "f1"), "r2"), "f2"), **SHAPES)
     found = ranges(model, data=X)
@@ -92,7 +109,7 @@ def test_what_differs_is_named(tmp_path, monkeypatch):
         return [layer.add("Mul", tensor, np.array(1.2, np.float32))] + limits
 
     monkeypatch.setitem(registry.CONVERTERS, "_contrib_quantized_pooling", wrong)
-    with pytest.raises(AccnnError, match="differs from MXNet's by a relative error of .* where 0.02 is allowed: the "
+    with pytest.raises(AccnnError, match="differs from MXNet's by a relative error of .* where 0.05 is allowed: the "
                                          "first node whose output differs is 'quantized_pool' "):
         export_onnx(in_int8(random_model(SYMBOLS["max"], **SHAPES), data=X), str(tmp_path / "net.onnx"), SHAPES)
     assert os.listdir(str(tmp_path)) == []
@@ -103,9 +120,9 @@ def test_answers_that_differ_too_often_are_refused():
     rows = np.full((200, 10), 0.099999)
     rows[:, 0] = 0.100001
     other = rows.copy()
-    other[:10, [0, 1]] = other[:10, [1, 0]]
+    other[:20, [0, 1]] = other[:20, [1, 0]]
     one.add(other, rows)
-    assert "the same answer as MXNet's on 95.0% of 200 examples, where 98% are wanted" in one.refusal()
+    assert "the same answer as MXNet's on 90.0% of 200 examples, where 95% are wanted" in one.refusal(parity.EXACT)
     assert one.relative_error < 1e-4 and one.report()["divergence"] < 1e-6
 
 

@@ -46,7 +46,7 @@ def test_bfloat16_is_planned_the_same_way(clock):
 
 
 def test_a_precision_that_the_engine_does_not_have_here(clock, monkeypatch):
-    monkeypatch.setattr(engines.get("mxnet"), "refuse", lambda precision: "no %s here" % precision)
+    monkeypatch.setattr(engines.get("mxnet"), "refuse", lambda precision, stored: "no %s here" % precision)
     with pytest.raises(AccnnError, match="no bf16 here"):
         planned(2.0, precision="bf16")
 
@@ -94,6 +94,9 @@ class Responses:
         """dict of Curve."""
         return {(one.name, one.method.name): Curve(one, [(rank, 1e-2) for rank in some])
                 for one in candidates for some in [measured_ranks(one)] if some}
+
+    def points(self, layer, method):
+        """None: there are no plots here."""
 
     def int8_noise(self, candidates):
         """dict of str to float."""

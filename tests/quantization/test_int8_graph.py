@@ -165,6 +165,15 @@ def test_fused_operators_are_called_as_tensors_of_the_network():
     assert calibrated_tensors(found)[:3] == ["data", "relu1_output", "relu2_output"]
 
 
+def test_a_gamma_that_counts_as_1():
+    x = gaussian(4, 3, SIDE, SIDE)
+    model = random_model(conv(S.BatchNorm(pool(R1, "max"), name="norm"), "c2"), data=x.shape[1:])
+    model.arg_params["norm_gamma"][:] = 3
+    made = in_int8(model, data=x)
+    assert "_contrib_quantized_batch_norm" in {node.op for node in made.graph.nodes}
+    assert max(errors(model, made, data=x)) < 0.03
+
+
 @pytest.mark.parametrize("name", ["BatchNorm", "residual of a slice", "residual signed", "sums behind sums", "vectors"])
 def test_random_thresholds_serve_for_timing(name):
     model = random_model(NETWORKS[name], data=X.shape[1:])

@@ -8,9 +8,10 @@ pytest.importorskip("matplotlib", reason="needs pip install '.[report]'")
 
 from accnn.core.errors import AccnnError
 from accnn.report import page, style
-from accnn.report.charts import LayerBar, front, shown_bars
+from accnn.report.bar_chart import LayerBar, shown_bars
 from accnn.report.evidence import ChainPart, Change, Disagreement, PlanPoint, RankCurve, ReportEvidence
 from accnn.report.page import html, write_report
+from accnn.report.pareto import front
 from reported import everything, layer, summary
 
 NASTY = "<b>&\"$x_{$</script>'\u202e\x00"
@@ -145,9 +146,16 @@ def test_the_front_is_what_no_other_beats():
 @pytest.mark.parametrize("points", [
     [PlanPoint("a", 1.0, divergence=0.0), PlanPoint("b", 2.0, divergence=1e-3, is_chosen=True)],
     [PlanPoint("a", 1.0, lost=0.0), PlanPoint("b", 1.0, lost=0.0, interval=(-0.01, 0.01), precision="int8")],
-    [PlanPoint("a", 2.0, divergence=1e-9, is_measured=False), PlanPoint("b", 2.5)]])
+    [PlanPoint("a", 2.0, divergence=1e-9, is_measured=False), PlanPoint("c", 3.0, divergence=0.5), PlanPoint("b", 2.5)],
+    [PlanPoint("a", 1.0, divergence=0.0), PlanPoint("b", 2.0, divergence=1e-6), PlanPoint("c", 3.0, divergence=0.1)],
+    [PlanPoint("a", 1.0, energy=1.0), PlanPoint("b", 2.0, energy=0.8)]])
 def test_fronts_of_all_kinds_are_drawn(points):
     assert "Speed against loss" in titles(html(ReportEvidence("n", "o", front=tuple(points))))
+
+
+def test_networks_without_losses_are_a_table():
+    text = html(ReportEvidence("n", "o", front=(PlanPoint("a", 1.0), PlanPoint("b", 2.0))))
+    assert titles(text)[0] == "Speed of several networks" and "<figure" not in text
 
 
 @pytest.mark.parametrize("curve", [
@@ -157,6 +165,13 @@ def test_fronts_of_all_kinds_are_drawn(points):
 def test_curves_of_all_kinds_are_drawn(curve):
     found = titles(html(ReportEvidence("n", "o", energies=(curve,), sensitivities=(curve,))))
     assert found[:2] == ["Energy by rank", "Sensitivity by rank"]
+
+
+def test_the_chosen_rank_stands_in_its_place_among_the_others():
+    curve = RankCurve("a", "vh", tuple((rank, rank / 100) for rank in range(1, 101)), 50, 0.5)
+    text = html(ReportEvidence("n", "o", energies=(curve,)))
+    ranks = [int(rank) for rank in re.findall(r'<td class="n" data-v="\d+">(\d+)</td>', text)]
+    assert ranks == sorted(ranks) and 50 in ranks and len(ranks) == 13
 
 
 def test_disagreement_of_many_classes_is_a_list():

@@ -76,7 +76,7 @@ def test_points_are_plotted(capsys):
     points = [accnn.PlanPoint("a", 1.0, lost=0.0), accnn.PlanPoint("b", 2.0, lost=0.01, is_chosen=True)]
     ax = accnn.plot_pareto(points)
     assert ax.get_ylabel() == "points of top-1 lost"
-    with pytest.raises(accnn.AccnnError, match="no network with a loss"):
+    with pytest.raises(accnn.AccnnError, match="no two networks with a loss"):
         accnn.plot_pareto([accnn.PlanPoint("a", 1.0)])
 
 
@@ -84,8 +84,9 @@ def test_axes_of_the_caller_are_used(plan):
     from matplotlib.figure import Figure
 
     ax = Figure().subplots()
-    assert accnn.plot_pareto([accnn.PlanPoint("a", 1.0, divergence=0.1)], ax) is ax
-    assert accnn.plot_energy(plan, layers=["conv2"], axes=[ax]) == [ax]
+    assert accnn.plot_pareto([accnn.PlanPoint("a", 1.0, lost=0.0), accnn.PlanPoint("b", 2.0, lost=0.1)], ax) is ax
+    other = Figure().subplots()
+    assert accnn.plot_energy(plan, layers=["conv2"], axes=[other]) == [other]
 
 
 def test_tables_of_notebooks_escape_names(accelerator, plan):

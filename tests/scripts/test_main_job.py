@@ -32,6 +32,19 @@ def test_the_whole_network(prefix, tmp_path, capsys):
     assert outputs(load_model(str(tmp_path / "new")), data=random_input(2, 3, 12, 12))[0].shape == (2, 5)
 
 
+def test_scripts_of_others_in_the_folder_find_what_the_original_had(prefix, bare_environment):
+    code = ("import collections, json\nimport utils, acc_conv, acc_fc, rank_selection\n"
+            "Args = collections.namedtuple('ConvArgs', 'layer K')\nModel = collections.namedtuple('Model', "
+            "'model load_epoch gpus')\nmodel = utils.load_model(Model(%r, 1, None))\n"
+            "ranks = rank_selection.get_ranksel(model, 2)\n"
+            "for layer, K in ranks.items():\n    model = acc_conv.conv_vh_decomposition(model, Args(layer, K))\n"
+            "model = acc_fc.fc_decomposition(model, Args('fc1', 6))\nmodel.save(%r, 1)\n" % (prefix, prefix + "-new"))
+    done = subprocess.run([sys.executable, "-"], input=code, cwd=SCRIPTS, env=bare_environment, capture_output=True,
+                          text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "fc1_red_weight" in load_model(prefix + "-new").arg_params
+
+
 def test_json_is_the_table(prefix, tmp_path, capsys):
     assert accnn.main(["-m", prefix, "--ratio", "2", "--save-model", str(tmp_path / "new"), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

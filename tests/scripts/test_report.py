@@ -159,8 +159,9 @@ def test_another_network(folder, options, tmp_path, capsys):
     (lambda words, work: words + ["--config", str(work / "less.json")], "give the plan that it was made by, or none"),
     (lambda words, work: words + ["--config", str(work / "none.json")], "none.json cannot be read"),
     (lambda words, work: words + ["--output", str(work / "none" / "r.html")], "there is no folder"),
-    (lambda words, work: words + ["--output", str(work / "val.rec")], "val.rec is there already"),
-    (lambda words, work: words + ["--output", str(work / "old-symbol.json")], "is a file of the model that is read"),
+    (lambda words, work: words + ["--output", str(work / "mine.html")], "mine.html is there already"),
+    (lambda words, work: words + ["--output", str(work / "new-symbol.json")], "give a name that ends in .html"),
+    (lambda words, work: words + ["--output", "/proc/page.html"], "page.html cannot be written"),
     (lambda words, work: words + ["--beside", str(work / "old")], "leave out --no-timing"),
     (lambda words, work: [word for word in words if word != "--no-timing"] + ["--engine", "nothing"], "nothing"),
     (lambda words, work: words + ["--history", str(work / "none.csv")], "none.csv cannot be read"),
@@ -171,6 +172,7 @@ def test_bad_input_is_one_sentence(change, sentence, folder, options, capsys):
     with open(plan_of(folder)) as handle:
         layer, rank = next(iter(json.load(handle)["conv_params"].items()))
     (folder / "less.json").write_text(json.dumps({"conv_params": {layer: rank + 1}}))
+    (folder / "mine.html").write_text("my own page")
     before = sorted(os.listdir(str(folder)))
     assert report.main(change(options, folder)) == 2
     assert sentence in capsys.readouterr().err

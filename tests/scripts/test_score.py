@@ -12,7 +12,9 @@ import pytest
 
 from accnn import engines, score
 from accnn.core.compat import mx
+from accnn.graph.checkpoint import save_model
 from baked import SENTENCE, WORD, text_model
+from int8_networks import in_int8
 from networks import chain_model, outputs, random_model, saved
 from pictures import items, packed, read
 from processes import Forked, stop
@@ -64,6 +66,18 @@ def test_images_tell_the_ranges_of_int8(prefix, rec, scored, engine):
     found = scored(*words, "--engine", engine, "--precision", "int8", "--data-calib", rec, "--calib-images", "20")
     assert found["ran"]["model"]["ran"].startswith("int8 in 5 of 5 layers")
     assert abs(found["model"]["cross_entropy"] - scored(*words)["model"]["cross_entropy"]) < 0.02
+
+
+@pytest.mark.parametrize("engine", sorted(set(engines.names()) - {"mxnet"}))
+def test_an_int8_checkpoint_in_any_engine(prefix, rec, scored, engine, tmp_path):
+    if engines.get(engine).available():
+        pytest.skip(engines.get(engine).available())
+    save_model(in_int8(chain_model(), data=read(rec, SHAPE, MEAN, STD)[0]), str(tmp_path / "int8"))
+    words = ["-m", str(tmp_path / "int8"), "--data-val", rec, *COLOURS]
+    here, there = scored(*words), scored(*words, "--engine", engine)
+    assert there["ran"]["model"]["ran"].startswith("int8 in 5 of 5 layers")
+    assert there["model"]["top"] == here["model"]["top"]
+    assert there["model"]["cross_entropy"] == pytest.approx(here["model"]["cross_entropy"], rel=1e-3)
 
 
 @pytest.mark.parametrize("engine, precision", [("mxnet", "bf16"), ("onnxruntime", None), ("openvino", "fp32"),

@@ -15,6 +15,7 @@ from pictures import items, packed
 from trainers import deep_model
 
 EPOCHS, STEPS = 3, 5
+TESTED = 100  # steps of the test that finds a rate
 
 
 def dropping_net():
@@ -147,6 +148,21 @@ def test_a_teacher_and_frozen_layers_and_new_classes(run, cut, inputs):
         cut(1000)
         run("parts", *options, "--resume")
         assert written(parts) == written(whole)
+
+
+@pytest.mark.parametrize("images", ["--data-train", "--data-unlabelled", "both"])
+def test_matching_a_teacher_with_an_average_and_a_rate_that_is_found(run, cut, inputs, images):
+    net, train, val = inputs
+    options = ["--teacher", net, "--mixup", "1", "--average", "0.7", "--lr", "auto", "--lr-schedule", "cosine"]
+    options += {"--data-train": [], "both": ["--data-unlabelled", val], "--data-unlabelled": [
+        "--data-train", "", "--data-unlabelled", train]}[images]
+    whole = run("whole", *options)
+    for steps in (4, 8):
+        cut(steps + TESTED)
+        parts = run("parts%d" % steps, *options, "--save-every", "0", code=130)
+        cut(1000)
+        run("parts%d" % steps, *options, "--resume")
+        assert written(parts) == written(whole) and remembered(parts) == remembered(whole)
 
 
 def test_more_epochs_later(run):

@@ -11,4 +11,5 @@ _STARTED = os.path.abspath(getattr(sys.modules["__main__"], "__file__", "") or "
 
 if os.path.dirname(_STARTED) == _HERE:
     sys.path[:] = [path for path in sys.path if os.path.abspath(path or os.curdir) != _HERE]
+    sys.path.append(_HERE)
 sys.path.insert(0, os.path.dirname(_HERE))

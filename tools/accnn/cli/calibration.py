@@ -45,6 +45,9 @@ def add_calibration_options(parser):
     group.add_argument("--sensitivity-table", metavar="FILE",
                        help="where --rank-selection sensitivity or latency keeps what it measured, for other ratios, "
                             "methods and costs (default: NAME-sensitivity.json beside what is written)")
+    group.add_argument("--measured-ranks", type=positive, default=2, metavar="N",
+                       help="ranks of a layer and method at which --rank-selection sensitivity or latency runs the "
+                            "network at least; others are predicted; 10 measures all (default: %(default)s)")
 
 
 def add_image_options(parser, count, required=False):
@@ -128,7 +131,8 @@ def calibrated(args, accelerator, written):
     table = _table(args, written, read_only)
     solver, seed = getattr(args, "reconstruct", "linear"), getattr(args, "seed", 0)
     wish = ReconstructionConfig(None if solver == "none" else solver, args.symmetric, args.metric,
-                                args.calib_positions, seed, args.joint and solver != "none")
+                                args.calib_positions, seed, getattr(args, "measured_ranks", 2),
+                                args.joint and solver != "none")
     with opened_images(args, accelerator.model, accelerator.input_shapes) as images:
         accelerator.responses = Calibrated(accelerator, images, wish, Progress, table, read_only)
         yield

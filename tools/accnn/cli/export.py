@@ -33,6 +33,9 @@ def parser(description):
     arguments.add_argument("--outputs", type=_names, default=(), metavar="NAME[,NAME]",
                            help="export these outputs, of the network or of its operators, instead of its own; NAME:0 "
                                 "is the first of name")
+    arguments.add_argument("--round-sums", action="store_true",
+                           help="of an INT8 network: round what a convolution gives before a residual sum, as MXNet "
+                                "does not, so that onnxruntime computes all in INT8")
     add_file_options(arguments, _IMAGES, "RecordIO file of real images, compared too")
     add_preprocessing_options(arguments, None, "the only batch that the file takes (default: any)")
     add_force_option(arguments)
@@ -53,7 +56,7 @@ def run(args):
     model = options.open_model(args)
     shapes = _shapes(args, model)
     request = ExportRequest(args.save_model, shapes, args.opset, args.batch_size, args.outputs,
-                            _preprocessing(args, shapes))
+                            _preprocessing(args, shapes), args.round_sums)
     held, model = [model], None  # given up while onnxruntime takes as much memory
     with _images(args, shapes) as images:
         say_replaced([args.save_model])

@@ -5,7 +5,7 @@ import shlex
 import shutil
 import sys
 
-from accnn.core.layers import FP32
+from accnn.core.layers import FP32, INT8
 from accnn.core.libraries import missing
 
 _TOOLS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -44,8 +44,14 @@ def _installed_names():
 
 def _python():
     """str: the interpreter, by the name that the shell finds it under."""
-    found = next((name for name in ("python", "python3") if shutil.which(name) == sys.executable), None)
-    return found or _nearby(sys.executable)
+    return next(filter(_is_this_python, ("python", "python3")), None) or _nearby(sys.executable)
+
+
+def _is_this_python(name):
+    """bool: in the same folder too, since those of virtual environments may be links to one file."""
+    found = shutil.which(name)
+    return bool(found) and os.path.dirname(found) == os.path.dirname(sys.executable) and os.path.samefile(
+        found, sys.executable)
 
 
 def _nearby(path):
@@ -116,6 +122,21 @@ def after_planning(args, plan, result):
     return _outputs_compared(args, pair)
 
 
+def after_ranks(args, plan):
+    """Return the step after rank_selection.py, which wrote a plan to a path: see :func:`tell`."""
+    words = ["-m", args.model] + _epoch(args, "--load-epoch") + _shapes(args) + ["--config", plan]
+    if args.data_calib is not None:
+        words += _calibration(args)
+    elif getattr(args, "precision", FP32) == INT8:
+        words += ["--random-thresholds"]
+    return "to do what it says", "accnn", words + ["--save-model", args.model + "-%gx" % getattr(args, "ratio", 2)]
+
+
+def after_one_layer(args):
+    """Return the step after acc_conv.py and acc_fc.py: see :func:`tell`."""
+    return "to time it", "benchmark", ["-m", args.save_model] + _baseline(args) + _shapes(args)
+
+
 def after_sweep(args, rows):
     """Return the step after accnn.py with ``--sweep``, where `rows` say what was written: see :func:`tell`."""
     if args.dry_run:
@@ -150,11 +171,19 @@ def after_training(args, best, last):
         The last epoch.
     """
     words = ["-m", best] if best else ["-m", args.model_prefix, "--load-epoch", last]
+    return _trained(args, words, args.model_prefix, args.teacher)
+
+
+def after_two_passes(args):
+    """Return the step after two_pass.py: see :func:`tell`."""
+    return _trained(args, ["-m", args.save_model], args.save_model)
+
+
+def _trained(args, words, prefix, teacher=None):
     if args.data_val is None:
         images = ["--data-calib", args.data_train] + _index(args, "train", "calib")
-        target = ["--save-model", args.model_prefix + "-int8"]
-        return "to make it INT8", "quantize", words + images + _pictures(args) + target
-    base = ["--baseline", args.teacher] if args.teacher is not None else _baseline(args)
+        return "to make it INT8", "quantize", words + images + _pictures(args) + ["--save-model", prefix + "-int8"]
+    base = ["--baseline", teacher] if teacher is not None else _baseline(args)
     return ("to compare it with what it is to do", "score", words + base + ["--data-val", args.data_val]
             + _index(args, "val", "val") + _pictures(args))
 

@@ -1,8 +1,9 @@
 """Splitting a single layer: the options and steps of ``acc_conv.py`` and ``acc_fc.py``."""
+import os
 import time
 
 from accnn import methods
-from accnn.cli import calibration, options, outputs
+from accnn.cli import calibration, next_step, options, outputs
 from accnn.cli.types import Parser, rank
 from accnn.planning.accelerator import Accelerator
 from accnn.planning.plan import Plan, Row
@@ -66,6 +67,8 @@ def _write(args):
     with calibration.calibrated(args, accelerator, args.save_model):
         result = outputs.accelerate_and_write(accelerator, plan, args.save_model)
     outputs.show(dict(result, seconds=time.monotonic() - args.started), args.json)
+    if os.path.realpath(args.save_model) != os.path.realpath(args.model):
+        next_step.tell(args, next_step.after_one_layer(args))
 
 
 def _plan(layer, method, rank):

@@ -1,7 +1,7 @@
 """rank_selection.py: its options, a plan, its file."""
 import time
 
-from accnn.cli import calibration, options, outputs, precision
+from accnn.cli import calibration, next_step, options, outputs, precision
 from accnn.cli.replacing import add_force_option
 from accnn.cli.types import Parser
 from accnn.planning.accelerator import Accelerator
@@ -48,4 +48,5 @@ def run(args):
     outputs.say_replaced([config])
     plan.save(config)
     outputs.show(dict(result, written={"config": config}, seconds=time.monotonic() - args.started), args.json)
+    next_step.tell(args, next_step.after_ranks(args, config))
     return outputs.missed_exit_code(plan)

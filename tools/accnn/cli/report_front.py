@@ -86,8 +86,7 @@ def front(args, shapes, found):
     list of str
         Sentences on what did not run.
     """
-    nothing = {"lost": 0.0} if "scores" in found else {"divergence": 0.0}
-    points = [PlanPoint(args.baseline, 1.0, **nothing), _point(args.model, found, True)]
+    points = [PlanPoint(args.baseline, 1.0, lost=0.0 if "scores" in found else None), _point(args.model, found, True)]
     for prefix in args.beside:
         more = {"timings": timings(args, prefix, load_with_remarks(prefix).epoch, shapes)}
         if args.data_val is not None:

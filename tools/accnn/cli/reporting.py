@@ -6,6 +6,7 @@ from accnn import methods
 from accnn.cli.outputs import check_config
 from accnn.cli.replacing import check_replaced
 from accnn.cli.setting_names import spelled
+from accnn.core.errors import AccnnError
 from accnn.core.layers import FP32
 from accnn.report import compared, curves, page
 from accnn.report.evidence import ReportEvidence
@@ -31,6 +32,8 @@ def check(args, option="--report", path=None):
     path = args.report if path is None else path
     if path is None:
         return
+    if not path.lower().endswith((".html", ".htm")):
+        raise AccnnError("%s %s is a page for a browser: give a name that ends in .html" % (option, path))
     page.check_libraries()
     for prefix in filter(None, (args.model, getattr(args, "baseline", None))):
         check_config(option, prefix, path)
@@ -128,7 +131,7 @@ def add_written(args, evidence, result):
     result : dict
         With ``measured`` where something was timed; ``written`` gets the report's path.
     """
-    files = written(args, evidence, timings=result.get("measured"))
+    files = written(args, evidence, timings=result.get("measured"), scores=result.get("scores"))
     if files:
         result["written"] = dict(result.get("written", {}), **files)
 

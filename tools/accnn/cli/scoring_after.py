@@ -21,7 +21,9 @@ def add_scoring_option(parser):
 
 
 def check(args):
-    """Refuse, before any work, images that cannot be read."""
+    """Refuse, before any work, images that cannot be read, or with which there is nothing to score."""
+    if args.data_val is not None and args.dry_run:
+        raise AccnnError("--data-val scores what is written, and --dry-run writes nothing: leave one of them out")
     if args.data_val is not None:
         open_records(args.data_val, args.data_val_idx)
 

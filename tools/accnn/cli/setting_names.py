@@ -11,8 +11,8 @@ _OPTIONS = {
     "mean": "--rgb-mean", "std": "--rgb-std", "first": "--first-label", "classes": "--num-classes",
     "patterns": "--freeze", "solver": "--reconstruct", "positions": "--calib-positions", "count": "--calib-images",
     "images": "--calib-images", "responses": "--data-calib", "table": "--sensitivity-table",
-    "imported": "--import-latencies", "exported": "--export-latencies", "store": "--kv-store",
-    "timeout": "--worker-timeout", "model_prefix": "--save-model"}
+    "measured": "--measured-ranks", "imported": "--import-latencies", "exported": "--export-latencies",
+    "store": "--kv-store", "timeout": "--worker-timeout", "model_prefix": "--save-model"}
 # What is another script's, or several options.
 _PHRASES = {"accnn.scoring.fidelity": "score.py --fidelity", "augmentation": "options of augmentation",
             "accnn.launch": "python tools/accnn/launch.py -n WORKERS --launcher local python ..."}

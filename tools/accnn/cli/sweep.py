@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 from accnn import costs
-from accnn.cli import calibration, cards, next_step, options, outputs, precision, reporting, scoring_after
+from accnn.cli import calibration, cards, engine, next_step, options, outputs, precision, reporting, scoring_after
 from accnn.cli.setting_names import spelled
 from accnn.core.errors import AccnnError, TargetError
 from accnn.core.machine import cores, give_back
@@ -59,8 +59,6 @@ def _check(args):
     if twice:
         raise AccnnError("--sweep names the ratio %s twice: keep one of them" % twice[0])
     scoring_after.check(args)
-    if args.data_val is not None and args.dry_run:
-        raise AccnnError("--data-val scores what is written, and --dry-run writes nothing: leave one of them out")
 
 
 def prefix_of(prefix, ratio):
@@ -79,6 +77,7 @@ def _swept(args, subjects):
     measuring = options.measuring(args)
     request = options.request(args, measuring)
     precision.check(args, request.precision)
+    engine.check_precision(args, request.precision)
     for one in [] if args.dry_run else subjects:
         _check_written(one, request)
     reporting.check(args)
@@ -91,6 +90,7 @@ def _swept(args, subjects):
 
 def _check_written(one, request):
     outputs.check_checkpoint(one.model, one.save_model, one.force, one.written_config)
+    engine.check(one)
     cards.check(one)
     low = precision.low_prefix(one, request.precision)
     if low is not None:
@@ -106,6 +106,7 @@ def _found(args, subjects, request, measuring):
         precision.check_images(accelerator, precision.low_prefix(args, request.precision) and request.precision)
         plans = sweep(accelerator, request, args.sweep)
         found = {"model": args.model, "threads": how.threads or cores(), "batch_size": how.batch_size,
+                 "engine": how.engine,
                  **_timed(args, accelerator, how, request, [one for one in plans if not isinstance(one, TargetError)])}
         timed = iter(found.pop("timed") or [])
         rows = [_row(one, plan, accelerator, found, None if isinstance(plan, TargetError) else next(timed, None))
@@ -143,7 +144,7 @@ def _row(one, plan, accelerator, found, timed):
     if card:
         card = replace(card, measured=table.measured_of(plan, timed, found))
     result = outputs.accelerate_and_write(accelerator, plan, one.save_model, one.written_config, low,
-                                          also=cards.written_with(card))
+                                          engine.onnx_path(one), also=cards.written_with(card))
     return dict(table.row(one.ratio, plan, result, timed), prefix=one.save_model, written=result["written"]), card
 
 

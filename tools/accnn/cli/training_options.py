@@ -9,7 +9,7 @@ _MOST_CLASSES = 10 ** 6
 _MOST = {"pad_size": 10000, "fill_value": 255, "max_random_h": 180, "max_random_s": 255, "max_random_l": 255,
          "max_random_rotate_angle": 360}
 MOST_MIXUP = 100
-CLIP = 5.0
+CLIP = 10.0
 SCHEDULES = ("constant", "step", "cosine", "poly")
 
 

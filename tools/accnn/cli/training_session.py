@@ -16,6 +16,7 @@ from accnn.data.records import open_records
 from accnn.data.stream import JoinedStream, TrainingStream
 from accnn.graph.checkpoint import load_model, tell_remarks
 from accnn.graph.shapes import chosen_batch
+from accnn.runtime.distributed import Job
 from accnn.runtime.predictor import Predictor, contexts
 from accnn.scoring.heads import class_head, settled
 from accnn.scoring.passes import answers, first_outputs
@@ -142,8 +143,8 @@ class Session:
         schedule = self._schedule(stream.steps, epochs)
         trainer = self._trainer(model, head, stream, schedule(self._args.lr or LOWEST), frozen, seed)
         test = None if self._args.lr else RangeTest(
-            lambda rising: self._trainer(model, head, stream, rising, frozen, seed), schedule, stream, head.classes,
-            self._job)
+            lambda rising: self._trainer(model, head, stream, rising, frozen, seed, Job()), schedule, stream,
+            head.classes, self._job)
         return Run(trainer, stream, keeper, self._job, epochs, head.classes, save_every=self._args.save_every,
                    range_test=test, validate=self.val and self._validator(model, head))
 
@@ -205,10 +206,10 @@ class Session:
                                       [max(1, round(epoch * steps)) for epoch in args.lr_step_epochs], args.lr_factor,
                                       round(args.warmup_epochs * steps), args.warmup_strategy)
 
-    def _trainer(self, model, head, stream, schedule, frozen, seed):
+    def _trainer(self, model, head, stream, schedule, frozen, seed, job=None):
         args = self._args
         horizon = args.average and max(1, round(args.average * stream.steps))
-        return Trainer(model, head, self.shapes, args.batch_size, self._job, contexts(args.gpus), args.optimizer,
+        return Trainer(model, head, self.shapes, args.batch_size, job or self._job, contexts(args.gpus), args.optimizer,
                        optimizer.parameters(args.optimizer, schedule, args.mom, args.wd), frozen, self._teacher, seed,
                        args.dropout, Steps(args.mixup, args.clip_gradient, horizon))
 

@@ -6,7 +6,7 @@ import zlib
 from functools import partial
 
 from accnn import costs
-from accnn.cli import calibration, options, outputs, reporting
+from accnn.cli import calibration, next_step, options, outputs, reporting
 from accnn.cli import training_options as training
 from accnn.cli import two_pass_options as iterative
 from accnn.cli.replacing import add_force_option, check_replaced
@@ -168,3 +168,4 @@ def _report(args, state, stages, session):
     for kind, path in report["written"].items():
         print("%-8s %s" % (kind, path))
     print(seconds(report["seconds"]))
+    next_step.tell(args, next_step.after_two_passes(args))

@@ -98,7 +98,8 @@ class Engine(ABC):
         calibration : iterable of dict of str to ndarray, optional
             Batches of inputs, preprocessed, which tell the ranges of INT8 tensors where the model does not hold them.
         profiled : bool
-            For :meth:`Network.between`; passes may be a little slower.
+            For :meth:`Network.between`, and nothing but timing: ranges of INT8 tensors may be made up, and passes be a
+            little slower.
 
         Returns
         -------

@@ -8,6 +8,7 @@ from accnn.core.layers import BF16, FP32, INT8
 from accnn.core.libraries import loaded, missing, openvino
 from accnn.engines.base import register
 from accnn.engines.by_onnx import OnnxEngine, OnnxNetwork, batches_of_examples, refusals
+from accnn.engines.made_up_ranges import with_made_up_ranges
 
 _HINTS = {FP32: "f32", BF16: "bf16", INT8: "f32"}  # INT8 networks say themselves where: the rest is float32
 _RUNNING = {FP32: {"f32"}, BF16: {"bf16"}, INT8: {"i8", "u8"}}
@@ -47,7 +48,9 @@ class OpenVINO(OnnxEngine):
         with refusals(source, self.name):
             network = core.read_model(path)
             if precision == INT8 and not converted.is_quantized:
-                network = _quantized(network, batches_of_examples(calibration, converted, source))
+                examples = batches_of_examples(calibration, converted, source)
+                network = with_made_up_ranges(network, _are_positive(examples)) if profiled else \
+                    _quantized(network, examples)
             compiled = core.compile_model(network, "CPU", {
                 "INFERENCE_PRECISION_HINT": _HINTS[precision], "INFERENCE_NUM_THREADS": threads,
                 "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False,
@@ -111,6 +114,10 @@ def _seconds_between(first, last, profile):
 def _is_of(timed, layer):
     """bool: whether a node that ran, or what begins with it, is of a layer; that of an output has the output's name."""
     return timed.node_name.partition("/")[0] in (layer, layer + "_output")
+
+
+def _are_positive(examples):
+    return all((array >= 0).all() for batch in examples for array in batch.values())
 
 
 def _quantized(network, examples):

@@ -24,6 +24,8 @@ class Builder:
     Parameters
     ----------
     opset : int
+    rounds_sums : bool
+        Of INT8 networks: see :func:`accnn.exporting.convert.convert`.
 
     Attributes
     ----------
@@ -36,7 +38,8 @@ class Builder:
         The tensor of shape (1,) that holds the number of examples, once something asked for it.
     """
 
-    def __init__(self, opset):
+    def __init__(self, opset, rounds_sums=False):
+        self.rounds_sums = rounds_sums
         self.opset, self.nodes, self.constants, self.batch = opset, [], {}, None
         self._taken, self._stored, self.batch_from = Counter(), {}, None
 

@@ -52,7 +52,7 @@ class Converted:
         return any(record.op == "QuantizeLinear" for record in self.builder.nodes)
 
 
-def convert(model, input_shapes, opset, batch_size=None):
+def convert(model, input_shapes, opset, batch_size=None, rounds_sums=False):
     """Convert a network.
 
     Parameters
@@ -63,6 +63,8 @@ def convert(model, input_shapes, opset, batch_size=None):
     opset : int
     batch_size : int, optional
         Fix the batch.
+    rounds_sums : bool
+        Of INT8 networks: round what a convolution gives before another tensor is added to it, which MXNet does not.
 
     Returns
     -------
@@ -76,7 +78,7 @@ def convert(model, input_shapes, opset, batch_size=None):
     _refuse_half(model)
     infer_shapes(model, input_shapes)  # says which parameter does not fit
     batches = batches_of(model, input_shapes, batch_size)
-    conversion = _Conversion(model, entry_shapes(model, input_shapes, batches), Builder(opset),
+    conversion = _Conversion(model, entry_shapes(model, input_shapes, batches), Builder(opset, rounds_sums),
                              _labels(model, input_shapes, batches[0]))
     conversion.check(input_shapes, batches)
     conversion.run()

@@ -63,7 +63,7 @@ class Exported:
 
 
 def export_onnx(model, path, input_shapes=None, opset=OPSET, batch_size=None, outputs=(), images=None,
-                preprocessing=None):
+                preprocessing=None, round_sums=False):
     """Write a network as ONNX, once onnxruntime has computed from the file what MXNet computes from the checkpoint.
 
     Parameters
@@ -84,6 +84,9 @@ def export_onnx(model, path, input_shapes=None, opset=OPSET, batch_size=None, ou
         Real examples, compared besides random ones.
     preprocessing : Preprocessing, optional
         What becomes of a picture before: stored in the file, and random pixels go the same way.
+    round_sums : bool
+        Of an INT8 network: round what a convolution gives before another tensor is added to it, as MXNet does not.
+        onnxruntime computes such a convolution in INT8 then.
 
     Returns
     -------
@@ -96,7 +99,8 @@ def export_onnx(model, path, input_shapes=None, opset=OPSET, batch_size=None, ou
         network by more than the bounds of :mod:`accnn.exporting.parity`: names the first node whose output does.
         Nothing is written.
     """
-    request = ExportRequest(os.fspath(path), input_shapes, opset, batch_size, tuple(outputs), preprocessing)
+    request = ExportRequest(os.fspath(path), input_shapes, opset, batch_size, tuple(outputs), preprocessing,
+                            round_sums)
     return export(lambda: model, request, images)
 
 
@@ -110,6 +114,7 @@ class ExportRequest:
     batch_size: Optional[int] = None
     outputs: Tuple[str, ...] = ()
     preprocessing: Optional[object] = None
+    round_sums: bool = False
 
 
 def export(load, request, images=None):
@@ -179,7 +184,7 @@ class _Subject:
         # What pins a size may lie behind the outputs that are exported.
         self.shapes = {name: shape for name, shape in resolve_input_shapes(whole, request.input_shapes)[0].items()
                        if name in read}
-        self.converted = convert(self.model, self.shapes, request.opset, request.batch_size)
+        self.converted = convert(self.model, self.shapes, request.opset, request.batch_size, request.round_sums)
         self.converted.builder.drop_unread_constants([tensor.name for tensor in self.converted.outputs])
 
     def release(self):
@@ -275,18 +280,18 @@ def _compared(subject, path, trials, expected):
 
 def _agreement(subject, path, trials, expected):
     """The largest difference of every output of an INT8 network, and how well outputs agree, both by name."""
-    session, worst = Session(path, subject.prefix), dict.fromkeys(subject.names, 0.0)
-    parities = {name: parity.Parity() for name in subject.names}
+    session, bounds = Session(path, subject.prefix), _bounds(subject.request)
     random = len(subject.batches) if len(trials) > len(subject.batches) else 0  # of which nothing is told beside others
-    for number, (trial, wanted) in enumerate(zip(trials, expected)):
-        for name, found, array in zip(subject.names, session.run(trial), wanted):
-            worst[name] = max(worst[name], proof.difference(found, array))
-            parities[name].add(found, array, number >= random)
+    worst, parities = parity.compare(subject.names, zip(map(session.run, trials), expected), random)
     for name, one in parities.items():
-        if one.refusal():
-            raise _differing(subject, trials[-1], parity.relative_error, parity.TOLERANCE,
-                             "the output %r of onnxruntime %s" % (name, one.refusal()))
+        if one.refusal(bounds):
+            raise _differing(subject, trials[-1], parity.relative_error, bounds.relative_error,
+                             "the output %r of onnxruntime %s" % (name, one.refusal(bounds)))
     return worst, {name: one.report() for name, one in parities.items()}
+
+
+def _bounds(request):
+    return parity.ROUNDED_SUMS if request.round_sums else parity.EXACT
 
 
 def _differing(subject, trial, far, tolerance, what):

@@ -3,11 +3,49 @@
 Both round at the same places to the same steps. Where a number lies right between two steps, the last bit of a product
 decides which it becomes, and whatever follows from that differs by a step, too.
 """
+from dataclasses import dataclass
+
 import numpy as np
 
-TOLERANCE = 0.02   # relative error of an output
-SAME_TOP1 = 0.98   # least share of real images with the same answer, where there are enough of them to say so
-FEWEST = 100
+from accnn.exporting.proof import difference
+
+FEWEST = 100  # real images of which a share of the same answers is believed
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How well an output must agree: the largest relative error, and the least share of images of the same answer."""
+
+    relative_error: float
+    same_top1: float
+
+
+EXACT, ROUNDED_SUMS = Bounds(0.05, 0.95), Bounds(0.15, 0.9)  # without and with one rounding more in residual blocks
+
+
+def compare(names, pairs, random):
+    """Compare outputs batch by batch.
+
+    Parameters
+    ----------
+    names : list of str
+    pairs : iterable of (list of ndarray, list of ndarray)
+        What one engine answered, and the other, to each batch: an array for each name.
+    random : int
+        The first so many batches count for errors only, not for answers.
+
+    Returns
+    -------
+    dict of str to float
+        The largest difference over the largest number.
+    dict of str to Parity
+    """
+    worst, parities = dict.fromkeys(names, 0.0), {name: Parity() for name in names}
+    for number, (found, expected) in enumerate(pairs):
+        for name, one, other in zip(names, found, expected):
+            worst[name] = max(worst[name], difference(one, other))
+            parities[name].add(one, other, number >= random)
+    return worst, parities
 
 
 class Parity:
@@ -56,14 +94,14 @@ class Parity:
         return {"relative_error": self.relative_error, "same_top1": self.same_top1, "rows": self.rows,
                 "divergence": self._divergence / self._scored if self._scored else None}
 
-    def refusal(self):
+    def refusal(self, bounds):
         """str or None: what is worse than the bounds."""
-        if not self.relative_error <= TOLERANCE:
+        if not self.relative_error <= bounds.relative_error:
             return "differs from MXNet's by a relative error of %.1e, where %g is allowed" % (
-                self.relative_error, TOLERANCE)
-        if self.rows >= FEWEST and self.same_top1 < SAME_TOP1:
+                self.relative_error, bounds.relative_error)
+        if self.rows >= FEWEST and self.same_top1 < bounds.same_top1:
             return "gives the same answer as MXNet's on %.1f%% of %d examples, where %g%% are wanted" % (
-                100 * self.same_top1, self.rows, 100 * SAME_TOP1)
+                100 * self.same_top1, self.rows, 100 * bounds.same_top1)
         return None
 
 

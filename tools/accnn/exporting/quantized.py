@@ -10,6 +10,7 @@ from accnn.exporting.sizes import Shape
 from accnn.quantization.grid import steps
 
 _SCALAR = Shape((1,))
+_ALL = 255  # steps from the least to the largest number
 
 
 def quantized(layer, tensor, low, high, is_requantized=False):
@@ -34,15 +35,31 @@ def quantized(layer, tensor, low, high, is_requantized=False):
     signed = layer.dtype == np.int8
     step = step_of(low, high, signed)
     written = step * np.float32(steps(signed) / int(steps(signed))) if is_requantized else step
-    found = rounded(layer, tensor, written, step, layer.dtype)
+    found = rounded(layer, tensor, written, step, np.array(0, layer.dtype))
     return [found] + [Value("", _SCALAR, np.dtype(np.float32), np.array([limit], np.float32)) for limit in (low, high)]
 
 
-def rounded(layer, tensor, written, read, dtype):
-    """str: a tensor in steps of the size `written`, each of which counts as one of the size `read`."""
-    zero = np.array(0, dtype)
+def rounded(layer, tensor, written, read, zero):
+    """str: a tensor in steps of the size `written`, each of which counts as one of the size `read`.
+
+    `zero` is the whole number that stands for 0, an ndarray of the type of all.
+    """
     whole = layer.add("QuantizeLinear", tensor, np.asarray(written, np.float32), zero)
     return layer.add("DequantizeLinear", whole, np.asarray(read, np.float32), zero)
+
+
+def rounded_before_sum(layer, tensor, high):
+    """str: what a convolution gives, in as many steps as tell apart what the sum does not clip.
+
+    The range of the other operand is that of the last two inputs; the sum is clipped to `high`, which is the largest
+    number that its type tells, and to 0 or the negative of that.
+    """
+    other = max(map(abs, known_range(layer, len(layer.inputs) - 2)))
+    if layer.dtype == np.int8:
+        step = step_of(0, other + high, True)
+        return rounded(layer, tensor, step, step, np.array(0, np.int8))
+    step = np.float32((other + high) / _ALL)
+    return rounded(layer, tensor, step, step, np.array(np.rint(other / step), np.uint8))
 
 
 def in_32_bits(tensor):

@@ -1,7 +1,29 @@
 """The singular value decomposition both methods of the original stand on, once a matrix."""
+import contextlib
+
 import numpy as np
 from scipy import linalg
 from scipy.linalg import lapack
+
+LARGE = 1000  # of the smaller side: from here on a basis takes seconds
+_stores = []
+
+
+@contextlib.contextmanager
+def bases_kept(store):
+    """Context in which matrices with :data:`LARGE` sides take their bases from where earlier runs left them.
+
+    Parameters
+    ----------
+    store : object or None
+        ``read(matrix)`` returns singular values and basis, or None where it knows them not; ``write(matrix, values,
+        basis)`` keeps them. None: nothing is kept.
+    """
+    _stores.append(store)
+    try:
+        yield
+    finally:
+        _stores.pop()
 
 
 class BalancedSVD:
@@ -28,34 +50,51 @@ class BalancedSVD:
 
     The Gram matrix is made tridiagonal once, which tells all singular values. Eigenvectors are computed where they are
     asked for, and no more than that: rank rules ask for values only, and to find all vectors of a fully connected
-    layer takes longer than all else.
+    layer takes longer than all else. Within :func:`bases_kept` all are found, once and for every later rank.
     """
+
+    _basis = None
 
     def __init__(self, matrix):
         self._wide, self.shape = matrix.shape[0] <= matrix.shape[1], matrix.shape
         side = matrix if self._wide else matrix.T
         # Scaled, because squares of float64 weights could overflow.
         self._scale = float(np.abs(matrix).max()) or 1.0
-        gram = sum(block @ block.T for block in _blocks(side, self._scale))
-        self._tridiagonal = _Tridiagonal(gram)
-        self.singular_values = self._scale * np.sqrt(np.maximum(self._tridiagonal.values()[::-1], 0))
-        self._vectors = np.zeros((len(gram), 0), np.float32)
+        self._store = _stores[-1] if _stores and len(side) >= LARGE else None
+        known = self._store and self._store.read(matrix)
+        if known:
+            self.singular_values, self._basis = known
+        else:
+            self._tridiagonal = _Tridiagonal(sum(block @ block.T for block in _blocks(side, self._scale)))
+            self.singular_values = self._scale * np.sqrt(np.maximum(self._tridiagonal.values()[::-1], 0))
+        self._vectors = np.zeros((len(side), 0), np.float32)
 
     def factors(self, matrix, rank):
         """Return (left, right) of shapes (m, rank) and (rank, n), their product the best approximation of `matrix`."""
         # Just as many, for where values are equal the vectors depend on how many are asked for; the last ones are kept.
         rank = min(rank, len(self._vectors))
         if rank != self._vectors.shape[1]:
-            # float32 halves what a whole network's decompositions take; its rounding is that of the weights themselves.
-            self._vectors = self._tridiagonal.vectors(rank)[:, ::-1].astype(np.float32)
-        basis = self._vectors.astype(np.float64)
+            self._vectors = self._leading(rank) if self._store is None else self._every(matrix)[:, :rank]
         side = matrix if self._wide else matrix.T
-        projected = np.concatenate([basis.T @ block for block in _blocks(side, self._scale)], axis=1)
+        kind = np.float32 if matrix.dtype == np.float32 and len(side) >= LARGE else np.float64  # half the time
+        basis = self._vectors.astype(kind)
+        projected = np.concatenate([basis.T @ block for block in _blocks(side, self._scale, kind)], axis=1)
         # Lengths, not singular_values: where a value is tiny the length is what balances the two sides.
         root = np.sqrt(np.maximum(np.linalg.norm(projected, axis=1), np.finfo(np.float32).tiny))
         half = np.sqrt(self._scale)
         left, right = basis * (root * half), projected / root[:, None] * half
         return (left, right) if self._wide else (right.T, left.T)
+
+    def _leading(self, count):
+        # float32 halves what a whole network's decompositions take; its rounding is that of the weights themselves.
+        return self._tridiagonal.vectors(count)[:, ::-1].astype(np.float32)
+
+    def _every(self, matrix):
+        """ndarray: the whole basis, as it was kept, or found now and kept."""
+        if self._basis is None:
+            self._basis = self._leading(len(self._vectors))
+            self._store.write(matrix, self.singular_values, self._basis)
+        return self._basis
 
 
 class _Tridiagonal:
@@ -84,8 +123,9 @@ class _Tridiagonal:
             return np.zeros((size, 0))
         if self._reflections is None:  # one number, which LAPACK's wrapper in SciPy 1.10 does not take
             return np.ones((size, count))
+        # SciPy would take LAPACK's stein here, which makes neighbours orthogonal one by one: seven times as long.
         _, found = linalg.eigh_tridiagonal(self._diagonal, self._beside, select="i", check_finite=False,
-                                           select_range=(size - count, size - 1))
+                                           select_range=(size - count, size - 1), lapack_driver="stemr")
         reflections, tau = self._reflections
         rows = np.asfortranarray(found[1:])
         reflections = np.asfortranarray(reflections, np.float64)
@@ -111,7 +151,7 @@ def common_values(svds):
     return largest * np.linalg.norm(spectra / largest, axis=0)
 
 
-def _blocks(matrix, scale, columns=4096):
-    """Yield `matrix` / `scale` in float64, some columns at a time: VGG-16's fc6 would take 0.8 GB in one piece."""
+def _blocks(matrix, scale, kind=np.float64, columns=4096):
+    """Yield `matrix` / `scale` as `kind`, some columns at a time: VGG-16's fc6 would take 0.8 GB in one piece."""
     for start in range(0, matrix.shape[1], columns):
-        yield matrix[:, start:start + columns].astype(np.float64) / scale
+        yield matrix[:, start:start + columns].astype(kind) / kind(scale)

@@ -13,9 +13,11 @@ from accnn.core.threads import one_blas_thread, side_by_side
 from accnn.graph.inputs import resolve_input_shapes
 from accnn.graph.rewrite import Replacement, new_names, replace_layers
 from accnn.graph.specs import kernel, layer_specs
+from accnn.methods.svd import bases_kept
 from accnn.planning import planner
 from accnn.planning.budget import BudgetAllocator
 from accnn.planning.plan import NOT_IN_PLAN, Plan, Row
+from accnn.ranks.basis_cache import Bases
 from accnn.ranks.energy_cache import FILE, Energies
 
 
@@ -48,7 +50,7 @@ class Accelerator:
     """
 
     responses = None  # what calibration images say, see accnn.ranks.Problem
-    energies = _energies_path = None  # what earlier runs learnt, see accnn.ranks.Candidate
+    energies = _energies_path = _bases = None  # what earlier runs learnt, see accnn.ranks.Candidate
 
     def __init__(self, model, input_shapes=None, progress=None, effort=None):
         self.model, self.effort = model, effort or methods.Effort()
@@ -77,11 +79,11 @@ class Accelerator:
                                                     lambda: self.energies)
         return self._candidates[key]
 
-    def remember(self, folder):
-        """Use, and keep by :meth:`keep`, what runs learn of energies, in a file of `folder`."""
+    def remember(self, folder, keep=True):
+        """Use what earlier runs learnt in files of `folder`, and `keep` bases there, and energies by :meth:`keep`."""
         path = os.path.join(folder, FILE)
         if path != self._energies_path:
-            self.energies, self._energies_path = Energies(path), path
+            self.energies, self._energies_path, self._bases = Energies(path), path, Bases(folder, keep)
 
     def keep(self):
         """Write what was learnt of energies, where :meth:`remember` was called."""
@@ -91,7 +93,7 @@ class Accelerator:
     def decompose(self, candidates):
         """Make the decompositions of `candidates`, telling progress."""
         progress = self.progress("decomposing layers", len(candidates))
-        with one_blas_thread():
+        with one_blas_thread(), bases_kept(self._bases):
             for done, candidate in enumerate(candidates):
                 progress(done, candidate.name)
                 candidate.decomposition  # noqa: B018  (made here, so that progress can be told)
@@ -185,12 +187,12 @@ class Accelerator:
         chosen = self.check(plan).chosen()
         self._iterate(chosen)
         if self.responses is not None and self.responses.wish.solver:
-            with one_blas_thread():
+            with one_blas_thread(), bases_kept(self._bases):
                 return self.responses.replacements([(self.candidate(row.layer, methods.get(row.method)), row.rank)
                                                     for row in chosen])
         progress = self.progress("splitting layers", len(chosen))
         made = []
-        with one_blas_thread():
+        with one_blas_thread(), bases_kept(self._bases):
             for done, row in enumerate(chosen):
                 progress(done, row.layer)
                 made.append(self._replacement(row))

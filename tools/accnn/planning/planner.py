@@ -72,14 +72,14 @@ def sweep(accelerator, request, ratios):
         accelerator, request.measuring, precisions={name: one.precision for name, one in precisions.items()})
     _check_rule(accelerator, rule, cost)
     if not rule.needs_decompositions and request.measuring.cache is not None:
-        accelerator.remember(request.measuring.cache)
+        accelerator.remember(request.measuring.cache, request.measuring.keep)
     pinned = pinned_layers(accelerator, request)
     _check_initial(accelerator, request, rule)
     candidates, left = choose_layers(accelerator, request, rule)
     _tell_unused(request, rule, left)
     if profiler is not None:
         cost = survey(profiler, candidates, pinned, request.align, _initial_picks(request, rule, candidates),
-                      _free_to_stay(accelerator, rule, candidates, precisions))
+                      _free_to_stay(accelerator, request, rule, candidates, precisions))
     if rule.needs_decompositions:
         accelerator.decompose(candidates)
     allocators = [BudgetAllocator(accelerator, candidates, one, cost, rule.select, pinned,
@@ -142,9 +142,13 @@ def layer_precisions(accelerator, request):
     return found
 
 
-def _free_to_stay(accelerator, rule, candidates, precisions):
-    """set of str: layers in INT8 that may as well stay in float32, because images tell what INT8 costs them."""
-    if accelerator.responses is None or not rule.chooses_precisions:
+def _free_to_stay(accelerator, request, rule, candidates, precisions):
+    """set of str: layers in INT8 that may as well stay in float32, because images tell what INT8 costs them.
+
+    In other engines none: what these make INT8 beside a layer is theirs to choose.
+    """
+    is_ours = request.measuring.engine == engines.DEFAULT
+    if accelerator.responses is None or not rule.chooses_precisions or not is_ours:
         return set()
     return {candidate.name for candidate in candidates if precisions[candidate.name].precision == INT8}
 

@@ -7,6 +7,7 @@ import numpy as np
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.core.layers import FP32, INT8
+from accnn.graph import attrs
 from accnn.graph.ir import Graph, prune
 from accnn.graph.passing import nonnegative
 from accnn.graph.quantized import in_int8, names_inside
@@ -149,7 +150,14 @@ def _parameters(graph, arrays):
             found[name] = arrays[name]
         elif name.endswith("_quantize") and name[:-len("_quantize")] in arrays:
             found.update(zip((name, name + "_min", name + "_max"), _whole(arrays[name[:-len("_quantize")]])))
+    found.update((name, mx.nd.ones_like(found[name])) for name in _fixed_gammas(graph) if name in found)
     return found
+
+
+def _fixed_gammas(graph):
+    """list of str: parameters that count as 1, which MXNet's INT8 BatchNorm does not know."""
+    return [graph.nodes[node.inputs[1][0]].name for node in graph.nodes
+            if node.op == "_contrib_quantized_batch_norm" and attrs.boolean(node, "fix_gamma", True)]
 
 
 def _whole(array):

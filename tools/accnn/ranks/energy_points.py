@@ -34,3 +34,8 @@ def _spread(count, most):
     if count <= most:
         return list(range(count))
     return sorted({int(round(place)) for place in np.geomspace(1, count, most) - 1} | {count - 1})
+
+
+def by_rank(rank):
+    """tuple of int: what ranks are sorted by, be they numbers or tuples of some."""
+    return tuple(rank) if isinstance(rank, (tuple, list)) else (rank,)

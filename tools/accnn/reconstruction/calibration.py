@@ -15,6 +15,8 @@ from accnn.graph.precision import in_full_precision
 from accnn.graph.rewrite import Replacement, new_names, replace_layers
 from accnn.ranks.curve import Noise, measured_ranks
 from accnn.reconstruction import DATA_FREE, LINEAR, NETWORK
+from accnn.reconstruction.estimation import MOST, Estimation
+from accnn.reconstruction.images import few
 from accnn.reconstruction.importance import importances
 from accnn.reconstruction.joint import joint
 from accnn.reconstruction.layer import WIDEST_PATCH
@@ -28,6 +30,8 @@ from accnn.reconstruction.streams import MomentSums
 
 _INT8 = " int8"  # behind a method's name in the table: what INT8 adds; alone: what it costs the layer itself
 _DISK = 2e9  # bytes that samples for the table of sensitivities may take at a time
+PREDICTED_ON, MEASURED_ON = 1000, 256  # images
+_MOST_BYTES = 3e8  # that they may take
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,9 @@ class ReconstructionConfig:
     positions : int
         Places sampled of every image.
     seed : int
+    measured : int
+        Ranks of a layer and method that the network is run for at least to tell sensitivities; 10: all of them, and
+        nothing is predicted.
     joint : bool
         Improve all chains together afterwards, see :func:`accnn.reconstruction.joint.joint`.
     """
@@ -55,6 +62,7 @@ class ReconstructionConfig:
     metric: str = NETWORK
     positions: int = 10
     seed: int = 0
+    measured: int = 2
     joint: bool = False
 
 
@@ -89,7 +97,7 @@ class Calibrated:
         # Which MXNet can differentiate, and whose responses can be read.
         self._model = in_full_precision(accelerator.model)
         self._energies, self._importances = {}, {}
-        self._table_path, self._read_only, self._sensitivities = table, read_only, None
+        self._table_path, self._read_only, self._sensitivities, self._looked_at = table, read_only, None, None
 
     def energies(self, spec):
         """Eigenvalues of the covariance of a layer's responses, largest first: ndarray of shape (N,)."""
@@ -126,6 +134,10 @@ class Calibrated:
         """list of (rank, float): what was measured of a layer's divergence by rank, or None where nothing was."""
         return self._table().points(layer, method)
 
+    def measured_splits(self):
+        """dict: by layer and method, a list of [rank, predicted, measured divergence] of splits that were run."""
+        return self._table().measured()
+
     def int8_noise(self, candidates):
         """What INT8 adds to the divergence: of layers, and of chains at two ranks; each alone, in the original network.
 
@@ -154,20 +166,22 @@ class Calibrated:
     def _measure_noise(self, table, candidates):
         if not candidates:
             return
-        compare = Comparison(self._model, self.images, self._accelerator.input_shapes)
+        compare = self._comparison()
         progress = self._progress("measuring what INT8 costs", len(candidates))
         with one_blas_thread(), contextlib.closing(progress):
-            for done, (candidate, split) in enumerate(self._evidence_of(candidates)):
+            for done, candidate in enumerate(candidates):
                 progress(done, candidate.name)
                 if table.points(candidate.name, _INT8) is None:
                     table.add_row(candidate.name, _INT8, [(1, compare.of_int8(candidate.name))])
-                hasty, points = candidate.hasty(), []
-                for rank in measured_ranks(candidate)[-3::2]:  # at small ones the split drowns what INT8 adds
-                    made = self._alone(hasty, rank, split)
-                    added = compare.of_int8(candidate.name, made) - compare.of_replaced(made)
-                    points.append((rank, max(added, 0.0)))
-                table.add(candidate, points, _INT8)
+                # At small ranks the split drowns what INT8 adds, which hardly depends on how the chain was fitted.
+                hasty, rank = candidate.hasty(), measured_ranks(candidate)[-1]
+                made = self._data_free(hasty, rank)
+                added = compare.of_int8(candidate.name, made) - compare.of_replaced(made)
+                table.add(candidate, [(rank, max(added, 0.0))], _INT8)
                 hasty.forget()
+
+    def _comparison(self):
+        return Comparison(self._model, self._few(MEASURED_ON), self._accelerator.input_shapes)
 
     def _table(self):
         if self._sensitivities is None:
@@ -175,47 +189,51 @@ class Calibrated:
         return self._sensitivities
 
     def _read_table(self):
+        all_measured = {"measured": MOST} if self.wish.measured >= MOST else {}
         return Sensitivity(self._table_path, {
-            "network": fingerprint(self._accelerator.model), "images": self.images.fingerprint(),
+            **all_measured, "network": fingerprint(self._accelerator.model), "images": self.images.fingerprint(),
             "positions": self.wish.positions, "solver": self.wish.solver or DATA_FREE, "metric": self.wish.metric,
             "seed": self.wish.seed}, self._read_only)
 
     def _measure(self, table, candidates):
         if not candidates:
             return
-        accelerator = self._accelerator
-        compare = Comparison(self._model, self.images, accelerator.input_shapes)
-        ranks = {one: measured_ranks(one) for one in candidates}
-        total, done = sum(map(len, ranks.values())), 0
-        progress = self._progress("measuring what splitting costs", total)
-        with one_blas_thread(), contextlib.closing(progress):
-            for candidate, evidence in self._evidence_of(candidates):
-                points, hasty = [], candidate.hasty()
-                for rank in ranks[candidate]:
-                    progress(done, candidate.name)
-                    points.append((rank, compare.of_replaced(self._alone(hasty, rank, evidence))))
-                    done += 1
-                table.add(candidate, points)
-                hasty.forget()
+        accelerator, images = self._accelerator, self._few(PREDICTED_ON)
+        layers = {}
+        for candidate in candidates:
+            layers.setdefault(candidate.name, []).append(candidate)
+        with one_blas_thread():
+            find = Estimation(self._model, images, accelerator.input_shapes, self._comparison(), accelerator.bias,
+                              self._alone, self.wish.measured, self.wish.seed, self._progress).find
+            for some in _portions({one.name: one.spec for one in candidates}, images.count * self.wish.positions):
+                with temporary_folder() as folder:
+                    find(table, [(layers[spec.name], evidence)
+                                 for spec, evidence in zip(some, self._evidence_of(some, images, folder))])
+        _tell_measured(table, candidates)
+
+    def _few(self, most):
+        """The images that sensitivities are looked at, decoded once."""
+        if self._looked_at is None:
+            each = 4 * sum(prod(shape) for shape in self._accelerator.input_shapes.values())
+            self._looked_at = few(self.images, int(max(1, min(PREDICTED_ON, _MOST_BYTES // each))))
+        return few(self._looked_at, most)
 
     def _alone(self, candidate, rank, evidence):
         """The replacement of one layer in the original network."""
-        if not self.wish.solver:
-            return Replacement(candidate.spec, candidate.chain(rank),
-                               candidate.arrays(rank, self._accelerator.bias(candidate.spec)))
-        return self._fitted(candidate, rank, evidence)[0]
+        return self._fitted(candidate, rank, evidence)[0] if self.wish.solver else self._data_free(candidate, rank)
 
-    def _evidence_of(self, candidates):
-        """Yield (candidate, list of CalibrationSplit): some layers at a time, as many as fit on the disk."""
-        for some in _portions({one.name: one.spec for one in candidates}, self.images.count * self.wish.positions):
-            with temporary_folder() as folder:
-                taps = [Tap(spec, kind) for spec in some for kind in (INPUT, RESPONSE)]
-                samples = self._sample(self._model, taps, folder) if self.wish.solver else [None] * len(taps)
-                for spec, inputs, responses in zip(some, samples[::2], samples[1::2]):
-                    evidence = inputs and self._evidence(spec, inputs, responses)
-                    for candidate in candidates:
-                        if candidate.name == spec.name:
-                            yield candidate, evidence
+    def _data_free(self, candidate, rank):
+        return Replacement(candidate.spec, candidate.chain(rank),
+                           candidate.arrays(rank, self._accelerator.bias(candidate.spec)))
+
+    def _evidence_of(self, specs, images, folder):
+        """list of (list of CalibrationSplit or None): of every layer."""
+        if not self.wish.solver:
+            return [None] * len(specs)
+        taps = [Tap(spec, kind) for spec in specs for kind in (INPUT, RESPONSE)]
+        samples = self._sampled(folder, self._model, images, self._accelerator.input_shapes, taps)
+        return [evidence_of(inputs, responses, images.count, self._importance(spec))
+                for spec, inputs, responses in zip(specs, samples[::2], samples[1::2])]
 
     def replacements(self, picks):
         """Fit chains to the true responses, layer by layer in topological order.
@@ -325,6 +343,18 @@ class Calibrated:
             say("%d layers were fitted to fewer places than they have unknowns, such as %s to %d for %d: there the "
                 "solution stays close to the one without images; more `images` would help"
                 % (len(few), name, outcome.samples, outcome.unknowns))
+
+
+def _tell_measured(table, candidates):
+    """Say how far predictions were from what was measured."""
+    rows = [(one, table.measured().get(one.name, {}).get(one.method.name, ())) for one in candidates]
+    off = sorted((measured / predicted, one.name, one.method.name)
+                 for one, splits in rows for _, predicted, measured in splits)
+    total = sum(len(table.points(one.name, one.method.name)) for one in candidates)
+    if off and len(off) < total:
+        said = ["%.2f (%s, %s)" % off[0], "%.2f" % off[len(off) // 2][0], "%.2f (%s, %s)" % off[-1]]
+        say("sensitivities: %d of %d splits were measured, %s times what was predicted, the middle %s, the most %s"
+            % (len(off), total, *said))
 
 
 def _portions(specs, rows):

@@ -174,6 +174,25 @@ class RecordImages:
         return AccnnError(str(error).replace(self._records.path, self.source))
 
 
+def few(images, most):
+    """Return up to `most` of some images, spread evenly over all, decoded and in memory.
+
+    Parameters
+    ----------
+    images : ArrayImages or RecordImages
+    most : int
+
+    Returns
+    -------
+    ArrayImages
+    """
+    if isinstance(images, ArrayImages) and images.count <= most:
+        return images
+    batches = list(images.arrays(most))
+    return ArrayImages({name: np.concatenate([batch[name].asnumpy() for batch in batches]) for name in batches[0]},
+                       images.batch_size)
+
+
 def spread(count, most):
     """ndarray of int: up to `most` of `count` numbers, evenly spread."""
     return np.arange(count) if count <= most else np.linspace(0, count - 1, most).round().astype(int)

@@ -1,4 +1,5 @@
 """What an error in a layer's responses does to the network's outputs, from gradients on real images."""
+import contextlib
 import zlib
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.core.layers import macs
 from accnn.core.progress import Silence
-from accnn.graph.ir import GraphWriter, Node, moved, refusal
+from accnn.graph.ir import Graph, GraphWriter, Node, moved, refusal
 from accnn.graph.labels import unlabelled
 from accnn.graph.losses import at_inference
 from accnn.graph.shapes import batch_for
@@ -61,7 +62,7 @@ def importances(model, images, input_shapes, layers, seed=0, progress=None):
     """
     names = [spec.name for spec in layers]
     macs_each = sum(macs((spec.part,), spec.in_shape) for spec in layers)
-    graph, axes = _with_errors(model, names), {spec.name: spec.part.axis for spec in layers}
+    graph, axes = with_errors(model, names), {spec.name: spec.part.axis for spec in layers}
     shapes = {spec.name: spec.out_shape for spec in layers}
     each = 4 * sum(int(np.prod(shape)) for shape in shapes.values())
     count = min(_MOST_IMAGES, images.count, max(1, int(_MOST_MACS // max(macs_each, 1))))
@@ -70,30 +71,46 @@ def importances(model, images, input_shapes, layers, seed=0, progress=None):
     generator = np.random.default_rng([seed, zlib.crc32(b"importance")])
     tell = (progress or Silence)("weighing responses", count)
     done, forms = 0, None
-    try:
-        runner = _Runner(model, graph, input_shapes, shapes, size)
+    with contextlib.closing(tell), refusals_as_sentences(model, "say `metric='responses'`"):
+        runner = GradientRunner(model, graph, input_shapes, shapes, size)
         sums = {spec.name: np.zeros((spec.part.outputs,) * 2) for spec in layers}
         for batch in batches:
-            for arrays in _split(batch, size):
+            for arrays in split_batch(batch, size):
                 tell(done, "")
                 outputs = runner.forward(arrays)
                 forms = forms or compared_as(model, outputs)
-                runner.backward([_direction(*one, generator) for one in zip(forms, outputs)])
+                runner.backward([random_direction(*one, generator) for one in zip(forms, outputs)])
                 for name in runner.layers:
                     sums[name] = sums[name] + _second_moments(runner.gradient(name), axes[name])
                 done += len(next(iter(arrays.values())))
+    return {name: _scaled(total) for name, total in sums.items()}
+
+
+@contextlib.contextmanager
+def refusals_as_sentences(model, remedy=None):
+    """Where MXNet cannot differentiate a network, end with a sentence that says so."""
+    try:
+        yield
     except Exception as error:
         said = refusal(error)
         if said is None:
             raise
-        raise AccnnError("%s cannot be differentiated (%s): say `metric='responses'`" % (model.prefix, said)) from error
-    finally:
-        tell.close()
-    return {name: _scaled(total) for name, total in sums.items()}
+        raise AccnnError("%s cannot be differentiated (%s)%s" % (model.prefix, said, remedy and ": " + remedy or "")
+                         ) from error
 
 
-class _Runner:
-    """The network bound for gradients with respect to errors that are added to layers' responses.
+class GradientRunner:
+    """A network bound for gradients with respect to errors that are added to layers' responses.
+
+    Parameters
+    ----------
+    model : Model
+    graph : Graph
+        What :func:`with_errors` made of it.
+    input_shapes, shapes : dict of str to tuple of int
+        Of the inputs, and of the responses of the layers that gradients are wanted of; without the batch.
+    size : int
+        Images in a batch.
 
     Attributes
     ----------
@@ -109,6 +126,7 @@ class _Runner:
         arguments = bound.symbol.list_arguments()
         known = {name: shape for name, shape in dict(known, **bound.shapes).items() if name in arguments}
         wanted = {name: "write" if name.startswith(_ERROR) else "null" for name in arguments}
+        self._heads = len(model.graph.heads)
         self._size, self._inputs = size, [name for name in input_shapes if name in arguments]
         self.layers = [name for name in shapes if _ERROR + name in known]
         # Where a label is read some operators, such as one_hot, want to be told its type.
@@ -123,31 +141,42 @@ class _Runner:
         self._rows = len(next(iter(arrays.values())))
         for name in filter(arrays.__contains__, self._inputs):
             self._executor.arg_dict[name][:self._rows] = arrays[name]
-        return [output.asnumpy() for output in self._executor.forward(is_train=True)]
+        self._outputs = self._executor.forward(is_train=True)
+        return [output.asnumpy() for output in self._outputs[:self._heads]]
+
+    def read(self, place):
+        """ndarray: what the layer reads that is the `place`-th of those named to :func:`with_errors`."""
+        return self._outputs[self._heads + place].asnumpy()
 
     def backward(self, directions):
+        """Compute the gradients of the outputs along `directions`, which are changed."""
         for direction in directions:
             direction[self._rows * len(direction) // self._size:] = 0  # rows that are no images
-        self._executor.backward([mx.nd.array(direction) for direction in directions])
+        further = [mx.nd.zeros(output.shape) for output in self._outputs[self._heads:]]
+        self._executor.backward([mx.nd.array(direction) for direction in directions] + further)
 
     def gradient(self, name):
         """ndarray: with respect to the responses of a layer."""
         return self._executor.grad_dict[_ERROR + name].asnumpy()
 
 
-def _with_errors(model, names):
-    """Graph: the network with an error added to every layer's output.
+def with_errors(model, names, reading=()):
+    """Graph: the network with an error added to the output of every layer of `names`.
 
-    Dropout and the statistics of a batch are taken out, and losses are replaced by what they compute.
+    Dropout and the statistics of a batch are taken out, and losses are replaced by what they compute. What the layers
+    of `reading` read are further heads, through which no gradient flows.
     """
-    written = GraphWriter()
+    written, reads = GraphWriter(), {}
     for position, node in enumerate(model.graph.nodes):
         made = moved(differentiable(node), written.where)
+        if node.name in reading and not node.is_variable:
+            reads[node.name] = written.add(Node("BlockGrad", node.name + "_read", {}, made.inputs[:1]))
         if node.name in names and not node.is_variable:
             read = written.add(made), written.add(Node("null", _ERROR + node.name, {}))
             made = Node("elemwise_add", node.name + "_with_error", {}, read)
         written.put(position, made)
-    return written.graph(model.graph.heads)
+    graph = written.graph(model.graph.heads)
+    return Graph(graph.nodes, graph.heads + tuple(reads[name] for name in reading))
 
 
 def differentiable(node):
@@ -159,7 +188,7 @@ def differentiable(node):
     return replace(node, op="_copy", attrs={}) if node.op == "BlockGrad" else at_inference(node)
 
 
-def _direction(form, output, generator):
+def random_direction(form, output, generator):
     """A random direction at an output, of which the gradients' second moment is the wanted matrix.
 
     A change d of probabilities p is d^2 / 2p nats; one of log-probabilities p d^2 / 2; one of scores half the variance
@@ -190,7 +219,8 @@ def _scaled(total):
     return total / mean + _FLOOR * np.eye(count)
 
 
-def _split(batch, size):
+def split_batch(batch, size):
+    """Yield a dict of arrays in pieces of up to `size` rows."""
     rows = len(next(iter(batch.values())))
     for first in range(0, rows, size):
         yield {name: array[first:first + size] for name, array in batch.items()}

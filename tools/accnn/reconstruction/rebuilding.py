@@ -70,9 +70,9 @@ def rebuild(candidate, rank, bias, post_ops, evidence, solver=LINEAR):
     if any(one.groups % len(evidence) for one in chain):
         raise AccnnError("%s joins the groups of the layer %r, so that no group can be fitted alone: say "
                          "`exclude='%s'`, or `solver=None`" % (candidate.method.name, candidate.name, candidate.name))
-    tasks = _tasks(part, candidate.weight(), bias, chain, arrays, candidate.wide(rank), post_ops, len(evidence))
+    whole = tasks(part, candidate.weight(), bias, chain, arrays, candidate.wide(rank), post_ops, len(evidence))
     with np.errstate(over="ignore", invalid="ignore"):  # told below
-        starts, fits, solvers = zip(*(_fitted(task, seen, solver) for task, seen in zip(tasks, evidence)))
+        starts, fits, solvers = zip(*(_fitted(task, seen, solver) for task, seen in zip(whole, evidence)))
     outcome = Outcome(_mean(starts), _mean(fits), max(solvers, key=(DATA_FREE, LINEAR, NONLINEAR).index),
                       evidence[0].fitted, evidence[0].width, evidence[0].available)
     if not np.isfinite(outcome.before):
@@ -99,7 +99,7 @@ class Settling:
 
     def __init__(self, candidate, rank, bias, post_ops, roots):
         chain, arrays = candidate.chain(rank), candidate.arrays(rank, bias)
-        self._tasks = [_turned_task(task, root) for task, root in zip(_tasks(
+        self._tasks = [_turned_task(task, root) for task, root in zip(tasks(
             candidate.spec.part, candidate.weight(), bias, chain, arrays, None, post_ops, len(roots)), roots)]
         self._roots, self._before = roots, None
 
@@ -153,8 +153,8 @@ def _turned(lifts, matrix):
     return lifts[:-1] + [np.matmul(matrix, lifts[-1])]
 
 
-def _tasks(part, weight, bias, chain, arrays, wide, post_ops, groups):
-    """Yield the Task of every group."""
+def tasks(part, weight, bias, chain, arrays, wide, post_ops, groups):
+    """Yield the Task of every group; `arrays` are those of the chain, `wide` what ``Candidate.wide`` gives."""
     outputs = part.outputs // groups
     bias = np.zeros(part.outputs) if bias is None else bias
     inner = [one.groups // groups for one in chain]

@@ -40,7 +40,7 @@ class Sensitivity:
     def __init__(self, path, made_for, read_only=False):
         self._made_for, self._read_only = made_for, read_only
         self._file, self._changed = JsonStore(path, "table of sensitivities", _parse, loose=True), False
-        self._rows = self._read()
+        self._rows, self._measured = self._read()
 
     def missing(self, candidates, kind=""):
         """list of Candidate: those of which nothing is known, of a `kind` of loss beside the divergence."""
@@ -56,6 +56,16 @@ class Sensitivity:
             [list(map(int, rank)) if isinstance(rank, tuple) else int(rank), float(value)] for rank, value in points]
         self._changed = True
 
+    def tell_measured(self, candidate, splits):
+        """Keep which splits of a candidate were measured, a list of (rank, what was predicted, what was measured)."""
+        self._measured.setdefault(candidate.name, {})[candidate.method.name] = [
+            [list(map(int, rank)) if isinstance(rank, tuple) else int(rank), float(predicted), float(measured)]
+            for rank, predicted, measured in splits]
+
+    def measured(self):
+        """dict: by layer and method, a list of [rank, predicted, measured]."""
+        return self._measured
+
     def points(self, layer, name):
         """list of (rank, float): what was kept of a layer under a name, or None where nothing was."""
         return [(tuple(rank) if isinstance(rank, list) else rank, value)
@@ -69,17 +79,18 @@ class Sensitivity:
         """Write the table, where it has a path and something new."""
         if self._file.path and self._changed and not self._read_only:
             with _remedy_told():
-                self._file.update(lambda _: {"made_for": self._made_for, "divergences": self._rows})
+                self._file.update(lambda _: {"made_for": self._made_for, "divergences": self._rows,
+                                              "measured": self._measured})
             self._changed = False
 
     def _read(self):
-        """dict: by layer and method, what the file holds; nothing where it was made for something else."""
+        """(dict, dict): by layer and method, what the file holds; nothing where it was made for something else."""
         with _remedy_told():
             known = self._file.read()
         other = [name for name in self._made_for if known and known["made_for"].get(name) != self._made_for[name]]
         if other:
             say("%s was made for other settings (%s): measuring anew" % (self._file.path, ", ".join(other)))
-        return known["divergences"] if known and not other else {}
+        return (known["divergences"], known["measured"]) if known and not other else ({}, {})
 
 
 class Comparison:
@@ -123,7 +134,9 @@ class Comparison:
 
     def _behind(self, layer):
         if self._layer != layer:
-            self._layer, self._stage = layer, self._whole.behind(layer)
+            # On from the stage before where that leads to the layer, so that no part of the network is run twice.
+            start = self._stage if self._stage is not None and self._stage.holds(layer) else self._whole
+            self._layer, self._stage = layer, start.behind(layer)
         return self._stage
 
     def _finite(self, outputs):
@@ -139,6 +152,10 @@ class _Stage:
 
     def __init__(self, model, shapes, batches):
         self.model, self._shapes, self._batches = model, shapes, batches
+
+    def holds(self, name):
+        """bool: whether a layer is in the network."""
+        return any(node.name == name and not node.is_variable for node in self.model.graph.nodes)
 
     def outputs(self, model, symbol=None):
         """list of ndarray: of a network with the same inputs, for all images."""
@@ -183,7 +200,8 @@ def _remedy_told():
 
 
 def _parse(document):
-    return {"made_for": dict(document["made_for"]), "divergences": _rows(document["divergences"])}
+    return {"made_for": dict(document["made_for"]), "divergences": _rows(document["divergences"]),
+            "measured": {layer: dict(methods) for layer, methods in document.get("measured", {}).items()}}
 
 
 def _rows(document):

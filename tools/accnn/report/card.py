@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import Mapping, Optional, Tuple
 
+from accnn import engines
 from accnn.core.layers import FP32
 from accnn.core.text import count, milliseconds, percent, points, sizes, times
 from accnn.core.versions import VERSION
@@ -45,7 +46,7 @@ class Measured:
     threads: int
     batch_size: int
     machine: Mapping[str, object]
-    engine: str = "mxnet"
+    engine: str = engines.DEFAULT
     remark: str = ""
 
 
@@ -55,7 +56,7 @@ def measured_of(timings):
         return None
     run = timings["runs"][0]
     return Measured(run["measured"], run["baseline"]["median_ms"], run["model"]["median_ms"], run["threads"],
-                    run["batch_size"], timings["environment"])
+                    run["batch_size"], timings["environment"], run["model"].get("engine", engines.DEFAULT))
 
 
 @dataclass(frozen=True)

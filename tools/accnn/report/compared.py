@@ -55,27 +55,37 @@ def compare(accelerator, model, plan=None):
     AccnnError
         The plan is of another network, or not the one that `model` was made by.
     """
-    view = model.float_view
-    specs = {spec.name: spec for spec in _specs(view, accelerator)}
     rows = {row.layer: row for row in accelerator.check(plan).rows} if plan is not None else {}
-    places = {node.name: position for position, node in enumerate(view.graph.nodes) if not node.is_variable}
+    specs = {spec.name: spec for spec in _specs(model.float_view, accelerator)}
     precisions = _precisions(model)
-    starts = _starts(accelerator.model.graph)
-    found = {spec.name: _stands_for(view.graph, places, starts[spec.name], spec.name)
-             for spec in accelerator.layers if spec.name in starts}
-    named = _by_name(specs, accelerator.specs)
-    layers, chains, gone = [], {}, []
+    parts = _parts(accelerator, model.float_view.graph, specs)
     for spec in accelerator.layers:
-        parts = [specs[name] for name in found.get(spec.name) or named.get(spec.name, ()) if name in specs]
-        row = rows.get(spec.name)
-        if row is not None and row.method:
-            _check_plan(plan, row, spec, parts, model)
-        if not parts:
-            gone.append(spec.name)
-        elif len(parts) > 1 or parts[0].part != spec.part:
-            chains[spec.name] = chain_of_specs(parts)
-        layers.append(_layer(spec, parts, row, precisions))
-    return Compared(_summary(accelerator, model, plan, layers, specs), chains, tuple(gone))
+        if spec.name in rows and rows[spec.name].method:
+            _check_plan(plan, rows[spec.name], spec, parts[spec.name], model)
+    layers = [_layer(spec, parts[spec.name], rows.get(spec.name), precisions) for spec in accelerator.layers]
+    chains = {spec.name: chain_of_specs(parts[spec.name]) for spec in accelerator.layers
+              if len(parts[spec.name]) > 1 or parts[spec.name] and parts[spec.name][0].part != spec.part}
+    gone = tuple(name for name, some in parts.items() if not some)
+    return Compared(_summary(accelerator, model, plan, layers, specs), chains, gone)
+
+
+def _parts(accelerator, graph, specs):
+    """dict of str to list of LayerSpec: by layer of the baseline, what stands for it in the graph of another network.
+
+    Parameters
+    ----------
+    accelerator : Accelerator
+    graph : Graph
+    specs : dict of str to LayerSpec
+        Of the layers of this graph.
+    """
+    places = {node.name: position for position, node in enumerate(graph.nodes) if not node.is_variable}
+    starts, named = _starts(accelerator.model.graph), _by_name(specs, accelerator.specs)
+    found = {}
+    for name in accelerator.specs:
+        inside = _stands_for(graph, places, starts[name], name) if name in starts else None
+        found[name] = [specs[one] for one in inside or named.get(name, ()) if one in specs]
+    return found
 
 
 def _specs(view, accelerator):

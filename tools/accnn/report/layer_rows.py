@@ -1,7 +1,7 @@
 """Rows of layers: bars for the plot, cells for the table."""
 from accnn.core.layers import FP32
 from accnn.core.text import count, milliseconds, percent, sizes, times
-from accnn.report.charts import LayerBar
+from accnn.report.bar_chart import LayerBar
 from accnn.report.plan import by_layer
 from accnn.report.tables import Cell, number, table
 

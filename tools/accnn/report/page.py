@@ -7,14 +7,14 @@ from accnn.core.layers import FP32
 from accnn.core.libraries import loaded
 from accnn.core.text import cell, percent, points, times
 from accnn.core.versions import VERSION
-from accnn.report import answers, sections
+from accnn.report import answers, run_sections, sections
 from accnn.report.tables import table
 from accnn.timing.clock import conditions, known_to
 
 GENERATOR = "accnn report"  # by which a file is told to be one
 _TEMPLATE = "page.html"
 _SECTIONS = (sections.timing, sections.layers, sections.front, answers.scores, answers.disagreement, sections.energies,
-             sections.sensitivities, sections.errors, sections.int8, sections.history, sections.stages)
+             sections.sensitivities, sections.errors, run_sections.int8, run_sections.history, run_sections.stages)
 
 
 def check_libraries():

@@ -1,7 +1,7 @@
 """Plots for notebooks and scripts: each returns axes of matplotlib, which the extra ``report`` brings."""
 from accnn import costs, methods
 from accnn.core.errors import AccnnError
-from accnn.report import charts, curves, style
+from accnn.report import bar_chart, charts, curves, pareto, style
 
 _NOTEBOOK = {"axes.facecolor": "white"}  # as figures are: where a notebook is dark, ink must stay readable
 
@@ -13,7 +13,7 @@ def plot_energy(plan, accelerator=None, layers=None, axes=None):
     ----------
     plan : Plan
     accelerator : Accelerator, optional
-        Needed for a plan that was read from a file, or whose layers were not decomposed when it was made.
+        Needed for a plan that was read from a file, or whose rank rule looks at no energies, if it is no more there.
     layers : sequence of str, optional
         Which; default: those that the plan splits.
     axes : sequence of Axes, optional
@@ -29,6 +29,8 @@ def plot_energy(plan, accelerator=None, layers=None, axes=None):
         Nothing is known of these layers, or matplotlib is missing.
     """
     found = _evidence(plan, accelerator)
+    if not found.energies and accelerator is None:  # the rank rule looked at none
+        found = _evidence(plan, found.accelerator and found.accelerator())
     return _plot_curves(_asked(curves.energy_curves(plan, found), layers, "energies by rank"), False, axes)
 
 
@@ -66,13 +68,13 @@ def plot_layers(plan, accelerator=None, axes=None):
         See :func:`plot_energy`.
     """
     bars = _bars(plan, _evidence(plan, accelerator))
-    shown, panels = charts.shown_bars(bars), charts.layer_panels(bars)
+    shown, panels = bar_chart.shown_bars(bars), bar_chart.layer_panels(bars)
     made = _figure((7.6 if len(panels) == 2 else 5.2, 0.95 + 0.27 * len(shown))) if axes is None else None
     with _styled():
         if made is not None:
             axes = made.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-            charts.layer_legend(made, bars)
-        charts.draw_layers(axes, shown)
+            bar_chart.layer_legend(made, bars)
+        bar_chart.draw_layers(axes, shown)
         axes[0].figure.draw_without_rendering()
     return axes
 
@@ -83,7 +85,7 @@ def plot_pareto(points, ax=None):
     Parameters
     ----------
     points : sequence of PlanPoint
-        With `lost`, or with `divergence`; those that lack what most have are left out.
+        With `lost`, `divergence` or `energy`; those that lack what most have are left out.
     ax : Axes, optional
         Default: of a new figure.
 
@@ -97,12 +99,13 @@ def plot_pareto(points, ax=None):
         There is no such point, or matplotlib is missing.
     """
     points = list(points)
-    if not any(point.lost is not None or point.divergence is not None for point in points):
-        raise AccnnError("there is no network with a loss to plot: give PlanPoint objects with `lost` or `divergence`")
+    if not pareto.has_losses(points):
+        raise AccnnError("there are no two networks with a loss to compare: give PlanPoint objects with `lost`, "
+                         "`divergence` or `energy`")
     made = _figure((6.2, 4.0)) if ax is None else None
     with _styled():
         ax = made.subplots() if ax is None else ax
-        charts.draw_pareto(ax, points)
+        pareto.draw_pareto(ax, points)
     return ax
 
 
@@ -152,6 +155,6 @@ def _bars(plan, found):
         if spec.part:
             row, timed = rows.get(spec.name), clock.get(spec.name, {})
             after = macs.chain(spec, methods.get(row.method).chain(spec, row.rank)) if row else macs.layer(spec)
-            bars.append(charts.LayerBar(spec.name, macs.layer(spec), after, timed.get("before_ms"),
+            bars.append(bar_chart.LayerBar(spec.name, macs.layer(spec), after, timed.get("before_ms"),
                                         timed.get("after_ms")))
     return bars

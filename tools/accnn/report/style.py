@@ -114,3 +114,24 @@ def _titled(text, key, title, description):
     least = round(_READABLE * width)  # on a phone it scrolls
     return '%s role="img" aria-labelledby="%s-title %s-desc" width="%d" height="%d" style="min-width: %dpx">%s%s' % (
         opening[:-1].rstrip(), key, key, width, height, least, names, text[head.end():])
+
+
+def log_axis(ax, axis, most):
+    """Make an axis logarithmic, with a few labels that are plain numbers."""
+    ticker = loaded("matplotlib.ticker")
+    (ax.set_yscale if axis is ax.yaxis else ax.set_xscale)("log")
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(ticker.LogLocator(numticks=most) if high / low > 20 else
+                           ticker.LogLocator(subs=(1, 2, 5), numticks=most + 2))
+    axis.set_minor_locator(ticker.NullLocator())
+    axis.set_major_formatter(lambda value, _: plain(value))
+
+
+def plain(value):
+    """str: a number without a formula."""
+    return "%g" % value if value >= 1e-3 else ("%.0e" % value).replace("e-0", "e-")
+
+
+def shortened(name, most=22):
+    """str: a name with its middle left out where it is long."""
+    return name if len(name) <= most else name[:most // 2 - 1] + "\u2026" + name[-(most // 2):]

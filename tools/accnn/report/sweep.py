@@ -1,5 +1,4 @@
 """Plans of several ratios: what each is worth, as dicts for machines, as a table and as points of a front."""
-from accnn import engines
 from accnn.core.text import columns, milliseconds, percent, points, times
 from accnn.report.card import Measured
 from accnn.report.evidence import PlanPoint
@@ -28,7 +27,8 @@ def row(ratio, plan, summary, timed=None):
     -------
     dict
         ``ratio`` that was asked for, ``theoretical`` over the whole network, ``measured`` with its quartiles and how
-        well it is known, ``ms``; ``energy``, the product over split layers of what their ranks keep; ``divergence`` in
+        well it is known, ``ms``; ``predicted``, by latencies, where the plan is by these; ``energy``, the product over
+        split layers of what their ranks keep; ``divergence`` in
         nats, as planned, where images said it; ``precision``; ``missed``, why it is not as fast as was asked for.
     """
     planned = plan.made_by.get("latency") or {}
@@ -38,7 +38,8 @@ def row(ratio, plan, summary, timed=None):
         energy *= 1.0 if layer["energy"] is None else layer["energy"]
     by_images = summary["calibration"] and plan.made_by.get("rank_selection") in _DIVERGENCES
     return {"ratio": ratio, "theoretical": summary["network"]["ratio"], "measured": measured,
-            "ms": timed["median_ms"] if timed else planned.get("measured_ms"), "energy": energy,
+            "ms": timed["median_ms"] if timed else planned.get("measured_ms"), "predicted": planned.get("predicted"),
+            "energy": energy,
             "divergence": -plan.made_by["objective"] if by_images else None, "precision": plan.precision,
             "missed": planned.get("missed"), "scores": None, "summary": summary}
 
@@ -57,7 +58,7 @@ def measured_of(plan, timed, found):
     ratio, ms = (timed["measured"], timed["median_ms"]) if timed else (planned.get("measured"), planned.get(
         "measured_ms"))
     return ratio and Measured(ratio, found["original_ms"] if timed else planned["before_ms"], ms, found["threads"],
-                              found["batch_size"], environment(), found.get("engine", engines.DEFAULT),
+                              found["batch_size"], environment(), found["engine"],
                               "the planned network, with random weights")
 
 
@@ -72,18 +73,18 @@ def front(found, baseline):
         Prefix of the original.
     """
     rows = [one for one in found["sweep"] if "theoretical" in one]
-    is_measured = all(one["measured"] for one in rows)
     nothing = {"divergence": 0.0 if any(one["divergence"] is not None for one in rows) else None,
                "lost": 0.0 if any(one["scores"] for one in rows) else None, "energy": 1.0}
+    is_measured = any(one["measured"] for one in rows)
     return (PlanPoint(baseline, 1.0, is_measured=is_measured, **nothing),) + tuple(
-        _point(one, found, is_measured) for one in rows)
+        _point(one, found) for one in rows)
 
 
-def _point(one, found, is_measured):
+def _point(one, found):
     lost, interval = _lost(one)
-    return PlanPoint("%gx" % one["ratio"], one["measured"]["median"] if is_measured else one["theoretical"],
-                     one["divergence"], lost, interval, one["precision"], found.get("engine", engines.DEFAULT),
-                     is_measured, energy=one["energy"])
+    return PlanPoint("%gx" % one["ratio"], one["measured"]["median"] if one["measured"] else one["theoretical"],
+                     one["divergence"], lost, interval, one["precision"], found["engine"],
+                     bool(one["measured"]), energy=one["energy"])
 
 
 def _lost(one):
@@ -101,25 +102,34 @@ def table(found):
         See :func:`front`; a ratio that cannot be reached has ``missed`` alone.
     """
     rows = [one for one in found["sweep"] if "theoretical" in one]
-    shown = [("asked", lambda one: "%gx" % one["ratio"]), ("theoretical", lambda one: times(one["theoretical"]))]
-    if any(one["measured"] for one in rows):
-        shown += [("measured", _measured), ("ms", lambda one: milliseconds(one["ms"])),
-                          ("known to", lambda one: known_to(one["measured"].get("uncertainty")) or "")]
-    if any(one["divergence"] is not None for one in rows):
-        shown.append(("divergence, nats", lambda one: "%.3g" % one["divergence"]))
-    else:
-        shown.append(("energy", lambda one: percent(one["energy"])))
-    if any(_lost(one)[0] is not None for one in rows):
-        shown += [("points lost", lambda one: points(_lost(one)[0])),
-                          ("95% interval", lambda one: "%s to %s" % tuple(map(points, _lost(one)[1])))]
-    if any(one.get("written") for one in rows):
-        shown.append(("written", lambda one: one["prefix"]))
-    cells = [[title for title, _ in shown]] + [[cell(one) for _, cell in shown] for one in rows]
-    return (columns(cells, ">" * (len(shown) - 1) + "<") if rows else []) + _about(found)
+    cells = [(title, [_said(one, read, form) for one in rows]) for title, read, form in _COLUMNS]
+    shown = [[title] + said for title, said in cells if any(said)]
+    return (columns(list(zip(*shown)), ">" * (len(shown) - 1) + "<") if rows else []) + _about(found)
 
 
-def _measured(one):
-    return times(one["measured"]["median"]) + (" (missed)" if one["missed"] else "")
+def _said(one, read, form):
+    value = read(one)
+    return "" if value is None else form(value)
+
+
+def _interval(ends):
+    return "%s to %s" % tuple(map(points, ends))
+
+
+# Title, how the value is read from a row, how it is said; a column of which no row has a value is left out.
+_COLUMNS = (
+    ("asked", lambda one: one["ratio"], lambda ratio: "%gx" % ratio),
+    ("theoretical", lambda one: one["theoretical"], times),
+    ("measured", lambda one: one["measured"] and one["measured"]["median"], times),
+    ("ms", lambda one: one["ms"], milliseconds),
+    ("known to", lambda one: one["measured"] and one["measured"].get("uncertainty"), known_to),
+    ("predicted", lambda one: None if one["measured"] else one["predicted"], times),
+    ("", lambda one: one["missed"], lambda _: "missed"),
+    ("divergence, nats", lambda one: one["divergence"], lambda nats: "%.3g" % nats),
+    ("energy", lambda one: None if one["summary"]["calibration"] else one["energy"], percent),
+    ("points lost", lambda one: _lost(one)[0], points),
+    ("95% interval", lambda one: _lost(one)[1], _interval),
+    ("written", lambda one: one.get("prefix"), str))
 
 
 def _about(found):

@@ -90,10 +90,12 @@ def _reads_rows(chain):
 
 
 def _data(job, place, chain):
-    """ndarray of float32: what the network reads, flat where its first layer is to flatten it."""
+    """ndarray of float32: what the network reads, flat where its first layer is to flatten it; signed for ``s8``."""
     flat = isinstance(chain[0], SubFC) and chain[0].flatten
     shape = (prod(place.in_shape),) if flat else tuple(place.in_shape)
-    return np.random.RandomState(job.seed).uniform(0, 1, (job.batch_size * place.repeats,) + shape).astype(np.float32)
+    least = -1 if place.numbers == "s8" else 0
+    numbers = np.random.RandomState(job.seed).uniform(least, 1, (job.batch_size * place.repeats,) + shape)
+    return numbers.astype(np.float32)
 
 
 def _loaded(job, place, model, data, profiled=False):

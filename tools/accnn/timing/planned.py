@@ -25,6 +25,7 @@ _ALONE, _BARELY = 0.015, 0.028  # the same of a network on its own beside the re
 _FEWEST, _MORE = 5, 3  # rounds, and times the rounds that were asked for, to begin with
 _LONG, _SHORT = 6.0, 1.5  # seconds that the rounds to begin with are to take, at most and at least
 _BRIEF = 0.02  # seconds, up to which a pass depends on what the caches hold: then it follows one of its own
+_UNCACHED = 0.1  # seconds, from which on a pass does not depend on them
 _LONGEST = 5  # so many times the rounds that were asked for, at most
 _PATIENCE = 12.0  # seconds of passes, which are that while
 
@@ -59,7 +60,7 @@ def measure_plans(job):
         # The network that runs first stays some percent slower, wherever its memory lies: let that be no baseline.
         calls = [_pass(job, *one, shapes, arrays) for one in zip(networks[::-1], how[::-1], left[::-1])][::-1]
         with released([stored]):
-            seconds = _seconds(calls[::-1])  # with what memory is allocated and weights are rearranged in
+            seconds = _seconds(calls[::-1])[::-1]  # with what memory is allocated and weights are rearranged in
         if sum(seconds) < _LONG:
             seconds = _seconds(calls)
         _, reference = chain_call(REFERENCE, 1, job.seed)
@@ -80,8 +81,12 @@ def _seconds(calls):
 
 
 def _untimed(seconds, precision):
-    """int: passes of its own that a timed one of a network follows: one where what it reads may be in the caches."""
-    return int(max(seconds) < _BRIEF or precision != FP32)
+    """list of int: of every network the passes of its own that a timed one follows.
+
+    One where what it reads may be in the caches; none of a network that takes longer than to read all it has.
+    """
+    is_brief = max(seconds) < _BRIEF or precision != FP32
+    return [int(is_brief and one < _UNCACHED) for one in seconds]
 
 
 def _rounds(seconds, asked):

@@ -6,7 +6,7 @@ import numpy as np
 from accnn.core.compat import mx
 from accnn.graph import attrs
 from accnn.graph.ir import Graph
-from accnn.training.frozen import normalising_nodes
+from accnn.training.frozen import held_statistics, normalising_nodes
 
 BATCHES = 50  # of training images, from which statistics are estimated
 
@@ -50,36 +50,38 @@ class WeightAverage:
             mx.nd.sgd_update(mean, array, lr=share, wd=1.0, rescale_grad=-1.0, out=mean)
 
 
-def with_estimated_statistics(model, input_shapes, batches, held, job, context):
-    """Return the model with BatchNorm statistics of its own weights on images.
+def estimated_statistics(model, input_shapes, batches, job, context):
+    """BatchNorm statistics of the model's own weights on images.
 
     Mean and variance are those over all images, with every layer before normalised by its batch, as in training.
 
     Parameters
     ----------
     model : Model
+        Layers that use their statistics in training (`use_global_stats`) keep them.
     input_shapes : dict of str to tuple of int
     batches : iterable of mx.nd.NDArray
         Of one size.
-    held : set of str
-        Statistics that stay as they are.
     job : Job
-        All workers must call this together; they get the mean over the images of all.
+        All workers must call this together; they get those over the images of all.
     context : mx.Context
+
+    Returns
+    -------
+    dict of str to mx.nd.NDArray
     """
-    nodes = [node for node in normalising_nodes(model.graph)
-             if not held & {model.graph.nodes[entry[0]].name for entry in node.inputs[3:]}]
+    held = held_statistics(model)
+    nodes = [(node, names) for node, names in (
+        (node, [model.graph.nodes[entry[0]].name for entry in node.inputs[3:]])
+        for node in normalising_nodes(model.graph)) if not held & set(names)]
     if not nodes:
-        return model
-    sums = _summed(model, nodes, input_shapes, batches, context)
-    count = job.total(sums[0])
-    states = dict(model.aux_params)
-    for node, (first, second) in zip(nodes, sums[1]):
+        return {}
+    count, sums = _summed(model, [node for node, _ in nodes], input_shapes, batches, context)
+    count, states = job.total(count), {}
+    for (_, names), (first, second) in zip(nodes, sums):
         mean, square = job.sum(first) / count, job.sum(second) / count
-        found = mean, np.maximum(square - mean ** 2, 0.0)
-        for entry, values in zip(node.inputs[3:], found):
-            states[model.graph.nodes[entry[0]].name] = mx.nd.array(values)
-    return replace(model, aux_params=states)
+        states.update(zip(names, map(mx.nd.array, (mean, np.maximum(square - mean ** 2, 0.0)))))
+    return states
 
 
 def _summed(model, nodes, input_shapes, batches, context):

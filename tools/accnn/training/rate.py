@@ -33,7 +33,7 @@ class RangeTest:
     Attributes
     ----------
     make_trainer : callable
-        ``make_trainer(schedule)`` gives a Trainer on a copy of the network.
+        ``make_trainer(schedule)`` gives a Trainer on a copy of the network, in a job of its own.
     schedule : callable
         ``schedule(rate)`` gives the mx.lr_scheduler of the run.
     stream : TrainingStream
@@ -52,19 +52,19 @@ class RangeTest:
     job: object
 
     def find(self):
-        """float: the rate to train with.
+        """float: the rate to train with, of several workers the geometric mean of what each found on its images.
 
         Raises
         ------
         TargetError
             The loss grows at the lowest rate already.
         """
-        losses = self._losses()
-        rate = chosen_rate(losses)
-        if rate is None:
+        rate = chosen_rate(self._losses())
+        power = self.job.total(math.nan if rate is None else math.log(rate)) / self.job.workers
+        if math.isnan(power):
             raise TargetError("the loss grows at every learning rate from %g on: give `lr`, and check `mean` and `std`"
                               % LOWEST)
-        return rate
+        return math.exp(power)
 
     def _losses(self):
         """list of float: the mean loss of every step, up to the first that is no number or far too large."""
@@ -72,7 +72,7 @@ class RangeTest:
         for step, (images, labels) in enumerate(self._batches()):
             tally = tally_of(trainer, self.classes)
             counted(tally, trainer.step(images, labels, 0, step))
-            losses.append(self.job.total(tally.loss) / self.job.total(tally.images))
+            losses.append(tally.loss / tally.images)
             self.job.advanced()
             progress(step + 1, "loss %.4g at %.2g" % (losses[-1], trainer.rate()))
             if _is_over(losses):
@@ -106,14 +106,14 @@ def chosen_rate(losses):
     float or None
         None where it had grown within the first steps.
     """
-    rate, usual = rising(), float(np.mean(losses[:_FIRST]))
+    usual = float(np.mean(losses[:_FIRST]))
     smoothed, running, grown = [], usual, HIGHEST
-    for step, loss in enumerate(losses, 1):
+    for step, loss in enumerate(losses[_FIRST:], _FIRST + 1):
         running = _SMOOTHED * running + (1 - _SMOOTHED) * loss
         if not running <= _GROWN * usual:
-            grown = rate(step)
+            grown = rising()(step)
             break
         smoothed.append(running)
-    if len(smoothed) < _FIRST:
+    if not smoothed:
         return None
-    return float(min(rate(int(np.argmin(smoothed)) + 1), grown / 3))
+    return float(min(rising()(_FIRST + 1 + int(np.argmin(smoothed))), grown / 3))

@@ -10,7 +10,7 @@ from accnn.core.compat import mx
 from accnn.graph.ir import Graph
 from accnn.runtime.predictor import bind_errors_as_sentences, compute_errors_as_sentences
 from accnn.training import objective, optimizer
-from accnn.training.averaging import BATCHES, WeightAverage, with_estimated_statistics
+from accnn.training.averaging import BATCHES, WeightAverage, estimated_statistics
 from accnn.training.clipping import clip_gradients
 from accnn.training.frozen import held_statistics, hold_statistics
 from accnn.training.mixup import mixed
@@ -217,8 +217,9 @@ class Trainer:
         if self._average and self._average.arrays:
             model = replace(model, arg_params=dict(model.arg_params, **{
                 name: array.copy() for name, array in self._average.arrays.items()}))
-        return with_estimated_statistics(model, self._shapes, itertools.islice(batches, BATCHES), self._held, self._job,
-                                         self._context)
+        found = estimated_statistics(hold_statistics(model, self._frozen), self._shapes,
+                                     itertools.islice(batches, BATCHES), self._job, self._context)
+        return replace(model, aux_params=dict(model.aux_params, **found))
 
     def arrays(self):
         """dict of str to dict: parameters ('arg', 'aux'), what the optimizer remembers ('state'), averages ('mean')."""

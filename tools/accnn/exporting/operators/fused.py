@@ -4,7 +4,16 @@ from dataclasses import replace
 import numpy as np
 
 from accnn.exporting.layer import Value
-from accnn.exporting.quantized import as_float, calibrated, in_32_bits, input_step, known_range, quantized, step_of
+from accnn.exporting.quantized import (
+    as_float,
+    calibrated,
+    in_32_bits,
+    input_step,
+    known_range,
+    quantized,
+    rounded_before_sum,
+    step_of,
+)
 from accnn.exporting.registry import CONVERTERS, converts
 from accnn.exporting.sizes import Shape
 from accnn.graph import attrs
@@ -12,7 +21,7 @@ from accnn.graph.ir import Graph
 from accnn.graph.quantized import in_int8
 from accnn.quantization.grid import steps as steps_to_threshold
 from accnn.quantization.stored import folded, quantized_weights
-from accnn.quantization.supported import is_unsigned
+from accnn.quantization.supported import SUMS, is_unsigned
 
 _FLOAT = np.dtype(np.float32)
 _LARGEST_BIAS = np.float32(1 << 30)  # in steps
@@ -77,10 +86,12 @@ def _of_32_bits(layer):
 
 def _whole(layer, weight, steps, bias, step):
     """Weight and bias as Values: dequantized from 8 and from 32 bits, the steps of these the product of both others."""
+    steps = steps.astype(np.float32)
     if bias is not None:
-        wider = np.maximum(steps, np.abs(bias) / (_LARGEST_BIAS * step)).astype(np.float32)
-        ratio = (steps / wider).reshape((-1,) + (1,) * (weight.ndim - 1))
-        weight, steps = np.rint(weight * ratio).astype(np.int8), wider
+        wider = np.maximum(steps, (np.abs(bias) / (_LARGEST_BIAS * step)).astype(np.float32))
+        for output in np.nonzero(wider > steps)[0]:  # its bias has no 32 bits in the step of the sums
+            weight[output] = np.rint(weight[output] * (steps[output] / wider[output]))
+        steps = wider
     one = len(np.unique(steps)) == 1
     scale, zero = (steps[0], np.int8(0)) if one else (steps, np.zeros(len(steps), np.int8))
     found = [_dequantized(layer, weight, "_weight", scale, zero)]
@@ -106,6 +117,8 @@ def _finished(layer, parts, read, weight, bias):
     tensor = CONVERTERS[node.op](layer.part(node, [as_float(layer.x)] + arrays))
     found = calibrated(layer) if in_int8(layer.node) else None
     for part, values in zip(parts[1:], read[1:]):
+        if part.op in SUMS and found and layer.builder.rounds_sums:
+            tensor = rounded_before_sum(layer, tensor, max(map(abs, found)))
         if part.op != "BatchNorm" and not (part is parts[-1] and found and _is_clipping(layer, part, found)):
             inputs = [Value(tensor, layer.shape, _FLOAT)] + list(map(as_float, values))
             tensor = CONVERTERS[part.op](layer.part(part, inputs))

@@ -87,4 +87,4 @@ def _signed(layer):
     low, high = known_range(layer, 5)
     step = step_of(low, high, False)
     lower = layer.add("Sub", layer.x.name, np.asarray(step / 2, np.float32))  # rounded, this loses what is odd
-    return rounded(layer, lower, 2 * step, step_of(low, high, True), np.int8)
+    return rounded(layer, lower, 2 * step, step_of(low, high, True), np.array(0, np.int8))

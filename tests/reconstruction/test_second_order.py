@@ -1,0 +1,106 @@
+"""What changed kernels do to the outputs, predicted: against networks that are run, in plain MXNet and NumPy."""
+import numpy as np
+import pytest
+
+from accnn import methods
+from accnn.core.compat import mx
+from accnn.graph.rewrite import Replacement, replace_layers
+from accnn.planning.accelerator import Accelerator
+from accnn.ranks.curve import measured_ranks
+from accnn.reconstruction.calibration import Calibrated, ReconstructionConfig
+from accnn.reconstruction.fast_fits import Answer, FastFits
+from accnn.reconstruction.images import ArrayImages
+from accnn.reconstruction.second_order import Change, divergences
+from networks import chain_model, outputs, random_input, random_model
+
+SHAPE = (4, 9, 11)
+LAYERS = {
+    "plain": dict(kernel=(3, 3), num_filter=6, pad=(1, 1)),
+    "strided": dict(kernel=(3, 5), num_filter=6, pad=(0, 2), stride=(2, 1), dilate=(1, 2)),
+    "grouped": dict(kernel=(3, 3), num_filter=6, num_group=2),
+    "depthwise": dict(kernel=(3, 3), num_filter=4, num_group=4, no_bias=True),
+    "pointwise": dict(kernel=(1, 1), num_filter=6),
+}
+
+
+def layer_of(kind, **more):
+    data = mx.sym.Variable("data")
+    if kind == "fully connected":
+        return mx.sym.FullyConnected(data, num_hidden=7, name="c")
+    return mx.sym.Convolution(data, name="c", **dict(LAYERS[kind], **more))
+
+
+def answers_of(spec, weight, bias):
+    """A kernel and a bias as one Answer for every group."""
+    groups, width = spec.part.patch_shape
+    rows = weight.reshape(groups, -1, width)
+    return [Answer(np.eye(len(one)), one, offset) for one, offset in zip(rows, bias.reshape(groups, -1))]
+
+
+@pytest.mark.parametrize("kind", list(LAYERS) + ["fully connected"])
+def test_inner_products_are_those_of_the_responses(kind):
+    model = random_model(layer_of(kind), data=SHAPE)
+    bench = Accelerator(model, {"data": SHAPE})
+    spec, x = bench.specs["c"], random_input(5, *SHAPE)
+    weight, rng = model.weight(spec.weight), np.random.default_rng(3)
+    new, bias = rng.standard_normal((2,) + weight.shape), rng.standard_normal((2, spec.part.outputs))
+    own = bench.bias(spec)
+    change = Change(spec, weight, own, [answers_of(spec, *one) for one in zip(new, bias)])
+    true = outputs(model, data=x)[0]
+    gradient = rng.standard_normal(true.shape).astype(np.float32)
+    for number in range(2):
+        made = random_model(layer_of(kind, no_bias=False) if kind != "fully connected" else layer_of(kind), data=SHAPE)
+        made.arg_params["c_weight"][:] = new[number]
+        made.arg_params["c_bias"][:] = bias[number]
+        moved = (outputs(made, data=x)[0] - true).reshape(5, -1)
+        expected = (moved * gradient.reshape(5, -1)).sum(1)
+        np.testing.assert_allclose(change.along(x, gradient)[:, number], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_exact_where_the_outputs_are_linear_and_their_error_a_square():
+    """Unbiased: a thousand images with a direction each tell the mean to a few percent."""
+    net = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), num_filter=6, pad=(1, 1), name="c")
+    net = mx.sym.Pooling(mx.sym.Convolution(net, kernel=(3, 3), num_filter=5, name="d"), kernel=(2, 2), pool_type="avg")
+    model, x = random_model(net, data=SHAPE), random_input(1000, *SHAPE)
+    bench = Accelerator(model, {"data": SHAPE})
+    candidate = bench.candidate("c", methods.get("vh"))
+    fits, bias, ranks = FastFits(candidate, bench.bias(candidate.spec), None), bench.bias(candidate.spec), (1, 3, 6)
+    change = Change(candidate.spec, candidate.weight(), bias, [fits.answers(rank) for rank in ranks])
+    found = divergences(model, ArrayImages({"data": x}, 64), bench.input_shapes, [change])["c"]
+    true = outputs(model, data=x)[0].astype(np.float64)
+    for rank, value in zip(ranks, found):
+        made = Replacement(candidate.spec, candidate.chain(rank), candidate.arrays(rank, bias))
+        moved = outputs(replace_layers(model, [made]), data=x)[0] - true
+        assert value == pytest.approx(np.square(moved).sum() / np.square(true).sum(), rel=0.15)
+
+
+def test_a_layer_that_no_output_depends_on():
+    data = mx.sym.Variable("data")
+    dead = mx.sym.Convolution(data, kernel=(3, 3), num_filter=4, pad=(1, 1), name="dead") * 0
+    model = random_model(mx.sym.FullyConnected(dead, num_hidden=3, name="f"), data=SHAPE)
+    bench = Accelerator(model, {"data": SHAPE})
+    candidate = bench.candidate("dead", methods.get("channel"))
+    fits = FastFits(candidate, bench.bias(candidate.spec), None)
+    change = Change(candidate.spec, candidate.weight(), bench.bias(candidate.spec), [fits.answers(1)])
+    images = ArrayImages({"data": random_input(4, *SHAPE)}, 3)
+    assert divergences(model, images, bench.input_shapes, [change])["dead"].tolist() == [0.0]
+
+
+@pytest.mark.parametrize("method", ["vh", "channel", "3d", "tucker", "cp"])
+def test_predictions_rank_splits_as_the_network_does(method):
+    """Without measuring: the order of splits of all layers, and their size to a factor."""
+    shape = (3, 12, 12)
+    bench = Accelerator(chain_model(), {"data": shape})
+    images = ArrayImages({"data": random_input(300, *shape)}, 50)
+    tables = []
+    for measured in (1, 10):
+        bench.responses = Calibrated(bench, images, ReconstructionConfig(measured=measured))
+        candidates = [bench.candidate(name, methods.get(method)) for name in ("conv1", "conv2", "conv3")
+                      if not methods.get(method).refuse(bench.specs[name])]
+        tables.append(bench.responses.curves(candidates))
+    pairs = [(tables[0][key].at(rank), tables[1][key].at(rank)) for key in tables[0]
+             for rank in measured_ranks(bench.candidate(key[0], methods.get(method)))]
+    predicted, measured = np.log(np.array(pairs)).T
+    order = [np.argsort(np.argsort(values)) for values in (predicted, measured)]
+    assert np.corrcoef(*order)[0, 1] > 0.85
+    assert np.percentile(np.abs(predicted - measured), 90) < np.log(2.5)

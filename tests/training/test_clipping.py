@@ -1,0 +1,46 @@
+"""Gradients held to a length, all parameters together."""
+import numpy as np
+import pytest
+
+from accnn.core.compat import mx
+from accnn.training.clipping import clip_gradients
+from accnn.training.trainer import Steps
+from trainers import arrays, small_model, train, trainer
+
+
+def norm(values):
+    return np.sqrt(sum(float((array.astype(float) ** 2).sum()) for array in values))
+
+
+@pytest.mark.parametrize("count, longest", [(3, 0.5), (150, 2.0), (3, 1e4), (1, 1.0)])
+def test_the_direction_stays(count, longest):
+    random = np.random.RandomState(0)
+    before = [random.normal(size=(number % 4 + 1, 3, 2)[:number % 3 + 1]).astype(np.float32) for number in range(count)]
+    after = [mx.nd.array(array) for array in before]
+    clip_gradients(after, longest)
+    scale = min(1.0, longest / norm(before))
+    for one, other in zip(before, after):
+        np.testing.assert_allclose(other.asnumpy(), one * scale, rtol=1e-5)
+
+
+def test_zeros_stay_zeros_and_nan_is_not_hidden():
+    zeros, odd = mx.nd.zeros((2, 3)), mx.nd.array([1.0, float("nan")])
+    clip_gradients([zeros], 1.0)
+    clip_gradients([odd], 1.0)
+    assert not zeros.asnumpy().any() and np.isnan(odd.asnumpy()).all()
+
+
+@pytest.mark.parametrize("contexts", [1, 2])
+def test_a_step_is_no_longer_than_it_may_be(contexts, monkeypatch):
+    monkeypatch.setenv("MXNET_UPDATE_ON_KVSTORE", "0")
+    devices, model = [mx.cpu(number) for number in range(contexts)], small_model()
+    found = {}
+    for longest in (0.0, 1e-3, 1e6):
+        made = trainer(model, lr=1.0, mom=0.0, wd=0.0, contexts=devices, steps=Steps(longest=longest))
+        train(made)
+        found[longest] = {name: array - arrays(model)[name] for name, array in arrays(made.model()).items()}
+    assert norm(found[1e-3].values()) <= 1.01e-3
+    if contexts == 1:
+        assert norm(found[1e-3].values()) > 0.99e-3
+    for name, update in found[0.0].items():
+        np.testing.assert_allclose(found[1e6][name], update, atol=1e-6)
