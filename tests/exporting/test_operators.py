@@ -356,4 +356,6 @@ def difference_in_openvino(path, shapes, prepared):
 def test_every_converter_has_its_case():
     there = {node["op"] for symbol, _, _ in CASES.values()
              for node in json.loads(symbol.tojson(remove_amp_cast=False))["nodes"]}
-    assert sorted(set(CONVERTERS) - there) == []
+    of_int8 = {name for name in CONVERTERS if name.startswith(("_contrib_quantize", "_contrib_requantize",
+                                                               "_contrib_dequantize", "_sg_mkldnn"))}
+    assert sorted(set(CONVERTERS) - there - of_int8) == []  # those of INT8 have theirs in test_export_int8.py

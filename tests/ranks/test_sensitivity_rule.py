@@ -23,7 +23,7 @@ class Responses:
     def curves(self, candidates):
         """dict of Curve; nothing is known of the layers that are `silent`."""
         self.asked.append([one.name for one in candidates])
-        return {(one.name, one.method.name): Curve(one, self.points(one)) for one in candidates
+        return {(one.name, one.method.name): Curve(one, self.falling(one)) for one in candidates
                 if one.name not in self._silent and measured_ranks(one)}
 
     def int8_noise(self, candidates):
@@ -33,7 +33,10 @@ class Responses:
                      for one in candidates for some in [measured_ranks(one)])
         return found
 
-    def points(self, candidate):
+    def points(self, layer, method):
+        """None: nothing to be drawn."""
+
+    def falling(self, candidate):
         """list of (rank, float): falling with the rank, but for some noise."""
         rng = np.random.RandomState(self._seed + sum(map(ord, candidate.name + candidate.method.name)))
         some = measured_ranks(candidate)

@@ -255,7 +255,7 @@ def test_the_model_stays_what_it_is_and_a_seed_decides():
 def test_a_last_batch_that_is_not_full(monkeypatch):
     """Rows of the batch before it do not count."""
     model, x = chain_model(), random_input(5, 3, 12, 12)
-    monkeypatch.setattr(importance, "_direction", lambda form, output, generator: np.ones(output.shape))
+    monkeypatch.setattr(importance, "random_direction", lambda form, output, generator: np.ones(output.shape))
     for a, b in zip(run(model, x, 3).values(), run(model, x, 5).values()):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 

@@ -5,7 +5,8 @@ import pytest
 from accnn.core.compat import mx
 from accnn.training.clipping import clip_gradients
 from accnn.training.trainer import Steps
-from trainers import arrays, small_model, train, trainer
+from networks import random_model
+from trainers import CLASSES, SHAPE, arrays, small_model, train, trainer
 
 
 def norm(values):
@@ -44,3 +45,25 @@ def test_a_step_is_no_longer_than_it_may_be(contexts, monkeypatch):
         assert norm(found[1e-3].values()) > 0.99e-3
     for name, update in found[0.0].items():
         np.testing.assert_allclose(found[1e6][name], update, atol=1e-6)
+
+
+def factored_model(scale=3.0):
+    """Five convolutions behind one another without anything between, as a chain of CP has: gradients are products."""
+    x = mx.sym.Variable("data")
+    for number, kernel in enumerate(((1, 1), (3, 1), (1, 3), (1, 1), (3, 3))):
+        x = mx.sym.Convolution(x, kernel=kernel, num_filter=8, no_bias=True, name="conv%d" % number)
+    x = mx.sym.FullyConnected(x, num_hidden=CLASSES, name="fc")
+    model = random_model(mx.sym.SoftmaxOutput(x, name="softmax"), data=SHAPE)
+    for name, array in model.arg_params.items():
+        if name.startswith("conv"):
+            array *= scale
+    return model
+
+
+def test_a_chain_of_factors_does_not_blow_up():
+    last = {}
+    for longest in (0.0, 1.0):
+        made = trainer(factored_model(), lr=0.3, mom=0.0, wd=0.0, steps=Steps(longest=longest))
+        train(made, 20)
+        last[longest] = norm(arrays(made.model()).values())
+    assert not last[0.0] < 1e6 and last[1.0] <= norm(arrays(factored_model()).values()) + 20 * 0.3

@@ -27,6 +27,12 @@ def test_a_loss_that_never_grows_takes_the_lowest_place_below_the_end():
     assert chosen_rate([1 / (1 + step) for step in range(STEPS)]) == pytest.approx(HIGHEST / 3)
 
 
+def test_a_flat_loss_is_no_reason_for_a_low_rate():
+    random = np.random.RandomState(0)
+    losses = list(1 + 0.05 * random.normal(size=60)) + [1.3 ** step for step in range(40)]
+    assert rising()(60) / 4 < chosen_rate(losses) < rising()(64) / 2
+
+
 def test_a_loss_that_grows_at_once():
     assert chosen_rate([1.0, 2.0, float("nan")]) is None
 

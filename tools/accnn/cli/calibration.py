@@ -130,8 +130,8 @@ def calibrated(args, accelerator, written):
     table = _table(args, written, read_only)
     solver, seed = getattr(args, "reconstruct", "linear"), getattr(args, "seed", 0)
     wish = ReconstructionConfig(None if solver == "none" else solver, args.symmetric, args.metric,
-                                args.calib_positions, seed, getattr(args, "measured_ranks", 2),
-                                args.joint and solver != "none")
+                                args.calib_positions, seed, measured=getattr(args, "measured_ranks", 2),
+                                joint=args.joint and solver != "none")
     with opened_images(args, accelerator.model, accelerator.input_shapes) as images:
         accelerator.responses = Calibrated(accelerator, images, wish, Progress, table, read_only)
         yield

@@ -5,6 +5,7 @@ from accnn import engines
 from accnn.cli.outputs import check_config
 from accnn.cli.replacing import check_replaced
 from accnn.core.errors import AccnnError
+from accnn.exporting.exporter import OPSET, check_request
 from accnn.exporting.file import is_ours
 
 
@@ -24,9 +25,11 @@ def check(args):
 
 
 def check_precision(args, precision):
-    """Refuse an engine that is not there, or does not have the precision."""
+    """Refuse an engine that is not there, or does not have the precision, and a file that could not be proved here."""
     if args.engine != engines.DEFAULT and args.import_latencies is None:
         engines.get(args.engine).check(precision)
+    if onnx_path(args) is not None:
+        check_request(OPSET)
 
 
 def onnx_path(args):

@@ -107,8 +107,8 @@ def after_planning(args, plan, result):
         return "to write that", "accnn", without(args.words, "--dry-run")
     if os.path.realpath(args.save_model) == os.path.realpath(args.model):
         return None  # there is no original to compare with
-    engine, low = getattr(args, "engine", "mxnet"), plan.precision != FP32 and "%s params" % plan.precision in written
-    pair = ["-m", "%s-%s" % (args.save_model, plan.precision) if low else args.save_model] + _baseline(args)
+    engine = getattr(args, "engine", "mxnet")
+    pair = ["-m", _best_form(args.save_model, plan.precision, written)] + _baseline(args)
     if engine != "mxnet":
         return ("to time it in both engines", "benchmark",
                 pair + ["--engine", "mxnet," + engine] + _machine(args) + _shapes(args))
@@ -120,6 +120,11 @@ def after_planning(args, plan, result):
         return ("to make it INT8", "quantize", ["-m", args.save_model, "--original", args.model] + _epoch(
             args, "--original-epoch") + _calibration(args) + ["--save-model", args.save_model + "-int8"])
     return _outputs_compared(args, pair)
+
+
+def _best_form(prefix, precision, written):
+    """str: prefix of the form in a lower precision, where one was written."""
+    return "%s-%s" % (prefix, precision) if "%s params" % precision in written else prefix
 
 
 def after_ranks(args, plan):
@@ -144,7 +149,7 @@ def after_sweep(args, rows):
     written = [row for row in rows if "prefix" in row]
     if not written:
         return None
-    chosen, *others = [row["prefix"] for row in written]
+    chosen, *others = [_best_form(row["prefix"], row["precision"], row["written"]) for row in written]
     beside = [word for prefix in others for word in ("--beside", prefix)]
     words = ["-m", chosen] + _baseline(args) + ["--config", written[0]["written"]["config"]]
     return _seen(args, words + beside)

@@ -227,12 +227,12 @@ class Calibrated:
                            candidate.arrays(rank, self._accelerator.bias(candidate.spec)))
 
     def _evidence_of(self, specs, images, folder):
-        """list of (list of CalibrationSplit or None): of every layer."""
+        """list of callable: for every layer, what makes a list of CalibrationSplit, or None."""
         if not self.wish.solver:
-            return [None] * len(specs)
+            return [lambda: None] * len(specs)
         taps = [Tap(spec, kind) for spec in specs for kind in (INPUT, RESPONSE)]
         samples = self._sampled(folder, self._model, images, self._accelerator.input_shapes, taps)
-        return [evidence_of(inputs, responses, images.count, self._importance(spec))
+        return [partial(evidence_of, inputs, responses, images.count, self._importance(spec))
                 for spec, inputs, responses in zip(specs, samples[::2], samples[1::2])]
 
     def replacements(self, picks):

@@ -4,6 +4,9 @@ import numpy as np
 _USEFUL = 0.15   # nats, predicted: no plan splits a layer to lose much more, where it can be helped
 _AGREE = 1.7     # how far apart the ratios of measured to predicted may be at two ranks with none measured between
 _AS_OTHERS = 1.3  # how far from what another method of the layer told, before a second rank is measured
+_LARGE = 0.1     # nats, predicted: beyond, divergences grow faster than to second order,
+_STEEPER = 0.7, 1.2  # with so much larger an exponent, where nothing is measured
+_MATTERS = 1e-3  # nats
 _CLOSE = 0.1     # in logarithms of predictions, of which no slope is told
 _LEAST = 1e-7    # nats: below this a divergence is rounding
 
@@ -59,6 +62,9 @@ class Corrected:
         for one, other, ratio, next_ratio in zip(done, done[1:], ratios, ratios[1:]):
             if abs(ratio - next_ratio) > np.log(_AGREE) and other - one > 1:
                 return self._between(one, other)[0]
+        rest = self._between(done[-1], len(self.predicted))
+        if rest and abs(ratios[-1]) > np.log(_AGREE) and self.measured[done[-1]] > _MATTERS:
+            return rest[0]  # small errors cost what is predicted, and these do not yet
         return self._widest(done) if len(done) < self._wanted else None
 
     def values(self):
@@ -76,7 +82,7 @@ class Corrected:
         expected = np.ones(len(predicted)) if self._known is None else self._known.ratios(predicted)
         order, logs = np.log(np.maximum.accumulate(self.predicted[places])), np.log(predicted)
         slope = (ratios[-1] - ratios[-2]) / max(order[-1] - order[-2], _CLOSE) if len(order) > 1 else 0.0
-        above = np.clip(slope, 0, 1) * np.maximum(logs - order[-1], 0)
+        above = np.clip(slope, *_STEEPER) * np.maximum(logs - max(order[-1], np.log(_LARGE)), 0)
         return expected * np.exp(np.interp(logs, order, ratios) + above)
 
     def _between(self, one, other):

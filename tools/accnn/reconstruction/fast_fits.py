@@ -5,23 +5,24 @@ from functools import cached_property
 import numpy as np
 from scipy import linalg
 
+from accnn.core.layers import CONVOLUTION
 from accnn.graph.following import PostOps
 from accnn.reconstruction.fitting import as_matrix, flat_kernel, seen_by_last
 from accnn.reconstruction.layer import RIDGES, projection, regressed
 from accnn.reconstruction.quadratic import solve_positive
 from accnn.reconstruction.rebuilding import tasks
 
-_WIDEST_PATCH = 6000  # values of a patch whose Gram matrix is kept, 0.3 GB
+WIDEST_PATCH = 6000  # values of a patch whose Gram matrix is made, 0.3 GB
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a chain answers to a patch of one group: ``left @ features @ patch + bias``.
+    """What a chain answers to a patch of one group: ``left @ features @ patch + bias``, or ``left @ patch + bias``.
 
     Attributes
     ----------
     left : ndarray of shape (N, m)
-    features : ndarray of shape (m, D)
+    features : ndarray of shape (m, D) or None
     bias : ndarray of shape (N,)
     """
 
@@ -29,9 +30,18 @@ class Answer:
     features: np.ndarray
     bias: np.ndarray
 
-    def kernel(self):
-        """ndarray of float32, shape (N, D): the chain as one dense kernel."""
-        return self.left.astype(np.float32) @ self.features.astype(np.float32)
+    def dense(self):
+        """Return the same in float32 with one dense kernel of shape (N, D), and no features."""
+        kernel = self.left.astype(np.float32)
+        return Answer(kernel if self.features is None else kernel @ self.features.astype(np.float32), None, self.bias)
+
+
+def answers_of(candidate, replacement):
+    """list of Answer: those of a chain as it is, one for every group of the layer."""
+    part, (_, bias) = candidate.spec.part, replacement.arrays[-1]
+    made = tasks(part, candidate.weight(), bias, replacement.chain, replacement.arrays, None,
+                 PostOps().filled(part.outputs), part.patch_shape[0])
+    return [Answer(flat_kernel(task.lifts).astype(np.float32), None, task.bias) for task in made]
 
 
 class FastFits:
@@ -43,6 +53,7 @@ class FastFits:
     Parameters
     ----------
     candidate : Candidate
+        Its patches have up to `WIDEST_PATCH` values.
     bias : ndarray of shape (N,) or None
         The layer's own.
     evidence : list of CalibrationSplit or None
@@ -62,7 +73,9 @@ class FastFits:
         wide = candidate.wide(rank) if self._evidence else None
         made = tasks(part, candidate.weight(), self._bias, chain, candidate.arrays(rank, self._bias), wide,
                      PostOps().filled(part.outputs), groups)
-        return [self._answer(task, seen) for task, seen in zip(made, self._evidence or [None] * groups)]
+        found = [self._answer(task, seen) for task, seen in zip(made, self._evidence or [None] * groups)]
+        # Of a fully connected layer a dense kernel may take half a gigabyte, of a convolution features take more.
+        return [one.dense() for one in found] if part.kind == CONVOLUTION else found
 
     def _answer(self, task, seen):
         features, rows = seen_by_last(task.lifts), as_matrix(task.lifts[-1])
@@ -81,14 +94,9 @@ class _System:
     """The normal equations of a last part, in the metric of the evidence."""
 
     def __init__(self, task, seen, features):
-        self._task, self._features, self._root = task, features, seen.root
-        if seen.width > _WIDEST_PATCH:
-            self._train, self._seen_held = seen.moments(features)
-            self.variance = np.trace(self._train.xx) / len(features)
-        else:
-            train, held = seen.moments()
-            self._train, self._held = train.seen_through(features), held
-            self.variance = np.trace(train.xx) / seen.width
+        self._task, self._features, self._root, self._factors = task, features, seen.root, {}
+        train, self._held = seen.moments()
+        self._train, self.variance = train.seen_through(features), np.trace(train.xx) / seen.width
         kernel = task.kernel if self._root is None else self._root @ task.kernel
         self._pull = features @ features.T, kernel @ features.T
 
@@ -111,20 +119,24 @@ class _System:
 
     def solved(self, ridge):
         """Answer: of the layer, no longer in the metric."""
-        left = self._left(ridge)
+        left, (out, back) = self._left(ridge), self._factors[ridge]
         bias = self._train.bias(left)
-        features = self._features
-        if self._task.wide is not None:
-            left, features = self._out, self._back @ features
+        left, features = (left, self._features) if back is None else (out, back @ self._features)
         if self._root is not None:
             left, bias = (linalg.solve_triangular(self._root, array) for array in (left, bias))
         return Answer(left, features, bias)
 
     def _left(self, ridge):
-        gram, cross = (own + ridge * self.variance * pull
-                       for own, pull in zip((self._train.xx, self._train.yx), self._pull))
+        """ndarray: what multiplies the features, in the metric."""
+        if ridge not in self._factors:
+            gram, cross = (own + ridge * self.variance * pull
+                           for own, pull in zip((self._train.xx, self._train.yx), self._pull))
+            self._factors[ridge] = self._solution(gram, cross)
+        out, back = self._factors[ridge]
+        return out if back is None else out @ back
+
+    def _solution(self, gram, cross):
         if self._task.wide is None:
-            return solve_positive(gram, cross.T).T
+            return solve_positive(gram, cross.T).T, None
         rank = self._task.lifts[-1].shape[3]
-        self._out, self._back = projection(regressed(cross, gram), gram, rank, np.ones(len(cross)))
-        return self._out @ self._back
+        return projection(regressed(cross, gram), gram, rank, np.ones(len(cross)))

@@ -25,6 +25,7 @@ from accnn.reconstruction.importance import (
 )
 from accnn.reconstruction.patches import available, patches
 
+_MOST_IMAGES = 512
 _MOST_MACS = 1e12      # that a pass over the images may take: of a large network fewer are looked at
 _MOST_BYTES = 1 << 27  # of feature maps in a batch, and of kernels' gradients
 
@@ -49,7 +50,7 @@ class Change:
                                 np.float32)
         self._weight, self._answers, self._kernels = weight.reshape(spec.part.outputs, -1), answers, None
         if self._by_kernels:
-            self._kernels = np.array([np.concatenate([one.kernel() for one in groups]).ravel() - self._weight.ravel()
+            self._kernels = np.array([(np.concatenate([one.dense().left for one in groups]) - self._weight).ravel()
                                       for groups in answers], np.float32)
             self._answers = None
 
@@ -144,7 +145,7 @@ def divergences(model, images, input_shapes, changes, seed=0, progress=None):
     shapes, names = {spec.name: spec.out_shape for spec in specs}, list(changes)
     work = sum(macs((spec.part,), spec.in_shape) for spec in specs)
     each = 4 * sum(prod(spec.in_shape) + prod(spec.out_shape) for spec in specs)
-    count = int(min(images.count, max(1, _MOST_MACS // max(work, 1))))
+    count = int(min(images.count, _MOST_IMAGES, max(1, _MOST_MACS // max(work, 1))))
     size = int(max(1, min(images.batch_size, count, _MOST_BYTES // each)))
     generator = np.random.default_rng([seed, zlib.crc32(b"second order")])
     tell, done, forms = (progress or Silence)("predicting what splitting costs", count), 0, None

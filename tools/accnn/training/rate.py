@@ -86,7 +86,7 @@ class RangeTest:
 
 
 _FIRST, _SMOOTHED = 10, 0.8  # steps whose mean loss is the one before; share of the running mean that stays
-_GROWN, _HOPELESS = 1.5, 10.0
+_NEAR, _GROWN, _HOPELESS = 1.1, 1.5, 10.0
 
 
 def _is_over(losses):
@@ -94,7 +94,9 @@ def _is_over(losses):
 
 
 def chosen_rate(losses):
-    """The rate at which a smoothed loss was least, and at most a third of that at which it had grown by half.
+    """The largest rate with a smoothed loss near its least, but at most a third of that at which it had grown by half.
+
+    A network that is nearly repaired has a flat loss, whose least value says nothing.
 
     Parameters
     ----------
@@ -116,4 +118,5 @@ def chosen_rate(losses):
         smoothed.append(running)
     if not smoothed:
         return None
-    return float(min(rising()(_FIRST + 1 + int(np.argmin(smoothed))), grown / 3))
+    near = np.flatnonzero(np.array(smoothed) <= _NEAR * min(smoothed))
+    return float(min(rising()(_FIRST + 1 + int(near[-1])), grown / 3))
