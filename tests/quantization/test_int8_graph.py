@@ -165,9 +165,10 @@ def test_fused_operators_are_called_as_tensors_of_the_network():
     assert calibrated_tensors(found)[:3] == ["data", "relu1_output", "relu2_output"]
 
 
-def test_a_gamma_that_counts_as_1():
+@pytest.mark.parametrize("eps", [1e-3, 0.5])
+def test_a_gamma_that_counts_as_1(eps):
     x = gaussian(4, 3, SIDE, SIDE)
-    model = random_model(conv(S.BatchNorm(pool(R1, "max"), name="norm"), "c2"), data=x.shape[1:])
+    model = random_model(conv(S.BatchNorm(pool(R1, "max"), name="norm", eps=eps), "c2"), data=x.shape[1:])
     model.arg_params["norm_gamma"][:] = 3
     made = in_int8(model, data=x)
     assert "_contrib_quantized_batch_norm" in {node.op for node in made.graph.nodes}

@@ -1,5 +1,5 @@
 """INT8 networks: a partitioned network quantized by MXNet's own pass, calibrated with thresholds of one's own."""
-from collections import namedtuple
+from collections import Counter, namedtuple
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +24,7 @@ LayerPrecision = namedtuple("LayerPrecision", "layer precision reason")
 LayerPrecision.__doc__ = """One layer of the original: its `precision`, and the `reason` where it stays in float32."""
 
 _RANDOM = (-4.0, 4.0)
+_EPS, _NO_EPS = 1e-3, "1e-12"  # of a BatchNorm that says none; what 1 and float32 variances are the same with
 _LEAST = 1e-10  # a tensor that is always zero has no range, and no scale
 
 
@@ -81,6 +82,7 @@ def quantize(model, thresholds, exclude=(), stored=True, dense_channels=False):
     graph = _with_output_names(fold(graph, ranges), model)
     made = replace(model, graph=graph, arg_params=_parameters(graph, model.arg_params), aux_params={
         name: model.aux_params[name] for name in graph.variables() if name in model.aux_params})
+    made = _with_eps_once(made)
     lifts = {name: (into, max(-ranges[name + "_output"][0], 0.0)) for name, into in partitioned.lifted.items()}
     return store(made, lifts, everything=stored)
 
@@ -158,6 +160,19 @@ def _fixed_gammas(graph):
     """list of str: parameters that count as 1, which MXNet's INT8 BatchNorm does not know."""
     return [graph.nodes[node.inputs[1][0]].name for node in graph.nodes
             if node.op == "_contrib_quantized_batch_norm" and attrs.boolean(node, "fix_gamma", True)]
+
+
+def _with_eps_once(model):
+    """Model: with `eps` as a part of the variances of INT8 BatchNorms, because MXNet's operator adds it again to 1."""
+    nodes, variances, readers = list(model.graph.nodes), {}, Counter()
+    for node in nodes:
+        readers.update({model.graph.nodes[entry[0]].name for entry in node.inputs})
+    for place, node in enumerate(nodes):
+        name = node.op == "_contrib_quantized_batch_norm" and nodes[node.inputs[4][0]].name
+        if name and readers[name] == 1 and name in model.aux_params:
+            variances[name] = model.aux_params[name] + attrs.number(node, "eps", _EPS)
+            nodes[place] = replace(node, attrs=dict(node.attrs, eps=_NO_EPS))
+    return replace(model, graph=Graph(tuple(nodes), model.graph.heads), aux_params={**model.aux_params, **variances})
 
 
 def _whole(array):
