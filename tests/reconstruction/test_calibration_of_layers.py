@@ -264,6 +264,7 @@ def test_a_network_in_bfloat16_is_fitted_as_the_one_in_float32(metric):
 
 def test_chains_that_move_together_bring_outputs_nearer(monkeypatch):
     monkeypatch.setattr(joint, "_STEPS", 60)
+    monkeypatch.setattr(joint, "_RATES", (3e-3,))
     model, x, other = NETS["residual"](), images(400), images(200, seed=9)
     found = {}
     for together in (False, True):

@@ -21,6 +21,7 @@ SHAPES = {"data": SHAPE}
 @pytest.fixture
 def few_steps(monkeypatch):
     monkeypatch.setattr(module, "_STEPS", 80)
+    monkeypatch.setattr(module, "_RATES", (3e-3,))  # the noise of these is larger than what fits leave
 
 
 def disturbed(model, share=0.1, seed=0):
@@ -102,3 +103,11 @@ def test_networks_with_labels_and_several_heads():
     worse, names = disturbed(model, 0.3)
     found, outcome = joint(worse, model, ArrayImages({"data": images(320)}, 32), SHAPES, names)
     assert set(found) == {"c0_weight"} and outcome.after < 0.7 * outcome.before
+
+
+def test_a_rate_that_does_harm_is_followed_by_a_smaller_one(monkeypatch):
+    monkeypatch.setattr(module, "_RATES", (3.0, 3e-3))
+    model = NETS["chain"]()
+    worse, names = disturbed(model)
+    found, outcome = joint(worse, model, ArrayImages({"data": images(320)}, 32), SHAPES, names)
+    assert set(found) == set(names) and outcome.after < 0.7 * outcome.before

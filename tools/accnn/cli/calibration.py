@@ -39,9 +39,8 @@ def add_calibration_options(parser):
     group.add_argument("--metric", choices=METRICS, default=NETWORK,
                        help="what an error of a response weighs: network = what it does to the network's outputs, by "
                             "their gradients; responses = its square, as in the paper (default: %(default)s)")
-    group.add_argument("--no-joint", dest="joint", action="store_false",
-                       help="leave the chains as each was fitted alone: do not improve them together against the "
-                            "network's outputs")
+    group.add_argument("--joint", action="store_true",
+                       help="improve all chains together against the network's outputs at the end, in some minutes")
     group.add_argument("--sensitivity-table", metavar="FILE",
                        help="where --rank-selection sensitivity or latency keeps what it measured, for other ratios, "
                             "methods and costs (default: NAME-sensitivity.json beside what is written)")

@@ -259,7 +259,7 @@ def _shapes(args):
 
 
 def _calibration(args):
-    images = ["--calib-images", args.calib_images] if args.calib_images < _FEW else []
+    images = ["--calib-images", args.calib_images] if args.calib_images and args.calib_images < _FEW else []
     return ["--data-calib", args.data_calib] + _index(args, "calib", "calib") + images + _pictures(args)
 
 

@@ -4,6 +4,7 @@ Each layer's fit knows what lies before it, and of what lies behind only a metri
 themselves lead a few hundred steps over all parts of all chains; images held aside say which of them are kept.
 """
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -27,7 +28,7 @@ _MOST_MACS = 4e12     # of all steps and of the original's answers: about a minu
 _STEPS = 600          # at most
 _FEWEST = 20          # steps, or images held aside: fewer would tell nothing
 _BATCH = 64
-_RATE = 3e-3          # of a step, as a share of the root mean square of what it moves
+_RATES = 3e-4, 1e-4, 3e-5  # of a step, as shares of the root mean square of what it moves: the first that helps
 _LOOKS = 4            # at the images held aside, while the steps are made
 _EVEN = 0.5           # weight of classes that is spread evenly: the rest is their probability
 _PROBABLE = 1e-12
@@ -140,25 +141,37 @@ class _Search:
     def __init__(self, model, seen, input_shapes, names, seed):
         self._seen, self._generator = seen, np.random.default_rng([seed, 1])
         self._size = batch_for(model, input_shapes, int(min(_BATCH, (~seen.held).sum())))
-        self._net = _Net(model, input_shapes, names, self._size)
+        self._bound = partial(_Net, model, input_shapes, names, self._size)
+        self._net = self._bound()
         self._train, self._held = np.nonzero(~seen.held)[0], np.nonzero(seen.held)[0]
         self._held_inputs, truth = seen.rows(self._held)
         self._divergence = Divergence(model, truth)
 
     def best(self, steps, progress):
         """(parameters, JointOutcome): those with the least divergence on images held aside."""
-        before = least = self._held_divergence()
-        found, looks = {}, set(np.linspace(0, steps, _LOOKS + 1).astype(int)[1:])
+        before = self._held_divergence()
         tell = progress("improving all chains together", steps)
+        for rate in _RATES:
+            found, least = self._tried(rate, steps, before, tell)
+            if found:
+                break
+            self._net = self._bound()  # anew: MXNet does not write into weights that oneDNN keeps in its own layout
+        tell.close()
+        return found, JointOutcome(before, least, len(self._train), steps)
+
+    def _tried(self, rate, steps, least, tell):
+        """The best parameters at a rate, none where those of the first look are no better, and their divergence."""
+        found, looks = {}, set(np.linspace(0, steps, _LOOKS + 1).astype(int)[1:])
         for step, numbers in enumerate(self._batches(steps), 1):
             tell(step - 1, "")
-            self._net.step(*self._seen.rows(numbers), self._seen.forms, _RATE * (1 + np.cos(np.pi * step / steps)) / 2)
+            self._net.step(*self._seen.rows(numbers), self._seen.forms, rate * (1 + np.cos(np.pi * step / steps)) / 2)
             if step in looks:
                 now = self._held_divergence()
                 if now < least:  # never where it is NaN
                     found, least = self._net.parameters(), now
-        tell.close()
-        return found, JointOutcome(before, least, len(self._train), steps)
+                if not found:
+                    break
+        return found, least
 
     def _batches(self, steps):
         order = np.empty(0, int)
@@ -251,10 +264,10 @@ def _gradient(form, true, made):
 
 
 def _weighted(true, made):
-    """Gradient of ``sum over c of w_c (d_c - mean d)^2 / 2`` by the scores, d being the change of logarithms."""
-    weights = (1 - _EVEN) * np.exp(true) + _EVEN / true.shape[1]
+    """Gradient by the scores of a divergence, and of the variance of its logarithms over all classes alike."""
     change = made - true
-    return weights * (change - (weights * change).sum(1, keepdims=True)) / len(true)
+    even = (change - change.mean(1, keepdims=True)) / true.shape[1]
+    return ((np.exp(made) - np.exp(true)) * (1 - _EVEN) + _EVEN * even) / len(true)
 
 
 def _log_softmax(scores):
