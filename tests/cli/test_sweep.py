@@ -64,6 +64,15 @@ def test_networks_of_all_ratios_are_timed_together(net, clock, capsys, monkeypat
     assert together[0] == 0 and together[1] == len(RATIOS) and sum(together) - len(RATIOS) < len(together) * len(RATIOS)
 
 
+def test_no_network_is_timed_twice(net, clock, capsys):
+    """Ratios out of reach all lead to the fastest plans there are."""
+    found = swept(capsys, "--cost", "latency", "--dry-run", "--best-effort", code=1, ratios=[2, 500, 1000])
+    plans = [json.dumps(one, sort_keys=True) for one in clock.plans if one]
+    assert len(plans) == len(set(plans))
+    first, second = (row["measured"]["median"] for row in found["sweep"][1:])
+    assert first == second and all(row["missed"] for row in found["sweep"][1:])
+
+
 def test_plans_by_macs_are_timed_beside_one_original(net, clock, capsys):
     found = swept(capsys, "--dry-run", "--threads", "1")
     assert len(clock.plans) == len(RATIOS) + bool({} in clock.plans) and not os.path.exists("new-model-2x-0001.params")

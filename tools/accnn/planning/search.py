@@ -87,7 +87,7 @@ def search_together(allocators, model, profiler):
     AccnnError
         The machine is too noisy to tell.
     """
-    found, waiting = [None] * len(allocators), {}
+    found, waiting, known = [None] * len(allocators), {}, {}
 
     def resume(place, one, answer=None):
         try:
@@ -101,22 +101,29 @@ def search_together(allocators, model, profiler):
         resume(place, _steps(allocator, model, profiler))
     while waiting:
         asked, waiting = waiting, {}
-        answers = _answers(profiler, [what for _, what in asked.values()])
+        answers = _answers(profiler, [what for _, what in asked.values()], known)
         for (place, (one, _)), answer in zip(asked.items(), answers):
             resume(place, one, answer)
     return found
 
 
-def _answers(profiler, questions):
-    """List of (dict, dict) or None: original and planned network timed, for each _Network; None for chains."""
+def _answers(profiler, questions, known):
+    """List of (dict, dict) or None: original and planned network timed, for each _Network; None for chains.
+
+    `known` are the networks that were timed before: several ratios may lead to the same, above all out of reach.
+    """
     profiler.time_chains([key for what in questions if isinstance(what, list) for key in what],
                          "timing what was chosen")
-    networks = [what for what in questions if isinstance(what, _Network)]
-    found = iter(())
-    if networks:
-        answer = profiler.time_networks(*zip(*networks))
-        found = iter([(answer["baseline"], timed) for timed in answer["plans"]])
-    return [next(found) if isinstance(what, _Network) else None for what in questions]
+    new = {_mark(what): what for what in questions if isinstance(what, _Network) and _mark(what) not in known}
+    if new:
+        answer = profiler.time_networks(*zip(*new.values()))
+        known.update((mark, (answer["baseline"], timed)) for mark, timed in zip(new, answer["plans"]))
+    return [known[_mark(what)] if isinstance(what, _Network) else None for what in questions]
+
+
+def _mark(network):
+    keys, in_fp32 = network
+    return tuple(sorted(keys.items())), tuple(in_fp32)
 
 
 def _steps(allocator, model, profiler):
