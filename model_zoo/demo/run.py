@@ -117,9 +117,10 @@ def steps(ratio, align, precision, work_dir, recs):
     calibration = ["--data-calib", recs["train"], "--calib-images", "500"]
     # The network is made INT8 after it was trained: planning needs no images for that, and takes seconds without.
     made_up = ["--random-thresholds"] if precision == INT8 else []
+    # Its plan was timed when it was made, and what comes of it is in the end.
     planned = (accnn, ["-m", original, "--load-epoch", str(EPOCH), "--ratio", f"{ratio:g}", "--cost", "latency",
                        "--precision", precision, "--align", str(align), "--method", "vh,fc-svd", "--best-effort",
-                       "--save-model", split]
+                       "--save-model", split, "--no-timing"]
                + made_up + LATENCY + shape)
     taught = (fine_tune, ["--pretrained-model", split, "--teacher", original, "--data-train", recs["train"],
                           "--data-val", recs["val"], "--num-epochs", str(EPOCHS), "--lr", f"{LEARNING_RATE:g}",

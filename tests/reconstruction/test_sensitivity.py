@@ -15,10 +15,10 @@ from accnn.planning.accelerator import Accelerator
 from accnn.quantization.int8_graph import partition, quantize
 from accnn.quantization.ranges import minimum_and_maximum
 from accnn.ranks.curve import measured_ranks
-from accnn.reconstruction import calibration as measuring
 from accnn.reconstruction import sensitivity
+from accnn.reconstruction import split_costs as measuring
 from accnn.reconstruction.calibration import Calibrated, ReconstructionConfig
-from accnn.reconstruction.images import ArrayImages
+from accnn.reconstruction.images import ArrayImages, few
 from accnn.reconstruction.sensitivity import Comparison, Sensitivity
 from networks import chain_model, outputs, random_input, random_model, residual_net
 
@@ -319,6 +319,25 @@ def test_fingerprints():
     marks = {ArrayImages(arrays, 2).fingerprint() for arrays in (
         {"data": x}, {"b": x}, {"data": x[:3]}, {"data": x + 1}, {"data": x.reshape(4, 12, 3, 12)}, {"data": x[::-1]})}
     assert len(marks) == 6 and ArrayImages({"data": x.copy()}, 4).fingerprint() in marks
+
+
+def test_few_of_many_images():
+    x = random_input(10, *SHAPE)
+    images = ArrayImages({"data": x}, 4)
+    assert few(images, 10) is images and few(images, 4).count == 4
+    (_, batch), = few(images, 4).batches()
+    np.testing.assert_array_equal(batch["data"].asnumpy(), x[[0, 3, 6, 9]])
+
+
+def test_layers_one_after_the_other_are_cut_off_from_the_stage_before():
+    """As told apart, whichever layer is looked at before."""
+    model, images = chain_model(), ArrayImages({"data": random_input(9, *SHAPE)}, 4)
+    bench = Accelerator(model, {"data": SHAPE})
+    made = [Replacement(one.spec, one.chain(2), one.arrays(2, bench.bias(one.spec))) for one in candidates_of(bench)]
+    compare = Comparison(model, images, bench.input_shapes)
+    for one in made + made[::-1]:
+        expected = Comparison(model, images, bench.input_shapes).of(replace_layers(model, [one]))
+        assert compare.of_replaced(one) == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["conv1", "conv2", "conv3"])

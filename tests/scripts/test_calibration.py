@@ -16,7 +16,7 @@ from accnn import acc_conv, acc_fc, accnn, rank_selection
 from accnn.core import files, json_store
 from accnn.core.compat import mx
 from accnn.graph.checkpoint import load_model
-from accnn.reconstruction import calibration as measuring
+from accnn.reconstruction import split_costs as measuring
 from accnn.reconstruction.sensitivity import Comparison
 from networks import chain_model, outputs, random_model, saved
 from pictures import drawn, items, offsets, packed

@@ -1,5 +1,4 @@
 """What calibration images say about the layers of a model, and the chains that are fitted to it."""
-import contextlib
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -8,15 +7,10 @@ from scipy import linalg
 
 from accnn.core.files import temporary_folder
 from accnn.core.progress import Silence, say
-from accnn.core.threads import one_blas_thread
-from accnn.graph.fingerprint import fingerprint
 from accnn.graph.following import following
 from accnn.graph.precision import in_full_precision
-from accnn.graph.rewrite import Replacement, new_names, replace_layers
-from accnn.ranks.curve import Noise, measured_ranks
-from accnn.reconstruction import DATA_FREE, LINEAR, NETWORK
-from accnn.reconstruction.estimation import MOST, Estimation
-from accnn.reconstruction.images import few
+from accnn.graph.rewrite import new_names, replace_layers
+from accnn.reconstruction import LINEAR, NETWORK
 from accnn.reconstruction.importance import importances
 from accnn.reconstruction.joint import joint
 from accnn.reconstruction.layer import WIDEST_PATCH
@@ -24,14 +18,10 @@ from accnn.reconstruction.moments import Accumulator
 from accnn.reconstruction.pipeline import DISK, CachedFeatureMaps, PrefixRunner, levels
 from accnn.reconstruction.rebuilding import Settling, rebuild
 from accnn.reconstruction.samples import evidence_of, roots
-from accnn.reconstruction.sampling import INPUT, RESPONSE, Tap, sample
-from accnn.reconstruction.sensitivity import Comparison, Sensitivity
+from accnn.reconstruction.sampling import RESPONSE, Tap, sample
+from accnn.reconstruction.sensitivity import Sensitivity
+from accnn.reconstruction.split_costs import Fitting, SplitCosts
 from accnn.reconstruction.streams import MomentSums
-
-_INT8 = " int8"  # behind a method's name in the table: what INT8 adds; alone: what it costs the layer itself
-_DISK = 2e9  # bytes that samples for the table of sensitivities may take at a time
-PREDICTED_ON, MEASURED_ON = 1000, 256  # images
-_MOST_BYTES = 3e8  # that they may take
 
 
 @dataclass(frozen=True)
@@ -97,7 +87,9 @@ class Calibrated:
         # Which MXNet can differentiate, and whose responses can be read.
         self._model = in_full_precision(accelerator.model)
         self._energies, self._importances = {}, {}
-        self._table_path, self._read_only, self._sensitivities, self._looked_at = table, read_only, None, None
+        self._costs = SplitCosts(accelerator, self._model, images, wish,
+                                 Fitting(self._sampled, self._importance, self._fitted), self._progress,
+                                 partial(Sensitivity, table, read_only=read_only))
 
     def energies(self, spec):
         """Eigenvalues of the covariance of a layer's responses, largest first: ndarray of shape (N,)."""
@@ -109,131 +101,20 @@ class Calibrated:
         return self._energies[spec.name]
 
     def curves(self, candidates):
-        """What every layer's chain costs the network, by rank: measured where the table does not know it yet.
-
-        Parameters
-        ----------
-        candidates : list of Candidate
-
-        Returns
-        -------
-        dict of (str, str) to Curve
-            By names of layer and method; those without a rank that makes the layer cheaper are absent.
-        """
-        table = self._table()
-        missing = [one for one in table.missing(candidates) if measured_ranks(one)]
-        try:
-            self._measure(table, missing)
-        finally:  # also when interrupted: the next run goes on from there
-            table.save()
-        unknown = {(one.name, one.method.name) for one in table.missing(candidates)}
-        return {(one.name, one.method.name): table.curve(one) for one in candidates
-                if (one.name, one.method.name) not in unknown}
+        """See :meth:`accnn.reconstruction.split_costs.SplitCosts.curves`."""
+        return self._costs.curves(candidates)
 
     def points(self, layer, method):
-        """list of (rank, float): what was measured of a layer's divergence by rank, or None where nothing was."""
-        return self._table().points(layer, method)
+        """list of (rank, float): what is known of a layer's divergence by rank, or None where nothing is."""
+        return self._costs.points(layer, method)
 
     def measured_splits(self):
         """dict: by layer and method, a list of [rank, predicted, measured divergence] of splits that were run."""
-        return self._table().measured()
+        return self._costs.measured_splits()
 
     def int8_noise(self, candidates):
-        """What INT8 adds to the divergence: of layers, and of chains at two ranks; each alone, in the original network.
-
-        Parameters
-        ----------
-        candidates : list of Candidate
-            Of layers that are computed in INT8.
-
-        Returns
-        -------
-        dict
-            By name of the layer a float; by names of layer and method a Noise, where a rank makes the layer cheaper.
-        """
-        table = self._table()
-        missing = [one for one in table.missing(candidates, _INT8) if measured_ranks(one)]
-        try:
-            self._measure_noise(table, missing)
-        finally:
-            table.save()
-        found = {name: table.points(name, _INT8)[0][1] for name in {one.name for one in candidates}
-                 if table.points(name, _INT8)}
-        found.update(((one.name, one.method.name), Noise(one, table.points(one.name, one.method.name + _INT8)))
-                     for one in candidates if table.points(one.name, one.method.name + _INT8))
-        return found
-
-    def _measure_noise(self, table, candidates):
-        if not candidates:
-            return
-        compare = self._comparison()
-        progress = self._progress("measuring what INT8 costs", len(candidates))
-        with one_blas_thread(), contextlib.closing(progress):
-            for done, candidate in enumerate(candidates):
-                progress(done, candidate.name)
-                if table.points(candidate.name, _INT8) is None:
-                    table.add_row(candidate.name, _INT8, [(1, compare.of_int8(candidate.name))])
-                # At small ranks the split drowns what INT8 adds, which hardly depends on how the chain was fitted.
-                hasty, rank = candidate.hasty(), measured_ranks(candidate)[-1]
-                made = self._data_free(hasty, rank)
-                added = compare.of_int8(candidate.name, made) - compare.of_replaced(made)
-                table.add(candidate, [(rank, max(added, 0.0))], _INT8)
-                hasty.forget()
-
-    def _comparison(self):
-        return Comparison(self._model, self._few(MEASURED_ON), self._accelerator.input_shapes)
-
-    def _table(self):
-        if self._sensitivities is None:
-            self._sensitivities = self._read_table()
-        return self._sensitivities
-
-    def _read_table(self):
-        all_measured = {"measured": MOST} if self.wish.measured >= MOST else {}
-        return Sensitivity(self._table_path, {
-            **all_measured, "network": fingerprint(self._accelerator.model), "images": self.images.fingerprint(),
-            "positions": self.wish.positions, "solver": self.wish.solver or DATA_FREE, "metric": self.wish.metric,
-            "seed": self.wish.seed}, self._read_only)
-
-    def _measure(self, table, candidates):
-        if not candidates:
-            return
-        accelerator, images = self._accelerator, self._few(PREDICTED_ON)
-        layers = {}
-        for candidate in candidates:
-            layers.setdefault(candidate.name, []).append(candidate)
-        with one_blas_thread():
-            find = Estimation(self._model, images, accelerator.input_shapes, self._comparison(), accelerator.bias,
-                              self._alone, self.wish.measured, self.wish.seed, self._progress).find
-            for some in _portions({one.name: one.spec for one in candidates}, images.count * self.wish.positions):
-                with temporary_folder() as folder:
-                    find(table, [(layers[spec.name], evidence)
-                                 for spec, evidence in zip(some, self._evidence_of(some, images, folder))])
-        _tell_measured(table, candidates)
-
-    def _few(self, most):
-        """The images that sensitivities are looked at, decoded once."""
-        if self._looked_at is None:
-            each = 4 * sum(prod(shape) for shape in self._accelerator.input_shapes.values())
-            self._looked_at = few(self.images, int(max(1, min(PREDICTED_ON, _MOST_BYTES // each))))
-        return few(self._looked_at, most)
-
-    def _alone(self, candidate, rank, evidence):
-        """The replacement of one layer in the original network."""
-        return self._fitted(candidate, rank, evidence)[0] if self.wish.solver else self._data_free(candidate, rank)
-
-    def _data_free(self, candidate, rank):
-        return Replacement(candidate.spec, candidate.chain(rank),
-                           candidate.arrays(rank, self._accelerator.bias(candidate.spec)))
-
-    def _evidence_of(self, specs, images, folder):
-        """list of callable: for every layer, what makes a list of CalibrationSplit, or None."""
-        if not self.wish.solver:
-            return [lambda: None] * len(specs)
-        taps = [Tap(spec, kind) for spec in specs for kind in (INPUT, RESPONSE)]
-        samples = self._sampled(folder, self._model, images, self._accelerator.input_shapes, taps)
-        return [partial(evidence_of, inputs, responses, images.count, self._importance(spec))
-                for spec, inputs, responses in zip(specs, samples[::2], samples[1::2])]
+        """See :meth:`accnn.reconstruction.split_costs.SplitCosts.int8_noise`."""
+        return self._costs.int8_noise(candidates)
 
     def replacements(self, picks):
         """Fit chains to the true responses, layer by layer in topological order.
@@ -343,32 +224,6 @@ class Calibrated:
             say("%d layers were fitted to fewer places than they have unknowns, such as %s to %d for %d: there the "
                 "solution stays close to the one without images; more `images` would help"
                 % (len(few), name, outcome.samples, outcome.unknowns))
-
-
-def _tell_measured(table, candidates):
-    """Say how far predictions were from what was measured."""
-    rows = [(one, table.measured().get(one.name, {}).get(one.method.name, ())) for one in candidates]
-    off = sorted((measured / predicted, one.name, one.method.name)
-                 for one, splits in rows for _, predicted, measured in splits)
-    total = sum(len(table.points(one.name, one.method.name)) for one in candidates)
-    if off and len(off) < total:
-        said = ["%.2f (%s, %s)" % off[0], "%.2f" % off[len(off) // 2][0], "%.2f (%s, %s)" % off[-1]]
-        say("sensitivities: %d of %d splits were measured, %s times what was predicted, the middle %s, the most %s"
-            % (len(off), total, *said))
-
-
-def _portions(specs, rows):
-    """Yield lists of layers whose samples together take up to `_DISK` bytes."""
-    some, size = [], 0
-    for spec in specs.values():
-        groups, width = spec.part.patch_shape
-        own = 4 * rows * (groups * width + spec.part.outputs)
-        if some and size + own > _DISK:
-            yield some
-            some, size = [], 0
-        some, size = some + [spec], size + own
-    if some:
-        yield some
 
 
 def _eigenvalues(samples):

@@ -13,6 +13,7 @@ from accnn.reconstruction.quadratic import solve_positive
 from accnn.reconstruction.rebuilding import tasks
 
 WIDEST_PATCH = 6000  # values of a patch whose Gram matrix is made, 0.3 GB
+_AMPLE = 4           # samples for each unknown of an output, with which a solution is taken without looking
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +88,8 @@ class FastFits:
             return start
         if self._ridge is None:
             self._ridge = min(RIDGES, key=system.error)
+        elif seen.fitted >= _AMPLE * len(system.features):
+            return system.solved(self._ridge)  # it is better, and to tell it takes as long as to solve
         return system.solved(self._ridge) if system.error(self._ridge) < system.error_of(start) else start
 
 
@@ -94,7 +97,7 @@ class _System:
     """The normal equations of a last part, in the metric of the evidence."""
 
     def __init__(self, task, seen, features):
-        self._task, self._features, self._root, self._factors = task, features, seen.root, {}
+        self._task, self.features, self._root, self._factors = task, features, seen.root, {}
         train, self._held = seen.moments()
         self._train, self.variance = train.seen_through(features), np.trace(train.xx) / seen.width
         kernel = task.kernel if self._root is None else self._root @ task.kernel
@@ -102,7 +105,7 @@ class _System:
 
     @cached_property
     def _seen_held(self):
-        return self._held.seen_through(self._features)
+        return self._held.seen_through(self.features)
 
     def error(self, ridge):
         """float: on the samples held aside."""
@@ -121,7 +124,7 @@ class _System:
         """Answer: of the layer, no longer in the metric."""
         left, (out, back) = self._left(ridge), self._factors[ridge]
         bias = self._train.bias(left)
-        left, features = (left, self._features) if back is None else (out, back @ self._features)
+        left, features = (left, self.features) if back is None else (out, back @ self.features)
         if self._root is not None:
             left, bias = (linalg.solve_triangular(self._root, array) for array in (left, bias))
         return Answer(left, features, bias)
