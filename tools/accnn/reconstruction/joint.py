@@ -29,6 +29,7 @@ _STEPS = 600          # at most
 _FEWEST = 20          # steps, or images held aside: fewer would tell nothing
 _BATCH = 64
 _RATES = 3e-4, 1e-4, 3e-5  # of a step, as shares of the root mean square of what it moves: the first that helps
+_HARM = 1.3           # times the divergence: then a rate is given up
 _LOOKS = 4            # at the images held aside, while the steps are made
 _EVEN = 0.5           # weight of classes that is spread evenly: the rest is their probability
 _PROBABLE = 1e-12
@@ -160,8 +161,8 @@ class _Search:
         return found, JointOutcome(before, least, len(self._train), steps)
 
     def _tried(self, rate, steps, least, tell):
-        """The best parameters at a rate, none where those of the first look are no better, and their divergence."""
-        found, looks = {}, set(np.linspace(0, steps, _LOOKS + 1).astype(int)[1:])
+        """The best parameters at a rate, none where none are better, and their divergence."""
+        found, before, looks = {}, least, set(np.linspace(0, steps, _LOOKS + 1).astype(int)[1:])
         for step, numbers in enumerate(self._batches(steps), 1):
             tell(step - 1, "")
             self._net.step(*self._seen.rows(numbers), self._seen.forms, rate * (1 + np.cos(np.pi * step / steps)) / 2)
@@ -169,7 +170,7 @@ class _Search:
                 now = self._held_divergence()
                 if now < least:  # never where it is NaN
                     found, least = self._net.parameters(), now
-                if not found:
+                if not now < _HARM * before:  # less may still settle as the rate falls
                     break
         return found, least
 
