@@ -43,7 +43,7 @@ def run(args):
     with contextlib.ExitStack() as stack:
         for one in [] if args.dry_run else subjects:
             stack.enter_context(outputs.claimed("--save-model", one.save_model))
-        return _swept(args, subjects)
+        return _swept(args, subjects, stack)
 
 
 def _check(args):
@@ -73,28 +73,30 @@ def _subject(args, ratio):
                                      written_config=outputs.config_path(prefix, ratio)))
 
 
-def _swept(args, subjects):
+def _swept(args, subjects, stack):
     measuring = options.measuring(args)
     request = options.request(args, measuring)
     precision.check(args, request.precision)
     engine.check_precision(args, request.precision)
     for one in [] if args.dry_run else subjects:
-        _check_written(one, request)
+        _check_written(one, request, stack)
     reporting.check(args)
     outputs.check_export(args, [path for one in subjects for path in (
-        one.written_config, symbol_path(one.save_model), params_path(one.save_model, 1))])
+        one.written_config, engine.onnx_path(one), symbol_path(one.save_model), params_path(one.save_model, 1))])
     found = _found(args, subjects, request, measuring)
     _show(args, found)
     return MISSED if any(one["missed"] for one in found["sweep"]) else 0
 
 
-def _check_written(one, request):
+def _check_written(one, request, stack):
+    """Refuse what may not be replaced; claim the checkpoint in a lower precision."""
     outputs.check_checkpoint(one.model, one.save_model, one.force, one.written_config)
     engine.check(one)
     cards.check(one)
     low = precision.low_prefix(one, request.precision)
     if low is not None:
         outputs.check_checkpoint(one.model, low, one.force)
+        stack.enter_context(outputs.claimed("--save-model", low))
 
 
 def _found(args, subjects, request, measuring):

@@ -164,11 +164,15 @@ class _Subject:
     def __init__(self, load, request):
         self._load, self.request = load, request
         self.load()
+        self.is_int8 = any(map(in_int8, self.model.graph.nodes))
+        if request.round_sums and not self.is_int8:
+            raise AccnnError("`round_sums` is for INT8 networks, and %s is none: leave it out, or export the INT8 "
+                             "checkpoint" % self.prefix)
         self.batches = proof.trial_batches(self.converted, self.takes)
         self._shown = [{tensor.name: tuple(None if factor else size for size, factor in zip(
             tensor.shape, tensor.shape.factors)) for tensor in tensors}
             for tensors in (self.converted.inputs, self.converted.outputs)]
-        self.names, self.is_int8 = list(self._shown[1]), any(map(in_int8, self.model.graph.nodes))
+        self.names = list(self._shown[1])
         self._nodes = len(self.converted.builder.nodes)
 
     def takes(self, batch):

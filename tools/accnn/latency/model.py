@@ -31,12 +31,12 @@ class Latency(_Milliseconds):
 class LatencyModel(_Milliseconds):
     """Milliseconds of a pass of one network, at one number of threads and one batch size; asked like any cost.
 
-    Where a plan is for another precision than float32, all numbers are those of that precision, but for the original.
+    All numbers are those of the engine and the precision of the plan, but for the original.
 
     Attributes
     ----------
     whole_ms : float
-        Of the whole network as it is.
+        Of the whole network with no layer split, in the engine and the precision of the plan.
     planned : dict of str to LayerSpec
         The layers that may be split; all others are part of :attr:`rest`.
     places : dict of str to Place
@@ -53,9 +53,9 @@ class LatencyModel(_Milliseconds):
     probed : tuple of str
         Keys of chains that told the preferred multiples of ranks.
     original : float or None
-        Milliseconds of the original network, which is float32 where all else here is not; None: it is the same.
+        Milliseconds of the original network, of which ratios are taken; None: it is :attr:`whole_ms`.
     originals : dict of str to str
-        Keys of the layers as they are in the original network, by layer.
+        Keys of the layers in float32, in the same engine, by layer; empty: where these are those of the plan.
     float_places : dict of str to Place
         By layer that may stay in float32 among others in a low precision: its place then, conversions included.
     """

@@ -28,7 +28,7 @@ def latency_report(model, table, picks, timed=None, baseline=None, missed=None, 
     scale = before / model.original_ms
     after = scale * model.predicted_ms(picks)
     found = {"machine": setting.machine, "isa": setting.isa, "threads": setting.threads,
-             "batch_size": setting.batch_size, "engine": setting.engine or "mxnet " + setting.mxnet,
+             "batch_size": setting.batch_size, "engine": setting.ran_by,
              "over": over and " ".join(over),
              "before_ms": before, "predicted": before / after, "predicted_ms": after,
              "layers": model.layer_times(picks, scale), "rest": model.factors.rest, "foreign": table.foreign,

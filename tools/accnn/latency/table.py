@@ -66,7 +66,7 @@ class LatencyTable:
 
     @cached_property
     def foreign(self):
-        """bool: whether it was measured on another processor, another MXNet or with other settings than here."""
+        """bool: whether it was measured on another processor, by another MXNet or engine, or with other settings."""
         measured = self.setting
         if measured.engine_name not in engines.names():
             return True
@@ -88,7 +88,7 @@ class LatencyTable:
         return None if found is None else found * (1 + min(uncertainty(entry["spread"], entry["rounds"]), _MOST_STDERR))
 
     def entry(self, key):
-        """dict: relative, spread, rounds of a chain or network; relative None and ``refused`` where MXNet refuses it.
+        """dict: relative, spread, rounds of a chain or network; relative None and ``refused`` where the engine does.
 
         None where it was never asked.
         """

@@ -64,10 +64,15 @@ class Setting:
         return self.engine.partition(" ")[0] or engines.DEFAULT
 
     @property
+    def ran_by(self):
+        """str: engine and version, MXNet's too."""
+        return self.engine or "%s %s" % (engines.DEFAULT, self.mxnet)
+
+    @property
     def machine(self):
         """str: all but threads and batch, for sentences."""
         said = ", ".join(([self.isa] if self.isa else []) + ["%s=%s" % item for item in self.settings])
-        ran = ["mxnet " + self.mxnet] + [self.engine] * bool(self.engine)
+        ran = ["%s %s" % (engines.DEFAULT, self.mxnet)] + [self.engine] * bool(self.engine)
         return "%s with %s%s" % (self.cpu, " and ".join(ran), said and " and " + said)
 
     def __str__(self):
@@ -110,7 +115,7 @@ def document(sections):
     return {"version": VERSION, "measured": [
         dict(sections[setting], cpu=setting.cpu, mxnet=setting.mxnet, settings=dict(setting.settings),
              threads=setting.threads, batch_size=setting.batch_size, isa=setting.isa,
-             engine=setting.engine or "%s %s" % (engines.DEFAULT, setting.mxnet)) for setting in sorted(sections)]}
+             engine=setting.ran_by) for setting in sorted(sections)]}
 
 
 def parse(written):

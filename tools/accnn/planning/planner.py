@@ -97,7 +97,7 @@ def sweep(accelerator, request, ratios):
         mine = {**precisions, **{name: LayerPrecision(name, FP32, why) for name, why in selection.in_fp32.items()}}
         rows = tuple(replace(row, precision=mine[row.layer].precision, why_fp32=mine[row.layer].reason or None)
                      for row in _rows(accelerator, allocator.request, cost, dict(selection.picks, **pinned), left))
-        made_by = dict(_made_by(allocator.request, allocator, selection), **found)
+        made_by = dict(_made_by(allocator, selection), **found)
         return Plan(rows, made_by, evidence_of(accelerator, rows))
 
     return [one if isinstance(one, TargetError) else plan(allocator, *one)
@@ -112,9 +112,9 @@ def _solved(allocator):
         return error
 
 
-def _made_by(request, allocator, selection):
+def _made_by(allocator, selection):
     """dict: what a reader of the plan may want to know, whatever the cost."""
-    return dict(request.as_json(), reached=allocator.speed_up(selection.cost), objective=selection.objective,
+    return dict(allocator.request.as_json(), reached=allocator.speed_up(selection.cost), objective=selection.objective,
                 bound=selection.bound, remark=selection.remark)
 
 
@@ -143,14 +143,15 @@ def layer_precisions(accelerator, request):
 
 
 def _free_to_stay(accelerator, request, rule, candidates, precisions):
-    """set of str: layers in INT8 that may as well stay in float32, because images tell what INT8 costs them.
+    """list of str: layers in INT8 that may as well stay in float32, because images tell what INT8 costs them.
 
     In other engines none: what these make INT8 beside a layer is theirs to choose.
     """
     is_ours = request.measuring.engine == engines.DEFAULT
     if accelerator.responses is None or not rule.chooses_precisions or not is_ours:
-        return set()
-    return {candidate.name for candidate in candidates if precisions[candidate.name].precision == INT8}
+        return []
+    names = dict.fromkeys(candidate.name for candidate in candidates)  # in the network's order, run after run
+    return [name for name in names if precisions[name].precision == INT8]
 
 
 def _check_rule(accelerator, rule, cost):

@@ -123,7 +123,7 @@ def _answers(profiler, questions, known):
 
 def _mark(network):
     keys, in_fp32 = network
-    return tuple(sorted(keys.items())), tuple(in_fp32)
+    return tuple(sorted(keys.items())), tuple(sorted(in_fp32))
 
 
 def _steps(allocator, model, profiler):
@@ -245,7 +245,8 @@ class _PlanSearch:
         selection, cheapest = _solve(self._allocator, aim)
         model = self._model.with_float32(selection.in_fp32)
         keys = model.plan_keys(dict(selection.picks, **self._allocator.pinned))
-        mark = tuple(sorted(keys.items())), tuple(sorted(selection.in_fp32))
+        network = _Network(keys, tuple(selection.in_fp32))
+        mark = _mark(network)
         if mark in self._known:
             self._again(mark, cheapest)
             return self._known[mark], False
@@ -253,7 +254,7 @@ class _PlanSearch:
         if is_timed and sum(one.timed is not None for one in self.attempts) == _ATTEMPTS:
             return None, False
         attempt = _attempt(self._allocator, self._model, selection, cheapest)
-        self._known[mark] = (yield from self._timed(attempt, keys)) if is_timed else attempt
+        self._known[mark] = (yield from self._timed(attempt, network)) if is_timed else attempt
         self.attempts.append(self._known[mark])
         return self._known[mark], True
 
@@ -264,9 +265,9 @@ class _PlanSearch:
             place = next(place for place, one in enumerate(self.attempts) if one is known)
             self._known[mark] = self.attempts[place] = replace(known, cheapest=True)
 
-    def _timed(self, attempt, keys):
+    def _timed(self, attempt, network):
         """Attempt: with what the whole network takes as it is, and with these chains."""
-        baseline, timed = yield _Network(keys, tuple(attempt.selection.in_fp32))
+        baseline, timed = yield network
         refuse_noise(timed["measured"], "the planned network", _NOISY, self._profiler.config.best_effort)
         attempt = replace(attempt, baseline=baseline, timed=timed)
         say("planned %s, measured %s" % (times(attempt.predicted), times(attempt.ratio)))

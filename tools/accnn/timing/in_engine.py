@@ -22,7 +22,9 @@ _PRECISIONS = {None: FP32, "u8": INT8, "s8": INT8, "bf16": BF16}  # by what is r
 
 
 def chain_call(job, place, chain, made):
-    """Return (before, once): callables, of which the first does nothing, and the other is a pass: returns its seconds.
+    """Return (before, once): callables, of which the first does nothing, and the other is a pass.
+
+    That returns its seconds, unless nothing is taken off: then it is timed from outside.
 
     Parameters
     ----------
@@ -32,7 +34,7 @@ def chain_call(job, place, chain, made):
     made : callable
         ``made(chain, positive)``: the Model of a chain with random weights, with a ReLU behind parts of these suffixes.
     """
-    positive = {_FRONT} - ({_FRONT} if place.numbers == "s8" else set())
+    positive = set() if place.numbers == "s8" else {_FRONT}
     front, data = _front(place, chain), _data(job, place, chain)
     if engines.get(job.engine).profiles:
         whole = made(front + chain + _behind(place, chain), positive | {chain[-1].suffix})
