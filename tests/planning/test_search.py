@@ -129,6 +129,14 @@ def test_a_wide_gap_between_plans_ends_no_search(monkeypatch, layers, bias, rati
         min(enough), 1.03 * ratio)
 
 
+def test_plans_between_are_tried_where_a_smaller_budget_was_slower(monkeypatch):
+    """The second plan is so much faster than predicted that the next budget lies before the first, which was slow."""
+    clock, factors = fine(monkeypatch, bias=1.0), iter([1.06, 0.95, 1.02, 1.0, 1.0, 1.0])
+    planned_ms = clock._planned
+    monkeypatch.setattr(clock, "_planned", lambda *given: next(factors) * planned_ms(*given))
+    assert 3 * 0.97 <= ratio_of(planned(3)) <= 3 * 1.03 and len([one for one in clock.plans if one]) == 3
+
+
 def test_ratio_one_leaves_the_network_as_it_is_whatever_else_there_is(monkeypatch):
     clock = Clockwork(multiple=1, launch=0, rest=1.0, bias=1.0).patched(monkeypatch)
     assert not planned(1).chosen() and [one for one in clock.plans if one] == []
