@@ -70,6 +70,12 @@ def test_rounded_sums_keep_residual_networks_in_int8(tmp_path):
         assert operators(path).count("QLinearConv") < layers
 
 
+def test_rounded_sums_of_a_float32_network_are_refused(tmp_path):
+    with pytest.raises(AccnnError, match="`round_sums` is for INT8 networks, and .* leave it out"):
+        export_onnx(random_model(SYMBOLS["residual"], **SHAPES), tmp_path / "net.onnx", SHAPES, round_sums=True)
+    assert not os.listdir(tmp_path)
+
+
 def operators(path):
     """list of str: those of the graph that onnxruntime makes of a file."""
     Session(path, "network", 1, "", path + ".fused")
