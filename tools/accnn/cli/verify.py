@@ -7,7 +7,6 @@ from accnn.core.layers import FP32, INT8
 from accnn.core.machine import cores, give_back
 from accnn.core.progress import say
 from accnn.core.text import times
-from accnn.latency.config import RATIO_OVER
 from accnn.planning.search import TOLERANCE
 from accnn.report import timing
 from accnn.timing import client
@@ -105,7 +104,7 @@ def timed_in_engine(measuring, source, prefix, input_shapes, child=None, precisi
         run["over"] = over_originals(run["rows"])
     except AccnnError as error:
         return _untimed(error)
-    place = 0 if measuring.ratio_over == RATIO_OVER[0] else len(run["over"]) - 1
+    place = 0 if measuring.is_over_mxnet else len(run["over"]) - 1
     run.update(baseline=run["rows"][place], model=run["rows"][-1], measured=run["over"][place]["measured"])
     return result
 

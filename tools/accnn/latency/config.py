@@ -66,11 +66,16 @@ class TimingConfig:
     engine: str = engines.DEFAULT
     ratio_over: str = RATIO_OVER[0]
 
+    @property
+    def is_over_mxnet(self):
+        """bool: whether ratios are over the original in MXNet, in float32."""
+        return self.ratio_over == RATIO_OVER[0]
+
     def __post_init__(self):
         engines.get(self.engine)
         if self.ratio_over not in RATIO_OVER:
             raise AccnnError("`ratio_over=%s`: choose from %s" % (self.ratio_over, ", ".join(RATIO_OVER)))
-        if self.ratio_over != RATIO_OVER[0] and self.engine == engines.DEFAULT:
+        if not self.is_over_mxnet and self.engine == engines.DEFAULT:
             raise AccnnError("`ratio_over=%s` is for other engines than %s: give `engine`"
                              % (self.ratio_over, engines.DEFAULT))
         for setting, number in (("batch_size", self.batch_size), ("repeats", self.repeats),

@@ -12,7 +12,6 @@ from accnn.core.layers import FP32
 from accnn.core.progress import say
 from accnn.core.text import percent
 from accnn.graph.fingerprint import mark_of_shapes
-from accnn.latency.config import RATIO_OVER
 from accnn.latency.partial_batch import PartialBatch, partial_batch_size
 from accnn.latency.table import network_key, open_table
 from accnn.timing import client
@@ -81,7 +80,7 @@ class LatencyProfiler:
     @cached_property
     def network_key(self):
         """str: what the table calls the original network, of which ratios are taken."""
-        if self.config.ratio_over != RATIO_OVER[0]:
+        if not self.config.is_over_mxnet:
             return self.unsplit_key
         return self._mark + ("" if self.engine == engines.DEFAULT else " " + engines.DEFAULT)
 
@@ -111,7 +110,7 @@ class LatencyProfiler:
     @property
     def baseline(self):
         """(str, str): engine and precision of the original network, of which ratios are taken."""
-        return (self.engine, self.precision) if self.config.ratio_over != RATIO_OVER[0] else (engines.DEFAULT, FP32)
+        return (engines.DEFAULT, FP32) if self.config.is_over_mxnet else (self.engine, self.precision)
 
     def _in_fp32(self):
         """tuple of str: layers that stay in float32 where others do not."""

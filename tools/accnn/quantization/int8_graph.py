@@ -24,7 +24,7 @@ LayerPrecision = namedtuple("LayerPrecision", "layer precision reason")
 LayerPrecision.__doc__ = """One layer of the original: its `precision`, and the `reason` where it stays in float32."""
 
 _RANDOM = (-4.0, 4.0)
-_EPS, _NO_EPS = 1e-3, "1e-12"  # of a BatchNorm that says none; what 1 and float32 variances are the same with
+_EPS, _NO_EPS = 1e-3, "1e-12"  # of a BatchNorm that says none; too small to change 1 or a variance in float32
 _LEAST = 1e-10  # a tensor that is always zero has no range, and no scale
 
 

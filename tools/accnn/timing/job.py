@@ -93,7 +93,7 @@ class NetworksJob:
     amx : bool
         In a process that uses the AMX units.
     precision : {'fp32', 'int8', 'bf16'}
-        Of the networks of `plans`; the network itself is timed as it is.
+        Of the networks of `plans`.
     exclude : tuple of str
         Layers that stay in float32 there, or chains in the place of these.
     in_fp32 : tuple of (sequence of str)
