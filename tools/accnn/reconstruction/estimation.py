@@ -97,6 +97,7 @@ class Estimation:
             count = self._measured if values is not None else MOST
             split.curve = Corrected(np.ones(len(split.ranks)) if values is None else values, count, known)
             if values is not None:
+                split.is_predicted = True
                 firsts.setdefault(split.candidate.name, split.curve)
         return splits
 
@@ -181,10 +182,11 @@ class _Split:
     def __init__(self, candidate, evidence, ranks):
         self.candidate, self.evidence, self.ranks = candidate, evidence, ranks
         self.curve = self.made = self.fitted = None
+        self.is_predicted = False
 
     def told(self):
-        """list of (rank, predicted, measured)."""
-        return [(self.ranks[place], self.curve.predicted[place], value)
+        """list of (rank, predicted, measured); None for predicted where nothing could be, or all was to be measured."""
+        return [(self.ranks[place], self.curve.predicted[place] if self.is_predicted else None, value)
                 for place, value in sorted(self.curve.measured.items())]
 
 
