@@ -82,7 +82,7 @@ def _swept(args, subjects):
         _check_written(one, request)
     reporting.check(args)
     outputs.check_export(args, [path for one in subjects for path in (
-        one.written_config, symbol_path(one.save_model), params_path(one.save_model, 1))])
+        one.written_config, engine.onnx_path(one), symbol_path(one.save_model), params_path(one.save_model, 1))])
     found = _found(args, subjects, request, measuring)
     _show(args, found)
     return MISSED if any(one["missed"] for one in found["sweep"]) else 0

@@ -11,7 +11,8 @@ from accnn.core.progress import say
 from accnn.core.threads import side_by_side
 from accnn.ranks.curve import measured_ranks
 from accnn.reconstruction.correction import Corrected
-from accnn.reconstruction.fast_fits import WIDEST_PATCH, FastFits, answers_of
+from accnn.reconstruction.fast_fits import FastFits, answers_of
+from accnn.reconstruction.layer import WIDEST_PATCH
 from accnn.reconstruction.second_order import Change, divergences
 
 MOST = 10       # ranks of a layer and method; as many are looked at where all are measured
