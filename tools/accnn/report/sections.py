@@ -70,7 +70,8 @@ def layers(evidence):
             "Every layer before and after, in multiply-adds; milliseconds were not measured."]
     apart = [bar.layer for bar in bars if bar.verdict == "slower"]
     if apart:
-        says.append("%d of %d layers gained over 15%% less time than theory says." % (len(apart), len(bars)))
+        says.append("%d of %d layers gained over %s less time than theory says." % (
+            len(apart), len(bars), percent(bar_chart.APART, 0)))
     whole = layer_table(evidence, bars)
     plot = _bars(bars, whole) if bar_chart.layer_panels(bars) else None
     return Section("layers", "Layers", source_of(evidence, "summary"), tuple(says), (plot,) if plot else (),
