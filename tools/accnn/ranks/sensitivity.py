@@ -13,8 +13,8 @@ class LeastDivergence(RankRule):
     its own, so that the knapsack chooses method, rank and precision of every layer at once.
 
     Works for every method, and chooses among several for one layer. Exact for the ranks that were looked at, measured
-    or predicted: between them the divergence is interpolated. Ranks below all of them are taken only where nothing else fits
-    the budget: a fully connected layer that loses next to nothing at a rank of ten may lose all at nine.
+    or predicted: between them the divergence is interpolated. Ranks below all of them are taken only where nothing else
+    fits the budget: a fully connected layer that loses next to nothing at a rank of ten may lose all at nine.
 
     Notes
     -----

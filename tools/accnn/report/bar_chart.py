@@ -41,8 +41,8 @@ class LayerBar:
 
 
 _COLOURS = {"": style.AFTER, "as theory": style.AFTER, "slower": style.SLOWER, "faster": style.FASTER}
-_LABELS = {"as theory": "after, as theory says (within %s)" % percent(APART, 0), "slower": "after, slower than theory says",
-           "faster": "after, faster than theory says", "": "after"}
+_LABELS = {"as theory": "after, as theory says (within %s)" % percent(APART, 0),
+           "slower": "after, slower than theory says", "faster": "after, faster than theory says", "": "after"}
 
 
 def shown_bars(bars, most=MOST_BARS):
