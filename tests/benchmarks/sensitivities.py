@@ -65,7 +65,8 @@ def _table(args, bench, images, judge, title, path, measured=2):
 
 
 def _off(responses):
-    splits = [split for methods in responses.measured_splits().values() for some in methods.values() for split in some]
+    splits = [split for methods in responses.measured_splits().values() for some in methods.values() for split in some
+              if split[1] is not None]
     if not splits:
         return "not told"
     off = [measured / max(predicted, 1e-9) for _, predicted, measured in splits]

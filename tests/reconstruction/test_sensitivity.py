@@ -173,6 +173,16 @@ def test_the_table_says_what_was_measured_and_predicted(tmp_path, forwards):
         "measured"]
 
 
+def test_where_all_is_measured_nothing_is_said_to_be_predicted(tmp_path, capsys):
+    bench = bench_of(x=random_input(100, *SHAPE), table=tmp_path / "table.json", wish=ReconstructionConfig(measured=10))
+    bench.responses.curves(candidates_of(bench))
+    splits = [split for methods_of in bench.responses.measured_splits().values() for split in methods_of["vh"]]
+    assert splits and all(predicted is None for _, predicted, _ in splits)
+    assert "times what was predicted" not in capsys.readouterr().err
+    known = bench.responses.points("conv2", "vh")
+    assert bench.responses.measured_at("conv2", "vh") == tuple(rank for rank, _ in known)
+
+
 # ---- the table
 
 def test_a_table_is_used_for_all_other_wishes(tmp_path, forwards, monkeypatch):

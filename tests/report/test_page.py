@@ -167,6 +167,17 @@ def test_curves_of_all_kinds_are_drawn(curve):
     assert found[:2] == ["Energy by rank", "Sensitivity by rank"]
 
 
+def test_predicted_points_are_told_from_measured_ones():
+    curve = RankCurve("a", "vh", ((1, 0.5), (2, 0.2), (4, 0.1)), 3, 0.15, measured=(1, 4))
+    assert [curve.source(rank) for rank in (1, 2, 3, 4)] == ["measured", "predicted", "", "measured"]
+    text = html(ReportEvidence("n", "o", sensitivities=(curve,)))
+    assert "Filled marks were measured" in text
+    cells = re.findall(r"<td>(measured|predicted)</td>", text)
+    assert cells == ["measured", "predicted", "measured"]
+    plain = html(ReportEvidence("n", "o", sensitivities=(RankCurve("a", "vh", ((1, 0.5), (2, 0.2))),)))
+    assert "Filled marks" not in plain and not re.findall(r"<td>(measured|predicted)</td>", plain)
+
+
 def test_the_chosen_rank_stands_in_its_place_among_the_others():
     curve = RankCurve("a", "vh", tuple((rank, rank / 100) for rank in range(1, 101)), 50, 0.5)
     text = html(ReportEvidence("n", "o", energies=(curve,)))

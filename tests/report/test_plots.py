@@ -44,11 +44,17 @@ def test_energies_are_those_of_the_singular_values(plan, accelerator):
         np.testing.assert_allclose(ring.get_ydata()[0], expected[row.rank - 1], rtol=1e-6)
 
 
-def test_sensitivities_are_those_that_were_measured(plan, accelerator):
+def test_sensitivities_are_those_of_the_table_the_measured_ones_filled(plan, accelerator):
     axes = accnn.plot_sensitivity(plan, layers=["conv2"])
     assert len(axes) == 1
-    measured = sorted(accelerator.responses.points("conv2", "vh"))
-    np.testing.assert_allclose(axes[0].get_lines()[0].get_ydata(), [max(value, 1e-7) for _, value in measured])
+    known = sorted(accelerator.responses.points("conv2", "vh"))
+    line, *marks = axes[0].get_lines()
+    np.testing.assert_allclose(line.get_ydata(), [max(value, 1e-7) for _, value in known])
+    measured = accelerator.responses.measured_at("conv2", "vh")
+    filled, hollow = marks[-2:]
+    assert 0 < len(measured) < len(known) and filled.get_markerfacecolor() != hollow.get_markerfacecolor() == "none"
+    assert sorted(filled.get_xdata()) == sorted(measured)
+    assert sorted(hollow.get_xdata()) == [rank for rank, _ in known if rank not in measured]
 
 
 def test_layers_are_bars_of_macs(plan, accelerator):

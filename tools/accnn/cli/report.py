@@ -162,7 +162,7 @@ def _with_plan(args, evidence, accelerator, plan):
     if args.cache:
         accelerator.remember(args.cache)
     path, table = _sensitivity(args, accelerator.model)
-    found = curves.plan_evidence(accelerator, plan, args.all_curves, table.points if table else None)
+    found = curves.plan_evidence(accelerator, plan, args.all_curves, table)
     energies = curves.energy_curves(plan, found)
     left = len(plan.chosen()) - len(energies)
     unknown = ("Energies of %d layers are left out, whose decompositions take longer: give `all_curves`" % left,

@@ -2,7 +2,7 @@
 import argparse
 
 from accnn import engines
-from accnn.cli.score import scored
+from accnn.cli.score import NOT_ASKED, scored
 from accnn.core import amx
 from accnn.core.machine import cores
 from accnn.data.records import open_records
@@ -14,10 +14,6 @@ from accnn.runtime import distributed
 from accnn.scoring.changes import ChangeTally
 from accnn.timing import client
 from accnn.timing.job import Job
-
-# What score.py has options for, and report.py has not.
-_NOT_ASKED = {"fidelity": False, "per_class": False, "confusion": None, "top_k": None, "precision": None,
-              "kv_store": "local", "worker_timeout": None}
 
 
 def names(text):
@@ -41,7 +37,7 @@ def scores(args, prefix, engine=engines.DEFAULT):
         seen.append(ChangeTally(*heads))
         return seen[0]
 
-    how = argparse.Namespace(**dict(vars(args), model=prefix, output=args.scored_output, engine=engine, **_NOT_ASKED))
+    how = argparse.Namespace(**dict(vars(args), model=prefix, output=args.scored_output, engine=engine, **NOT_ASKED))
     if prefix != args.model:
         how.load_epoch = None
     records = open_records(args.data_val, args.data_val_idx)

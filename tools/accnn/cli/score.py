@@ -45,6 +45,11 @@ class Subject:
     predictor: object  # Predictor or EnginePredictor
 
 
+# What other scripts that score have no options for: pass it with theirs to :func:`scored`.
+NOT_ASKED = {"fidelity": False, "per_class": False, "confusion": None, "top_k": None, "precision": None,
+             "data_calib": None}
+
+
 def parser(description):
     """Parser: the options."""
     arguments = Parser("accnn-score", description)

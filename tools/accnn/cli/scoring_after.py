@@ -2,14 +2,13 @@
 import argparse
 
 from accnn import engines
-from accnn.cli.score import scored
+from accnn.cli.score import NOT_ASKED, scored
 from accnn.core.errors import AccnnError
 from accnn.core.progress import say
 from accnn.data.records import open_records
 from accnn.runtime import distributed
 
-_PLAIN = {"fidelity": False, "per_class": False, "confusion": None, "top_k": None, "engine": engines.DEFAULT,
-          "precision": None, "kv_store": "local", "output": None, "max_num_examples": None, "batch_size": None}
+_PLAIN = dict(NOT_ASKED, engine=engines.DEFAULT, output=None, max_num_examples=None, batch_size=None)
 
 
 def add_scoring_option(parser):

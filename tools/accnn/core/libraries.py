@@ -5,8 +5,9 @@ import types
 
 from accnn.core.errors import AccnnError
 
+# Library -> extra; Pillow comes with matplotlib.
 _EXTRAS = {"onnx": "onnx", "onnxruntime": "onnx", "openvino": "openvino", "nncf": "openvino", "matplotlib": "report",
-           "jinja2": "report", "PIL": "report"}  # Pillow comes with matplotlib  # -> extra
+           "jinja2": "report", "PIL": "report"}
 
 # NNCF would tell its makers what it is used for, if it were not said to run in a test.
 _SETTINGS = {"nncf": {"NNCF_CI": "1"}}

@@ -16,6 +16,9 @@ class PlanEvidence:
     layers : tuple of LayerSpec
     energies, divergences : dict of (str, str) to tuple of (rank, float)
         By layer and method: energy kept, and divergence of the outputs in nats, at ranks.
+    measured : dict of (str, str) to tuple of rank
+        Of `divergences`, the ranks at which the network was run, the others being predicted; all of them where there
+        is none.
     chosen : dict of str to (float or None, float or None)
         By layer: energy and divergence at the rank of the plan.
     accelerator : callable, optional
@@ -25,11 +28,12 @@ class PlanEvidence:
     layers: Tuple[object, ...] = ()
     energies: Mapping[Tuple[str, str], tuple] = field(default_factory=dict)
     divergences: Mapping[Tuple[str, str], tuple] = field(default_factory=dict)
+    measured: Mapping[Tuple[str, str], tuple] = field(default_factory=dict)
     chosen: Mapping[str, tuple] = field(default_factory=dict)
     accelerator: Optional[Callable] = None
 
 
-def evidence_of(accelerator, rows, may_decompose=None, points=None):
+def evidence_of(accelerator, rows, may_decompose=None, table=None):
     """Collect what is known of the layers of a plan.
 
     Parameters
@@ -38,21 +42,22 @@ def evidence_of(accelerator, rows, may_decompose=None, points=None):
     rows : iterable of Row
     may_decompose : callable, optional
         ``may_decompose(candidate)``: whether to decompose a layer for its curve; default: none.
-    points : callable, optional
-        ``points(layer, method)``: list of (rank, divergence) or None. Default: of the accelerator's images.
+    table : Sensitivity or Calibrated, optional
+        Knows divergences by rank. Default: what the accelerator has of images.
 
     Returns
     -------
     PlanEvidence
     """
-    if points is None:
-        points = accelerator.responses.points if accelerator.responses is not None else (lambda layer, method: None)
-    energies, divergences, chosen = {}, {}, {}
+    table = accelerator.responses if table is None else table
+    energies, divergences, measured, chosen = {}, {}, {}, {}
     for row in rows:
         for name in [row.method] if row.method else methods.names(accelerator.specs[row.layer].kind):
-            measured = points(row.layer, name)
-            if measured:
-                divergences[row.layer, name] = tuple(sorted(measured, key=lambda point: by_rank(point[0])))
+            known = table.points(row.layer, name) if table is not None else None
+            if known:
+                divergences[row.layer, name] = tuple(sorted(known, key=lambda point: by_rank(point[0])))
+                ranks_run = table.measured_at(row.layer, name)
+                measured.update({(row.layer, name): ranks_run} if ranks_run else {})
                 break
         if row.method:
             candidate = accelerator.candidate(row.layer, methods.get(row.method))
@@ -60,9 +65,9 @@ def evidence_of(accelerator, rows, may_decompose=None, points=None):
             if len(found) > 1:
                 energies[row.layer, row.method] = found
             chosen[row.layer] = (candidate.energy(row.rank) if candidate.decomposed else
-                                 candidate.known_energy(row.rank), _at(candidate, row.rank, measured))
-    return PlanEvidence(tuple(accelerator.layers), energies, divergences, chosen, weakref.ref(accelerator))
+                                 candidate.known_energy(row.rank), _at(candidate, row.rank, known))
+    return PlanEvidence(tuple(accelerator.layers), energies, divergences, measured, chosen, weakref.ref(accelerator))
 
 
-def _at(candidate, rank, measured):
-    return ranks.curve.Curve(candidate, measured).at(rank) if measured and len(measured) > 1 else None
+def _at(candidate, rank, known):
+    return ranks.curve.Curve(candidate, known).at(rank) if known and len(known) > 1 else None

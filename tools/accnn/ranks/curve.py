@@ -3,7 +3,7 @@ import numpy as np
 
 from accnn.core.layers import macs
 
-_POINTS = 10        # ranks of a layer that are measured
+_POINTS = 10        # ranks of a layer that are looked at
 _CHEAPEST = 0.04    # of the layer's MACs: the first of them
 _DEAREST = 0.65     # and the last: what saves less loses next to nothing, and takes longest to measure
 _LEAST = 1e-7       # below this a divergence, in nats, or a lost share of energy is rounding
@@ -16,7 +16,7 @@ class Curve:
     ----------
     candidate : Candidate
     points : list of (rank, float)
-        What was measured.
+        What was measured or predicted.
     """
 
     def __init__(self, candidate, points):
@@ -27,7 +27,7 @@ class Curve:
         self._costs, self._values = np.log(costs), np.log(np.maximum.accumulate(values[::-1])[::-1])
 
     def covers(self, rank):
-        """bool: whether so small a rank was measured, or a smaller one."""
+        """bool: whether so small a rank is among the points, or a smaller one."""
         return bool(np.log(self._candidate.macs(rank)) >= self._costs[0] - 1e-9)
 
     def at(self, rank):
@@ -61,7 +61,7 @@ class Noise:
 
 
 def measured_ranks(candidate, points=_POINTS):
-    """Ranks to measure: evenly spread in the logarithm of MACs, among those that make the layer cheaper."""
+    """Ranks to look at: evenly spread in the logarithm of MACs, among those that make the layer cheaper."""
     spec = candidate.spec
     whole = macs((spec.part,), spec.in_shape)
     cheaper = [(cost, rank) for rank, cost in ((rank, candidate.macs(rank)) for rank in candidate.ranks())

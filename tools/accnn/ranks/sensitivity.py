@@ -1,4 +1,4 @@
-"""The least divergence of the network's outputs, as measured on real images, for the cost."""
+"""The least divergence of the network's outputs, measured and predicted on real images, for the cost."""
 from dataclasses import replace
 
 from accnn.ranks.base import RankRule, Unreachable, register
@@ -7,14 +7,14 @@ from accnn.ranks.fill import fill, weighed
 
 @register
 class LeastDivergence(RankRule):
-    """Minimise the sum over layers of what each one's chain costs the *network*, measured with that layer alone split.
+    """Minimise the sum over layers of what each one's chain costs the *network*, with that layer alone split.
 
     Of layers in INT8 what that adds is a part of it; where the cost knows them in float32, too, that is an option of
     its own, so that the knapsack chooses method, rank and precision of every layer at once.
 
-    Works for every method, and chooses among several for one layer. Exact for what was measured: between the measured
-    ranks the divergence is interpolated. Ranks below all that were measured are taken only where nothing else fits
-    the budget: a fully connected layer that loses next to nothing at a rank of ten may lose all at nine.
+    Works for every method, and chooses among several for one layer. Exact for the ranks that were looked at, measured
+    or predicted: between them the divergence is interpolated. Ranks below all of them are taken only where nothing else
+    fits the budget: a fully connected layer that loses next to nothing at a rank of ten may lose all at nine.
 
     Notes
     -----
@@ -25,7 +25,7 @@ class LeastDivergence(RankRule):
     name = "sensitivity"
     cost = "macs"
     needs_images = chooses_methods = chooses_precisions = True
-    summary = "the least divergence of the network's outputs on real images, measured layer by layer"
+    summary = "the least divergence of the network's outputs on real images, found layer by layer"
 
     def select(self, problem):
         """See :meth:`RankRule.select`."""

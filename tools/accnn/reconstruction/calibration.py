@@ -108,8 +108,12 @@ class Calibrated:
         """list of (rank, float): what is known of a layer's divergence by rank, or None where nothing is."""
         return self._costs.points(layer, method)
 
+    def measured_at(self, layer, method):
+        """tuple of ranks: those of :meth:`points` at which the network was run; None for all of them."""
+        return self._costs.measured_at(layer, method)
+
     def measured_splits(self):
-        """dict: by layer and method, a list of [rank, predicted, measured divergence] of splits that were run."""
+        """dict: by layer and method, a list of [rank, predicted or None, measured] divergences of splits run."""
         return self._costs.measured_splits()
 
     def int8_noise(self, candidates):

@@ -66,10 +66,11 @@ def _log_divergence(true, made):
 
 
 def _score_divergence(true, made):
-    return _log_divergence(_log_softmax(true), _log_softmax(made))
+    return _log_divergence(log_softmax(true), log_softmax(made))
 
 
-def _log_softmax(scores):
+def log_softmax(scores):
+    """ndarray of shape (n, classes): logarithms of the probabilities that scores stand for."""
     scores = scores - scores.max(1, keepdims=True)
     return scores - np.log(np.exp(scores).sum(1, keepdims=True))
 

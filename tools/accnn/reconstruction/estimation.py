@@ -11,7 +11,8 @@ from accnn.core.progress import say
 from accnn.core.threads import side_by_side
 from accnn.ranks.curve import measured_ranks
 from accnn.reconstruction.correction import Corrected
-from accnn.reconstruction.fast_fits import WIDEST_PATCH, FastFits, answers_of
+from accnn.reconstruction.fast_fits import FastFits, answers_of
+from accnn.reconstruction.layer import WIDEST_PATCH
 from accnn.reconstruction.second_order import Change, divergences
 
 MOST = 10       # ranks of a layer and method; as many are looked at where all are measured
@@ -97,6 +98,7 @@ class Estimation:
             count = self._measured if values is not None else MOST
             split.curve = Corrected(np.ones(len(split.ranks)) if values is None else values, count, known)
             if values is not None:
+                split.is_predicted = True
                 firsts.setdefault(split.candidate.name, split.curve)
         return splits
 
@@ -181,10 +183,11 @@ class _Split:
     def __init__(self, candidate, evidence, ranks):
         self.candidate, self.evidence, self.ranks = candidate, evidence, ranks
         self.curve = self.made = self.fitted = None
+        self.is_predicted = False
 
     def told(self):
-        """list of (rank, predicted, measured)."""
-        return [(self.ranks[place], self.curve.predicted[place], value)
+        """list of (rank, predicted, measured); None for predicted where nothing could be, or all was to be measured."""
+        return [(self.ranks[place], self.curve.predicted[place] if self.is_predicted else None, value)
                 for place, value in sorted(self.curve.measured.items())]
 
 

@@ -12,7 +12,6 @@ from accnn.reconstruction.layer import RIDGES, projection, regressed
 from accnn.reconstruction.quadratic import solve_positive
 from accnn.reconstruction.rebuilding import tasks
 
-WIDEST_PATCH = 6000  # values of a patch whose Gram matrix is made, 0.3 GB
 _AMPLE = 4           # samples for each unknown of an output, with which a solution is taken without looking
 
 
@@ -54,7 +53,7 @@ class FastFits:
     Parameters
     ----------
     candidate : Candidate
-        Its patches have up to `WIDEST_PATCH` values.
+        Its patches have up to :data:`accnn.reconstruction.layer.WIDEST_PATCH` values.
     bias : ndarray of shape (N,) or None
         The layer's own.
     evidence : list of CalibrationSplit or None

@@ -9,16 +9,15 @@ from functools import partial
 import numpy as np
 
 from accnn.core.compat import mx
-from accnn.core.errors import AccnnError
 from accnn.core.progress import Silence
 from accnn.graph.cut import count_macs
-from accnn.graph.ir import Graph, refusal
+from accnn.graph.ir import Graph
 from accnn.graph.labels import unlabelled
 from accnn.graph.shapes import batch_for
 from accnn.graph.specs import layer_specs
-from accnn.reconstruction.divergence import CLASS_SCORES, Divergence, compared_as
+from accnn.reconstruction.divergence import CLASS_SCORES, Divergence, compared_as, log_softmax
 from accnn.reconstruction.images import spread
-from accnn.reconstruction.importance import differentiable
+from accnn.reconstruction.importance import differentiable, refusals_as_sentences
 from accnn.reconstruction.samples import held_aside
 from accnn.runtime.predictor import Predictor
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
@@ -92,13 +91,8 @@ def joint(model, original, images, input_shapes, names, seed=0, progress=None):
     by_image = all(len(output) % seen.count == 0 for output in seen.truth)
     if not names or not by_image or steps < _FEWEST or seen.held.sum() < _FEWEST:
         return {}, None
-    try:
+    with refusals_as_sentences(model, "leave out `joint`"):
         return _Search(model, seen, input_shapes, names, seed).best(steps, progress or Silence)
-    except Exception as error:
-        said = refusal(error)
-        if said is None:
-            raise
-        raise AccnnError("%s cannot be differentiated (%s): say `joint=False`" % (model.prefix, said)) from error
 
 
 class _Cost:
@@ -258,7 +252,7 @@ def _gradient(form, true, made):
     if form == PROBABILITY:
         return -true / np.maximum(made, _PROBABLE) / true.sum()
     if form == CLASS_SCORES or form == LOG_PROBABILITY and made.ndim == 2:
-        return _weighted(_log_softmax(true), _log_softmax(made))
+        return _weighted(log_softmax(true), log_softmax(made))
     if form == LOG_PROBABILITY:
         return -np.exp(true) / np.exp(true).sum()
     return 2 * (made - true) / max(np.square(true).sum(), 1e-30)
@@ -269,8 +263,3 @@ def _weighted(true, made):
     change = made - true
     even = (change - change.mean(1, keepdims=True)) / true.shape[1]
     return ((np.exp(made) - np.exp(true)) * (1 - _EVEN) + _EVEN * even) / len(true)
-
-
-def _log_softmax(scores):
-    scores = scores - scores.max(1, keepdims=True)
-    return scores - np.log(np.exp(scores).sum(1, keepdims=True))

@@ -1,4 +1,4 @@
-"""What a layer's chain costs the network: measured at some ranks, each layer alone, and kept in a file."""
+"""What a layer's chain costs the network: measured or predicted at some ranks, each layer alone, kept in a file."""
 import contextlib
 
 import numpy as np
@@ -47,24 +47,30 @@ class Sensitivity:
         return [one for one in candidates if one.method.name + kind not in self._rows.get(one.name, {})]
 
     def add(self, candidate, points, kind=""):
-        """Keep what was measured of a candidate, a list of (rank, divergence)."""
+        """Keep what was found of a candidate, a list of (rank, divergence)."""
         self.add_row(candidate.name, candidate.method.name + kind, points)
 
     def add_row(self, layer, name, points):
-        """Keep what was measured of a layer, under a name."""
+        """Keep what was found of a layer, under a name, as :meth:`add` does."""
         self._rows.setdefault(layer, {})[name] = [
             [list(map(int, rank)) if isinstance(rank, tuple) else int(rank), float(value)] for rank, value in points]
         self._changed = True
 
     def tell_measured(self, candidate, splits):
-        """Keep which splits of a candidate were measured, a list of (rank, what was predicted, what was measured)."""
+        """Keep which splits of a candidate were measured, a list of (rank, predicted or None, measured)."""
         self._measured.setdefault(candidate.name, {})[candidate.method.name] = [
-            [list(map(int, rank)) if isinstance(rank, tuple) else int(rank), float(predicted), float(measured)]
+            [list(map(int, rank)) if isinstance(rank, tuple) else int(rank),
+             None if predicted is None else float(predicted), float(measured)]
             for rank, predicted, measured in splits]
 
     def measured(self):
-        """dict: by layer and method, a list of [rank, predicted, measured]."""
+        """dict: by layer and method, a list of [rank, predicted or None, measured]."""
         return self._measured
+
+    def measured_at(self, layer, method):
+        """tuple of ranks: those that were measured; None for all, as in tables of versions that predicted none."""
+        splits = self._measured.get(layer, {}).get(method)
+        return splits and tuple(tuple(rank) if isinstance(rank, list) else rank for rank, _, _ in splits)
 
     def points(self, layer, name):
         """list of (rank, float): what was kept of a layer under a name, or None where nothing was."""
@@ -72,7 +78,7 @@ class Sensitivity:
                 for rank, value in self._rows.get(layer, {}).get(name, ())] or None
 
     def curve(self, candidate):
-        """Return the Curve of a candidate that was measured."""
+        """Return the Curve of a candidate that is in the table."""
         return Curve(candidate, self.points(candidate.name, candidate.method.name))
 
     def save(self):

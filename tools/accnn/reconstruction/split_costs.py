@@ -73,11 +73,15 @@ class SplitCosts:
                 if (one.name, one.method.name) not in unknown}
 
     def points(self, layer, method):
-        """list of (rank, float): what was measured of a layer's divergence by rank, or None where nothing was."""
+        """list of (rank, float): what is known of a layer's divergence by rank, or None where nothing is."""
         return self._table().points(layer, method)
 
+    def measured_at(self, layer, method):
+        """See :meth:`accnn.reconstruction.sensitivity.Sensitivity.measured_at`."""
+        return self._table().measured_at(layer, method)
+
     def measured_splits(self):
-        """dict: by layer and method, a list of [rank, predicted, measured divergence] of splits that were run."""
+        """dict: by layer and method, a list of [rank, predicted or None, measured] divergences of splits run."""
         return self._table().measured()
 
     def int8_noise(self, candidates):
@@ -185,7 +189,7 @@ def _tell_measured(table, candidates):
     """Say how far predictions were from what was measured."""
     rows = [(one, table.measured().get(one.name, {}).get(one.method.name, ())) for one in candidates]
     off = sorted((measured / predicted, one.name, one.method.name)
-                 for one, splits in rows for _, predicted, measured in splits)
+                 for one, splits in rows for _, predicted, measured in splits if predicted is not None)
     total = sum(len(table.points(one.name, one.method.name)) for one in candidates)
     if off and len(off) < total:
         said = ["%.2f (%s, %s)" % off[0], "%.2f" % off[len(off) // 2][0], "%.2f (%s, %s)" % off[-1]]

@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 from typing import Optional
 
-from accnn.core.text import count, milliseconds, times
+from accnn.core.text import count, milliseconds, percent, times
 from accnn.report import style
 
 MOST_BARS = 40
@@ -41,8 +41,8 @@ class LayerBar:
 
 
 _COLOURS = {"": style.AFTER, "as theory": style.AFTER, "slower": style.SLOWER, "faster": style.FASTER}
-_LABELS = {"as theory": "after, as theory says (within 15%)", "slower": "after, slower than theory says",
-           "faster": "after, faster than theory says", "": "after"}
+_LABELS = {"as theory": "after, as theory says (within %s)" % percent(APART, 0),
+           "slower": "after, slower than theory says", "faster": "after, faster than theory says", "": "after"}
 
 
 def shown_bars(bars, most=MOST_BARS):

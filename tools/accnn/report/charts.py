@@ -21,7 +21,8 @@ def draw_curve(ax, curve, is_loss, compact=True):
     """
     values = [max(value, _LEAST) if is_loss else value for _, value in curve.points]
     places = _places(curve)
-    ax.plot(places, values, color=style.AFTER, marker="." if len(places) < 25 else None, markersize=4)
+    is_marked = curve.measured is None and len(places) < 25
+    ax.plot(places, values, color=style.AFTER, marker="." if is_marked else None, markersize=4)
     if is_loss:
         style.log_axis(ax, ax.yaxis, 4)
     else:
@@ -29,6 +30,8 @@ def draw_curve(ax, curve, is_loss, compact=True):
         ax.yaxis.set_major_formatter(lambda value, _: "%d%%" % round(100 * value))
     if curve.chosen is not None and curve.at_chosen is not None:
         _mark_chosen(ax, curve, is_loss)
+    if curve.measured is not None:
+        _mark_measured(ax, curve, places, values)
     ax.set_title(style.shortened(curve.layer, 20), fontsize=9)
     ax.grid()
     ax.margins(x=0.06, y=0.15 if is_loss else 0)
@@ -59,6 +62,14 @@ def _mark_chosen(ax, curve, is_loss):
     ax.annotate("K=%s\n%s" % (sizes(curve.chosen), told), (place, value), (0.97, 0.95 if is_loss else 0.06),
                 textcoords="axes fraction", ha="right", va="top" if is_loss else "bottom", fontsize=8,
                 color=style.INK)
+
+
+def _mark_measured(ax, curve, places, values):
+    """Fill the marks of what was measured, and leave those of what was predicted hollow."""
+    for kind, face in (("measured", style.AFTER), ("predicted", "none")):
+        some = [point for point, (rank, _) in zip(zip(places, values), curve.points) if curve.source(rank) == kind]
+        ax.plot([place for place, _ in some], [value for _, value in some], "o", markersize=4, markerfacecolor=face,
+                markeredgecolor=style.AFTER)
 
 
 def _rank_axis(ax, curve, compact):

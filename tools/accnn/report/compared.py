@@ -164,8 +164,8 @@ def _layer(spec, parts, row, precisions):
     known = {precisions(part.name) for part in parts}
     return {"layer": spec.name, "op": spec.op, "method": row.method if row else None,
             "rank": row.rank if row else None, "precision": next(iter(known - {FP32}), FP32),
-            "reason": _reason(spec, parts, row), "macs_before": before, "macs_after": after, "energy": None,
-            "reconstruction": None, "remark": None}
+            "reason": _reason(spec, parts, row), "why_fp32": row.why_fp32 if row else None, "macs_before": before,
+            "macs_after": after, "energy": None, "reconstruction": None, "remark": None}
 
 
 def _reason(spec, parts, row):

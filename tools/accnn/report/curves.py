@@ -9,7 +9,7 @@ from accnn.report.evidence import RankCurve
 _QUICK = 1.2e9  # multiply-adds of decompositions that a report makes unasked: about a second
 
 
-def plan_evidence(accelerator, plan, everything=True, points=None):
+def plan_evidence(accelerator, plan, everything=True, table=None):
     """Collect the curves of a plan.
 
     Parameters
@@ -19,7 +19,7 @@ def plan_evidence(accelerator, plan, everything=True, points=None):
     everything : bool
         Make all decompositions that energies need; else those that were made, those that are cheap, and what earlier
         runs learnt, see :meth:`accnn.planning.accelerator.Accelerator.remember`.
-    points : callable, optional
+    table : Sensitivity, optional
         See :func:`accnn.planning.evidence.evidence_of`.
 
     Returns
@@ -30,7 +30,7 @@ def plan_evidence(accelerator, plan, everything=True, points=None):
     quick = {candidate.name for candidate in chosen} if everything else _cheap(
         [candidate for candidate in chosen if candidate.method.has_singular_values])
     with one_blas_thread():
-        return evidence_of(accelerator, plan.rows, lambda candidate: candidate.name in quick, points)
+        return evidence_of(accelerator, plan.rows, lambda candidate: candidate.name in quick, table)
 
 
 def _cheap(candidates):
@@ -58,15 +58,15 @@ def energy_curves(plan, found):
     plan : Plan
     found : PlanEvidence
     """
-    return _curves(plan, found, found.energies, 0)
+    return _curves(plan, found, found.energies, {}, 0)
 
 
 def sensitivity_curves(plan, found):
-    """tuple of RankCurve: divergence by rank; of layers that stay as they are, too, where it was measured."""
-    return _curves(plan, found, found.divergences, 1)
+    """tuple of RankCurve: divergence by rank; of layers that stay as they are, too, where it is known."""
+    return _curves(plan, found, found.divergences, found.measured, 1)
 
 
-def _curves(plan, found, points, which):
+def _curves(plan, found, points, measured, which):
     rows = {row.layer: row for row in plan.rows}
     order = {spec.name: place for place, spec in enumerate(found.layers)}
     made = []
@@ -74,5 +74,6 @@ def _curves(plan, found, points, which):
         row = rows.get(layer)
         is_split = row is not None and row.method == method
         made.append(RankCurve(layer, method, points[layer, method], row.rank if is_split else None,
-                              found.chosen.get(layer, (None, None))[which] if is_split else None))
+                              found.chosen.get(layer, (None, None))[which] if is_split else None,
+                              measured.get((layer, method))))
     return tuple(made)

@@ -22,6 +22,8 @@ class RankCurve:
         The rank of the plan; None where the plan leaves the layer alone, or splits it by another method.
     at_chosen : float, optional
         The quantity there.
+    measured : tuple of rank, optional
+        Ranks of `points` at which a divergence was measured, the others being predicted. None: nothing is predicted.
     """
 
     layer: str
@@ -29,6 +31,13 @@ class RankCurve:
     points: Tuple[Tuple[object, float], ...]
     chosen: Optional[object] = None
     at_chosen: Optional[float] = None
+    measured: Optional[Tuple[object, ...]] = None
+
+    def source(self, rank):
+        """str: 'measured', 'predicted', or '' where the curve has no such point or does not tell them apart."""
+        if self.measured is None or rank not in [one for one, _ in self.points]:
+            return ""
+        return "measured" if rank in self.measured else "predicted"
 
 
 @dataclass(frozen=True)

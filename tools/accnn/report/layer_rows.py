@@ -36,7 +36,13 @@ def _cells(layer, bar):
             number(times, bar.measured if is_split else None),
             Cell(bar.verdict, mark="verdict " + bar.verdict.replace(" ", "-")) if is_split else "",
             number(percent, layer.get("energy")), number(percent, fitted["before"]),
-            number(percent, fitted["after"]), layer.get("reason") or layer.get("remark") or "")
+            number(percent, fitted["after"]), _note(layer))
+
+
+def _note(layer):
+    """str: why a layer was left alone, or what is to be said of its chain, and why it is in float32."""
+    why = ["in float32: " + layer["why_fp32"]] if layer.get("why_fp32") else []
+    return "; ".join(list(filter(None, [layer.get("reason") or layer.get("remark")])) + why)
 
 
 def _rank(rank):

@@ -37,7 +37,8 @@ def plot_energy(plan, accelerator=None, layers=None, axes=None):
 def plot_sensitivity(plan, accelerator=None, layers=None, axes=None):
     """Plot how far the network's outputs diverge when a layer is split at a rank, in nats, one plot a layer.
 
-    Parameters and errors are those of :func:`plot_energy`; a plan knows divergences where the rank rule measured them.
+    Filled marks were measured, hollow ones predicted; marks of one kind where all were measured. Parameters and errors
+    are those of :func:`plot_energy`; a plan knows divergences where the rank rule asked for them.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Sections of a report: what each says, its plots and the tables behind them; None where nothing was measured."""
+"""Sections of a report: what each says, its plots and the tables behind them; None where nothing is known."""
 from dataclasses import dataclass, field
 from typing import Optional, Tuple
 
@@ -70,7 +70,8 @@ def layers(evidence):
             "Every layer before and after, in multiply-adds; milliseconds were not measured."]
     apart = [bar.layer for bar in bars if bar.verdict == "slower"]
     if apart:
-        says.append("%d of %d layers gained over 15%% less time than theory says." % (len(apart), len(bars)))
+        says.append("%d of %d layers gained over %s less time than theory says." % (
+            len(apart), len(bars), percent(bar_chart.APART, 0)))
     whole = layer_table(evidence, bars)
     plot = _bars(bars, whole) if bar_chart.layer_panels(bars) else None
     return Section("layers", "Layers", source_of(evidence, "summary"), tuple(says), (plot,) if plot else (),
@@ -105,10 +106,12 @@ def energies(evidence):
 
 
 def sensitivities(evidence):
-    """Section or None: divergence by rank of the layers that were measured."""
+    """Section or None: divergence by rank, measured and predicted."""
+    marks = ("Filled marks were measured by running the network; hollow ones are predicted to second order, and scaled "
+             "by what was measured. " if any(curve.measured is not None for curve in evidence.sensitivities) else "")
     return _curves(evidence, evidence.sensitivities, "sensitivities", "Sensitivity by rank", True,
                    "Divergence of the network's outputs, in nats, when this layer alone is split at a rank, on "
-                   "calibration images. The ring is the rank of the plan.")
+                   "calibration images. %sThe ring is the rank of the plan." % marks)
 
 
 def _curves(evidence, curves, key, title, is_loss, says):
@@ -145,9 +148,11 @@ def _curve_table(curves, is_loss):
         if not is_there and curve.at_chosen is not None:
             points = sorted(points + [(curve.chosen, curve.at_chosen)], key=lambda point: by_rank(point[0]))
         rows += [(curve.layer, curve.method, _rank(rank), number(lambda one: _quantity(one, is_loss), value),
+                  curve.source(rank),
                   "chosen" if curve.chosen is not None and sizes(rank) == sizes(curve.chosen) else "")
                  for rank, value in points]
-    return table("Points of the curves", ("layer", "method", "rank", "divergence" if is_loss else "energy", ""), rows)
+    head = "layer", "method", "rank", "divergence" if is_loss else "energy", "", ""
+    return table("Points of the curves", head, rows)
 
 
 def _rank(rank):
