@@ -186,7 +186,8 @@ def after_two_passes(args):
 
 def _trained(args, words, prefix, teacher=None):
     if args.data_val is None:
-        images = ["--data-calib", args.data_train] + _index(args, "train", "calib")
+        read = "train" if args.data_train is not None else "unlabelled"
+        images = ["--data-calib", getattr(args, "data_" + read)] + _index(args, read, "calib")
         return "to make it INT8", "quantize", words + images + _pictures(args) + ["--save-model", prefix + "-int8"]
     base = ["--baseline", teacher] if teacher is not None else _baseline(args)
     return ("to compare it with what it is to do", "score", words + base + ["--data-val", args.data_val]
