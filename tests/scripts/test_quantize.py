@@ -213,7 +213,7 @@ REFUSED = [
     (["--limit", "0"], "--limit 0"),
     (["--seed", "-1"], "--seed -1"),
     (["--input-shape", "3,40,40"], "fc1_weight"),
-    (["--input-shape", "1,12,12"], "--rgb-mean has 3 values, but the network takes 1"),
+    (["--input-shape", "1,12,12"], "conv1_weight"),
     (["--exclude", "*"], "can be INT8: conv1, conv2, conv3, fc1, ...: it is excluded"),
     (["--original", "nowhere"], "nowhere-symbol.json does not exist"),
     (["--original-epoch", "3"], "--original"),

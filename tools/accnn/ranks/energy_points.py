@@ -20,7 +20,8 @@ def energy_points(candidate, may_decompose=True):
         Smallest rank first, closer together there; empty where nothing is known.
     """
     if candidate.method.has_singular_values and (candidate.decomposed or may_decompose):
-        values = np.square(candidate.decomposition.singular_values.astype(np.float64))
+        values = candidate.decomposition.singular_values.astype(np.float64)
+        values = np.square(values / (values[0] or 1))  # squares of large ones are beyond the largest number
         kept = np.cumsum(values) / (values.sum() or 1)
         return tuple((place + 1, float(kept[place])) for place in _spread(len(kept), _MOST_POINTS))
     ranks = candidate.ranks()

@@ -98,7 +98,8 @@ class Accumulator:
         xx, yx, yy = xx - np.outer(x, x), yx - np.outer(y, x), yy - np.outer(y, y)
         mean_x, mean_y = x + pivot_x, y + pivot_y
         if root is not None:
-            mean_y, yx, yy = root @ mean_y, root @ yx, root @ yy @ root.T
+            with np.errstate(over="ignore", invalid="ignore"):  # told by what fits to them
+                mean_y, yx, yy = root @ mean_y, root @ yx, root @ yy @ root.T
         return Moments(self._count, mean_x, mean_y, xx, yx, np.maximum(yy.diagonal(), 0))
 
 
@@ -117,4 +118,5 @@ def block_sums(x, y, pivot_x, pivot_y):
         n, and the sums of x, of y, and of the products of x with x, y with x and y with y.
     """
     x, y = x - pivot_x, y - pivot_y
-    return len(x), x.sum(0, dtype=np.float64), y.sum(0, dtype=np.float64), x.T @ x, y.T @ x, y.T @ y
+    with np.errstate(over="ignore", invalid="ignore"):
+        return len(x), x.sum(0, dtype=np.float64), y.sum(0, dtype=np.float64), x.T @ x, y.T @ x, y.T @ y
