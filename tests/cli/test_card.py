@@ -71,6 +71,8 @@ def test_a_card_that_is_there_stays(net, capsys):
     assert accnn.main(["-m", net, "--save-model", "new", "--card"]) == 2
     assert "new-card.md is there already" in capsys.readouterr().err and card() == "mine"
     assert not os.path.exists("new-0001.params")
+    assert accnn.main(["-m", net, "--save-model", "new", "--no-timing"]) == 0 and card() == "mine"
+    assert "new-card.md is about a checkpoint made before" in capsys.readouterr().err
     assert accnn.main(["-m", net, "--save-model", "new", "--card", "--force"]) == 0 and card() != "mine"
 
 

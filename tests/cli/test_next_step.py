@@ -103,6 +103,14 @@ def test_without_an_original_there_is_nothing_to_compare():
     assert planned({"save_model": "p"}) is None
 
 
+def test_unlabelled_images_calibrate_what_learned_from_them():
+    args = SimpleNamespace(model_prefix="t", teacher="p", data_val=None, data_train=None, data_unlabelled="u.rec",
+                           data_unlabelled_idx="u.idx", rgb_mean=(0,), rgb_std=(1,), resize=None, input_shape=[])
+    _, script, words = next_step.after_training(args, None, 3)
+    assert script == "quantize" and list(map(str, words)) == [
+        "-m", "t", "--load-epoch", "3", "--data-calib", "u.rec", "--data-calib-idx", "u.idx", "--save-model", "t-int8"]
+
+
 def test_installed_commands_lead_to_installed_commands(monkeypatch, tmp_path):
     folder = tmp_path / "bin"
     folder.mkdir()

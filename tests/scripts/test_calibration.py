@@ -226,6 +226,8 @@ def test_a_file_of_something_else(prefix, tmp_path, refused, content):
 @pytest.mark.parametrize("options, sentence", [
     (["--reconstruct", "linear"], "--data-calib"),
     (["--symmetric"], "--data-calib"),
+    (["--joint"], "--joint stands on real images: give --data-calib"),
+    (["--measured-ranks", "3"], "--measured-ranks stands on real images: give --data-calib"),
     (["--rank-selection", "greedy", "--method", "channel"], "--data-calib"),
     (["--data-calib", "nowhere.rec"], "nowhere.rec cannot be read"),
     (["--data-calib", "REC", "--data-calib-idx", "nowhere.idx"], "nowhere.idx cannot be read"),

@@ -8,7 +8,10 @@ import pytest
 pytest.importorskip("matplotlib", reason="needs pip install '.[report]'")
 
 from accnn import accnn, check, quantize, report, two_pass
+from accnn.cli.replacing import is_int8_plan
+from accnn.cli.report import read_history
 from accnn.cli.reporting import is_report
+from accnn.core.errors import AccnnError
 from networks import chain_model, random_model, residual_net, saved
 from pictures import items, packed
 
@@ -124,14 +127,32 @@ def test_two_passes(folder, tmp_path):
     assert "Two passes" in titles(tmp_path / "page.html") and "Fine-tuning" in titles(tmp_path / "page.html")
 
 
-def test_the_log_of_fine_tuning(folder, options, tmp_path, capsys):
+def test_the_log_of_fine_tuning(folder, options, tmp_path):
     log = tmp_path / "log.csv"
     log.write_text("epoch,lr,train_loss,val_images,val_right,val_loss,seconds\n0,,,10,5,0.9,1\n1,0.1,0.5,10,8,0.4,1\n")
     assert report.main(options + ["--history", str(log)]) == 0
     assert "Fine-tuning" in titles(tmp_path / "page.html") and "80.00%" in shown(tmp_path / "page.html")
-    log.write_text("no,log\n1,2\n")
-    assert report.main(options + ["--history", str(log)]) == 2
-    assert "is no log of fine_tune.py" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", [
+    "no,log\n1,2\n", "epoch,val_images,val_right\n1,10,\n", "epoch,val_images,val_right\ninf,10,5\n",
+    "epoch,val_images,val_right,val_loss\n1,10,5,1e308\n"])
+def test_what_is_no_log_of_fine_tuning(text, tmp_path):
+    (tmp_path / "log.csv").write_text(text)
+    with pytest.raises(AccnnError, match="log.csv is no log of fine_tune.py"):
+        read_history(str(tmp_path / "log.csv"))
+
+
+@pytest.mark.parametrize("changed", [
+    {"layers": 5}, {"steps": [{"step": "equalised"}]}, {"layers": [{"layer": "conv1"}]},
+    {"layers": [{"layer": "a", "precision": "int8", "thresholds": None, "range": 3, "reason": None}]},
+    {"steps": [{"step": "a", "before": "b", "after": 1, "kept": True}]}])
+def test_what_is_no_plan_of_quantize_is_not_shown(changed, tmp_path):
+    plan = {"layers": [], "thresholds": {}, "steps": [], "made_by": {}}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    assert is_int8_plan(str(tmp_path / "plan.json"))
+    (tmp_path / "plan.json").write_text(json.dumps(dict(plan, **changed)))
+    assert not is_int8_plan(str(tmp_path / "plan.json"))
 
 
 # ---- what accnn did not make, and what is refused

@@ -44,9 +44,9 @@ def add_calibration_options(parser):
     group.add_argument("--sensitivity-table", metavar="FILE",
                        help="where --rank-selection sensitivity or latency keeps what it measured, for other ratios, "
                             "methods and costs (default: NAME-sensitivity.json beside what is written)")
-    group.add_argument("--measured-ranks", type=positive, default=2, metavar="N",
+    group.add_argument("--measured-ranks", type=positive, default=argparse.SUPPRESS, metavar="N",
                        help="ranks of a layer and method at which --rank-selection sensitivity or latency runs the "
-                            "network at least; others are predicted; 10 measures all (default: %(default)s)")
+                            "network at least; others are predicted; 10 measures all (default: 2)")
 
 
 def add_image_options(parser, count, required=False):
@@ -112,8 +112,14 @@ def files_of_images(args):
 
 def check(args):
     """Refuse, before any work, wishes that need images when there are none."""
-    if args.data_calib is None and (getattr(args, "reconstruct", "none") != "none" or args.symmetric):
-        raise AccnnError("--reconstruct and --symmetric stand on real images: give --data-calib FILE.rec")
+    if args.data_calib is None:
+        for option, given in (("--reconstruct", getattr(args, "reconstruct", "none") != "none"),
+                              ("--symmetric", args.symmetric), ("--joint", args.joint),
+                              ("--measured-ranks", hasattr(args, "measured_ranks"))):
+            if given:
+                raise AccnnError("%s stands on real images: give --data-calib FILE.rec" % option)
+    elif args.joint and getattr(args, "reconstruct", "linear") == "none":
+        raise AccnnError("--joint improves chains that were fitted to images: leave out --reconstruct none")
 
 
 @contextlib.contextmanager
@@ -131,7 +137,7 @@ def calibrated(args, accelerator, written):
     solver, seed = getattr(args, "reconstruct", "linear"), getattr(args, "seed", 0)
     wish = ReconstructionConfig(None if solver == "none" else solver, args.symmetric, args.metric,
                                 args.calib_positions, seed, measured=getattr(args, "measured_ranks", 2),
-                                joint=args.joint and solver != "none")
+                                joint=args.joint)
     with opened_images(args, accelerator.model, accelerator.input_shapes) as images:
         accelerator.responses = Calibrated(accelerator, images, wish, Progress, table, read_only)
         yield

@@ -1,9 +1,11 @@
 """``--card``: a model card beside the checkpoint, written with it, and again when it was timed and scored."""
+import os
 from dataclasses import replace
 
 from accnn.cli.outputs import check_folder
 from accnn.cli.replacing import check_replaced
 from accnn.core.files import written_whole
+from accnn.core.progress import say
 from accnn.core.text import sizes
 from accnn.graph.checkpoint import params_path, symbol_path
 from accnn.graph.shapes import chosen_batch
@@ -23,9 +25,16 @@ def card_path(prefix):
 
 
 def check(args):
-    """Refuse, before any work, a card that is there: a person may have written into it."""
-    if args.card and not args.dry_run:
-        path = card_path(args.save_model)
+    """Refuse, before any work, to replace a card that is there: a person may have written into it.
+
+    Where no new one is asked for, it stays, and is said to be about what was there before.
+    """
+    path = card_path(args.save_model)
+    if args.dry_run:
+        return
+    if not args.card and os.path.isfile(path):
+        say("%s is about a checkpoint made before: give --card --force for a new one" % path)
+    if args.card:
         check_folder("--card", path)
         check_replaced("--card", path, [path], args.force)
 

@@ -64,7 +64,25 @@ def int8_plan_path(prefix):
 def is_int8_plan(path):
     """bool: whether a file says how an INT8 network was made, in the form that is written."""
     document = _json(path)
-    return isinstance(document, dict) and set(document) == {"layers", "thresholds", "steps", "made_by"}
+    return (isinstance(document, dict) and set(document) == {"layers", "thresholds", "steps", "made_by"}
+            and all(isinstance(document[key], list) for key in ("layers", "steps"))
+            and all(map(_is_int8_layer, document["layers"])) and all(map(_is_int8_step, document["steps"])))
+
+
+def _is_int8_layer(row):
+    if not (isinstance(row, dict) and {"layer", "precision", "thresholds", "range", "reason"} <= set(row)):
+        return False
+    bounds = row["range"]
+    return not bounds or isinstance(bounds, list) and len(bounds) == 2 and all(map(_is_number, bounds))
+
+
+def _is_int8_step(row):
+    return (isinstance(row, dict) and {"step", "before", "after", "kept"} <= set(row)
+            and all(row[key] is None or _is_number(row[key]) for key in ("before", "after")))
+
+
+def _is_number(value):
+    return isinstance(value, (int, float))
 
 
 def is_counts(path):

@@ -1,6 +1,7 @@
 """report.py: its options, two checkpoints compared, timed and scored, the page."""
 import csv
 import json
+import math
 import os
 import time
 from dataclasses import replace
@@ -34,6 +35,8 @@ from accnn.reconstruction.sensitivity import Sensitivity
 from accnn.report import curves
 from accnn.report.compared import compare
 from accnn.report.evidence import MEASURED, ReportEvidence
+
+_MOST = 3.4e38  # of any number in a log: a float32
 
 
 def parser(description):
@@ -215,11 +218,19 @@ def read_history(path):
                     for row in csv.DictReader(handle)]
         if not rows or not {"epoch", "val_images", "val_right"} <= set(rows[0]):
             raise ValueError
+        if not all(map(_is_epoch, rows)):
+            raise ValueError
         return tuple(dict(row, epoch=int(row["epoch"])) for row in rows)
     except AccnnError:  # is a ValueError too
         raise
-    except (ValueError, TypeError, AttributeError, csv.Error) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, csv.Error) as error:
         raise AccnnError("%s is no log of fine_tune.py, which has a row for every epoch" % path) from error
+
+
+def _is_epoch(row):
+    """bool: whether a row's numbers belong together and can be drawn."""
+    known = [value for value in row.values() if value is not None and math.isfinite(value)]
+    return all(abs(value) <= _MOST for value in known) and not (row["val_images"] and row["val_right"] is None)
 
 
 def _not_told(args, model, found):

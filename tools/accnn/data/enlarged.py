@@ -1,4 +1,6 @@
 """A look at some pictures of a file: MXNet enlarges those that are smaller than the input without a word."""
+import math
+
 from accnn.core.errors import AccnnError
 from accnn.core.progress import say
 from accnn.data.sizes import common_size, image_sizes
@@ -38,17 +40,31 @@ def check_alike(records, others, preprocessing, pad=0):
     Raises
     ------
     AccnnError
-        Pictures are smaller than the input, or all of one size where those of the other file are of another.
+        Pictures are smaller than the input, of one size where those of the other file are of another, or all larger
+        or smaller than those.
     """
     sizes, small = _looked_at(records, preprocessing, pad)
     if small:
         raise AccnnError("record %d of %s is %dx%d, smaller than the input of %dx%d: pack pictures of that size, or "
                          "give `resize`" % (records.number(small[0]), records.path, *sizes[small[0]],
                                             *preprocessing.shape[1:]))
-    found = [common_size(some) for some in (records, others) if some]
-    if not preprocessing.resize and len(set(found)) == 2 and None not in found:
+    if others is None or preprocessing.resize:
+        return
+    found = [common_size(some) for some in (records, others)]
+    if len(set(found)) == 2 and None not in found:
         raise AccnnError("the pictures of %s are %dx%d and those of %s %dx%d: pack them at one size, or give `resize`"
                          % (records.path, *found[0], others.path, *found[1]))
+    (least, most), (least_there, most_there) = _shorter_sides(records), _shorter_sides(others)
+    if least > most_there or most < least_there:
+        raise AccnnError("the shorter sides of the pictures of %s are %d to %d and those of %s %d to %d: pack them at "
+                         "one size, or give `resize`" % (records.path, least, most, others.path, least_there,
+                                                         most_there))
+
+
+def _shorter_sides(records):
+    """(least, most) of some pictures; everything where no header tells."""
+    sides = [min(size) for _, size in image_sizes(records, _MOST) if size]
+    return (min(sides), max(sides)) if sides else (0, math.inf)
 
 
 def _looked_at(records, preprocessing, pad):

@@ -126,7 +126,8 @@ def draw_history(axes, epochs):
         ax.set_xlabel("epoch")
         ax.xaxis.set_major_locator(style.loaded("matplotlib.ticker").MaxNLocator(6, integer=True))
         ax.grid()
-        ax.legend()
+        if ax.lines:
+            ax.legend()
     axes[-1].yaxis.set_major_formatter(lambda value, _: "%g%%" % round(100 * value, 2))
 
 
