@@ -85,23 +85,30 @@ def sweep(accelerator, request, ratios):
     allocators = [BudgetAllocator(accelerator, candidates, one, cost, rule.select, pinned,
                                   [name for name, one in precisions.items() if one.precision == INT8])
                   for one in requests]
+    chosen = _chosen(accelerator, allocators, cost, profiler)
+    return [one if isinstance(one, TargetError) else
+            _plan(accelerator, allocator, dict(precisions), _rows(
+                accelerator, allocator.request, cost, dict(one[0].picks, **pinned), left), *one)
+            for allocator, one in zip(allocators, chosen)]
+
+
+def _chosen(accelerator, allocators, cost, profiler):
+    """list of ((Selection, dict) or TargetError): for every ratio; what was learnt of energies is kept."""
     try:
-        chosen = list(map(_solved, allocators)) if profiler is None else search_together(allocators, cost, profiler)
+        return list(map(_solved, allocators)) if profiler is None else search_together(allocators, cost, profiler)
     finally:
-        if request.measuring.keep:
+        if allocators[0].request.measuring.keep:
             accelerator.keep()
 
-    def plan(allocator, selection, found):
-        if selection.remark:
-            say(selection.remark)
-        mine = {**precisions, **{name: LayerPrecision(name, FP32, why) for name, why in selection.in_fp32.items()}}
-        rows = tuple(replace(row, precision=mine[row.layer].precision, why_fp32=mine[row.layer].reason or None)
-                     for row in _rows(accelerator, allocator.request, cost, dict(selection.picks, **pinned), left))
-        made_by = dict(_made_by(allocator, selection), **found)
-        return Plan(rows, made_by, evidence_of(accelerator, rows))
 
-    return [one if isinstance(one, TargetError) else plan(allocator, *one)
-            for allocator, one in zip(allocators, chosen)]
+def _plan(accelerator, allocator, precisions, rows, selection, found):
+    """Plan: rows with their precisions, and how they came about."""
+    if selection.remark:
+        say(selection.remark)
+    precisions.update((name, LayerPrecision(name, FP32, why)) for name, why in selection.in_fp32.items())
+    rows = tuple(replace(row, precision=precisions[row.layer].precision, why_fp32=precisions[row.layer].reason or None)
+                 for row in rows)
+    return Plan(rows, dict(_made_by(allocator, selection), **found), evidence_of(accelerator, rows))
 
 
 def _solved(allocator):
