@@ -148,7 +148,8 @@ def _settings(args, model, session, config, request):
     said.update((name.replace("_", "-"), value) for name, value in (request.as_json() if request else {}).items())
     names = ["groups", "order", "optimise_epochs", "fine_tune_epochs", "one_pass", "unfreeze", "restarts", "iterations"]
     if args.data_calib:
-        names += ["calib_images", "calib_positions", "symmetric", "metric", "joint", "measured_ranks"]
+        names += ["calib_images", "calib_positions", "symmetric", "metric", "joint"]
+        names += ["measured_ranks"] * hasattr(args, "measured_ranks")  # an option that is absent unless it is given
         said["reconstruct"] = getattr(args, "reconstruct", None)
     said["data-calib"] = args.data_calib and records_identity(open_records(args.data_calib, args.data_calib_idx))
     said.update((name.replace("_", "-"), getattr(args, name)) for name in names)
