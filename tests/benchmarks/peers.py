@@ -18,6 +18,7 @@ import argparse
 import os
 import sys
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +58,7 @@ class Option:
     loss: float
 
 
-class Peer:
+class Peer(ABC):
     """Chooses a rank for every convolution and makes the factors.
 
     Parameters
@@ -76,17 +77,17 @@ class Peer:
         self._fixed = self._total - sum(self._cost((spec.part,), spec) for spec in self.specs)
         self.options = {}
 
+    @abstractmethod
     def prepare(self):
         """Fill :attr:`options` with the candidates of every layer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def factors(self, spec, rank):
         """list of ndarray: kernels of both parts of the chain."""
-        raise NotImplementedError
 
+    @abstractmethod
     def picked(self, ratio):
         """dict of str to Option: one of every layer within the budget."""
-        raise NotImplementedError
 
     def model(self, ratio):
         """(Model, float): the split network and the ratio that it reaches."""

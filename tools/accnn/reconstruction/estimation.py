@@ -13,6 +13,7 @@ from accnn.ranks.curve import measured_ranks
 from accnn.reconstruction.correction import Corrected
 from accnn.reconstruction.fast_fits import FastFits, answers_of
 from accnn.reconstruction.layer import WIDEST_PATCH
+from accnn.reconstruction.portions import portions
 from accnn.reconstruction.second_order import Change, divergences
 
 MOST = 10       # ranks of a layer and method; as many are looked at where all are measured
@@ -120,7 +121,8 @@ class Estimation:
                          list(layers.values()), lambda done, some: tell(done, some[0].candidate.name))
         answered = {split: answers for split, answers in answered.items() if None not in answers}
         found = {}
-        for portion in _portions([split for split in splits if split in answered]):
+        for portion in portions([split for split in splits if split in answered], _kernel_bytes, _MOST_BYTES,
+                                lambda split: split.candidate.name):
             found.update(self._looked_up(portion, answered))
         return {split: values for split, values in found.items() if np.isfinite(values).all()}
 
@@ -209,14 +211,6 @@ class _Ahead:
         self._pool.shutdown()
 
 
-def _portions(splits):
-    """Yield lists of splits, whole layers, whose dense kernels together stay in bounds."""
-    some, size = [], 0
-    for split in splits:
-        own = 4 * len(split.ranks) * prod(split.candidate.spec.part.weight_shape)
-        if some and size + own > _MOST_BYTES and split.candidate.name != some[-1].candidate.name:
-            yield some
-            some, size = [], 0
-        some, size = some + [split], size + own
-    if some:
-        yield some
+def _kernel_bytes(split):
+    """int: of the dense kernels at all ranks that are looked at."""
+    return 4 * len(split.ranks) * prod(split.candidate.spec.part.weight_shape)

@@ -14,6 +14,7 @@ from accnn.ranks.curve import Noise, measured_ranks
 from accnn.reconstruction import DATA_FREE
 from accnn.reconstruction.estimation import MOST, Estimation
 from accnn.reconstruction.images import few
+from accnn.reconstruction.portions import portions
 from accnn.reconstruction.samples import evidence_of
 from accnn.reconstruction.sampling import INPUT, RESPONSE, Tap
 from accnn.reconstruction.sensitivity import Comparison
@@ -152,7 +153,8 @@ class SplitCosts:
         with one_blas_thread():
             find = Estimation(self._model, images, accelerator.input_shapes, self._comparison(), accelerator.bias,
                               self._alone, self._wish.measured, self._wish.seed, self._progress).find
-            for some in _portions({one.name: one.spec for one in candidates}, images.count * self._wish.positions):
+            specs, rows = {one.name: one.spec for one in candidates}, images.count * self._wish.positions
+            for some in portions(specs.values(), _sample_numbers, _DISK / (4 * rows)):
                 with temporary_folder() as folder:
                     find(table, [(layers[spec.name], evidence)
                                  for spec, evidence in zip(some, self._evidence_of(some, images, folder))])
@@ -197,15 +199,7 @@ def _tell_measured(table, candidates):
             % (len(off), total, *said))
 
 
-def _portions(specs, rows):
-    """Yield lists of layers whose samples together take up to `_DISK` bytes."""
-    some, size = [], 0
-    for spec in specs.values():
-        groups, width = spec.part.patch_shape
-        own = 4 * rows * (groups * width + spec.part.outputs)
-        if some and size + own > _DISK:
-            yield some
-            some, size = [], 0
-        some, size = some + [spec], size + own
-    if some:
-        yield some
+def _sample_numbers(spec):
+    """int: how many numbers a sample of a layer has: what it reads, and what it answers."""
+    groups, width = spec.part.patch_shape
+    return groups * width + spec.part.outputs
