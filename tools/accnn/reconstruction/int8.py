@@ -253,13 +253,13 @@ class _Maker:
         """float: the error that is reached, with the weights of the layers in INT8 rounded anew if that is better."""
         if self._unrounded is not None and self._excluded:
             made = self._solved(self._model, self._model, False, {})
-            error = max(self._judge.errors(self._quantized(model=made)).values())
+            error = max(self._judge.errors_at_most(self._quantized(model=made)).values())
             if error <= reached:
                 self._model, reached = made, error
         return reached
 
     def _errors_without(self, names):
-        return self._judge.errors(self._quantized(more=names))
+        return self._judge.errors_at_most(self._quantized(more=names))
 
     def _worst(self, names):
         return max(self._errors_without(names).values())
