@@ -24,7 +24,7 @@ OWN = {"a": 0.001, "b": 0.2, "c": 0.01, "d": 0.05, "e": 0.002}
 def test_as_few_as_the_limit_needs_with_reasons():
     kept, reached = exclude(list(OWN), network(OWN), 0.02)
     assert [one.layer for one in kept] == ["b", "d"] and reached <= 0.02
-    assert kept[0].reason == "alone in INT8 it costs the outputs 20%"
+    assert kept[0].reason == "alone in INT8 it costs the outputs up to 20%"
 
 
 def test_nothing_where_the_limit_is_met():
@@ -38,7 +38,7 @@ def test_as_few_as_all_outputs_need_together():
     own = {"boxes": (0.021, 0.0), "trunk": (0.019, 0.019), "scores": (0.0, 0.0195), "small": (0.001, 0.001)}
     kept, reached = exclude(list(own), network(own), 0.022)
     assert [one.layer for one in kept] == ["trunk"] and reached <= 0.022
-    assert kept[0].reason == "alone in INT8 it costs the output 'out0' 1.9%"
+    assert kept[0].reason == "alone in INT8 it costs the output 'out0' up to 1.9%"
     both, _ = exclude(list(own), network(own), 0.0195)
     assert {one.layer for one in both} == {"boxes", "scores"}
 

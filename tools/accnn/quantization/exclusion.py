@@ -51,7 +51,7 @@ def exclude(layers, errors, limit):
 
 def _exclusion(name, errors):
     output = max(errors, key=errors.get)
-    return Exclusion(name, "alone in INT8 it costs %s %.2g%%" % (
+    return Exclusion(name, "alone in INT8 it costs %s up to %.2g%%" % (
         "the output %r" % output if len(errors) > 1 else "the outputs", 100 * errors[output]), errors[output])
 
 
