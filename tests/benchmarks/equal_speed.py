@@ -192,7 +192,7 @@ class Found:
     def cell(self, contender, ratio, find):
         """dict: what ``find(contender, ratio)`` gives, or gave."""
         key = dict(self._asked, ratio=None if contender.cost == NOTHING else ratio, **asdict(contender))
-        known = [one["cell"] for one in self._cells if one["of"] == key]
+        known = [one["cell"] for one in self._cells if one["of"] == key or _out_of_reach(one, key)]
         if known:
             return known[0]
         try:
@@ -206,6 +206,12 @@ class Found:
             with written_whole(self._path) as temporary, open(temporary, "w", encoding="utf-8") as handle:
                 json.dump(self._cells, handle, indent=1)
         return found
+
+
+def _out_of_reach(one, key):
+    """bool: what was found says that a smaller ratio than that of `key` cannot be reached."""
+    of, ratio = one["of"], key["ratio"]
+    return "trouble" in one["cell"] and dict(of, ratio=ratio) == key and of["ratio"] <= ratio
 
 
 def table(results, ratios, original, images):
