@@ -23,6 +23,7 @@ from accnn.timing.machine import cores
 _ROUNDS = 5  # timed passes of a chain; more where they spread, see accnn.timing.client.survey
 _WIDE = 0.35  # interquartile range over median, from which a chain is called noisy
 _SHARE = 0.005  # of the whole network's time: what spreads by less does no harm
+_ANY = (0.0, 1e9)  # speed-ups
 _ABOUT = 0.06  # uncertainty of the untouched network beside the reference, which no ratio that is measured depends on
 
 
@@ -193,13 +194,13 @@ class LatencyProfiler:
         AccnnError
             The machine is too noisy.
         """
-        answer = self.time_networks([{}] if self.converts else [])
+        answer = self.time_networks([{}], asked=[_ANY]) if self.converts else self.time_networks([])
         for key, found in zip((self.network_key, self.unsplit_key), [answer["baseline"]] + answer["plans"]):
             refuse_noise(found, "the untouched network", _ABOUT, self.config.best_effort)
             self.table.add(Timed(key, found["relative"], found["spread"], found["rounds"], answer["reference_ms"]))
         self.save()
 
-    def time_networks(self, plans, in_fp32=()):
+    def time_networks(self, plans, in_fp32=(), asked=()):
         """Time the whole network and what plans make of it.
 
         Parameters
@@ -207,6 +208,8 @@ class LatencyProfiler:
         plans : list of dict of str to str
         in_fp32 : sequence of (iterable of str), optional
             Of each plan the layers that stay in float32 beside those that have to.
+        asked : sequence of (float, float), optional
+            See :class:`accnn.timing.job.NetworksJob`.
 
         Returns
         -------
@@ -224,7 +227,7 @@ class LatencyProfiler:
                                                     tuple(plans),
                                                     setting.threads, setting.batch_size, self.config.repeats,
                                                     precision=self.precision, exclude=self._in_fp32(),
-                                                    in_fp32=tuple(map(tuple, in_fp32)),
+                                                    in_fp32=tuple(map(tuple, in_fp32)), asked=tuple(map(tuple, asked)),
                                                     amx=setting.amx, engine=self.engine, baseline=self.baseline))
 
     def report_noise(self, keys, whole_ms):

@@ -1,5 +1,6 @@
 """A network and what plans would make of it, timed in turns before anything is decomposed."""
 import time
+from functools import partial
 from itertools import zip_longest
 from math import ceil
 
@@ -21,6 +22,8 @@ from accnn.timing.networks import all_shapes, open_models, teller
 from accnn.timing.stored import released
 
 _KNOWN, _LATER = 0.007, 0.02  # uncertainty of every speed-up that ends the rounds, at first and after a while
+_PLAIN = 0.0125  # the same of a speed-up that is plainly one of those asked for, or plainly none
+_SURE = 2.0  # so many uncertainties to both sides of a ratio
 _ALONE, _BARELY = 0.015, 0.028  # the same of a network on its own beside the reference
 _FEWEST, _MORE = 5, 3  # rounds, and times the rounds that were asked for, to begin with
 _LONG, _SHORT = 6.0, 1.5  # seconds that the rounds to begin with are to take, at most and at least
@@ -66,7 +69,8 @@ def measure_plans(job):
         _, reference = chain_call(REFERENCE, 1, job.seed)
         rounds = _rounds(sum(seconds), job.rounds)
         return _described(time_interleaved(
-            calls, reference, rounds, _LONGEST * max(rounds, job.rounds), _unsure, warm_up=0, mirrored=True,
+            calls, reference, rounds, _LONGEST * max(rounds, job.rounds), partial(_unsure, job.asked), warm_up=0,
+            mirrored=True,
             untimed=_untimed(seconds, job.precision), tell=teller("timing the network")))
 
 
@@ -144,13 +148,23 @@ def _ratios(results):
     return [ratios(results[0].seconds, result.seconds) for result in results[1:]]
 
 
-def _unsure(results):
-    """All, as long as any ratio is uncertain, or of a network on its own its time beside the reference."""
+def _unsure(asked, results):
+    """list of int: plans whose ratio is uncertain, and the network itself, or that alone beside the reference."""
     enough = sum(sum(result.seconds.values) for result in results) > _PATIENCE
-    at_once, later = (_KNOWN, _LATER) if len(results) > 1 else (_ALONE, _BARELY)
-    samples = _ratios(results) or [results[0].relative]
-    known = all(sample.uncertainty <= (later if enough else at_once) for sample in samples)
-    return () if known else range(len(results))
+    if len(results) == 1:
+        return [] if results[0].relative.uncertainty <= (_BARELY if enough else _ALONE) else [0]
+    going_on = [place for place, (measured, limits) in enumerate(zip_longest(_ratios(results), asked), 1)
+                if measured.uncertainty > (_LATER if enough else _KNOWN) and not _is_plain(measured, limits)]
+    return [0] + going_on if going_on else []
+
+
+def _is_plain(measured, limits):
+    """bool: whether a ratio plainly lies between two limits, or plainly does not; False where there are none."""
+    error = measured.uncertainty
+    if limits is None or error > _PLAIN:
+        return False
+    least, most = (measured.median * (1 + side * error) for side in (-_SURE, _SURE))
+    return limits[0] <= least and most <= limits[1] or most < limits[0] or limits[1] < least
 
 
 def _described(results):
