@@ -8,8 +8,8 @@ from accnn.ranks.base import Selection
 
 
 def attempt(budgeted, ratio, layer="conv", cheapest=False):
-    return Attempt(Selection({layer: (layer, 1)}, 0, 0.0, 0.0), Network({layer: "%g" % budgeted}, ()), budgeted, budgeted,
-                   {}, {"measured": {"median": ratio}}, cheapest)
+    return Attempt(Selection({layer: (layer, 1)}, 0, 0.0, 0.0), Network({layer: "%g" % budgeted}, ()), budgeted,
+                   budgeted, {}, {"measured": {"median": ratio}}, cheapest)
 
 
 def known(*points, unsplit=1.0):
