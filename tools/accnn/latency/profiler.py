@@ -23,7 +23,19 @@ from accnn.timing.machine import cores
 _ROUNDS = 5  # timed passes of a chain; more where they spread, see accnn.timing.client.survey
 _WIDE = 0.35  # interquartile range over median, from which a chain is called noisy
 _SHARE = 0.005  # of the whole network's time: what spreads by less does no harm
+_WELL = 0.02  # uncertainty of a ratio, up to which it is kept
 _ABOUT = 0.06  # uncertainty of the untouched network beside the reference, which no ratio that is measured depends on
+
+
+def measuring_process(config):
+    """Context in which all is timed in one process; none where a table is imported, of another machine most likely.
+
+    Parameters
+    ----------
+    config : TimingConfig
+    """
+    return contextlib.nullcontext() if config.imported is not None else client.kept(
+        config.threads or cores(), config.amx)
 
 
 class LatencyProfiler:
@@ -226,6 +238,30 @@ class LatencyProfiler:
                                                     precision=self.precision, exclude=self._in_fp32(),
                                                     in_fp32=tuple(map(tuple, in_fp32)),
                                                     amx=setting.amx, engine=self.engine, baseline=self.baseline))
+
+    def keep_plan(self, chains, in_fp32, measured):
+        """Keep what a planned network was measured to be, where that is known well, for the next search.
+
+        Parameters
+        ----------
+        chains : dict of str to str
+        in_fp32 : iterable of str
+        measured : dict
+            See :func:`accnn.timing.client.time_networks`.
+        """
+        if measured["uncertainty"] is not None and measured["uncertainty"] <= _WELL:
+            self.table.add_plan(self.unsplit_key, self.network_key, chains, in_fp32, measured["median"])
+
+    def earlier_plans(self, model):
+        """list of (float, float): of planned networks of earlier runs, speed-ups by what chains count, and measured.
+
+        Parameters
+        ----------
+        model : LatencyModel
+        """
+        known = [(model.counted_ratio(one["chains"], one["in_fp32"]), one["ratio"])
+                 for one in self.table.plans(self.unsplit_key, self.network_key)]
+        return [point for point in known if point[0]]
 
     def report_noise(self, keys, whole_ms):
         """Say how many of some chains could not be measured well, of those that take a share of the network's time."""

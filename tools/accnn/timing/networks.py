@@ -17,7 +17,7 @@ from accnn.quantization.conversion import converted
 from accnn.runtime.bound import bound
 from accnn.runtime.devices import check_gpus
 from accnn.runtime.predictor import contexts
-from accnn.timing import engines, layers, passes
+from accnn.timing import engines, held, layers, passes
 from accnn.timing.clock import Enough, alternate, counted_threads, described_ratio, described_seconds, ratios
 from accnn.timing.job import shapes_given
 from accnn.timing.machine import environment
@@ -64,7 +64,7 @@ def open_models(job):
     models = {}
     if job.baseline is not None:
         with renamed(prefix="baseline", epoch="baseline_epoch"):
-            models["baseline"] = StoredModel(load_with_remarks(job.baseline, job.baseline_epoch))
+            models["baseline"] = held.stored_model(job.baseline, job.baseline_epoch)
     models["model"] = StoredModel(load_with_remarks(job.model, job.load_epoch))
     return models
 
@@ -135,8 +135,8 @@ def _run(job, stored, specs, shapes, batch_size, rng):
 def _whole(job, stored, shapes, batch_size, arrays, title):
     with released(stored.values()):  # all weights are read once here, and copied
         # The network that runs first stays some percent slower, wherever its memory lies: let that be no baseline.
-        calls = {side: _pass(job, converted(one.model, job.precision if side == "model" else FP32, job.exclude), shapes,
-                             batch_size, arrays) for side, one in list(stored.items())[::-1]}
+        calls = {side: _pass(job, one, job.precision if side == "model" else FP32, shapes, batch_size, arrays)
+                 for side, one in list(stored.items())[::-1]}
     # What a network in a low precision reads stays in the caches when it is at work, but not behind another network.
     untimed = int(job.precision != FP32 or any(is_quantized(one.model.graph) for one in stored.values()))
     samples = dict(zip(stored, alternate([calls[side] for side in stored], job.repeats, max(0, job.warm_up - 1),
@@ -148,11 +148,12 @@ def _whole(job, stored, shapes, batch_size, arrays, title):
     return run
 
 
-def _pass(job, model, shapes, batch_size, arrays):
+def _pass(job, stored, precision, shapes, batch_size, arrays):
     """Callable: a pass of a whole network; the first has been run, unless no untimed rounds are wanted."""
-    network = bound(model, shapes, batch_size, contexts(job.gpus))
+    known = held.take(stored, shapes, batch_size) if job.gpus is None and precision == FP32 else None
+    network = known or bound(converted(stored.model, precision, job.exclude), shapes, batch_size, contexts(job.gpus))
     once = passes.of_network(network, [arrays[name] for name in network.inputs])
-    if job.warm_up:
+    if job.warm_up and not known:
         once()
     return once
 

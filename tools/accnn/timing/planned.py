@@ -12,14 +12,15 @@ from accnn.graph.rewrite import Replacement, replace_layers
 from accnn.graph.specs import kernel, layer_specs
 from accnn.quantization.conversion import converted
 from accnn.runtime.bound import BoundNetwork
-from accnn.timing import in_engine, passes
+from accnn.timing import held, in_engine, passes
 from accnn.timing.chains import chain_call, random_numbers
 from accnn.timing.clock import described_ratio, described_seconds, ratios, time_interleaved
 from accnn.timing.job import REFERENCE, Job
 from accnn.timing.keys import parse
-from accnn.timing.networks import all_shapes, open_models, teller
+from accnn.timing.networks import all_shapes, teller
 from accnn.timing.stored import released
 
+_FLOAT = engines.DEFAULT, FP32
 _KNOWN, _LATER = 0.007, 0.02  # uncertainty of every speed-up that ends the rounds, at first and after a while
 _ALONE, _BARELY = 0.015, 0.028  # the same of a network on its own beside the reference
 _FEWEST, _MORE = 5, 3  # rounds, and times the rounds that were asked for, to begin with
@@ -47,9 +48,7 @@ def measure_plans(job):
     AccnnError
         The checkpoint cannot be read, a plan names what is no layer of it, or shapes or batch size do not fit.
     """
-    loading = Job(job.prefix, load_epoch=job.epoch, input_shapes=job.input_shapes)
-    stored = open_models(loading)["model"]
-    shapes, _ = all_shapes({"model": stored.model}, loading)
+    stored, shapes = _opened(job)
     rng = np.random.RandomState(job.seed)
     with passes.refusals(job.batch_size, shapes):
         networks = [stored.model] + [planned(stored.model, shapes, plan, rng) for plan in job.plans]
@@ -58,7 +57,7 @@ def measure_plans(job):
         left = [()] + [left_out([*job.exclude, *in_fp32], plan)
                        for plan, in_fp32 in zip_longest(job.plans, job.in_fp32, fillvalue=())]
         # The network that runs first stays some percent slower, wherever its memory lies: let that be no baseline.
-        calls = [_pass(job, *one, shapes, arrays) for one in zip(networks[::-1], how[::-1], left[::-1])][::-1]
+        calls = [_pass(job, stored, *one, shapes, arrays) for one in zip(networks[::-1], how[::-1], left[::-1])][::-1]
         with released([stored]):
             seconds = _seconds(calls[::-1])[::-1]  # with what memory is allocated and weights are rearranged in
         if sum(seconds) < _LONG:
@@ -68,6 +67,26 @@ def measure_plans(job):
         return _described(time_interleaved(
             calls, reference, rounds, _LONGEST * max(rounds, job.rounds), _unsure, warm_up=0, mirrored=True,
             untimed=_untimed(seconds, job.precision), tell=teller("timing the network")))
+
+
+def prepare(job):
+    """Read and bind the network of a job, as far as it is one in float32, so that it is there when it is to be timed.
+
+    Parameters
+    ----------
+    job : PrepareJob
+    """
+    stored, shapes = _opened(job)
+    if job.baseline == _FLOAT:
+        with passes.refusals(job.batch_size, shapes):
+            held.network(stored, shapes, job.batch_size)
+
+
+def _opened(job):
+    """(StoredModel, dict): the network of a job, and the shapes of its inputs."""
+    stored = held.stored_model(job.prefix, job.epoch)
+    shapes, _ = all_shapes({"model": stored.model}, Job(job.prefix, input_shapes=job.input_shapes))
+    return stored, shapes
 
 
 def _seconds(calls):
@@ -129,13 +148,15 @@ def _replacement(model, specs, layer, chain, rng):
     return Replacement(specs[layer], chain, arrays)
 
 
-def _pass(job, model, how, exclude, shapes, arrays):
+def _pass(job, stored, model, how, exclude, shapes, arrays):
     """Callable: a pass of the network in an engine and precision, `how`."""
     engine, precision = how
     if engine != engines.DEFAULT:
         examples = {name: array.asnumpy() for name, array in arrays.items()}
         return in_engine.network_call(engine, model, shapes, examples, job.threads, precision)
-    network = BoundNetwork(converted(model, precision, exclude), shapes, job.batch_size)
+    is_held = model is stored.model and how == _FLOAT
+    network = held.network(stored, shapes, job.batch_size) if is_held else BoundNetwork(
+        converted(model, precision, exclude), shapes, job.batch_size)
     return passes.of_network(network, [arrays[name] for name in network.inputs])
 
 
