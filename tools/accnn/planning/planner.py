@@ -41,7 +41,7 @@ def select_ranks(accelerator, request):
         A pattern matches nothing; no layer can be split; a fixed rank does not fit; the rule needs images.
     """
     (found,) = sweep(accelerator, request, [request.ratio])
-    if isinstance(found, TargetError):
+    if isinstance(found, AccnnError):
         raise found
     return found
 
@@ -58,8 +58,9 @@ def sweep(accelerator, request, ratios):
 
     Returns
     -------
-    list of (Plan or TargetError)
-        In the order of `ratios`; an error where one cannot be reached.
+    list of (Plan or AccnnError)
+        In the order of `ratios`; a TargetError where one cannot be reached, an AccnnError where what was planned for it
+        cannot be timed, or not well enough.
 
     Raises
     ------
@@ -93,14 +94,14 @@ def _plans(accelerator, request, ratios):
                                   [name for name, one in precisions.items() if one.precision == INT8])
                   for one in requests]
     chosen = _chosen(accelerator, allocators, cost, profiler)
-    return [one if isinstance(one, TargetError) else
+    return [one if isinstance(one, AccnnError) else
             _plan(accelerator, allocator, dict(precisions), _rows(
                 accelerator, allocator.request, cost, dict(one[0].picks, **pinned), left), *one)
             for allocator, one in zip(allocators, chosen)]
 
 
 def _chosen(accelerator, allocators, cost, profiler):
-    """list of ((Selection, dict) or TargetError): for every ratio; what was learnt of energies is kept."""
+    """list of ((Selection, dict) or AccnnError): for every ratio; what was learnt of energies is kept."""
     try:
         return list(map(_solved, allocators)) if profiler is None else search_together(allocators, cost, profiler)
     finally:
