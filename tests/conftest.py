@@ -1,5 +1,6 @@
 """Shared by all tests: the package of this checkout comes first, whatever else is installed; no test sees a cache."""
 import contextlib
+import fcntl
 import gc
 import itertools
 import os
@@ -26,6 +27,17 @@ _numbers = itertools.count()
 def pytest_collection_finish():
     """Every script collects garbage at its end: modules and tests that stay anyway are not looked through each time."""
     gc.freeze()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    """A test marked as ``alone`` runs while no other of this folder does, in any process (``pytest -n 2``)."""
+    with open(os.path.join(HERE, "conftest.py")) as queue, open(os.path.join(ROOT, ".pytest.ini")) as running:
+        fcntl.flock(queue, fcntl.LOCK_EX)  # who waits to be alone keeps others from beginning
+        fcntl.flock(running, fcntl.LOCK_SH if item.get_closest_marker("alone") is None else fcntl.LOCK_EX)
+        fcntl.flock(queue, fcntl.LOCK_UN)
+        yield
+        fcntl.flock(running, fcntl.LOCK_UN)  # processes that a test forked hold the open file too
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,8 @@ SMALL, SPLIT = "8,9,9|conv 8-12 3x3 p1x1 b", "8,9,9|conv 8-4 3x1 p1x0|conv 4-12 
 FC, MAPS = "20|fc 20-3|fc 3-7 b", "20 x3|conv 5-3 1x1 m5,2,2|conv 3-16 2x2|fc 16-7 b"
 WRONG = "7,9,9|conv 8-4 3x3"
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.mark.parametrize("job", [
     SurveyJob((SMALL, FC), 2, 4, 3, 7),
