@@ -115,7 +115,7 @@ def steps(ratio, align, precision, work_dir, recs):
     tuned = split + "-tuned"
     original = os.path.relpath(CHECKPOINT)
     shape = ["--image-shape", _SHAPE]
-    calibration = ["--data-calib", recs["train"], "--calib-images", "500"]
+    calibration = ["--data-calib", recs["train"], "--calib-images", "250"]
     # The network is made INT8 after it was trained: planning needs no images for that, and takes seconds without.
     made_up = ["--random-thresholds"] if precision == INT8 else []
     # Its plan was timed when it was made, and what comes of it is in the end.

@@ -94,16 +94,16 @@ class Attempts:
     def __len__(self):
         return len(self._known)
 
-    def get(self, network):
-        """Attempt or None: what is known of a Network."""
-        return self._known.get(network.mark)
+    def __contains__(self, attempt):
+        """bool: whether the same network is known."""
+        return attempt.network.mark in self._known
 
     def add(self, attempt):
         """Attempt: `attempt`, known from now on, or what was known of the same network.
 
         That another budget led to it may show that it is the cheapest.
         """
-        known = self.get(attempt.network)
+        known = self._known.get(attempt.network.mark)
         if known is None or attempt.cheapest and not known.cheapest:
             known = self._known[attempt.network.mark] = replace(known or attempt, cheapest=attempt.cheapest)
         return known

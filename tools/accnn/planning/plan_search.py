@@ -51,15 +51,13 @@ class PlanSearch:
     def _try(self, aim):
         """Return the Attempt for a budget, and whether it is new; (None, False) where there were enough."""
         attempt = attempt_for(self._allocator, self._model, aim)
-        known = self._attempts.get(attempt.network)
-        if known is not None:
-            return self._attempts.add(attempt), False
-        if attempt.network.keys or self._profiler.converts:  # what changes nothing has a known ratio
+        is_new = attempt not in self._attempts
+        if is_new and (attempt.network.keys or self._profiler.converts):  # what changes nothing has a known ratio
             if self._timed == _ATTEMPTS:
                 return None, False
             self._timed += 1
             yield attempt
-        return self._attempts.get(attempt.network) or self._attempts.add(attempt), True
+        return self._attempts.add(attempt), is_new
 
 
 def _is_last(attempt, asked, aim):
