@@ -51,8 +51,9 @@ def test_the_process_gets_its_number_of_threads():
 CHILD = """
 import json, os, signal, sys, time
 for line in sys.stdin:
-    print(json.dumps([signal.getsignal(one) == wanted for one, wanted in (
-        (signal.SIGINT, signal.SIG_IGN), (signal.SIGTERM, signal.SIG_DFL))]) + "\\n{}", flush=True)
+    told = [signal.getsignal(one) == wanted for one, wanted in (
+        (signal.SIGINT, signal.SIG_IGN), (signal.SIGTERM, signal.SIG_DFL))]
+    print(json.dumps({"error": "no such network"} if "refuse" in line else told) + "\\n{}", flush=True)
 """
 
 
@@ -110,6 +111,13 @@ def test_nobody_hears_what_comes_of_a_preparation(children):
         process.prepare(PrepareJob("a"))
         process.prepare(PrepareJob("b"))
         assert list(client._answers(Job("a"), 1)) == [[True, True]]
+        assert list(client._answers(Job("a"), 1)) == [[True, True]] and len(children) == 1
+
+
+def test_a_process_that_refuses_one_job_is_asked_the_next(children):
+    with client.started(1):
+        with pytest.raises(AccnnError, match="no such network"):
+            list(client._answers(Job("refuse"), 1))
         assert list(client._answers(Job("a"), 1)) == [[True, True]] and len(children) == 1
 
 

@@ -213,14 +213,15 @@ class MeasuringProcess:
         AccnnError
             What the process refused, or how it ended.
         """
-        self._is_asked = True
+        self._is_asked, lines = True, self._all_heard()
         try:
             self._send(job)
-            for answer in self._all_heard():
-                heard = _heard(answer)
-                if heard:
-                    yield heard
+            yield from filter(None, map(_heard, lines))
             self._is_asked = False
+        except AccnnError:  # a refusal, behind which comes the end of the answers, unless the process has ended
+            with contextlib.suppress(AccnnError):
+                self._is_asked = bool(list(lines))
+            raise
         finally:
             if self._is_asked:
                 self.child.kill()
