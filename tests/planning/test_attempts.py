@@ -24,6 +24,21 @@ def test_nothing_known_asks_for_a_little_more():
     assert known().aim(2) == pytest.approx(2.02) and known().aim(1) == 1
 
 
+def test_a_search_begins_where_earlier_runs_ended():
+    near = Attempts(1.0, [(5.0, 5.5), (2.0, 2.4), (3.0, 3.6)])
+    assert near.aim(3.56) == pytest.approx(3.0) and near.aim(3.56) < 3.0  # that plan comes out again
+    assert near.aim(1.2) == pytest.approx(1.212 * 2.0 / 2.4) and near.aim(1) == 1  # the only one there is about
+    between = near.aim(3.0) / 3.03
+    assert 2.0 / 2.4 - 1e-9 <= between <= 2.0 / 2.4 + 1e-9  # both are as far off
+    assert 3.0 / 3.6 < Attempts(1.0, [(5.0, 5.5), (4.0, 4.8)]).aim(5.2) / 5.252 < 5.0 / 5.5
+
+
+def test_what_is_timed_now_counts_and_not_what_was_timed_earlier():
+    made = Attempts(1.0, [(2.0, 2.4)])
+    made.add(attempt(2.0, 1.9))
+    assert made.aim(2) == known((2.0, 1.9)).aim(2)
+
+
 def test_between_two_plans_the_budget_is_on_the_line_through_their_logarithms():
     line = known((2.0, 1.9), (4.0, 3.4), (9.0, 5.0))
     for low, high, asked in ((0, 1, 2.5), (1, 2, 4.0)):

@@ -13,6 +13,8 @@ from accnn.timing.job import NetworksJob
 from accnn.timing.keys import parse
 from networks import chain_model, outputs, random_input, random_model, residual_net, saved
 
+pytestmark = pytest.mark.alone
+
 SHAPES = {"data": (3, 12, 12)}
 PLAN = {"conv2": "8,12,12|conv 8-4 3x1 p1x0|conv 4-12 1x3 p0x1 b",
         "fc1": "576|conv 16-5 1x1 m16,6,6|conv 5-9 6x6|fc 9-16 b"}

@@ -12,6 +12,7 @@ from accnn.core.layers import FP32
 from accnn.core.progress import say
 from accnn.core.text import percent
 from accnn.graph.fingerprint import mark_of_shapes
+from accnn.latency.earlier import EarlierPlans
 from accnn.latency.partial_batch import PartialBatch, partial_batch_size
 from accnn.latency.table import network_key, open_table
 from accnn.timing import client
@@ -25,6 +26,17 @@ _WIDE = 0.35  # interquartile range over median, from which a chain is called no
 _SHARE = 0.005  # of the whole network's time: what spreads by less does no harm
 _ANY = (0.0, 1e9)  # speed-ups
 _ABOUT = 0.06  # uncertainty of the untouched network beside the reference, which no ratio that is measured depends on
+
+
+def measuring_process(config):
+    """Context in which all is timed in one process; none where a table is imported, of another machine most likely.
+
+    Parameters
+    ----------
+    config : TimingConfig
+    """
+    return contextlib.nullcontext() if config.imported is not None else client.kept(
+        config.threads or cores(), config.amx)
 
 
 class LatencyProfiler:
@@ -93,6 +105,11 @@ class LatencyProfiler:
         left = self._in_fp32()
         return "%s %s%s" % (self._mark, self.precision,
                             " but %08x" % zlib.crc32(" ".join(left).encode()) if left else "")
+
+    @cached_property
+    def earlier(self):
+        """EarlierPlans: planned networks of this one that were timed, in earlier runs too."""
+        return EarlierPlans(self.table, self.unsplit_key, self.network_key)
 
     @cached_property
     def _mark(self):

@@ -1,6 +1,6 @@
 """Plans that were timed while others were looked for, and what they tell of the next budget."""
 from dataclasses import dataclass, replace
-from math import log, sqrt
+from math import exp, log, sqrt
 from typing import Dict, NamedTuple, Optional, Tuple
 
 from accnn.ranks.base import Selection
@@ -12,6 +12,9 @@ _STEP = 1.015  # by which another speed-up is tried where the last one gave a pl
 _GAP = 1.06  # between predicted speed-ups, from which it is worth looking for a faster plan between them
 _FAR = 1.25  # between measured speed-ups, from which a plan between two budgets is not faster than both
 _STEEPEST = 3.0  # so many times as far a budget is moved, in logarithms, as a measured speed-up is to move, at most
+_LIKE = 1.3  # times the speed-up, or as much less: plans of earlier runs that tell of one
+_WIDE = 0.03  # in logarithms: of these the nearer ones count more, but for so small a distance
+_BARELY_LESS = 1 - 1e-6  # times a speed-up: a budget that is not, by rounding, less than what a plan costs
 _APART = 1.05  # between measured speed-ups, from which two of them tell how one follows the budget
 
 
@@ -79,10 +82,12 @@ class Attempts:
     ----------
     unsplit : float
         Speed-up of the network with no layer split, which is known before any plan: 1, or what its precision gives.
+    earlier : sequence of (float, float)
+        Of plans of earlier runs what they counted and what they were measured to be: where to begin.
     """
 
-    def __init__(self, unsplit=1.0):
-        self._unsplit, self._known = unsplit, {}
+    def __init__(self, unsplit=1.0, earlier=()):
+        self._unsplit, self._earlier, self._known = unsplit, earlier, {}
 
     def __iter__(self):
         return iter(self._known.values())
@@ -136,7 +141,7 @@ class Attempts:
         """
         target = asked * _AIM if asked > 1 else asked
         if not self._known:
-            return target
+            return _as_earlier(self._earlier, asked) if asked > 1 else target
         unsplit, points = (self._unsplit, self._unsplit), [(one.budgeted, one.ratio) for one in self]
         around = min(_gaps([unsplit] + points, target), key=_width, default=None)
         return _between(*around, target) if around else _beyond(points, unsplit, target)
@@ -178,6 +183,21 @@ class Attempts:
 def _is_far_behind(one, best):
     """bool: whether a plan was timed and is so slow that none between it and a faster one should beat that."""
     return one.timed is not None and one.ratio * _FAR < best.ratio
+
+
+def _as_earlier(points, asked):
+    """float: where plans are as much faster than they count as those of earlier runs were, the budget for a ratio.
+
+    That of an earlier plan where one was near enough to what is asked for: it comes out again.
+    """
+    target = asked * _AIM
+    near = sorted((abs(log(ratio / target)), budgeted, ratio) for budgeted, ratio in points)
+    if near and asked * _NEAR <= near[0][2] <= asked * (1 + TOLERANCE):
+        return near[0][1] * _BARELY_LESS
+    like = [one for one in near if one[0] <= log(_LIKE)] or near[:1]
+    weights = [(_WIDE + distance) ** -2 for distance, *_ in like]
+    off = sum(weight * log(budgeted / ratio) for weight, (_, budgeted, ratio) in zip(weights, like))
+    return target * exp(off / sum(weights)) if like else target
 
 
 def _width(gap):

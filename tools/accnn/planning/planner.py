@@ -1,4 +1,5 @@
 """From a request ("twice as fast, leave conv1_1 alone") to a plan: which layers, which method, a rank rule's ranks."""
+import contextlib
 from dataclasses import replace
 
 from accnn import costs, engines, methods, ranks
@@ -6,7 +7,7 @@ from accnn.core.errors import AccnnError, TargetError
 from accnn.core.layers import CONVOLUTION, FP32, INT8
 from accnn.core.progress import say
 from accnn.core.text import some
-from accnn.latency.profiler import LatencyProfiler
+from accnn.latency.profiler import LatencyProfiler, measuring_process
 from accnn.latency.survey import survey
 from accnn.planning.budget import BudgetAllocator
 from accnn.planning.evidence import evidence_of
@@ -66,6 +67,12 @@ def sweep(accelerator, request, ratios):
     AccnnError
         See :func:`select_ranks`.
     """
+    with contextlib.nullcontext() if costs.get(request.cost).is_analytic else measuring_process(request.measuring):
+        return _plans(accelerator, request, ratios)
+
+
+def _plans(accelerator, request, ratios):
+    """list of (Plan or TargetError): see :func:`sweep`."""
     requests = [replace(request, ratio=ratio) for ratio in ratios]
     rule, cost = ranks.get(request.rank_selection), costs.get(request.cost)
     precisions = layer_precisions(accelerator, request)

@@ -18,7 +18,8 @@ def search_together(allocators, model, profiler):
     """Choose plans whose measured speed-ups are those asked for, within 3%, or as near above as there is.
 
     The networks of all are timed together, in turns with one original, and what is learnt of one ratio corrects the
-    budgets of all. On a latency table of another machine nothing is timed, and the predicted speed-up counts.
+    budgets of all, the first ones of a later run too. On a latency table of another machine nothing is timed, and the
+    predicted speed-up counts.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ class _Searches:
 
     def __init__(self, allocators, model, profiler):
         self._profiler, self._allocators = profiler, allocators
-        self._attempts = Attempts(model.original_ms / model.whole_ms)
+        self._attempts = Attempts(model.original_ms / model.whole_ms, profiler.earlier.points(model))
         self._found, self._waiting = {}, {}  # by place: what a search ended with; a generator and what it waits for
         for place, allocator in enumerate(allocators):
             self._resume(place, _steps(allocator, model, profiler, self._attempts))
@@ -79,6 +80,8 @@ class _Searches:
         for answer in answers.values():
             if isinstance(answer, Attempt):
                 self._attempts.add(answer)
+                self._profiler.earlier.keep(*answer.network, answer.timed["measured"])
+        self._profiler.save()
         return {place: answers[attempt.network.mark] for place, attempt in wanted.items()
                 if isinstance(answers[attempt.network.mark], AccnnError)}
 

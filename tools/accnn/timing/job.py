@@ -131,7 +131,12 @@ class NetworksJob:
         return _text(self)
 
 
-_KINDS = {kind.__name__: kind for kind in (SurveyJob, NetworksJob)}
+@dataclass(frozen=True)
+class PrepareJob(NetworksJob):
+    """A NetworksJob, of which the network itself is to be bound, and nothing to be timed."""
+
+
+_KINDS = {kind.__name__: kind for kind in (SurveyJob, NetworksJob, PrepareJob)}
 
 
 def _refuse(question):
