@@ -7,9 +7,10 @@ from accnn.core.compat import mx
 from accnn.graph.rewrite import Replacement, replace_layers
 from accnn.planning.accelerator import Accelerator
 from accnn.ranks.curve import measured_ranks
+from accnn.reconstruction import second_order
 from accnn.reconstruction.calibration import Calibrated, ReconstructionConfig
-from accnn.reconstruction.fast_fits import Answer, FastFits
 from accnn.reconstruction.images import ArrayImages
+from accnn.reconstruction.quick_fits import Answer, answers_of
 from accnn.reconstruction.second_order import Change, divergences
 from networks import chain_model, outputs, random_input, random_model
 
@@ -30,11 +31,16 @@ def layer_of(kind, **more):
     return mx.sym.Convolution(data, name="c", **dict(LAYERS[kind], **more))
 
 
-def answers_of(spec, weight, bias):
+def dense(spec, weight, bias):
     """A kernel and a bias as one Answer for every group."""
     groups, width = spec.part.patch_shape
     rows = weight.reshape(groups, -1, width)
-    return [Answer(np.eye(len(one)), one, offset) for one, offset in zip(rows, bias.reshape(groups, -1))]
+    return [Answer(one, None, offset) for one, offset in zip(rows, bias.reshape(groups, -1))]
+
+
+def data_free(candidate, bias, rank):
+    """The chain with the factors that need no images."""
+    return Replacement(candidate.spec, candidate.chain(rank), candidate.arrays(rank, bias))
 
 
 @pytest.mark.parametrize("kind", list(LAYERS) + ["fully connected"])
@@ -45,7 +51,7 @@ def test_inner_products_are_those_of_the_responses(kind):
     weight, rng = model.weight(spec.weight), np.random.default_rng(3)
     new, bias = rng.standard_normal((2,) + weight.shape), rng.standard_normal((2, spec.part.outputs))
     own = bench.bias(spec)
-    change = Change(spec, weight, own, [answers_of(spec, *one) for one in zip(new, bias)])
+    change = Change(spec, weight, own, [dense(spec, *one) for one in zip(new, bias)])
     true = outputs(model, data=x)[0]
     gradient = rng.standard_normal(true.shape).astype(np.float32)
     for number in range(2):
@@ -57,20 +63,21 @@ def test_inner_products_are_those_of_the_responses(kind):
         np.testing.assert_allclose(change.along(x, gradient)[:, number], expected, rtol=1e-3, atol=1e-3)
 
 
-def test_exact_where_the_outputs_are_linear_and_their_error_a_square():
+def test_exact_where_the_outputs_are_linear_and_their_error_a_square(monkeypatch):
     """Unbiased: a thousand images with a direction each tell the mean to a few percent."""
+    monkeypatch.setattr(second_order, "_MOST_IMAGES", 1000)
     net = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), num_filter=6, pad=(1, 1), name="c")
     net = mx.sym.Pooling(mx.sym.Convolution(net, kernel=(3, 3), num_filter=5, name="d"), kernel=(2, 2), pool_type="avg")
     model, x = random_model(net, data=SHAPE), random_input(1000, *SHAPE)
     bench = Accelerator(model, {"data": SHAPE})
     candidate = bench.candidate("c", methods.get("vh"))
-    fits, bias, ranks = FastFits(candidate, bench.bias(candidate.spec), None), bench.bias(candidate.spec), (1, 3, 6)
-    change = Change(candidate.spec, candidate.weight(), bias, [fits.answers(rank) for rank in ranks])
+    bias, ranks = bench.bias(candidate.spec), (1, 3, 6)
+    made = [data_free(candidate, bias, rank) for rank in ranks]
+    change = Change(candidate.spec, candidate.weight(), bias, [answers_of(candidate, one) for one in made])
     found = divergences(model, ArrayImages({"data": x}, 64), bench.input_shapes, [change])["c"]
     true = outputs(model, data=x)[0].astype(np.float64)
-    for rank, value in zip(ranks, found):
-        made = Replacement(candidate.spec, candidate.chain(rank), candidate.arrays(rank, bias))
-        moved = outputs(replace_layers(model, [made]), data=x)[0] - true
+    for one, value in zip(made, found):
+        moved = outputs(replace_layers(model, [one]), data=x)[0] - true
         assert value == pytest.approx(np.square(moved).sum() / np.square(true).sum(), rel=0.15)
 
 
@@ -80,8 +87,8 @@ def test_a_layer_that_no_output_depends_on():
     model = random_model(mx.sym.FullyConnected(dead, num_hidden=3, name="f"), data=SHAPE)
     bench = Accelerator(model, {"data": SHAPE})
     candidate = bench.candidate("dead", methods.get("channel"))
-    fits = FastFits(candidate, bench.bias(candidate.spec), None)
-    change = Change(candidate.spec, candidate.weight(), bench.bias(candidate.spec), [fits.answers(1)])
+    bias = bench.bias(candidate.spec)
+    change = Change(candidate.spec, candidate.weight(), bias, [answers_of(candidate, data_free(candidate, bias, 1))])
     images = ArrayImages({"data": random_input(4, *SHAPE)}, 3)
     assert divergences(model, images, bench.input_shapes, [change])["dead"].tolist() == [0.0]
 
