@@ -7,7 +7,6 @@ from accnn.core.compat import mx
 from accnn.graph.rewrite import Replacement, replace_layers
 from accnn.planning.accelerator import Accelerator
 from accnn.ranks.curve import measured_ranks
-from accnn.reconstruction import second_order
 from accnn.reconstruction.calibration import Calibrated, ReconstructionConfig
 from accnn.reconstruction.images import ArrayImages
 from accnn.reconstruction.quick_fits import Answer, answers_of
@@ -63,9 +62,8 @@ def test_inner_products_are_those_of_the_responses(kind):
         np.testing.assert_allclose(change.along(x, gradient)[:, number], expected, rtol=1e-3, atol=1e-3)
 
 
-def test_exact_where_the_outputs_are_linear_and_their_error_a_square(monkeypatch):
+def test_exact_where_the_outputs_are_linear_and_their_error_a_square():
     """Unbiased: a thousand images with a direction each tell the mean to a few percent."""
-    monkeypatch.setattr(second_order, "_MOST_IMAGES", 1000)
     net = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), num_filter=6, pad=(1, 1), name="c")
     net = mx.sym.Pooling(mx.sym.Convolution(net, kernel=(3, 3), num_filter=5, name="d"), kernel=(2, 2), pool_type="avg")
     model, x = random_model(net, data=SHAPE), random_input(1000, *SHAPE)

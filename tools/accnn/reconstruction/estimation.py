@@ -26,9 +26,9 @@ class Estimation:
     Parameters
     ----------
     model : Model
-    images : ArrayImages or RecordImages
     input_shapes : dict
     compare : Comparison
+        Its images are those that predictions are made on, too.
     bias : callable
         ``bias(spec)`` is the bias of a layer, or None.
     fit : callable
@@ -39,8 +39,8 @@ class Estimation:
     progress : callable
     """
 
-    def __init__(self, model, images, input_shapes, compare, bias, fit, measured, seed, progress):
-        self._model, self._images, self._shapes, self._compare = model, images, input_shapes, compare
+    def __init__(self, model, input_shapes, compare, bias, fit, measured, seed, progress):
+        self._model, self._shapes, self._compare = model, input_shapes, compare
         self._bias, self._fit, self._measured, self._seed, self._progress = bias, fit, measured, seed, progress
 
     def find(self, table, layers):
@@ -125,8 +125,8 @@ class Estimation:
                 layers.setdefault(split.candidate.name, []).append(split)
         side_by_side(lambda name: changes.update({name: self._change(layers[name])}), list(layers))
         try:
-            values = divergences(self._model, self._images, self._shapes, [changes[name] for name in layers],
-                                 self._seed, self._progress) if layers else {}
+            values = divergences(self._model, self._compare.images, self._shapes, [changes[name] for name in layers],
+                                 self._seed, self._progress, self._compare.weights) if layers else {}
         except AccnnError as error:  # what cannot be differentiated can be run, or the same is told of it then
             say("%s: all ranks are measured" % error)
             return {}

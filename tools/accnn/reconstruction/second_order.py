@@ -14,7 +14,7 @@ from math import prod
 
 import numpy as np
 
-from accnn.core.layers import CONVOLUTION, SubDeconv, macs
+from accnn.core.layers import CONVOLUTION, SubDeconv
 from accnn.core.progress import Silence
 from accnn.core.threads import side_by_side
 from accnn.reconstruction.divergence import compared_as
@@ -27,8 +27,6 @@ from accnn.reconstruction.importance import (
 )
 from accnn.reconstruction.patches import available, patches
 
-_MOST_IMAGES = 128
-_MOST_MACS = 1e12      # that a pass over the images may take: of a large network fewer are looked at
 _MOST_BYTES = 1 << 27  # of feature maps in a batch, and of kernels' gradients
 
 
@@ -117,20 +115,21 @@ class Change:
         return np.array(found).reshape(len(found), count, -1).sum(2).T
 
 
-def divergences(model, images, input_shapes, changes, seed=0, progress=None):
+def divergences(model, images, input_shapes, changes, seed=0, progress=None, weights=None):
     """Predict the divergence of a network's outputs for changes of one layer each.
 
     Parameters
     ----------
     model : Model
-    images : ArrayImages or RecordImages
-        As many are used as a pass over them stays in bounds.
+    images : ArrayImages
     input_shapes : dict
     changes : list of Change
         Of different layers, whose rows are the images.
     seed : int
     progress : callable, optional
         See :class:`accnn.planning.accelerator.Accelerator`.
+    weights : ndarray of shape (images,), optional
+        How much every image counts. Default: all the same.
 
     Returns
     -------
@@ -146,16 +145,15 @@ def divergences(model, images, input_shapes, changes, seed=0, progress=None):
     changes = {change.spec.name: change for change in changes}
     specs = [change.spec for change in changes.values()]
     shapes, names = {spec.name: spec.out_shape for spec in specs}, list(changes)
-    work = sum(macs((spec.part,), spec.in_shape) for spec in specs)
     each = 4 * sum(prod(spec.in_shape) + prod(spec.out_shape) for spec in specs)
-    count = int(min(images.count, _MOST_IMAGES, max(1, _MOST_MACS // max(work, 1))))
-    size = int(max(1, min(images.batch_size, count, _MOST_BYTES // each)))
+    size = int(max(1, min(images.batch_size, images.count, _MOST_BYTES // each)))
+    weights = np.ones(images.count) if weights is None else weights
     generator = np.random.default_rng([seed, zlib.crc32(b"second order")])
-    tell, done, forms = (progress or Silence)("predicting what splitting costs", count), 0, None
+    tell, done, forms = (progress or Silence)("predicting what splitting costs", images.count), 0, None
     sums = {name: 0.0 for name in names}
     with contextlib.closing(tell), refusals_as_sentences(model):
         runner = GradientRunner(model, with_errors(model, names, names), input_shapes, shapes, size)
-        for batch in images.arrays(count):
+        for batch in images.arrays(images.count):
             for arrays in split_batch(batch, size):
                 tell(done, "")
                 outputs = runner.forward(arrays)
@@ -164,15 +162,15 @@ def divergences(model, images, input_shapes, changes, seed=0, progress=None):
                 rows = len(next(iter(arrays.values())))
                 read = [(name, runner.read(place)[:rows], runner.gradient(name)[:rows])
                         for place, name in enumerate(names) if name in runner.layers]
-                side_by_side(partial(_add, sums, changes), read)
+                side_by_side(partial(_add, sums, changes, weights[done:done + rows]), read)
                 done += rows
-    return {name: np.broadcast_to(total / done, (len(changes[name]),)) for name, total in sums.items()}
+    return {name: np.broadcast_to(total / weights.sum(), (len(changes[name]),)) for name, total in sums.items()}
 
 
-def _add(sums, changes, read):
+def _add(sums, changes, weights, read):
     name, inputs, gradients = read
     moved = changes[name].along(inputs, gradients)
-    sums[name] = sums[name] + np.square(moved.astype(np.float64)).sum(0)
+    sums[name] = sums[name] + weights @ np.square(moved.astype(np.float64))
 
 
 def _plain(part):
