@@ -7,9 +7,11 @@ from accnn.core.compat import mx
 from accnn.graph.rewrite import Replacement, replace_layers
 from accnn.planning.accelerator import Accelerator
 from accnn.ranks.curve import measured_ranks
+from accnn.reconstruction import estimation
 from accnn.reconstruction.calibration import Calibrated, ReconstructionConfig
 from accnn.reconstruction.images import ArrayImages
 from accnn.reconstruction.quick_fits import Answer, answers_of
+from accnn.reconstruction.samples import CalibrationSplit
 from accnn.reconstruction.second_order import Change, divergences
 from networks import chain_model, outputs, random_input, random_model
 
@@ -89,6 +91,28 @@ def test_a_layer_that_no_output_depends_on():
     change = Change(candidate.spec, candidate.weight(), bias, [answers_of(candidate, data_free(candidate, bias, 1))])
     images = ArrayImages({"data": random_input(4, *SHAPE)}, 3)
     assert divergences(model, images, bench.input_shapes, [change])["dead"].tolist() == [0.0]
+
+
+def test_images_count_as_often_as_they_are_weighed():
+    bench = Accelerator(chain_model(), {"data": (3, 12, 12)})
+    candidate, x = bench.candidate("conv2", methods.get("vh")), random_input(8, 3, 12, 12)
+    bias = bench.bias(candidate.spec)
+    change = Change(candidate.spec, candidate.weight(), bias, [answers_of(candidate, data_free(candidate, bias, 2))])
+    found = [divergences(bench.model, ArrayImages({"data": x[:count]}, 4), bench.input_shapes, [change],
+                         weights=weights)["conv2"] for count, weights in ((4, None), (8, np.repeat([3.0, 0.0], 4)))]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+
+
+def test_of_wide_layers_no_gram_matrix_of_patches_is_made(monkeypatch):
+    real, seen = CalibrationSplit.moments, []
+    monkeypatch.setattr(estimation, "_NARROW_PATCH", 30)
+    monkeypatch.setattr(CalibrationSplit, "moments",
+                        lambda self, matrix=None: seen.append((self.width, matrix is None)) or real(self, matrix))
+    bench = Accelerator(chain_model(), {"data": (3, 12, 12)})
+    bench.responses = Calibrated(bench, ArrayImages({"data": random_input(100, 3, 12, 12)}, 50), ReconstructionConfig())
+    bench.responses.curves([bench.candidate(name, methods.get("vh")) for name in ("conv1", "conv2", "conv3")])
+    assert {width for width, whole in seen if whole} == {27} < {width for width, _ in seen}
+    assert len([width for width, _ in seen if width > 30]) == 2  # once for each of both layers
 
 
 @pytest.mark.parametrize("method", ["vh", "channel", "3d", "tucker", "cp"])
