@@ -51,7 +51,7 @@ def no_cache_but_its_own(tmp_path_factory, monkeypatch):
 def no_clock(request, monkeypatch):
     """Scripts that are called in this process time what they write only where a test is marked as ``timed``."""
     if request.node.get_closest_marker("timed") is None:
-        monkeypatch.setattr("accnn.cli.verify.clock", contextlib.nullcontext)
+        monkeypatch.setattr("accnn.cli.verify.clock", lambda *_: contextlib.nullcontext())
         monkeypatch.setattr("accnn.cli.verify.timed", lambda *_, **__: None)
         monkeypatch.setattr("accnn.cli.verify.timed_in_engine", lambda *_, **__: None)
 
