@@ -93,3 +93,13 @@ def test_steps_in_one_direction_grow():
     second = plans.further(3, [(2.0, slow), (first, slow)])
     assert 2.0 < first < second and second / first > first / 2.0
     assert plans.further(1.2, [(2.0, slow)]) < 2.0
+
+
+def test_beside_the_cheapest_plan_nothing_is_looked_for_where_the_one_before_is_far_behind():
+    for ratio, aim in ((1.6, None), (3.4, (1.5 * 2) ** 0.5)):
+        plans = known((1.5, ratio))
+        plans.add(attempt(2.0, 3.6, cheapest=True))
+        assert plans.beside_fastest() == (aim and pytest.approx(aim))
+    plans = known((1.5, 3.6), (1.2, 1.0))  # a plan of dearer chains is the fastest: there is more to look for
+    plans.add(attempt(2.0, 1.6, cheapest=True))
+    assert plans.beside_fastest() == pytest.approx((1.5 * 2) ** 0.5)

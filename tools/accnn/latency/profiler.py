@@ -24,7 +24,7 @@ from accnn.timing.machine import cores
 _ROUNDS = 5  # timed passes of a chain; more where they spread, see accnn.timing.client.survey
 _WIDE = 0.35  # interquartile range over median, from which a chain is called noisy
 _SHARE = 0.005  # of the whole network's time: what spreads by less does no harm
-_ANY = (0.0, 1e9)  # speed-ups
+ANY_RATIO = (0.0, 1e9)  # speed-ups between which every one is: a time is to be known, whatever comes of it
 _ABOUT = 0.06  # uncertainty of the untouched network beside the reference, which no ratio that is measured depends on
 
 
@@ -211,7 +211,7 @@ class LatencyProfiler:
         AccnnError
             The machine is too noisy.
         """
-        answer = self.time_networks([{}], asked=[_ANY]) if self.converts else self.time_networks([])
+        answer = self.time_networks([{}], asked=[ANY_RATIO]) if self.converts else self.time_networks([])
         for key, found in zip((self.network_key, self.unsplit_key), [answer["baseline"]] + answer["plans"]):
             refuse_noise(found, "the untouched network", _ABOUT, self.config.best_effort)
             self.table.add(Timed(key, found["relative"], found["spread"], found["rounds"], answer["reference_ms"]))

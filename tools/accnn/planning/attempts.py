@@ -10,6 +10,7 @@ _AIM = 1.01  # times the speed-up: what is measured next time may be a little le
 _NEAR = 0.99  # of the speed-up that was asked for: another plan would take longer than it could be worth
 _STEP = 1.015  # by which another speed-up is tried where the last one gave a plan that was timed already
 _GAP = 1.06  # between predicted speed-ups, from which it is worth looking for a faster plan between them
+_FAR = 1.25  # between measured speed-ups, from which a plan between two budgets is not faster than both
 _STEEPEST = 3.0  # so many times as far a budget is moved, in logarithms, as a measured speed-up is to move, at most
 _LIKE = 1.3  # times the speed-up, or as much less: plans of earlier runs that tell of one
 _WIDE = 0.03  # in logarithms: of these the nearer ones count more, but for so small a distance
@@ -169,14 +170,19 @@ class Attempts:
     def beside_fastest(self):
         """float or None: as a speed-up, the budget in the middle of the wider gap beside the fastest plan.
 
-        None where both gaps are small.
+        None where both gaps are small, or where even the cheapest chains are far faster than the plan before.
         """
         ascending = sorted(self, key=lambda one: one.budgeted)
         best = self.fastest()
         beside = [(one.budgeted, other.budgeted) for one, other in zip(ascending, ascending[1:])
-                  if best is one or best is other]
+                  if best is one or best is other and not (best.cheapest and _is_far_behind(one, best))]
         low, high = max(beside, key=lambda gap: gap[1] / gap[0], default=(1, 1))
         return sqrt(low * high) if high > low * _GAP else None
+
+
+def _is_far_behind(one, best):
+    """bool: whether a plan was timed and is so slow that none between it and a faster one should beat that."""
+    return one.timed is not None and one.ratio * _FAR < best.ratio
 
 
 def _as_earlier(points, asked):
