@@ -7,7 +7,7 @@ from accnn.ranks.base import Selection
 
 TOLERANCE = 0.03  # of the speed-up that was asked for
 _AIM = 1.01  # times the speed-up: what is measured next time may be a little less
-_NEAR = 0.99  # of the speed-up that was asked for: another plan would take longer than it could be worth
+_NEAR = 0.98  # of the speed-up that was asked for: another plan would take longer than it could be worth
 _STEP = 1.015  # by which another speed-up is tried where the last one gave a plan that was timed already
 _GAP = 1.06  # between predicted speed-ups, from which it is worth looking for a faster plan between them
 _FAR = 1.25  # between measured speed-ups, from which a plan between two budgets is not faster than both
