@@ -9,7 +9,7 @@ from accnn import engines
 from accnn.core.errors import AccnnError
 from accnn.core.layers import FP32, operators_of
 from accnn.graph.rewrite import Replacement, replace_layers
-from accnn.graph.specs import kernel, layer_specs
+from accnn.graph.specs import layer_specs
 from accnn.quantization.conversion import converted
 from accnn.runtime.bound import BoundNetwork
 from accnn.timing import held, in_engine, passes
@@ -129,8 +129,8 @@ def left_out(layers, plan):
 def _replacement(model, specs, layer, chain, rng):
     if layer not in specs or specs[layer].part is None:
         raise AccnnError("%s has no layer %r that could be planned" % (model.prefix, layer))
-    weight = kernel(model, specs[layer])
-    gains = [1] * (len(chain) - 1) + [np.linalg.norm(weight) / np.sqrt(len(weight))]
+    spec = specs[layer]
+    gains = [1] * (len(chain) - 1) + [held.norm(model, spec.weight) / np.sqrt(spec.part.weight_shape[0])]
     arrays = [(random_numbers(rng, part.weight_shape, np.sqrt(np.prod(part.weight_shape[1:])) / gain),
                np.zeros(part.weight_shape[0])) for part, gain in zip(chain, gains)]
     return Replacement(specs[layer], chain, arrays)
