@@ -12,6 +12,7 @@ from accnn.methods import Effort
 
 MARGIN = 0.02  # of a speed-up
 _HASTY = 3e-4  # of fitness an iteration
+_HASTY_ITERATIONS = 15
 
 
 class Candidate:
@@ -39,7 +40,8 @@ class Candidate:
         if not self.method.iterative:
             return self
         if self._hasty is None:
-            effort = replace(self.effort, tolerance=max(self.effort.tolerance, _HASTY), restarts=1)
+            effort = replace(self.effort, tolerance=max(self.effort.tolerance, _HASTY), restarts=1,
+                             iterations=min(self.effort.iterations, _HASTY_ITERATIONS))
             self._hasty = Candidate(self.spec, self.method, self._read_weight, effort, self._energies)
         return self._hasty
 
