@@ -7,11 +7,11 @@ from accnn.ranks.base import Selection
 
 TOLERANCE = 0.03  # of the speed-up that was asked for
 _AIM = 1.01  # times the speed-up: what is measured next time may be a little less
-_NEAR = 0.98  # of the speed-up that was asked for: another plan would take longer than it could be worth
+_NEAR = 0.99  # of the speed-up that was asked for: another plan would take longer than it could be worth
 _STEP = 1.015  # by which another speed-up is tried where the last one gave a plan that was timed already
 _GAP = 1.06  # between predicted speed-ups, from which it is worth looking for a faster plan between them
 _FAR = 1.25  # between measured speed-ups, from which a plan between two budgets is not faster than both
-_STEEPEST = 3.0  # so many times as far a budget is moved, in logarithms, as a measured speed-up is to move, at most
+_STEEPEST = 2.0  # so many times as far a budget is moved, in logarithms, as a measured speed-up is to move, at most
 _LIKE = 1.3  # times the speed-up, or as much less: plans of earlier runs that tell of one
 _WIDE = 0.03  # in logarithms: of these the nearer ones count more, but for so small a distance
 _BARELY_LESS = 1 - 1e-6  # times a speed-up: a budget that is not, by rounding, less than what a plan costs
