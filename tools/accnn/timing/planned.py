@@ -22,7 +22,8 @@ from accnn.timing.stored import released
 
 _FLOAT = engines.DEFAULT, FP32
 _KNOWN, _LATER = 0.007, 0.02  # uncertainty of every speed-up that ends the rounds, at first and after a while
-_PLAIN = 0.0125  # the same of a speed-up that is plainly one of those asked for, or plainly none
+_NEARLY = 0.01  # the same where limits are asked for: the plan is good enough, or the next budget is
+_PLAIN = 0.0125  # the same of a speed-up that plainly lies between the limits, or plainly does not
 _SURE = 2.0  # so many uncertainties to both sides of a ratio
 _ALONE, _BARELY = 0.015, 0.028  # the same of a network on its own beside the reference
 _FEWEST, _MORE = 5, 3  # rounds, and times the rounds that were asked for, to begin with
@@ -158,7 +159,8 @@ def _unsure(asked, results):
     if len(results) == 1:
         return [] if results[0].relative.uncertainty <= (_BARELY if enough else _ALONE) else [0]
     going_on = [place for place, (measured, limits) in enumerate(zip_longest(_ratios(results), asked), 1)
-                if measured.uncertainty > (_LATER if enough else _KNOWN) and not _is_plain(measured, limits)]
+                if measured.uncertainty > (_LATER if enough else _NEARLY if limits else _KNOWN)
+                and not _is_plain(measured, limits)]
     return [0] + going_on if going_on else []
 
 
