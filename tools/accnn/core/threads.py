@@ -27,18 +27,25 @@ def side_by_side(work, items, tell=None):
     items : sequence
     tell : callable, optional
         Called with (number done, item), from the calling thread.
+
+    Returns
+    -------
+    list
+        What ``work`` returned, in the order of `items`.
     """
+    made = []
     with ThreadPoolExecutor(max(1, min(threads_wanted(), _MOST, len(items)))) as pool:
         running = [pool.submit(work, item) for item in items]
         try:
             for done, (item, future) in enumerate(zip(items, running)):
                 if tell:
                     tell(done, item)
-                future.result()
+                made.append(future.result())
         except BaseException:  # an interrupt too: what has not begun is not to begin
             for future in running:
                 future.cancel()
             raise
+    return made
 
 
 def threads_wanted():

@@ -1,5 +1,6 @@
 """How far the outputs of an accelerated network are from the original's, without labels."""
 import numpy as np
+from scipy.special import log_softmax
 
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY, SCORE, by_values, other_kind
 from accnn.scoring.heads import output_forms
@@ -75,13 +76,7 @@ def _log_divergence(true, made, weights):
 
 
 def _score_divergence(true, made, weights):
-    return _log_divergence(log_softmax(true), log_softmax(made), weights)
-
-
-def log_softmax(scores):
-    """ndarray of shape (n, classes): logarithms of the probabilities that scores stand for."""
-    scores = scores - scores.max(1, keepdims=True)
-    return scores - np.log(np.exp(scores).sum(1, keepdims=True))
+    return _log_divergence(log_softmax(true, axis=1), log_softmax(made, axis=1), weights)
 
 
 def _error(true, made, weights):
