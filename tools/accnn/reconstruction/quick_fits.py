@@ -9,6 +9,7 @@ from accnn.reconstruction.fitting import flat_kernel, product
 from accnn.reconstruction.quadratic import factored, solved
 from accnn.reconstruction.rebuilding import tasks
 
+_AMPLE = 12   # samples for each unknown of an output: more change little
 _SAME = 1e-4  # of the norm of features: nearer, they are combinations of others
 
 
@@ -68,7 +69,7 @@ class FeatureSplit:
         through = self._known and self._known.combined(single)
         if through is not None:
             return tuple(one.seen_through(through) for one in self._known.moments)
-        self._known = _Known(single, self._samples.moments(matrix))
+        self._known = _Known(single, self._samples.moments(matrix, _AMPLE * len(matrix)))
         return self._known.moments
 
 
