@@ -34,7 +34,7 @@ setup(
         "openvino": ["onnx>=1.14"] + OPENVINO,
         "report": REPORT,
         "demo": OPENCV + REPORT + ["scikit-learn"],
-        "test": OPENCV + ONNX + REPORT + ["scikit-learn", "pytest>=7", "ruff", "nbclient", "ipykernel"],
+        "test": OPENCV + ONNX + REPORT + ["scikit-learn", "pytest>=7", "pytest-xdist", "ruff", "nbclient", "ipykernel"],
     },
     entry_points={"console_scripts": ["%s = %s:main" % item for item in SCRIPTS.items()]},
 )

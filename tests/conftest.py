@@ -1,5 +1,6 @@
 """Shared by all tests: the package of this checkout comes first, whatever else is installed; no test sees a cache."""
 import contextlib
+import fcntl
 import gc
 import itertools
 import os
@@ -28,6 +29,17 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    """A test marked as ``alone`` runs while no other of this folder does, in any process (``pytest -n 2``)."""
+    with open(os.path.join(HERE, "conftest.py")) as queue, open(os.path.join(ROOT, ".pytest.ini")) as running:
+        fcntl.flock(queue, fcntl.LOCK_EX)  # who waits to be alone keeps others from beginning
+        fcntl.flock(running, fcntl.LOCK_SH if item.get_closest_marker("alone") is None else fcntl.LOCK_EX)
+        fcntl.flock(queue, fcntl.LOCK_UN)
+        yield
+        fcntl.flock(running, fcntl.LOCK_UN)  # processes that a test forked hold the open file too
+
+
 @pytest.fixture(autouse=True)
 def no_cache_but_its_own(tmp_path_factory, monkeypatch):
     """What this person's runs learnt, or other tests, is nothing to a test; child processes see the folder too."""
@@ -39,7 +51,7 @@ def no_cache_but_its_own(tmp_path_factory, monkeypatch):
 def no_clock(request, monkeypatch):
     """Scripts that are called in this process time what they write only where a test is marked as ``timed``."""
     if request.node.get_closest_marker("timed") is None:
-        monkeypatch.setattr("accnn.cli.verify.clock", contextlib.nullcontext)
+        monkeypatch.setattr("accnn.cli.verify.clock", lambda *_: contextlib.nullcontext())
         monkeypatch.setattr("accnn.cli.verify.timed", lambda *_, **__: None)
         monkeypatch.setattr("accnn.cli.verify.timed_in_engine", lambda *_, **__: None)
 

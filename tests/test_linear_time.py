@@ -1,9 +1,13 @@
 """A deeper network takes proportionally longer, not more."""
 import time
 
+import pytest
+
 from accnn.graph.checkpoint import load_model, save_model
 from accnn.planning.accelerator import Accelerator
 from networks import random_model, residual_net, saved
+
+pytestmark = pytest.mark.alone
 
 NODES_OF_A_BLOCK = 17  # two convolutions with weight, two BatchNorms with four parameters, two ReLUs, a sum
 

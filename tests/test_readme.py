@@ -27,7 +27,7 @@ SCRIPTS = ["accnn." + module for _, module in CONSOLE] + ["model_zoo.get_model",
 OTHERS = ("cd tools/accnn", ". .venv/bin/activate", "python3 -m venv ", "CONV=$(python ", "pip install ",
           "PYTHONPATH=caffe_pb ")
 # Options of python, pip, protoc and apt-get.
-FOREIGN = {"--version", "--target", "--python_out", "--no-deps", "--no-install-recommends"}
+FOREIGN = {"--version", "--target", "--python_out", "--no-deps", "--no-install-recommends", "--dist"}
 
 
 def read(path):
@@ -185,7 +185,7 @@ def test_the_two_commands_set_up_alike():
     (demo,), (tests,) = (re.findall(r"<!-- %s -->\n```bash\n(.*)\n```\n" % mark, TEXTS["README.md"])
                          for mark in ("demo", "tests"))
     assert demo.split(" && ")[:3] == tests.replace("[test]", "[demo]").split(" && ")[:3]
-    assert tests.endswith(".venv/bin/ruff check . && .venv/bin/pytest -q -rs")
+    assert tests.endswith(".venv/bin/ruff check . && .venv/bin/pytest -q -rs -n 2 --dist loadfile")
     assert os.path.exists(os.path.join(ROOT, demo.split()[-1]))
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from accnn import accnn
 from accnn.cli import sweep
+from accnn.core.errors import AccnnError
 from accnn.graph.checkpoint import load_model
 from accnn.latency import in_network
 from accnn.planning.plan import load_plan
@@ -73,6 +74,63 @@ def test_no_network_is_timed_twice(net, clock, capsys):
     assert first == second and all(row["missed"] for row in found["sweep"][1:])
 
 
+def test_ratios_learn_from_each_other(net, clock, capsys, monkeypatch):
+    """On a machine where chains take 30% longer in a network than alone, which the first plans tell for all."""
+    clock.bias, ratios, rounds = 1.3, [1.5, 2.0, 2.5, 3.0], []
+    alone = 0
+    for ratio in ratios:
+        clock.plans.clear()
+        swept(capsys, "--cost", "latency", "--dry-run", ratios=[ratio])
+        alone += len([one for one in clock.plans if one])
+    clock.plans.clear()
+    time_networks = clock.time_networks
+    monkeypatch.setattr("accnn.timing.client.time_networks", lambda job: rounds.append(
+        len(job.plans)) or time_networks(job))
+    found = swept(capsys, "--cost", "latency", "--dry-run", ratios=ratios)
+    assert all(0.97 <= row["measured"]["median"] / row["ratio"] <= 1.03 for row in found["sweep"])
+    assert len([one for one in clock.plans if one]) <= alone and len([one for one in rounds if one]) <= 3
+
+
+def noisy_near(clock, ratio):
+    """Let no plan near a ratio be known: a function in the place of ``time_networks``."""
+    time_networks = clock.time_networks
+
+    def timed(job):
+        answer = time_networks(job)
+        for plan in answer["plans"]:
+            if 0.8 * ratio < plan["measured"]["median"] < 1.2 * ratio:
+                plan["measured"].update(uncertainty=0.05, spread=0.4)
+        return answer
+
+    return timed
+
+
+def test_a_plan_that_is_too_noisy_is_a_row_and_loses_no_other(net, clock, capsys, monkeypatch):
+    monkeypatch.setattr("accnn.timing.client.time_networks", noisy_near(clock, 2))
+    found = swept(capsys, "--cost", "latency", "--save-model", "new", code=1)
+    (first, noisy, last) = found["sweep"]
+    assert noisy == {"ratio": 2.0, "missed": noisy["missed"]} and "known to 5.0% only" in noisy["missed"]
+    assert "--repeats" in noisy["missed"] and not os.path.exists("new-2x-symbol.json")
+    assert all(os.path.exists(row["written"]["params"]) and row["missed"] is None for row in (first, last))
+    assert accnn.main(["-m", "net", "--ratio", "2", "--cost", "latency", "--cache", "", "--save-model", "alone"]) == 2
+    assert "too noisy to measure the planned network" in capsys.readouterr().err
+
+
+def test_networks_that_cannot_be_timed_together_are_timed_one_by_one(net, clock, capsys, monkeypatch):
+    time_networks, refused = clock.time_networks, []
+
+    def timed(job):
+        if len(job.plans) > 1 or job.asked and job.asked[0][0] < 1.5 < job.asked[0][1]:
+            refused.append(len(job.plans))
+            raise AccnnError("the measuring process was killed")
+        return time_networks(job)
+
+    monkeypatch.setattr("accnn.timing.client.time_networks", timed)
+    first, *others = swept(capsys, "--cost", "latency", "--dry-run", code=1)["sweep"]
+    assert first["missed"] == "the measuring process was killed" and refused[:2] == [3, 1]
+    assert all(0.97 <= row["measured"]["median"] / row["ratio"] <= 1.03 for row in others)
+
+
 def test_plans_by_macs_are_timed_beside_one_original(net, clock, capsys):
     found = swept(capsys, "--dry-run", "--threads", "1")
     assert len(clock.plans) == len(RATIOS) + bool({} in clock.plans) and not os.path.exists("new-model-2x-0001.params")
@@ -120,8 +178,11 @@ def test_the_front_is_on_one_page(net, clock, capsys):
     found = swept(capsys, "--dry-run", "--report", "front.html")
     text = open("front.html", encoding="utf-8").read()
     assert found["written"] == {"report": "front.html"}
-    for row in found["sweep"]:
+    for place, row in enumerate(found["sweep"], 1):
         assert "%.2fx" % row["measured"]["median"] in text
+        own = text[text.index('<section id="plan-%d"' % place):].split('<section id="plan-%d"' % (place + 1))[0]
+        assert "Every layer" in own and "conv_params" in own and '<ul class="chains">' in own
+        assert len(text) < 1e6
 
 
 @pytest.mark.parametrize("words, sentence", [

@@ -9,8 +9,8 @@ from accnn.core.threads import side_by_side
 
 def test_all_is_done_and_told_in_order():
     done, told = set(), []
-    side_by_side(done.add, list("abcdef"), lambda number, item: told.append((number, item)))
-    assert done == set("abcdef") and told == list(enumerate("abcdef"))
+    made = side_by_side(lambda item: done.add(item) or item * 2, list("abcdef"), lambda *one: told.append(one))
+    assert done == set("abcdef") and told == list(enumerate("abcdef")) and made == ["aa", "bb", "cc", "dd", "ee", "ff"]
 
 
 def test_several_run_at_a_time(monkeypatch):

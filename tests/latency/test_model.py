@@ -208,6 +208,22 @@ def test_a_second_planning_asks_the_clock_for_plans_only(clock, tmp_path):
     assert sorted(os.listdir(tmp_path / "cache")) == ["energies.json", "latencies.json"]
 
 
+def test_a_search_begins_with_what_earlier_ones_measured(monkeypatch, tmp_path):
+    """Chains take half as long again in this network: the first planning has to find that out, and no later one."""
+    clock = Clockwork(multiple=4, rest=0.1, bias=1.5).patched(monkeypatch)
+    first = planned(cache=tmp_path)
+    assert len(clock.plans) > 2
+    clock.plans.clear()
+    second = planned(cache=tmp_path)
+    assert len(clock.plans) == 1 and [row.rank for row in second.rows] == [row.rank for row in first.rows]
+    clock.plans.clear()
+    found = planned(cache=tmp_path, ratio=1.9)
+    assert len(clock.plans) == 1 and found.made_by["latency"]["measured"]["median"] == pytest.approx(1.9, rel=0.03)
+    clock.plans.clear()
+    planned(cache=tmp_path, layers=["conv3"], ratio=1.1)  # of chains that all runs time
+    assert clock.plans
+
+
 def test_another_model_of_the_same_shapes_shares_all_but_energies(clock, tmp_path):
     planned(cache=tmp_path)
     clock.asked.clear()

@@ -8,7 +8,7 @@ from accnn.core.errors import AccnnError, TargetError
 from accnn.latency import in_network
 from accnn.latency.config import TimingConfig
 from accnn.latency.profiler import refuse_noise
-from accnn.planning import search
+from accnn.planning import plan_search
 from accnn.planning.accelerator import Accelerator
 from accnn.planning.planner import select_ranks
 from accnn.planning.request import Request
@@ -58,7 +58,7 @@ def all_ratios(clock, monkeypatch, first, last, **options):
     """list of float: the measured speed-ups of all plans that budgets for speed-ups in a range lead to, ascending."""
     bench = Accelerator(MODEL, SHAPES)
     with monkeypatch.context() as patched:
-        patched.setattr(search, "_ATTEMPTS", 1)
+        patched.setattr(plan_search, "_ATTEMPTS", 1)
         found = {round(ratio_of(planned(aim, best_effort=True, bench=bench, **options)), 6)
                  for aim in np.geomspace(first, last, 18)}
     clock.plans.clear()
@@ -220,8 +220,8 @@ def test_where_the_cheapest_chains_are_slow_a_plan_between_is_found(monkeypatch,
 def test_the_only_plan_there_is_may_be_too_slow(monkeypatch):
     """It was found for another budget, and is known to be the cheapest only when none is left to be tried."""
     clock = fine(monkeypatch, bias=2.0)
-    kept, calls = search._solve, []
-    monkeypatch.setattr(search, "_solve", lambda allocator, ratio: calls.append(ratio) or kept(allocator, ratio))
+    kept, calls = plan_search._solve, []
+    monkeypatch.setattr(plan_search, "_solve", lambda allocator, ratio: calls.append(ratio) or kept(allocator, ratio))
     with pytest.raises(TargetError, match="1.5x .* cannot be reached: the best measured is"):
         planned(1.5, layers=["conv1"], exclude=["conv1"], fixed={"conv3": 24})
     assert len([one for one in clock.plans if one]) == 1 and len(calls) < 12

@@ -8,6 +8,7 @@ from accnn.graph.checkpoint import load_model
 from accnn.graph.quantized import is_quantized
 from accnn.quantization.int8_graph import (
     calibrated_tensors,
+    graph_only,
     layer_precisions,
     partition,
     quantize,
@@ -74,8 +75,19 @@ def test_answers_are_close(symbol):
     made = in_int8(model, data=X)
     assert is_quantized(made.graph) and max(errors(model, made, data=X)) < 0.04
     assert made.symbol.list_outputs() == model.symbol.list_outputs()
-    layers = {row.layer: row.precision for row in layer_precisions(model, made)}
+    rows = layer_precisions(model, made)
+    assert layer_precisions(model, graph_only(model)) == rows
+    layers = {row.layer: row.precision for row in rows}
     assert set(layers.values()) == {"int8"} or layers.pop("up") == "fp32" and set(layers.values()) == {"int8"}
+
+
+def test_weights_of_a_large_layer_are_whole_numbers_of_one_step():
+    model = random_model(fc(DATA, "f", 700), data=(600,))
+    made = quantize(model, random_thresholds(partition(model)))
+    weight = model.weight("f_weight")
+    wanted = np.clip(np.rint(weight * np.float32(127.5 / np.abs(weight).max())), -128, 127)
+    assert made.arg_params["f_weight_quantize"].dtype == np.int8
+    np.testing.assert_array_equal(made.weight("f_weight_quantize"), wanted)
 
 
 @pytest.mark.parametrize("symbol", NETWORKS.values(), ids=list(NETWORKS))

@@ -70,7 +70,7 @@ def test_layers_that_cost_too_much_stay_in_float32():
     assert not free.excluded and max(free.errors.values()) > 0.1
     assert [one.layer for one in found.excluded] == ["wild"] and max(found.errors.values()) <= 0.02
     assert "wild" in [one.layer for one in found.precisions if one.precision == "fp32"]
-    assert found.excluded[0].reason.startswith("alone in INT8 it costs the outputs")
+    assert found.excluded[0].reason.startswith("alone in INT8 it costs the output 'broadcast_mul")
 
 
 def test_layers_named_stay_in_float32(made):

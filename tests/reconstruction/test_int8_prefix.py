@@ -74,10 +74,19 @@ def test_batchnorm_takes_the_bias_and_groups_are_fitted_alone():
 
 
 def test_layers_in_float32_are_read_as_such():
-    model = chain_model()
-    _, errors = resolve(model, model, IMAGES, SHAPES, ranges(histograms(model, IMAGES, SHAPES, every=True), "mse"),
-                        exclude=["conv1", "conv2", "conv3", "fc1"], settings=Settings(solve=False))
+    model, kept = chain_model(), ["conv1", "conv2", "conv3_v", "conv3_h", "fc1"]
+    plan = split(model, "conv3")
+    _, errors = resolve(plan, model, IMAGES, SHAPES, ranges(histograms(plan, IMAGES, SHAPES, every=True), "mse"),
+                        exclude=kept, settings=Settings(solve=False))
     assert errors["conv1"][0] < 1e-3 and errors["conv2"][0] < 1e-3
+
+
+def test_layers_that_read_nothing_of_int8_are_not_looked_at():
+    model, layers = chain_model(), ["conv1", "conv2", "conv3", "fc1", "fc2"]
+    found = ranges(histograms(model, IMAGES, SHAPES, every=True), "mse")
+    for exclude, looked_at in ((layers[:2], layers[2:]), (layers[1:], layers), (layers, [])):
+        made, errors = resolve(model, model, IMAGES, SHAPES, found, exclude, Settings(solve=False))
+        assert set(errors) == set(looked_at) and (made is model) == (not looked_at)
 
 
 def test_fully_connected_layers_that_read_maps():
@@ -85,8 +94,8 @@ def test_fully_connected_layers_that_read_maps():
                           act_type="relu")
     model = random_model(mx.sym.FullyConnected(x, num_hidden=5, name="fc"), 0, data=(3, 12, 12))
     found = ranges(histograms(model, IMAGES, SHAPES, every=True), "mse")
-    for exclude in ((), ("fc",), ("conv",)):
-        assert set(resolve(model, model, IMAGES, SHAPES, found, exclude)[1]) == {"conv", "fc"}
+    for exclude, looked_at in (((), {"conv", "fc"}), (("fc",), {"conv", "fc"}), (("conv",), {"fc"})):
+        assert set(resolve(model, model, IMAGES, SHAPES, found, exclude)[1]) == looked_at
 
 
 def test_scaled_outputs_are_compared_as_such():

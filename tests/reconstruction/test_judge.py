@@ -55,3 +55,6 @@ def test_other_outputs_by_their_squared_relative_error():
     assert judge(other) == pytest.approx(np.sum(np.square(errors)), rel=1e-4)
     assert list(judge.errors(other).values()) == pytest.approx(errors, rel=1e-4)
     assert judge.each(other).shape == (30,)
+    squares = [np.square(m - t).reshape(30, -1).sum(1) / np.square(t).sum() * 30 for t, m in zip(true, made)]
+    assert list(judge.errors_at_most(other).values()) == pytest.approx(
+        [np.sqrt(one.mean() + 2 * one.std() / np.sqrt(30)) for one in squares], rel=1e-4)

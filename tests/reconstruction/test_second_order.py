@@ -7,9 +7,11 @@ from accnn.core.compat import mx
 from accnn.graph.rewrite import Replacement, replace_layers
 from accnn.planning.accelerator import Accelerator
 from accnn.ranks.curve import measured_ranks
+from accnn.reconstruction import estimation
 from accnn.reconstruction.calibration import Calibrated, ReconstructionConfig
-from accnn.reconstruction.fast_fits import Answer, FastFits
 from accnn.reconstruction.images import ArrayImages
+from accnn.reconstruction.quick_fits import Answer, answers_of
+from accnn.reconstruction.samples import CalibrationSplit
 from accnn.reconstruction.second_order import Change, divergences
 from networks import chain_model, outputs, random_input, random_model
 
@@ -30,11 +32,16 @@ def layer_of(kind, **more):
     return mx.sym.Convolution(data, name="c", **dict(LAYERS[kind], **more))
 
 
-def answers_of(spec, weight, bias):
+def dense(spec, weight, bias):
     """A kernel and a bias as one Answer for every group."""
     groups, width = spec.part.patch_shape
     rows = weight.reshape(groups, -1, width)
-    return [Answer(np.eye(len(one)), one, offset) for one, offset in zip(rows, bias.reshape(groups, -1))]
+    return [Answer(one, None, offset) for one, offset in zip(rows, bias.reshape(groups, -1))]
+
+
+def data_free(candidate, bias, rank):
+    """The chain with the factors that need no images."""
+    return Replacement(candidate.spec, candidate.chain(rank), candidate.arrays(rank, bias))
 
 
 @pytest.mark.parametrize("kind", list(LAYERS) + ["fully connected"])
@@ -45,7 +52,7 @@ def test_inner_products_are_those_of_the_responses(kind):
     weight, rng = model.weight(spec.weight), np.random.default_rng(3)
     new, bias = rng.standard_normal((2,) + weight.shape), rng.standard_normal((2, spec.part.outputs))
     own = bench.bias(spec)
-    change = Change(spec, weight, own, [answers_of(spec, *one) for one in zip(new, bias)])
+    change = Change(spec, weight, own, [dense(spec, *one) for one in zip(new, bias)])
     true = outputs(model, data=x)[0]
     gradient = rng.standard_normal(true.shape).astype(np.float32)
     for number in range(2):
@@ -64,13 +71,13 @@ def test_exact_where_the_outputs_are_linear_and_their_error_a_square():
     model, x = random_model(net, data=SHAPE), random_input(1000, *SHAPE)
     bench = Accelerator(model, {"data": SHAPE})
     candidate = bench.candidate("c", methods.get("vh"))
-    fits, bias, ranks = FastFits(candidate, bench.bias(candidate.spec), None), bench.bias(candidate.spec), (1, 3, 6)
-    change = Change(candidate.spec, candidate.weight(), bias, [fits.answers(rank) for rank in ranks])
+    bias, ranks = bench.bias(candidate.spec), (1, 3, 6)
+    made = [data_free(candidate, bias, rank) for rank in ranks]
+    change = Change(candidate.spec, candidate.weight(), bias, [answers_of(candidate, one) for one in made])
     found = divergences(model, ArrayImages({"data": x}, 64), bench.input_shapes, [change])["c"]
     true = outputs(model, data=x)[0].astype(np.float64)
-    for rank, value in zip(ranks, found):
-        made = Replacement(candidate.spec, candidate.chain(rank), candidate.arrays(rank, bias))
-        moved = outputs(replace_layers(model, [made]), data=x)[0] - true
+    for one, value in zip(made, found):
+        moved = outputs(replace_layers(model, [one]), data=x)[0] - true
         assert value == pytest.approx(np.square(moved).sum() / np.square(true).sum(), rel=0.15)
 
 
@@ -80,10 +87,32 @@ def test_a_layer_that_no_output_depends_on():
     model = random_model(mx.sym.FullyConnected(dead, num_hidden=3, name="f"), data=SHAPE)
     bench = Accelerator(model, {"data": SHAPE})
     candidate = bench.candidate("dead", methods.get("channel"))
-    fits = FastFits(candidate, bench.bias(candidate.spec), None)
-    change = Change(candidate.spec, candidate.weight(), bench.bias(candidate.spec), [fits.answers(1)])
+    bias = bench.bias(candidate.spec)
+    change = Change(candidate.spec, candidate.weight(), bias, [answers_of(candidate, data_free(candidate, bias, 1))])
     images = ArrayImages({"data": random_input(4, *SHAPE)}, 3)
     assert divergences(model, images, bench.input_shapes, [change])["dead"].tolist() == [0.0]
+
+
+def test_images_count_as_often_as_they_are_weighed():
+    bench = Accelerator(chain_model(), {"data": (3, 12, 12)})
+    candidate, x = bench.candidate("conv2", methods.get("vh")), random_input(8, 3, 12, 12)
+    bias = bench.bias(candidate.spec)
+    change = Change(candidate.spec, candidate.weight(), bias, [answers_of(candidate, data_free(candidate, bias, 2))])
+    found = [divergences(bench.model, ArrayImages({"data": x[:count]}, 4), bench.input_shapes, [change],
+                         weights=weights)["conv2"] for count, weights in ((4, None), (8, np.repeat([3.0, 0.0], 4)))]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+
+
+def test_of_wide_layers_no_gram_matrix_of_patches_is_made(monkeypatch):
+    real, seen = CalibrationSplit.moments, []
+    monkeypatch.setattr(estimation, "_NARROW_PATCH", 30)
+    monkeypatch.setattr(CalibrationSplit, "moments",
+                        lambda self, matrix=None: seen.append((self.width, matrix is None)) or real(self, matrix))
+    bench = Accelerator(chain_model(), {"data": (3, 12, 12)})
+    bench.responses = Calibrated(bench, ArrayImages({"data": random_input(100, 3, 12, 12)}, 50), ReconstructionConfig())
+    bench.responses.curves([bench.candidate(name, methods.get("vh")) for name in ("conv1", "conv2", "conv3")])
+    assert {width for width, whole in seen if whole} == {27} < {width for width, _ in seen}
+    assert len([width for width, _ in seen if width > 30]) == 2  # once for each of both layers
 
 
 @pytest.mark.parametrize("method", ["vh", "channel", "3d", "tucker", "cp"])

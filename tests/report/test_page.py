@@ -220,3 +220,19 @@ def test_coordinates_are_short_and_labels_are_whole():
         text = style.svg(made, "k", "t", "d")
     assert "0.123456 $x$" in text
     assert all(not re.search(r"\.\d{3}", one) for one in re.findall(r' d="([^"]*)"', text))
+
+
+def test_several_plans_have_their_own_sections_under_ids_of_their_own():
+    one = everything()
+    text = html(ReportEvidence("new", "old", front=one.front, plans=(one, everything(NASTY))))
+    read = Read(text.replace("\x00", ""))
+    assert len(read.ids) == len(set(read.ids)) and {link[1:] for link in read.links if link[0] == "#"} <= set(read.ids)
+    named = [name for tag, said in read.tags for name in said.get("aria-labelledby", "").split()]
+    assert set(named) <= set(read.ids) and "plan-1-bars-title" in named
+    assert titles(text) == ["Speed against loss", "conv1", "int8", "Machine and command"]
+    for key in ("plan-1", "plan-2"):
+        own = text[text.index('<section id="%s"' % key):]
+        assert re.findall(r"<h3[^>]*>(.*?)</h3>", own)[:8] == [
+            "Layers", "Accuracy", "Energy by rank", "Sensitivity by rank", "Reconstruction", "INT8", "Chains",
+            "The plan"]
+    assert 'href="#plan-2"' in text and "conv_params" in own and "loss not known" not in own

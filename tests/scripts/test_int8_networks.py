@@ -8,6 +8,9 @@ import pytest
 from accnn import acc_conv, acc_fc, accnn, benchmark, check, fine_tune, rank_selection, score, two_pass
 from accnn.core.compat import mx
 from accnn.graph.checkpoint import load_model
+from accnn.reconstruction.images import ArrayImages
+from accnn.reconstruction.int8 import make_int8
+from accnn.reconstruction.int8_config import Int8Config
 from accnn.timing import client, networks
 from mxnet_int8 import module_outputs, quantized
 from networks import chain_model, random_input, random_model, saved
@@ -139,6 +142,32 @@ def test_a_real_network_to_the_image_as_a_module_gives_it(shared, found, tmp_pat
     assert (np.loadtxt(str(tmp_path / "c.csv"), delimiter=",", dtype=int) == counts).all()
     wanted = -np.log(answers[np.arange(500), labels].astype(np.float64) + 1e-12).mean()
     assert told["model"]["cross_entropy"] == pytest.approx(wanted, rel=1e-6) and shape == images.shape[1:]
+
+
+def test_every_head_of_a_detector_is_within_the_limit_on_other_images(shared, tmp_path):
+    """In plain MXNet, and the table says of every layer that is not INT8 which output it costs what."""
+    rec, prefix = os.path.join(shared, "data", "imagenet_sample_600.rec"), os.path.join(shared, "models", "mtcnn_det2")
+    images = small_images(rec, 180, 24)
+    model = load_model(prefix, 1)
+    config = Int8Config(equalise=False, rotate=False, resolve=False, kinds=("naive",))
+    made = make_int8(model, ArrayImages({"data": images[:120]}, 40), {"data": (3, 24, 24)}, config=config)
+    true, found = (module_outputs(*mx.model.load_checkpoint(one, 1), images=images[120:], batch_size=20)
+                   for one in (prefix, saved(made.model, tmp_path / "q")))
+    errors = [np.linalg.norm(after - before) / np.linalg.norm(before) for before, after in zip(true, found)]
+    assert len(errors) == 2 and 0 < max(errors) < 0.02
+    assert {one.layer for one in made.precisions if one.precision == "fp32"} == {one.layer for one in made.excluded}
+    assert made.excluded and all("costs the output 'conv5_2_output' up to" in one.reason for one in made.excluded)
+    assert len(made.excluded) < len(made.precisions)
+
+
+def small_images(rec, count, side):
+    """Photos of which the shorter side is `side`, cut in the middle, as MTCNN wants them."""
+    reader = mx.recordio.MXIndexedRecordIO(rec[:-len("rec")] + "idx", rec, "r")
+    found = []
+    for key in list(reader.keys)[:count]:
+        pixels = mx.image.resize_short(mx.image.imdecode(mx.recordio.unpack(reader.read_idx(key))[1]), side, 3)
+        found.append((mx.image.center_crop(pixels, (side, side))[0].asnumpy().transpose(2, 0, 1) - 127.5) / 128)
+    return np.array(found, np.float32)
 
 
 def first_images(rec, count, mean, std):

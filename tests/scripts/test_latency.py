@@ -57,6 +57,7 @@ NEW = ["config-rksel-2.0.json", "new-0001.params", "new-symbol.json"]
 
 # ---- measured on this machine
 
+@pytest.mark.alone
 @pytest.mark.timed
 def test_a_plan_by_the_clock(tmp_path, capsys, monkeypatch):
     """From the survey to the line of the table; how fast it is depends on what else this machine does."""

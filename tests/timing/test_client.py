@@ -11,7 +11,7 @@ from accnn.core import amx
 from accnn.core.errors import AccnnError
 from accnn.report.timing import noise
 from accnn.timing import client, machine
-from accnn.timing.job import Job, NetworksJob, SurveyJob, from_text, question_from_text
+from accnn.timing.job import Job, NetworksJob, PrepareJob, SurveyJob, from_text, question_from_text
 
 
 def test_a_job_survives_the_pipe():
@@ -50,11 +50,10 @@ def test_the_process_gets_its_number_of_threads():
 
 CHILD = """
 import json, os, signal, sys, time
-read = b""
-while not read.endswith(b"\\n"):
-    read += os.read(0, 1 << 16)
-print(json.dumps([signal.getsignal(one) == wanted for one, wanted in (
-    (signal.SIGINT, signal.SIG_IGN), (signal.SIGTERM, signal.SIG_DFL))]), flush=True)
+for line in sys.stdin:
+    told = [signal.getsignal(one) == wanted for one, wanted in (
+        (signal.SIGINT, signal.SIG_IGN), (signal.SIGTERM, signal.SIG_DFL))]
+    print(json.dumps({"error": "no such network"} if "refuse" in line else told) + "\\n{}", flush=True)
 """
 
 
@@ -96,14 +95,43 @@ def test_the_process_leaves_ctrl_c_to_this_one_and_ends_when_it_is_told_to(child
         signal.signal(signal.SIGTERM, previous)
 
 
-def test_a_process_that_was_started_before_is_the_one_that_is_asked(children):
-    with client.started(1) as child:
-        assert list(client._answers(Job("a"), 1, child)) == [[True, True]]
-    assert children == [child] and child.wait(20) == 0
+def test_a_process_that_was_started_before_is_asked_one_job_after_another(children):
+    with client.started(1) as process:
+        for _ in range(2):
+            assert list(client._answers(Job("a"), 1)) == [[True, True]]
+        with client.kept(1) as same:
+            assert same is process
+        assert list(client._answers(Job("a"), 2)) == [[True, True]]  # with another number of threads
+        assert len(children) == 2 and children[0] is process.child and children[0].poll() is None
+    assert [child.wait(20) for child in children] == [-signal.SIGKILL] * 2
+
+
+def test_nobody_hears_what_comes_of_a_preparation(children):
+    with client.started(1) as process:
+        process.prepare(PrepareJob("a"))
+        process.prepare(PrepareJob("b"))
+        assert list(client._answers(Job("a"), 1)) == [[True, True]]
+        assert list(client._answers(Job("a"), 1)) == [[True, True]] and len(children) == 1
+
+
+def test_a_process_that_refuses_one_job_is_asked_the_next(children):
+    with client.started(1):
+        with pytest.raises(AccnnError, match="no such network"):
+            list(client._answers(Job("refuse"), 1))
+        assert list(client._answers(Job("a"), 1)) == [[True, True]] and len(children) == 1
+
+
+def test_a_process_whose_answers_nobody_waits_for_is_ended(children):
+    with client.started(1) as process:
+        answers = process.answers(Job("a"))
+        assert next(answers) == [True, True] and not process.waits_in(client.environment_for(1))
+        answers.close()
+        assert children[0].wait(20) == -signal.SIGKILL
+        assert list(client._answers(Job("a"), 1)) == [[True, True]] and len(children) == 2
 
 
 @pytest.mark.parametrize("job", [Job("a", amx=True), SurveyJob(("3,4,4|conv 3-4 1x1",), amx=True),
-                                 NetworksJob("a", amx=True), Job("a")])
+                                 NetworksJob("a", amx=True), PrepareJob("a", amx=True), Job("a")])
 def test_a_job_says_whether_its_process_has_amx(children, monkeypatch, job):
     monkeypatch.delenv(amx.VARIABLE, raising=False)
     said, real = [], client.subprocess.Popen
@@ -114,8 +142,8 @@ def test_a_job_says_whether_its_process_has_amx(children, monkeypatch, job):
 
 
 def test_a_process_without_amx_refuses_a_job_with_it():
-    with client.started(1) as child, pytest.raises(AccnnError, match="started without AMX"):
-        list(client._answers(Job("a", amx=True), 1, child))
+    with client.started(1) as process, pytest.raises(AccnnError, match="started without AMX"):
+        list(process.answers(Job("a", amx=True)))
 
 
 def test_a_process_that_nobody_asks_ends_with_the_context(children):

@@ -293,8 +293,8 @@ def _methods(text):
     return text
 
 
-def _summaries(room):
-    return "; ".join("%s = %s" % (name, room.get(name).summary) for name in room.names())
+def _summaries(registry):
+    return "; ".join("%s = %s" % (name, registry.get(name).summary) for name in registry.names())
 
 
 def _epoch(text):

@@ -105,14 +105,14 @@ def _quantized(args):
     cards.check(args)
     timed = not args.dry_run and not args.no_timing
     measuring = TimingConfig(threads=args.threads, repeats=args.repeats, amx=amx.chosen(args.amx, [INT8]))
-    with verify.clock(measuring) if timed else contextlib.nullcontext() as child:
+    with verify.clock(measuring) if timed else contextlib.nullcontext():
         source, shapes, result, card = _made(args)
         measuring = replace(measuring, batch_size=chosen_batch(source, shapes, args.batch_size, 1))
         source = replace(source, arg_params={}, aux_params={})
         gc.collect()
         try:
             if timed:
-                result["measured"] = verify.timed(measuring, source, args.save_model, shapes, child, layers=False)
+                result["measured"] = verify.timed(measuring, source, args.save_model, shapes, layers=False)
         finally:  # whatever became of the clock, the files are there
             cards.finish(card, result)
             reporting.add_written(args, reporting.of_int8(args, result), result)

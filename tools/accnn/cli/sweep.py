@@ -5,11 +5,12 @@ import json
 import math
 import time
 from dataclasses import replace
+from typing import NamedTuple, Optional
 
 from accnn import costs
 from accnn.cli import calibration, cards, engine, next_step, options, outputs, precision, reporting, scoring_after
 from accnn.cli.setting_names import spelled
-from accnn.core.errors import AccnnError, TargetError
+from accnn.core.errors import AccnnError
 from accnn.core.machine import cores, give_back
 from accnn.core.progress import say
 from accnn.core.text import seconds
@@ -109,14 +110,14 @@ def _found(args, subjects, request, measuring):
         plans = sweep(accelerator, request, args.sweep)
         found = {"model": args.model, "threads": how.threads or cores(), "batch_size": how.batch_size,
                  "engine": how.engine,
-                 **_timed(args, accelerator, how, request, [one for one in plans if not isinstance(one, TargetError)])}
+                 **_timed(args, accelerator, how, request, [one for one in plans if not isinstance(one, AccnnError)])}
         timed = iter(found.pop("timed") or [])
-        rows = [_row(one, plan, accelerator, found, None if isinstance(plan, TargetError) else next(timed, None))
+        done = [_done(one, plan, accelerator, found, None if isinstance(plan, AccnnError) else next(timed, None))
                 for one, plan in zip(subjects, plans)]
-    found["sweep"] = [row for row, _ in rows]
-    for one, (row, card) in zip(subjects, rows):
+    found["sweep"] = [one.row for one in done]
+    for one, (row, card, _) in zip(subjects, done):
         _score(one, row, card)
-    _add_report(args, found)
+    _add_report(args, found, done)
     return dict(found, seconds=time.monotonic() - args.started)
 
 
@@ -135,19 +136,35 @@ def _timed(args, accelerator, how, request, plans):
     return {"original_ms": answer["baseline"]["median_ms"], "timed": answer["plans"]}
 
 
-def _row(one, plan, accelerator, found, timed):
-    """(dict, ModelCard or None): of one ratio, which is written unless nothing is to be."""
-    if isinstance(plan, TargetError):
-        return {"ratio": one.ratio, "missed": spelled(str(plan))}, None
+class _Done(NamedTuple):
+    """What became of one ratio: a dict for ``--json``; a ModelCard and a ReportEvidence, where these are asked for."""
+
+    row: dict
+    card: Optional[object] = None
+    evidence: Optional[object] = None
+
+
+def _done(one, plan, accelerator, found, timed):
+    """_Done: of one ratio, whose plan is written unless nothing is to be."""
+    if isinstance(plan, AccnnError):
+        return _Done({"ratio": one.ratio, "missed": spelled(str(plan))})
     if one.dry_run:
-        return table.row(one.ratio, plan, report.summary(accelerator, plan), timed), None
+        summary = report.summary(accelerator, plan)
+        return _Done(table.row(one.ratio, plan, summary, timed), None, _evidence(one, accelerator, plan, summary))
     low = precision.low_prefix(one, plan.precision)
     card = cards.begun(one, accelerator.model, accelerator.input_shapes, plan.precision, low)
     if card:
         card = replace(card, measured=table.measured_of(plan, timed, found))
     result = outputs.accelerate_and_write(accelerator, plan, one.save_model, one.written_config, low,
                                           engine.onnx_path(one), also=cards.written_with(card))
-    return dict(table.row(one.ratio, plan, result, timed), prefix=one.save_model, written=result["written"]), card
+    row = dict(table.row(one.ratio, plan, result, timed), prefix=one.save_model, written=result["written"])
+    return _Done(row, card, _evidence(one, accelerator, plan, result))
+
+
+def _evidence(one, accelerator, plan, result):
+    """ReportEvidence or None: of one plan, while its decompositions are there."""
+    evidence = reporting.of_plan(one, accelerator, plan, result)
+    return evidence and replace(evidence, summary=spelled(evidence.summary))
 
 
 def _score(one, row, card):
@@ -158,13 +175,14 @@ def _score(one, row, card):
         cards.finish(card, dict(row["summary"], measured=None, scores=row["scores"], written=row["written"]))
 
 
-def _add_report(args, found):
+def _add_report(args, found, done):
     if args.report is None:
         return
-    rows = [one for one in found["sweep"] if "theoretical" in one]
+    there = [one for one in done if one.evidence]
     evidence = ReportEvidence(args.save_model, args.model, front=table.front(found, args.model), unknown=tuple(
-        "%gx: %s" % (one["ratio"], one["missed"]) for one in found["sweep"] if one["missed"]),
-        sources={"front": MEASURED if all(one["measured"] for one in rows) else THIS_RUN})
+        "%gx: %s" % (row["ratio"], row["missed"]) for row, _, _ in done if row["missed"]),
+        sources={"front": MEASURED if all(one.row["measured"] for one in there) else THIS_RUN},
+        plans=tuple(replace(one.evidence, scores=one.row["scores"]) for one in there))
     found["written"] = reporting.written(args, evidence)
 
 

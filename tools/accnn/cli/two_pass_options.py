@@ -26,7 +26,7 @@ def add_flow_options(parser):
 
 
 def set_defaults(parser):
-    """Put the defaults of the flow for options of other rooms."""
+    """Put the defaults of the flow for options that other scripts have too."""
     # Planning has a seed without a default.
     parser.set_defaults(lr=_LEARNING_RATE, seed=0)
 

@@ -1,4 +1,5 @@
 """The speed-up that the clock says, of a checkpoint that was just written."""
+import contextlib
 import os
 
 from accnn import engines
@@ -12,24 +13,35 @@ from accnn.report import timing
 from accnn.timing import client
 from accnn.timing.clock import NOISY
 from accnn.timing.engines import over_originals
-from accnn.timing.job import Job
+from accnn.timing.job import Job, PrepareJob
 
 
-def clock(measuring):
-    """Context of a process for :func:`timed`, which takes a second to start: meanwhile there is other work to do.
+@contextlib.contextmanager
+def clock(measuring, prefix=None, epoch=None, input_shapes=None):
+    """Context of a process that takes a second to start, while there is other work to do, and times all in it.
 
     Parameters
     ----------
     measuring : TimingConfig
+    prefix : str, optional
+        Of a checkpoint that is going to be timed several times: it is read and bound meanwhile.
+    epoch : int, optional
+    input_shapes : dict of str to tuple of int, optional
+        As far as they were given.
     """
-    return client.started(_threads(measuring), measuring.amx)
+    with client.started(_threads(measuring), measuring.amx) as process:
+        if prefix is not None:
+            process.prepare(PrepareJob(prefix, epoch, tuple((input_shapes or {}).items()), threads=_threads(measuring),
+                                       batch_size=measuring.batch_size, amx=measuring.amx,
+                                       baseline=(engines.DEFAULT, FP32)))
+        yield
 
 
 def _threads(measuring):
     return measuring.threads or cores()
 
 
-def timed(measuring, source, prefix, input_shapes, child=None, layers=True, precision=FP32, exclude=()):
+def timed(measuring, source, prefix, input_shapes, layers=True, precision=FP32, exclude=()):
     """Time a new checkpoint against the one it was made from.
 
     Parameters
@@ -40,8 +52,6 @@ def timed(measuring, source, prefix, input_shapes, child=None, layers=True, prec
     prefix : str
         Of the new checkpoint, of which epoch 1 is timed.
     input_shapes : dict of str to tuple of int
-    child : Popen, optional
-        Of :func:`clock`.
     layers : bool
         Layer by layer too.
     precision : str
@@ -57,17 +67,17 @@ def timed(measuring, source, prefix, input_shapes, child=None, layers=True, prec
     return _measured(prefix, source, Job(
         prefix, source.prefix, 1, source.epoch, measuring.gpus, tuple(input_shapes.items()), (measuring.batch_size,),
         (_threads(measuring),), layers=layers, repeats=measuring.repeats, warm_up=2, quick=True, amx=measuring.amx,
-        precision=precision, exclude=tuple(exclude)), child)
+        precision=precision, exclude=tuple(exclude)))
 
 
-def _measured(prefix, source, job, child):
+def _measured(prefix, source, job):
     """dict or None: what a job found; None where it cannot be done, which is said."""
     if os.path.realpath(prefix) == os.path.realpath(source.prefix):
         say("what was written took the place of what it was made from: there is nothing to time it against")
         return None
     give_back()
     try:
-        result = client.measure(job, child)
+        result = client.measure(job)
     except AccnnError as error:
         return _untimed(error)
     for sentence in timing.noise(result, NOISY):
@@ -80,7 +90,7 @@ def _untimed(error):
     say("what was written could not be timed: %s" % error)
 
 
-def timed_in_engine(measuring, source, prefix, input_shapes, child=None, precision=FP32):
+def timed_in_engine(measuring, source, prefix, input_shapes, precision=FP32):
     """Time a new checkpoint in the engine it was planned for, against the one it was made from in that and in MXNet.
 
     The parameters are those of :func:`timed`.
@@ -96,7 +106,7 @@ def timed_in_engine(measuring, source, prefix, input_shapes, child=None, precisi
     result = _measured(prefix, source, Job(
         prefix, source.prefix, 1, source.epoch, None, tuple(input_shapes.items()), (measuring.batch_size,),
         (_threads(measuring),), repeats=measuring.repeats, warm_up=2, quick=True, asked=tuple(rows),
-        random_thresholds=precision == INT8), child)
+        random_thresholds=precision == INT8))
     if result is None:
         return None
     run = result["runs"][0]

@@ -1,4 +1,4 @@
-"""The words that every room shares: a layer of a network, and the parts of the chain that replaces it.
+"""What every package speaks of: a layer of a network, and the parts of the chain that replaces it.
 
 Nothing here knows MXNet's symbols or arrays: only shapes, and the attributes an operator of that shape is
 written with. Kernel order is (out, in/groups, kh, kw), of transposed convolutions too, which MXNet stores in another

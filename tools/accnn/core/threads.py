@@ -18,26 +18,34 @@ def one_blas_thread():
     return threadpool_limits(limits=1, user_api="blas")
 
 
-def side_by_side(work, items, tell):
+def side_by_side(work, items, tell=None):
     """Call ``work(item)`` for all items, as many at a time as there are cores; NumPy's products run beside each other.
 
     Parameters
     ----------
     work : callable
     items : sequence
-    tell : callable
+    tell : callable, optional
         Called with (number done, item), from the calling thread.
+
+    Returns
+    -------
+    list
+        What ``work`` returned, in the order of `items`.
     """
+    made = []
     with ThreadPoolExecutor(max(1, min(threads_wanted(), _MOST, len(items)))) as pool:
         running = [pool.submit(work, item) for item in items]
         try:
             for done, (item, future) in enumerate(zip(items, running)):
-                tell(done, item)
-                future.result()
+                if tell:
+                    tell(done, item)
+                made.append(future.result())
         except BaseException:  # an interrupt too: what has not begun is not to begin
             for future in running:
                 future.cancel()
             raise
+    return made
 
 
 def threads_wanted():

@@ -129,6 +129,23 @@ class LatencyModel(_Milliseconds):
                     for name, pick in picks.items() if pick)
         return self.whole_ms - saved
 
+    def counted_ratio(self, chains, in_fp32):
+        """float or None: the speed-up of a planned network by what its chains count; None where one is not known.
+
+        Parameters
+        ----------
+        chains : dict of str to str
+            Layer -> key of the chain in its place.
+        in_fp32 : sequence of str
+            Layers that stay in float32 beside those that have to.
+        """
+        if not (self.planned.keys() >= chains.keys() and set(chains.values()) <= self.counted.keys()
+                and set(in_fp32) <= self.float_places.keys()):
+            return None
+        made = self.with_float32(in_fp32)
+        saved = sum(made.layer(self.planned[name]) - self.counted[key] for name, key in chains.items())
+        return self.original_ms / (made.whole_ms - saved) if saved < made.whole_ms else None
+
     def layer_times(self, picks, scale=1.0) -> Dict[str, Dict[str, float]]:
         """dict of str to dict: ``before_ms`` and ``after_ms`` of every planned layer, each alone, times `scale`."""
         unsplit = {name: scale * self._layer_alone_ms(spec) for name, spec in self.planned.items()}

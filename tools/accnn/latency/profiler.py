@@ -12,6 +12,7 @@ from accnn.core.layers import FP32
 from accnn.core.progress import say
 from accnn.core.text import percent
 from accnn.graph.fingerprint import mark_of_shapes
+from accnn.latency.earlier import EarlierPlans
 from accnn.latency.partial_batch import PartialBatch, partial_batch_size
 from accnn.latency.table import network_key, open_table
 from accnn.timing import client
@@ -23,7 +24,19 @@ from accnn.timing.machine import cores
 _ROUNDS = 5  # timed passes of a chain; more where they spread, see accnn.timing.client.survey
 _WIDE = 0.35  # interquartile range over median, from which a chain is called noisy
 _SHARE = 0.005  # of the whole network's time: what spreads by less does no harm
+ANY_RATIO = (0.0, 1e9)  # speed-ups between which every one is: a time is to be known, whatever comes of it
 _ABOUT = 0.06  # uncertainty of the untouched network beside the reference, which no ratio that is measured depends on
+
+
+def measuring_process(config):
+    """Context in which all is timed in one process; none where a table is imported, of another machine most likely.
+
+    Parameters
+    ----------
+    config : TimingConfig
+    """
+    return contextlib.nullcontext() if config.imported is not None else client.kept(
+        config.threads or cores(), config.amx)
 
 
 class LatencyProfiler:
@@ -92,6 +105,11 @@ class LatencyProfiler:
         left = self._in_fp32()
         return "%s %s%s" % (self._mark, self.precision,
                             " but %08x" % zlib.crc32(" ".join(left).encode()) if left else "")
+
+    @cached_property
+    def earlier(self):
+        """EarlierPlans: planned networks of this one that were timed, in earlier runs too."""
+        return EarlierPlans(self.table, self.unsplit_key, self.network_key)
 
     @cached_property
     def _mark(self):
@@ -193,13 +211,13 @@ class LatencyProfiler:
         AccnnError
             The machine is too noisy.
         """
-        answer = self.time_networks([{}] if self.converts else [])
+        answer = self.time_networks([{}], asked=[ANY_RATIO]) if self.converts else self.time_networks([])
         for key, found in zip((self.network_key, self.unsplit_key), [answer["baseline"]] + answer["plans"]):
             refuse_noise(found, "the untouched network", _ABOUT, self.config.best_effort)
             self.table.add(Timed(key, found["relative"], found["spread"], found["rounds"], answer["reference_ms"]))
         self.save()
 
-    def time_networks(self, plans, in_fp32=()):
+    def time_networks(self, plans, in_fp32=(), asked=()):
         """Time the whole network and what plans make of it.
 
         Parameters
@@ -207,6 +225,8 @@ class LatencyProfiler:
         plans : list of dict of str to str
         in_fp32 : sequence of (iterable of str), optional
             Of each plan the layers that stay in float32 beside those that have to.
+        asked : sequence of (float, float), optional
+            See :class:`accnn.timing.job.NetworksJob`.
 
         Returns
         -------
@@ -224,7 +244,7 @@ class LatencyProfiler:
                                                     tuple(plans),
                                                     setting.threads, setting.batch_size, self.config.repeats,
                                                     precision=self.precision, exclude=self._in_fp32(),
-                                                    in_fp32=tuple(map(tuple, in_fp32)),
+                                                    in_fp32=tuple(map(tuple, in_fp32)), asked=tuple(map(tuple, asked)),
                                                     amx=setting.amx, engine=self.engine, baseline=self.baseline))
 
     def report_noise(self, keys, whole_ms):

@@ -17,6 +17,7 @@ from accnn.latency.table_format import (
     merged,
     network_key,
     parse,
+    plan_entry,
     put,
 )
 from accnn.timing.clock import counted_threads, uncertainty
@@ -122,6 +123,17 @@ class LatencyTable:
         for section in (self._section, self._changed):
             put(section, timed.key, entry)
 
+    def add_plan(self, network, original, chains, in_fp32, ratio):
+        """Keep how much faster a planned network was measured to be; see :func:`.table_format.plan_entry`."""
+        mark, entry = plan_entry(network, original, chains, in_fp32, rounded(ratio))
+        for section in (self._section, self._changed):
+            section["plans"][mark] = entry
+
+    def plans(self, network, original):
+        """list of dict: ``chains``, ``in_fp32`` and ``ratio`` of planned networks, of a network over an original."""
+        return [entry for entry in self._section["plans"].values()
+                if (entry["network"], entry["original"]) == (network, original)]
+
     def save(self):
         """Write what is new into the file, beside what other runs wrote meanwhile.
 
@@ -142,7 +154,8 @@ class LatencyTable:
         """
         known_times = self._section["times"]
         wanted = set(known_times if keys is None else keys)
-        given = dict(self._section, times={key: entry for key, entry in known_times.items() if key in wanted})
+        given = dict(self._section, plans={}, times={
+            key: entry for key, entry in known_times.items() if key in wanted})
 
         def combine(known):
             mine = merged(given, (known or {}).get(self.setting, empty()))

@@ -1,4 +1,5 @@
 """The file format of the latency table: settings, the section of each, its JSON document, and the check of one read."""
+import zlib
 from dataclasses import dataclass
 from typing import Tuple
 
@@ -9,8 +10,6 @@ from accnn.timing import clock, machine
 
 WHAT = "table of milliseconds"
 VERSION = 2  # to be changed when what is timed is
-# Ends of variables that do not change how fast MXNet is, and that importing accnn.core.compat, or scikit-learn, sets.
-_IDLE = ("_VERBOSE", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
 
 
 @dataclass(frozen=True, order=True)
@@ -47,8 +46,8 @@ class Setting:
     def here(cls, threads, batch_size, uses_amx=False, engine=engines.DEFAULT):
         """Return the Setting of this machine, MXNet, environment and engine, in a process with AMX or without."""
         found = machine.environment()
-        settings = {name: value for name, value in found["settings"].items()
-                    if not name.endswith(_IDLE) and (name, value) != (amx.VARIABLE, amx.AMX)}
+        settings = {name: value for name, value in machine.settings(found["settings"]).items()
+                    if (name, value) != (amx.VARIABLE, amx.AMX)}
         other = engines.get(engine) if engine != engines.DEFAULT else None
         return cls(found["cpu"], found["mxnet"], tuple(sorted(settings.items())), int(threads), int(batch_size),
                    other.isa() if other else amx.isa(uses_amx), _named(other) if other else "")
@@ -91,7 +90,7 @@ def network_key(mark):
 
 def empty():
     """dict: the section of a setting of which nothing is known."""
-    return {"reference_ms": None, "times": {}}
+    return {"reference_ms": None, "times": {}, "plans": {}}
 
 
 def merged(*several):
@@ -101,6 +100,7 @@ def merged(*several):
         section["reference_ms"] = other["reference_ms"] or section["reference_ms"]
         for key, found in other["times"].items():
             put(section, key, found)
+        section["plans"].update(other["plans"])
     return section
 
 
@@ -144,7 +144,8 @@ def _section(row):
     reference = row["reference_ms"]
     if reference is not None or any("relative" in found for found in times.values()):
         positive(reference)  # without it nobody knows a millisecond
-    return {"reference_ms": reference, "times": times}
+    return {"reference_ms": reference, "times": times, "plans": {
+        mark: checked_plan(found) for mark, found in row.get("plans", {}).items()}}
 
 
 def _older(row):
@@ -160,6 +161,32 @@ def checked_entry(found):
     if not finite(found["spread"]) >= 0:
         raise ValueError("the spread %r is negative" % found["spread"])
     return {"relative": positive(found["relative"]), "spread": found["spread"], "rounds": _counted(found["rounds"])}
+
+
+def plan_entry(network, original, chains, in_fp32, ratio):
+    """(str, dict): what a planned network is called in a table, and what is kept of it.
+
+    Parameters
+    ----------
+    network, original : str
+        What the table calls the network with no layer split, and that of which the ratio is taken.
+    chains : dict of str to str
+        Layer -> key of the chain in its place.
+    in_fp32 : iterable of str
+        Layers that stay in float32 beside those that have to.
+    ratio : float
+        The measured speed-up.
+    """
+    made = {"network": network, "original": original, "chains": dict(chains), "in_fp32": sorted(in_fp32)}
+    text = " ".join([network, original] + ["%s=%s" % item for item in sorted(chains.items())] + made["in_fp32"])
+    return "plan %08x" % zlib.crc32(text.encode()), checked_plan(dict(made, ratio=ratio))
+
+
+def checked_plan(found):
+    """dict: what is known of a planned network; KeyError, TypeError or ValueError where it makes no sense."""
+    chains = {_text(layer): _text(key) for layer, key in found["chains"].items()}
+    return {"network": _text(found["network"]), "original": _text(found["original"]), "chains": chains,
+            "in_fp32": list(map(_text, found["in_fp32"])), "ratio": positive(found["ratio"])}
 
 
 def _text(value):

@@ -2,6 +2,7 @@
 import contextlib
 import difflib
 import os
+from math import prod
 
 from accnn import costs, methods, ranks
 from accnn.core.errors import AccnnError
@@ -190,18 +191,21 @@ class Accelerator:
             with one_blas_thread(), bases_kept(self._bases):
                 return self.responses.replacements([(self.candidate(row.layer, methods.get(row.method)), row.rank)
                                                     for row in chosen])
-        progress = self.progress("splitting layers", len(chosen))
-        made = []
-        with one_blas_thread(), bases_kept(self._bases):
-            for done, row in enumerate(chosen):
-                progress(done, row.layer)
-                made.append(self._replacement(row))
-        progress.close()
+        made = self._split(chosen)
         for row in chosen:
             remark = self.candidate(row.layer, methods.get(row.method)).decomposition.remark(row.rank)
             if remark:
                 say("%s: %s" % (row.layer, remark))
         return made
+
+    def _split(self, rows):
+        """list of Replacement: chains and arrays of their own for some rows of a plan."""
+        largest = sorted(rows, key=lambda row: -prod(self.specs[row.layer].part.weight_shape))  # others run beside it
+        with one_blas_thread(), bases_kept(self._bases), contextlib.closing(
+                self.progress("splitting layers", len(rows))) as progress:
+            made = side_by_side(self._replacement, largest, lambda done, row: progress(done, row.layer))
+        found = {row.layer: one for row, one in zip(largest, made)}
+        return [found[row.layer] for row in rows]
 
     def _iterate(self, rows):
         """Let iterative methods find their factors, which they keep: several layers at a time."""

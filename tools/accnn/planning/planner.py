@@ -1,4 +1,5 @@
 """From a request ("twice as fast, leave conv1_1 alone") to a plan: which layers, which method, a rank rule's ranks."""
+import contextlib
 from dataclasses import replace
 
 from accnn import costs, engines, methods, ranks
@@ -6,7 +7,7 @@ from accnn.core.errors import AccnnError, TargetError
 from accnn.core.layers import CONVOLUTION, FP32, INT8
 from accnn.core.progress import say
 from accnn.core.text import some
-from accnn.latency.profiler import LatencyProfiler
+from accnn.latency.profiler import LatencyProfiler, measuring_process
 from accnn.latency.survey import survey
 from accnn.planning.budget import BudgetAllocator
 from accnn.planning.evidence import evidence_of
@@ -40,7 +41,7 @@ def select_ranks(accelerator, request):
         A pattern matches nothing; no layer can be split; a fixed rank does not fit; the rule needs images.
     """
     (found,) = sweep(accelerator, request, [request.ratio])
-    if isinstance(found, TargetError):
+    if isinstance(found, AccnnError):
         raise found
     return found
 
@@ -57,14 +58,21 @@ def sweep(accelerator, request, ratios):
 
     Returns
     -------
-    list of (Plan or TargetError)
-        In the order of `ratios`; an error where one cannot be reached.
+    list of (Plan or AccnnError)
+        In the order of `ratios`; a TargetError where one cannot be reached, an AccnnError where what was planned for it
+        cannot be timed, or not well enough.
 
     Raises
     ------
     AccnnError
         See :func:`select_ranks`.
     """
+    with contextlib.nullcontext() if costs.get(request.cost).is_analytic else measuring_process(request.measuring):
+        return _plans(accelerator, request, ratios)
+
+
+def _plans(accelerator, request, ratios):
+    """list of (Plan or TargetError): see :func:`sweep`."""
     requests = [replace(request, ratio=ratio) for ratio in ratios]
     rule, cost = ranks.get(request.rank_selection), costs.get(request.cost)
     precisions = layer_precisions(accelerator, request)
@@ -86,14 +94,14 @@ def sweep(accelerator, request, ratios):
                                   [name for name, one in precisions.items() if one.precision == INT8])
                   for one in requests]
     chosen = _chosen(accelerator, allocators, cost, profiler)
-    return [one if isinstance(one, TargetError) else
+    return [one if isinstance(one, AccnnError) else
             _plan(accelerator, allocator, dict(precisions), _rows(
                 accelerator, allocator.request, cost, dict(one[0].picks, **pinned), left), *one)
             for allocator, one in zip(allocators, chosen)]
 
 
 def _chosen(accelerator, allocators, cost, profiler):
-    """list of ((Selection, dict) or TargetError): for every ratio; what was learnt of energies is kept."""
+    """list of ((Selection, dict) or AccnnError): for every ratio; what was learnt of energies is kept."""
     try:
         return list(map(_solved, allocators)) if profiler is None else search_together(allocators, cost, profiler)
     finally:

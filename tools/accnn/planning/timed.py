@@ -1,7 +1,7 @@
 """Plans timed as whole networks, with random weights, before anything is written."""
 from accnn import methods
 from accnn.core.layers import FP32
-from accnn.latency.profiler import LatencyProfiler
+from accnn.latency.profiler import ANY_RATIO, LatencyProfiler
 from accnn.timing.keys import chain_key
 
 
@@ -33,4 +33,4 @@ def time_plans(accelerator, measuring, plans):
     return profiler.time_networks(
         [{row.layer: chain_key(profiler.places[row.layer], accelerator.candidate(row.layer, methods.get(row.method)),
                                row.rank) for row in plan.chosen()} for plan in plans],
-        [[name for name in plan.in_fp32() if precisions[name] != FP32] for plan in plans])
+        [[name for name in plan.in_fp32() if precisions[name] != FP32] for plan in plans], [ANY_RATIO] * len(plans))

@@ -52,12 +52,17 @@ def to_bfloat16(model, exclude=()):
     AccnnError
         The model is quantized, or in half precision already; it has no operator of a name in `exclude`.
     """
-    refuse_quantized(model)
     exclude = set(exclude)
-    refuse_half(model)
-    refuse_unknown(model, sorted(exclude))
+    refuse(model, exclude)
     plain = with_folded_normalization(replace(model, graph=without_identities(model.graph)), exclude)
     return _Conversion(plain, exclude).model()
+
+
+def refuse(model, exclude=()):
+    """Raise the AccnnError of :func:`to_bfloat16` for what it does not convert, without any work."""
+    refuse_quantized(model)
+    refuse_half(model)
+    refuse_unknown(model, sorted(exclude))
 
 
 def is_bfloat16(model):

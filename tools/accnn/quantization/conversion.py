@@ -18,6 +18,8 @@ class Precision:
         ``convert(model, exclude, thresholds) -> Model``; see :func:`converted`.
     layers : callable
         ``layers(model, converted, exclude) -> list of LayerPrecision``.
+    sketch : callable
+        ``sketch(model, exclude) -> Model``: of a conversion what `layers` reads, in a fraction of the time.
     is_stored : callable
         ``is_stored(model) -> bool``: a checkpoint that is in it already.
     sign : str
@@ -26,6 +28,7 @@ class Precision:
 
     convert: Callable
     layers: Callable
+    sketch: Callable
     is_stored: Callable
     sign: str
 
@@ -34,12 +37,17 @@ def _to_int8(model, exclude, thresholds):
     return quantize(model, thresholds(partition(model, exclude)), exclude, stored=False)
 
 
+def _checked_for_bf16(model, exclude):
+    bfloat16.refuse(model, exclude)
+    return model
+
+
 _PRECISIONS = {
-    INT8: Precision(_to_int8, int8_graph.layer_precisions, lambda model: quantized.is_quantized(model.graph),
-                    "_contrib_quantize"),
+    INT8: Precision(_to_int8, int8_graph.layer_precisions, int8_graph.graph_only,
+                    lambda model: quantized.is_quantized(model.graph), "_contrib_quantize"),
     BF16: Precision(lambda model, exclude, _: bfloat16.to_bfloat16(model, exclude),
-                    lambda model, _, exclude: bfloat16.layer_precisions(model, exclude), bfloat16.is_bfloat16,
-                    bfloat16.NAME)}
+                    lambda model, _, exclude: bfloat16.layer_precisions(model, exclude), _checked_for_bf16,
+                    bfloat16.is_bfloat16, bfloat16.NAME)}
 
 
 def converted(model, precision, exclude=(), thresholds=random_thresholds):
@@ -87,8 +95,8 @@ def layer_precisions(model, converted, precision, exclude=()):
     ----------
     model : Model
         Float32.
-    converted : Model
-        What :func:`converted` made of it.
+    converted : Model or None
+        What :func:`converted` made of it; None: it need not be made.
     precision : str
     exclude : iterable of str
         As given there.
@@ -98,7 +106,10 @@ def layer_precisions(model, converted, precision, exclude=()):
     list of LayerPrecision
         Of the layers that a precision below float32 knows; those that stay in float32 have a reason.
     """
-    return [] if precision == FP32 else _PRECISIONS[precision].layers(model, converted, exclude)
+    if precision == FP32:
+        return []
+    kind = _PRECISIONS[precision]
+    return kind.layers(model, kind.sketch(model, exclude) if converted is None else converted, exclude)
 
 
 __all__ = ["LayerPrecision", "Precision", "converted", "layer_precisions", "precision_of", "stored_precision"]

@@ -17,14 +17,15 @@ from accnn.quantization.fusing import Partition, partition
 from accnn.quantization.grid import SIGNED
 from accnn.quantization.stored import store
 
-__all__ = ["LayerPrecision", "Partition", "calibrated_tensors", "layer_precisions", "partition", "quantize",
-           "random_thresholds"]
+__all__ = ["LayerPrecision", "Partition", "calibrated_tensors", "graph_only", "layer_precisions", "partition",
+           "quantize", "random_thresholds"]
 
 LayerPrecision = namedtuple("LayerPrecision", "layer precision reason")
 LayerPrecision.__doc__ = """One layer of the original: its `precision`, and the `reason` where it stays in float32."""
 
 _RANDOM = (-4.0, 4.0)
 _EPS, _NO_EPS = 1e-3, "1e-12"  # of a BatchNorm that says none; too small to change 1 or a variance in float32
+_BLOCK = 1 << 18  # numbers that are converted at a time: they stay in the caches
 _LEAST = 1e-10  # a tensor that is always zero has no range, and no scale
 
 
@@ -74,17 +75,19 @@ def quantize(model, thresholds, exclude=(), stored=True, dense_channels=False):
         What :func:`partition` refuses; a tensor without thresholds, or with ones that are no numbers.
     """
     partitioned = partition(model, exclude)
-    symbol, needed = _passed(partitioned, dense_channels)
-    unsigned = fusing.unsigned_tensors(partitioned)
-    ranges = {name: _range(model, name, thresholds, name in unsigned) for name in needed}
-    symbol = mx.contrib.quantization._calibrate_quantized_sym(symbol, ranges) if ranges else symbol
-    graph = with_activations(without_guards(Graph.from_symbol(symbol)), partitioned.model.graph)
-    graph = _with_output_names(fold(graph, ranges), model)
+    graph, ranges = _quantized(model, partitioned, thresholds, dense_channels)
     made = replace(model, graph=graph, arg_params=_parameters(graph, model.arg_params), aux_params={
         name: model.aux_params[name] for name in graph.variables() if name in model.aux_params})
     made = _with_eps_once(made)
     lifts = {name: (into, max(-ranges[name + "_output"][0], 0.0)) for name, into in partitioned.lifted.items()}
     return store(made, lifts, everything=stored)
+
+
+def graph_only(model, exclude=()):
+    """Model: what :func:`quantize` makes without its parameters, which :func:`layer_precisions` does not read."""
+    partitioned = partition(model, exclude)
+    graph, _ = _quantized(model, partitioned, random_thresholds(partitioned))
+    return replace(model, graph=graph, arg_params={}, aux_params={})
 
 
 def layer_precisions(model, quantized, exclude=()):
@@ -108,6 +111,16 @@ def layer_precisions(model, quantized, exclude=()):
     layers = [node.name for node in model.graph.nodes if node.op in supported.LAYERS or node.op == "Deconvolution"]
     return [LayerPrecision(name, INT8, "") if name in there else
             LayerPrecision(name, FP32, kept.get(name, "it is fused with what is excluded")) for name in layers]
+
+
+def _quantized(model, partitioned, thresholds, dense_channels=False):
+    """The quantized graph of a Partition of `model`, and the ranges of the tensors that need some."""
+    symbol, needed = _passed(partitioned, dense_channels)
+    unsigned = fusing.unsigned_tensors(partitioned)
+    ranges = {name: _range(model, name, thresholds, name in unsigned) for name in needed}
+    symbol = mx.contrib.quantization._calibrate_quantized_sym(symbol, ranges) if ranges else symbol
+    graph = with_activations(without_guards(Graph.from_symbol(symbol)), partitioned.model.graph)
+    return _with_output_names(fold(graph, ranges), model), ranges
 
 
 def _passed(partitioned, dense_channels=False):
@@ -182,7 +195,15 @@ def _whole(array):
     which the outputs of every such layer would be 0.4% too small.
     """
     values = array.asnumpy()
-    largest = max(float(np.abs(values).max(initial=0)), _LEAST)
-    numbers = np.clip(np.rint(values * (SIGNED / largest)), -128, 127).astype(np.int8)
+    largest = max(float(np.maximum(values.max(initial=0), -values.min(initial=0))), _LEAST)
+    numbers = np.empty(values.shape, np.int8)
+    for rows, into in zip(_blocks(values), _blocks(numbers)):
+        np.clip(np.rint(rows * (SIGNED / largest)), -128, 127, out=into, casting="unsafe")
     return tuple(mx.nd.array(one, dtype=one.dtype) for one in (
         numbers, np.array([-largest], np.float32), np.array([largest], np.float32)))
+
+
+def _blocks(array):
+    """list of ndarray: views of some numbers of an array each."""
+    flat = array.reshape(-1)
+    return [flat[first:first + _BLOCK] for first in range(0, flat.size, _BLOCK)]

@@ -12,6 +12,7 @@ from accnn.methods import Effort
 
 MARGIN = 0.02  # of a speed-up
 _HASTY = 3e-4  # of fitness an iteration
+_HASTY_ITERATIONS = 15
 
 
 class Candidate:
@@ -39,7 +40,8 @@ class Candidate:
         if not self.method.iterative:
             return self
         if self._hasty is None:
-            effort = replace(self.effort, tolerance=max(self.effort.tolerance, _HASTY), restarts=1)
+            effort = replace(self.effort, tolerance=max(self.effort.tolerance, _HASTY), restarts=1,
+                             iterations=min(self.effort.iterations, _HASTY_ITERATIONS))
             self._hasty = Candidate(self.spec, self.method, self._read_weight, effort, self._energies)
         return self._hasty
 
@@ -55,8 +57,10 @@ class Candidate:
     @property
     def decomposition(self):
         """Decomposition: made at the first use and kept, so that rank rule and factors share one SVD."""
-        if self._decomposition is None:
-            self._decomposition = self.method.decompose(self._read_weight(), self.spec, self.effort)
+        return self._decomposition or self._decompose(self._read_weight())
+
+    def _decompose(self, weight):
+        self._decomposition = self.method.decompose(weight, self.spec, self.effort)
         return self._decomposition
 
     @property
@@ -95,7 +99,8 @@ class Candidate:
 
     def arrays(self, rank, bias):
         """Weight and bias of every part of the chain at `rank`."""
-        return self.method.arrays(self.decomposition, self._read_weight(), bias, self.spec, rank)
+        weight = self._read_weight()  # once: a copy of a large one takes a moment
+        return self.method.arrays(self._decomposition or self._decompose(weight), weight, bias, self.spec, rank)
 
     def wide(self, rank):
         """See :meth:`accnn.methods.base.Decomposition.wide`."""

@@ -1,5 +1,6 @@
 """How far the outputs of an accelerated network are from the original's, without labels."""
 import numpy as np
+from scipy.special import log_softmax
 
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY, SCORE, by_values, other_kind
 from accnn.scoring.heads import output_forms
@@ -43,40 +44,43 @@ class Divergence:
     model : Model
     truth : list of ndarray
         The original's outputs for all images, the first axis counting rows.
+    weights : ndarray of shape (images,), optional
+        How much every image counts. Default: all the same.
     """
 
-    def __init__(self, model, truth):
+    def __init__(self, model, truth, weights=None):
         self._truth = truth
+        self._weights = [1.0 if weights is None else _for_rows(weights, array) for array in truth]
         self._compare = [_COMPARE[form] for form in compared_as(model, truth)]
 
     def of(self, outputs):
         """float: of an accelerated network's outputs for the same images, in the same order."""
-        return float(sum(compare(true.astype(np.float64), made.astype(np.float64))
-                         for compare, true, made in zip(self._compare, self._truth, outputs)))
+        return float(sum(compare(true.astype(np.float64), made.astype(np.float64), weights) for compare, true, made,
+                         weights in zip(self._compare, self._truth, outputs, self._weights)))
 
 
-def _divergence(true, made):
+def _for_rows(weights, array):
+    """ndarray: the weights of images for the rows of an array, as many for every image."""
+    return np.repeat(weights, len(array) // len(weights)).reshape((-1,) + (1,) * (array.ndim - 1))
+
+
+def _divergence(true, made, weights):
     # As many places as probabilities add up to 1, whichever axis the classes are.
-    return np.sum(true * (np.log(np.maximum(true, _TINY)) - np.log(np.maximum(made, _TINY)))) / true.sum()
+    counted = weights * true
+    return np.sum(counted * (np.log(np.maximum(true, _TINY)) - np.log(np.maximum(made, _TINY)))) / counted.sum()
 
 
-def _log_divergence(true, made):
-    probability = np.exp(true)
+def _log_divergence(true, made, weights):
+    probability = weights * np.exp(true)
     return np.sum(probability * (true - made)) / probability.sum()
 
 
-def _score_divergence(true, made):
-    return _log_divergence(log_softmax(true), log_softmax(made))
+def _score_divergence(true, made, weights):
+    return _log_divergence(log_softmax(true, axis=1), log_softmax(made, axis=1), weights)
 
 
-def log_softmax(scores):
-    """ndarray of shape (n, classes): logarithms of the probabilities that scores stand for."""
-    scores = scores - scores.max(1, keepdims=True)
-    return scores - np.log(np.exp(scores).sum(1, keepdims=True))
-
-
-def _error(true, made):
-    return np.square(made - true).sum() / max(np.square(true).sum(), _TINY)
+def _error(true, made, weights):
+    return (weights * np.square(made - true)).sum() / max((weights * np.square(true)).sum(), _TINY)
 
 
 _COMPARE = {PROBABILITY: _divergence, LOG_PROBABILITY: _log_divergence, CLASS_SCORES: _score_divergence, SCORE: _error}

@@ -11,7 +11,8 @@ import numpy as np
 
 from accnn.reconstruction.quadratic import Seen, solve_part, solve_positive
 
-_BALANCING = 20  # rounds over all parts: with four of them imbalances halve in each
+_BALANCING = 20  # rounds over all parts, at most: with four of them imbalances halve in each
+_BALANCED = 1e-3
 
 
 class Target:
@@ -260,11 +261,15 @@ def balanced(lifts):
     """
     lifts = list(lifts)
     for _ in range(_BALANCING):
+        off = 0.0
         for place in range(len(lifts) - 1):
             before, after = lifts[place:place + 2]
             made, read = np.sqrt(np.square(before).sum((0, 1, 3))), np.sqrt(np.square(after).sum((0, 1, 2)))
             scale = np.sqrt(np.divide(read, made, out=np.ones_like(made), where=(made > 0) & (read > 0)))
             lifts[place:place + 2] = before * scale[:, None], after / scale
+            off = max(off, np.abs(np.log(scale)).max(initial=0))
+        if off <= _BALANCED:
+            break
     return lifts
 
 

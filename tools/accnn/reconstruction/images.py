@@ -76,6 +76,10 @@ class ArrayImages:
             mark = zlib.crc32(array.tobytes(), zlib.crc32(("%s %s" % (name, array.shape)).encode(), mark))
         return mark
 
+    def some(self, numbers):
+        """ArrayImages: those of the given numbers."""
+        return ArrayImages({name: array[numbers] for name, array in self._arrays.items()}, self.batch_size)
+
     def arrays(self, most):
         """Yield the batches of up to `most` examples, spread evenly over all."""
         chosen = spread(self.count, most)

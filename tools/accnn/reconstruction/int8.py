@@ -216,7 +216,7 @@ class _Maker:
         if limit is None and self._judge.is_classifier:
             return
         limit = LIMIT if limit is None else limit
-        before, error = self._judge(self._quantized()), self._error_without(())
+        before, error = self._judge(self._quantized()), self._worst(())
         if error <= limit:
             return
         layers = [one.layer for one in layer_precisions(self._model, self._quantized(), self._names())
@@ -233,17 +233,17 @@ class _Maker:
         # Layers in float32 must not have weights that were rounded for INT8: what that gains the others is gained after
         # the choice, which so may begin with less.
         self._model, known = self._unrounded or self._model, {}
-        gain = self._error_without(()) / error
+        gain = self._worst(()) / error
 
-        def known_error(names):
+        def known_errors(names):
             key = frozenset(names)
             if key not in known:
-                known[key] = self._error_without(names)
+                known[key] = self._errors_without(names)
             return known[key]
 
         for factor in [gain] * (gain > 1) + [1.0]:
             self._excluded, plain = [], self._model
-            self._excluded, reached = exclude(layers, known_error, factor * limit)
+            self._excluded, reached = exclude(layers, known_errors, factor * limit)
             if self._rounded_for_others(reached) <= limit:
                 return
             if factor != 1:
@@ -253,13 +253,16 @@ class _Maker:
         """float: the error that is reached, with the weights of the layers in INT8 rounded anew if that is better."""
         if self._unrounded is not None and self._excluded:
             made = self._solved(self._model, self._model, False, {})
-            error = max(self._judge.errors(self._quantized(model=made)).values())
+            error = max(self._judge.errors_at_most(self._quantized(model=made)).values())
             if error <= reached:
                 self._model, reached = made, error
         return reached
 
-    def _error_without(self, names):
-        return max(self._judge.errors(self._quantized(more=names)).values())
+    def _errors_without(self, names):
+        return self._judge.errors_at_most(self._quantized(more=names))
+
+    def _worst(self, names):
+        return max(self._errors_without(names).values())
 
     def _resolve(self):
         """Solve chains for what the original answers, then round all weights anew for what the network itself does."""

@@ -21,7 +21,7 @@ from accnn.quantization.grid import rounded
 from accnn.quantization.int8_graph import quantize
 from accnn.quantization.producers import Producer, producers, with_params
 from accnn.quantization.rounding import compensated
-from accnn.quantization.supported import is_per_tensor
+from accnn.quantization.supported import LAYERS, is_per_tensor
 from accnn.reconstruction.layer import RIDGES
 from accnn.reconstruction.pipeline import levels
 from accnn.reconstruction.quadratic import solve_positive
@@ -94,6 +94,11 @@ def resolve(model, original, images, input_shapes, thresholds, exclude=(), setti
     """
     settings, gains = settings or Settings(), {}
     pairs = {pair.now.layer: pair for pair in _pairs(model, original, input_shapes)}
+    if model is original:  # what reads nothing of INT8 answers as ever
+        touched = _touched(model.graph, set(exclude))
+        pairs = {place: pair for place, pair in pairs.items() if place in touched}
+    if not pairs:
+        return model, gains
     names = {model.graph.nodes[place].name: place for place in pairs}
     tell = (progress or Silence)("solving layers behind INT8", len(pairs))
     with temporary_folder() as folder:
@@ -114,6 +119,15 @@ def resolve(model, original, images, input_shapes, thresholds, exclude=(), setti
                 samples.remove()
     tell.close()
     return model, gains
+
+
+def _touched(graph, exclude):
+    """set of int: positions of layers in INT8, and of all operators behind them."""
+    found = set()
+    for place, node in enumerate(graph.nodes):
+        if node.op in LAYERS and node.name not in exclude or any(entry[0] in found for entry in node.inputs):
+            found.add(place)
+    return found
 
 
 def _sampled(images, input_shapes, settings, folder, model, taps):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from scipy.special import log_softmax
 
 from accnn.core.compat import mx
 from accnn.core.progress import Silence
@@ -15,7 +16,7 @@ from accnn.graph.ir import Graph
 from accnn.graph.labels import unlabelled
 from accnn.graph.shapes import batch_for
 from accnn.graph.specs import layer_specs
-from accnn.reconstruction.divergence import CLASS_SCORES, Divergence, compared_as, log_softmax
+from accnn.reconstruction.divergence import CLASS_SCORES, Divergence, compared_as
 from accnn.reconstruction.images import spread
 from accnn.reconstruction.importance import differentiable, refusals_as_sentences
 from accnn.reconstruction.samples import held_aside
@@ -252,7 +253,7 @@ def _gradient(form, true, made):
     if form == PROBABILITY:
         return -true / np.maximum(made, _PROBABLE) / true.sum()
     if form == CLASS_SCORES or form == LOG_PROBABILITY and made.ndim == 2:
-        return _weighted(log_softmax(true), log_softmax(made))
+        return _weighted(log_softmax(true, axis=1), log_softmax(made, axis=1))
     if form == LOG_PROBABILITY:
         return -np.exp(true) / np.exp(true).sum()
     return 2 * (made - true) / max(np.square(true).sum(), 1e-30)

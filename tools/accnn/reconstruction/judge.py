@@ -7,6 +7,7 @@ from accnn.runtime.predictor import Predictor
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
 
 _TINY = 1e-12
+_SURE = 2.0  # standard errors of the mean square error
 
 
 class Judge:
@@ -68,6 +69,15 @@ class Judge:
         return {name: float(np.linalg.norm(made - true) / max(np.linalg.norm(true), 1e-30))
                 for name, true, made in zip(self._names, self._truth, self._outputs(model))}
 
+    def errors_at_most(self, model):
+        """dict of str to float: of every output the relative error with two standard errors added.
+
+        On other images it is rarely larger: a few images with large errors, which others may have more of, count as the
+        uncertainty that they are.
+        """
+        return {name: _at_most(_squares(true, made, self._images.count))
+                for name, true, made in zip(self._names, self._truth, self._outputs(model))}
+
     def _outputs(self, model):
         predictor = Predictor(model, self._shapes, min(self._images.batch_size, self._images.count))
         found = [[output.asnumpy() for output in predictor.forward(*predictor.arranged(batch))]
@@ -88,6 +98,10 @@ def _squares(true, made, images):
     if len(true) % images:
         return np.array([np.square(made - true).sum() / size])
     return np.square(made - true).reshape(images, -1).sum(1) * images / size
+
+
+def _at_most(squares):
+    return float(np.sqrt(squares.mean() + _SURE * squares.std() / np.sqrt(len(squares))))
 
 
 def _of_scores(scores):

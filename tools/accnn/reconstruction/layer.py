@@ -133,10 +133,8 @@ def fit_linear(task, evidence):
         rows = as_matrix(task.lifts[-1])
         start = Fit(task.lifts, task.bias, mean_error(task, evidence.moments(features)[0], rows, task.bias))
         return start, start
-    if evidence.width > WIDEST_PATCH:
-        train, held = evidence.moments(features)
-        pull = np.eye(len(features)), as_matrix(task.lifts[-1])
-        return _last(task, train, held, pull, np.trace(train.xx) / len(features))
+    if evidence.by_features or evidence.width > WIDEST_PATCH:
+        return _by_features(task, features, evidence)
     train, held = evidence.moments()
     pull = features @ features.T, task.kernel @ features.T
     start, best = _last(task, train.seen_through(features), held.seen_through(features), pull,
@@ -149,6 +147,32 @@ def fit_linear(task, evidence):
         bias = train.bias(kernel)
         best = _better(best, Fit(list(fit.lifts), bias, mean_error(task, held, kernel, bias), ridge))
     return start, best
+
+
+def _by_features(task, features, evidence):
+    """As :func:`fit_linear`, from moments of what the last part reads, or of what is reduced, alone."""
+    wide = task.wide and flat_kernel(task.wide)
+    answered = None if wide is None else evidence.moments(wide)  # first, as they span what the last part reads
+    train, held = evidence.moments(features)
+    pull = np.eye(len(features)), as_matrix(task.lifts[-1])
+    start, best = _last(task, train, held, pull, np.trace(train.xx) / len(features))
+    if answered is None or not start.error > 0:
+        return start, best
+    return start, _better(best, _reduced_by_features(task, *answered))
+
+
+def _reduced_by_features(task, train, held):
+    """The best reduction of what the wide chain answers, with the ridge that suits it before it is reduced."""
+    pull = np.eye(len(train.xx)) * np.trace(train.xx) / len(train.xx)
+    tried = []
+    for ridge in RIDGES:
+        gram = train.xx + ridge * pull
+        regression = regressed(train.yx + ridge * pull, gram)
+        tried.append((mean_error(task, held, regression, train.bias(regression)), ridge, regression, gram))
+    _, ridge, regression, gram = min(tried, key=lambda one: one[:2])
+    out, back = _projection(task, regression, gram)
+    slope = out @ back
+    return Fit(_split(task, out, back), train.bias(slope), mean_error(task, held, slope, train.bias(slope)), ridge)
 
 
 def _last(task, train, held, pull, variance):
@@ -284,6 +308,10 @@ def _reduced(task, target):
 
 def _narrowed(task, regression, gram):
     out, back = _projection(task, regression, gram)
+    return _split(task, out, back)
+
+
+def _split(task, out, back):
     return task.wide[:-1] + [np.matmul(back, task.wide[-1]), out[None, None]]
 
 

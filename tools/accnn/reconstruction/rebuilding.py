@@ -119,7 +119,8 @@ def _fitted(task, evidence, solver):
     """(start, best, what made the best) of one group."""
     start, best = _in_metric(task, evidence)
     used = DATA_FREE if best is start else LINEAR
-    if solver == NONLINEAR and task.post_ops.activation and evidence.enough and not task.sealed:
+    if (solver == NONLINEAR and task.post_ops.activation and evidence.enough and not task.sealed
+            and not evidence.by_features):
         start, linear, best = fit_nonlinear(task, start, best, evidence)
         used = DATA_FREE if best is start else LINEAR if best is linear else NONLINEAR
     return start, best, used

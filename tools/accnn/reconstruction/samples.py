@@ -46,6 +46,8 @@ class CalibrationSplit:
         R of the metric R^T R in which errors count: moments are those of ``R @ response``.
     """
 
+    by_features = False  # whether only what chains make of patches is summed up, and not patches
+
     def __init__(self, inputs, responses, images, group=0, groups=1, root=None):
         self.root = root
         self._inputs, self._responses = inputs, responses

@@ -9,12 +9,14 @@ image with respect to the kernel: one backward pass serves all methods and ranks
 """
 import contextlib
 import zlib
+from functools import partial
 from math import prod
 
 import numpy as np
 
-from accnn.core.layers import CONVOLUTION, SubDeconv, macs
+from accnn.core.layers import CONVOLUTION, SubDeconv
 from accnn.core.progress import Silence
+from accnn.core.threads import side_by_side
 from accnn.reconstruction.divergence import compared_as
 from accnn.reconstruction.importance import (
     GradientRunner,
@@ -25,8 +27,6 @@ from accnn.reconstruction.importance import (
 )
 from accnn.reconstruction.patches import available, patches
 
-_MOST_IMAGES = 512
-_MOST_MACS = 1e12      # that a pass over the images may take: of a large network fewer are looked at
 _MOST_BYTES = 1 << 27  # of feature maps in a batch, and of kernels' gradients
 
 
@@ -40,7 +40,7 @@ class Change:
         The layer's own kernel.
     bias : ndarray of shape (N,) or None
     answers : list of list of Answer
-        One for every group, for each of the chains.
+        One for every group, for each of the chains; of convolutions dense kernels, without features.
     """
 
     def __init__(self, spec, weight, bias, answers):
@@ -50,7 +50,7 @@ class Change:
                                 np.float32)
         self._weight, self._answers, self._kernels = weight.reshape(spec.part.outputs, -1), answers, None
         if self._by_kernels:
-            self._kernels = np.array([(np.concatenate([one.dense().left for one in groups]) - self._weight).ravel()
+            self._kernels = np.array([(np.concatenate([one.left for one in groups]) - self._weight).ravel()
                                       for groups in answers], np.float32)
             self._answers = None
 
@@ -109,25 +109,27 @@ class Change:
         true = np.einsum("pn,pn->p", rows @ self._weight.T, gradients)
         found = []
         for (answer,), bias in zip(self._answers, self._biases):
-            made = rows @ answer.features.T.astype(np.float32) @ answer.left.T.astype(np.float32) + bias
+            read = rows if answer.features is None else rows @ answer.features.T
+            made = read @ answer.left.T + bias
             found.append(np.einsum("pn,pn->p", made, gradients) - true)
         return np.array(found).reshape(len(found), count, -1).sum(2).T
 
 
-def divergences(model, images, input_shapes, changes, seed=0, progress=None):
+def divergences(model, images, input_shapes, changes, seed=0, progress=None, weights=None):
     """Predict the divergence of a network's outputs for changes of one layer each.
 
     Parameters
     ----------
     model : Model
-    images : ArrayImages or RecordImages
-        As many are used as a pass over them stays in bounds.
+    images : ArrayImages
     input_shapes : dict
     changes : list of Change
         Of different layers, whose rows are the images.
     seed : int
     progress : callable, optional
         See :class:`accnn.planning.accelerator.Accelerator`.
+    weights : ndarray of shape (images,), optional
+        How much every image counts. Default: all the same.
 
     Returns
     -------
@@ -143,28 +145,32 @@ def divergences(model, images, input_shapes, changes, seed=0, progress=None):
     changes = {change.spec.name: change for change in changes}
     specs = [change.spec for change in changes.values()]
     shapes, names = {spec.name: spec.out_shape for spec in specs}, list(changes)
-    work = sum(macs((spec.part,), spec.in_shape) for spec in specs)
     each = 4 * sum(prod(spec.in_shape) + prod(spec.out_shape) for spec in specs)
-    count = int(min(images.count, _MOST_IMAGES, max(1, _MOST_MACS // max(work, 1))))
-    size = int(max(1, min(images.batch_size, count, _MOST_BYTES // each)))
+    size = int(max(1, min(images.batch_size, images.count, _MOST_BYTES // each)))
+    weights = np.ones(images.count) if weights is None else weights
     generator = np.random.default_rng([seed, zlib.crc32(b"second order")])
-    tell, done, forms = (progress or Silence)("predicting what splitting costs", count), 0, None
+    tell, done, forms = (progress or Silence)("predicting what splitting costs", images.count), 0, None
     sums = {name: 0.0 for name in names}
     with contextlib.closing(tell), refusals_as_sentences(model):
         runner = GradientRunner(model, with_errors(model, names, names), input_shapes, shapes, size)
-        for batch in images.arrays(count):
+        for batch in images.arrays(images.count):
             for arrays in split_batch(batch, size):
                 tell(done, "")
                 outputs = runner.forward(arrays)
                 forms = forms or compared_as(model, outputs)
                 runner.backward([random_direction(*one, generator) for one in zip(forms, outputs)])
                 rows = len(next(iter(arrays.values())))
-                for place, name in enumerate(names):
-                    if name in runner.layers:
-                        moved = changes[name].along(runner.read(place)[:rows], runner.gradient(name)[:rows])
-                        sums[name] = sums[name] + np.square(moved.astype(np.float64)).sum(0)
+                read = [(name, runner.read(place)[:rows], runner.gradient(name)[:rows])
+                        for place, name in enumerate(names) if name in runner.layers]
+                side_by_side(partial(_add, sums, changes, weights[done:done + rows]), read)
                 done += rows
-    return {name: np.broadcast_to(total / done, (len(changes[name]),)) for name, total in sums.items()}
+    return {name: np.broadcast_to(total / weights.sum(), (len(changes[name]),)) for name, total in sums.items()}
+
+
+def _add(sums, changes, weights, read):
+    name, inputs, gradients = read
+    moved = changes[name].along(inputs, gradients)
+    sums[name] = sums[name] + weights @ np.square(moved.astype(np.float64))
 
 
 def _plain(part):

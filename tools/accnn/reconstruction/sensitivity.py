@@ -16,6 +16,8 @@ from accnn.quantization.ranges import minimum_and_maximum
 from accnn.quantization.supported import LAYERS
 from accnn.ranks.curve import Curve
 from accnn.reconstruction.divergence import Divergence
+from accnn.reconstruction.images import few
+from accnn.reconstruction.telling import chosen
 from accnn.runtime.predictor import Predictor, compute_errors_as_sentences
 
 _MOST_IMAGES = 1000
@@ -110,13 +112,25 @@ class Comparison:
     input_shapes : dict
     most : int, optional
         Images, of those that fit into the memory.
+    pool : int, optional
+        Of so many images `most` are chosen, see :func:`accnn.reconstruction.telling.chosen`. Default: `most`.
+
+    Attributes
+    ----------
+    images : ArrayImages
+        Those that it runs networks on.
+    weights : ndarray of shape (images,)
+        How much each counts.
     """
 
-    def __init__(self, model, images, input_shapes, most=_MOST_IMAGES):
+    def __init__(self, model, images, input_shapes, most=_MOST_IMAGES, pool=None):
         each = 4 * sum(int(np.prod(shape)) for shape in input_shapes.values())
-        count = int(max(1, min(most, _MOST_BYTES // each)))
-        self._whole = _Stage(model, input_shapes, list(images.arrays(count)))
-        self._divergence = Divergence(model, self._whole.outputs(model))
+        room = int(max(1, _MOST_BYTES // each))
+        found = chosen(model, few(images, min(pool or most, room)), min(most, room),
+                       lambda some: _Stage(model, input_shapes, list(some.arrays(some.count))).outputs(model))
+        self.images, self.weights = found.images, found.weights
+        self._whole = _Stage(model, input_shapes, list(self.images.arrays(self.images.count)))
+        self._divergence = Divergence(model, found.truth, self.weights)
         self._layer = self._stage = None
 
     def of(self, model):

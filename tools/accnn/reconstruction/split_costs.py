@@ -21,7 +21,8 @@ from accnn.reconstruction.sensitivity import Comparison
 
 _INT8 = " int8"  # behind a method's name in the table: what INT8 adds; alone: what it costs the layer itself
 _DISK = 2e9  # bytes that samples for the table of sensitivities may take at a time
-_PREDICTED_ON, _MEASURED_ON, _FEWEST = 1000, 256, 16  # images
+_FITTED_ON, _MEASURED_ON, _FEWEST = 1000, 128, 16  # images
+_POOL = 4  # images for every one that is measured on, of which these are chosen
 _MEASURED_MACS = 5e11  # of a pass over those that are measured on
 _MOST_BYTES = 3e8  # that they may take
 
@@ -129,7 +130,7 @@ class SplitCosts:
 
     def _comparison(self):
         most = max(_FEWEST, min(_MEASURED_ON, int(_MEASURED_MACS // max(count_macs(self._accelerator.layers), 1))))
-        return Comparison(self._model, self._few(most), self._accelerator.input_shapes)
+        return Comparison(self._model, self._few(_POOL * most), self._accelerator.input_shapes, most, _POOL * most)
 
     def _table(self):
         if self._sensitivities is None:
@@ -146,13 +147,13 @@ class SplitCosts:
     def _measure(self, table, candidates):
         if not candidates:
             return
-        accelerator, images = self._accelerator, self._few(_PREDICTED_ON)
+        accelerator, images = self._accelerator, self._few(_FITTED_ON)
         layers = {}
         for candidate in candidates:
             layers.setdefault(candidate.name, []).append(candidate)
         with one_blas_thread():
-            find = Estimation(self._model, images, accelerator.input_shapes, self._comparison(), accelerator.bias,
-                              self._alone, self._wish.measured, self._wish.seed, self._progress).find
+            find = Estimation(self._model, accelerator.input_shapes, self._comparison(), accelerator.bias, self._alone,
+                              self._wish.measured, self._wish.seed, self._progress).find
             specs, rows = {one.name: one.spec for one in candidates}, images.count * self._wish.positions
             for some in portions(specs.values(), _sample_numbers, _DISK / (4 * rows)):
                 with temporary_folder() as folder:
@@ -164,7 +165,7 @@ class SplitCosts:
         """The images that sensitivities are looked at, decoded once."""
         if self._looked_at is None:
             each = 4 * sum(prod(shape) for shape in self._accelerator.input_shapes.values())
-            self._looked_at = few(self._images, int(max(1, min(_PREDICTED_ON, _MOST_BYTES // each))))
+            self._looked_at = few(self._images, int(max(1, min(_FITTED_ON, _MOST_BYTES // each))))
         return few(self._looked_at, most)
 
     def _alone(self, candidate, rank, evidence):

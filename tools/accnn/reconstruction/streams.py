@@ -113,6 +113,8 @@ class SummedSplit:
     root : ndarray of shape (N, N), optional
     """
 
+    by_features = False
+
     def __init__(self, train, held, available, root=None):
         self._found = train.moments(root), held.moments(root)
         self.root, self.available = root, available

@@ -179,6 +179,8 @@ class ReportEvidence:
         Of :func:`accnn.timing.machine.environment`.
     sources : dict of str to str
         By attribute, where its values come from; default: this run.
+    plans : tuple of ReportEvidence
+        Of each point of the front behind the first, where the page is about several plans: what each of them is.
     """
 
     name: str
@@ -199,3 +201,4 @@ class ReportEvidence:
     command: str = ""
     machine: Optional[dict] = None
     sources: Mapping[str, str] = field(default_factory=dict)
+    plans: Tuple["ReportEvidence", ...] = ()

@@ -7,12 +7,14 @@ from accnn.core.layers import FP32
 from accnn.core.libraries import loaded
 from accnn.core.text import cell, percent, points, times
 from accnn.core.versions import VERSION
-from accnn.report import answers, run_sections, sections
+from accnn.report import answers, run_sections, sections, style
 from accnn.report.tables import table
 from accnn.timing.clock import conditions, known_to
 
 GENERATOR = "accnn report"  # by which a file is told to be one
 _TEMPLATE = "page.html"
+_OF_A_PLAN = (sections.layers, answers.scores, sections.energies, sections.sensitivities, sections.errors,
+              run_sections.int8)
 _SECTIONS = (sections.timing, sections.layers, sections.front, answers.scores, answers.disagreement, sections.energies,
              sections.sensitivities, sections.errors, run_sections.int8, run_sections.history, run_sections.stages)
 
@@ -54,11 +56,22 @@ def write_report(path, evidence):
 def html(evidence):
     """str: the page; see :func:`write_report`."""
     check_libraries()
-    found = [section for section in (make(evidence) for make in _SECTIONS) if section is not None]
     return _template().render(
-        evidence=evidence, generator=GENERATOR, version=VERSION, sections=found, figures=_figures(evidence),
-        names=tuple(os.path.basename(prefix) for prefix in (evidence.name, evidence.baseline)),
-        totals=_totals(evidence), chains=_chains(evidence), machine=_machine(evidence))
+        evidence=evidence, generator=GENERATOR, version=VERSION, sections=_sections(_SECTIONS, evidence),
+        figures=_figures(evidence), names=tuple(map(os.path.basename, (evidence.name, evidence.baseline))),
+        totals=_totals(evidence), chains=_chains(evidence), machine=_machine(evidence), plans=_plans(evidence))
+
+
+def _sections(kinds, evidence):
+    """list of Section: of some functions those that evidence has something for."""
+    return [section for section in (make(evidence) for make in kinds) if section is not None]
+
+
+def _plans(evidence):
+    """list of dict: of each of several plans what the page says of one, under a key and a title of its own."""
+    return [{"key": "plan-%d" % place, "title": point.name, "says": sections.told_point(point), "evidence": one,
+             "totals": _totals(one), "chains": _chains(one), "sections": _sections(_OF_A_PLAN, one)}
+            for place, (point, one) in enumerate(zip(evidence.front[1:], evidence.plans), 1)]
 
 
 def _template():
@@ -66,6 +79,7 @@ def _template():
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True,
                                      undefined=jinja2.StrictUndefined,
                                      loader=jinja2.FileSystemLoader(os.path.dirname(os.path.abspath(__file__))))
+    environment.filters["renamed"] = style.renamed
     return environment.get_template(_TEMPLATE)
 
 

@@ -201,7 +201,7 @@ def front(evidence):
     with style.styled():
         made = style.figure((6.2, 4.0))
         pareto.draw_pareto(made.subplots(), evidence.front)
-        text = style.svg(made, "pareto", "Speed against loss", told([_told_point(one) for one in evidence.front]))
+        text = style.svg(made, "pareto", "Speed against loss", told([told_point(one) for one in evidence.front]))
     says = ["Each mark is a network; the line joins those that no other beats in both."]
     if pareto.loss_is_points(evidence.front) and any(one.interval for one in evidence.front):
         says.append("Bars are 95% intervals of the points lost.")
@@ -209,7 +209,8 @@ def front(evidence):
                    (Plot(text, "Speed-up against what is lost.", behind),))
 
 
-def _told_point(point):
+def told_point(point):
+    """str: a network of a front in one line."""
     lost = "%s points lost" % points(point.lost) if point.lost is not None else (
         "divergence %.3g nats" % point.divergence if point.divergence is not None else
         "loss not known" if point.energy is None else "%s of the energy kept" % percent(point.energy))

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import log_softmax
 
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
 
@@ -82,5 +83,4 @@ def log_probabilities(output, head):
         return np.log(np.maximum(rows / head.total, _SMALLEST))
     if head.form == LOG_PROBABILITY:
         return rows
-    rows = rows - rows.max(axis=1, keepdims=True)
-    return rows - np.log(np.exp(rows).sum(axis=1, keepdims=True))
+    return log_softmax(rows, axis=1)

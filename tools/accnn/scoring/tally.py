@@ -2,6 +2,7 @@
 from math import sqrt
 
 import numpy as np
+from scipy.special import log_softmax
 
 from accnn.core.errors import AccnnError
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
@@ -162,8 +163,7 @@ def cross_entropies(output, labels, form, total=1.0):
         return -np.log(output[np.arange(len(labels)), labels].astype(np.float64) / total + _SMALLEST)
     logs = output.astype(np.float64)
     if form != LOG_PROBABILITY:
-        logs = logs - logs.max(axis=1, keepdims=True)
-        logs -= np.log(np.exp(logs).sum(axis=1, keepdims=True))
+        logs = log_softmax(logs, axis=1)
     return -logs[np.arange(len(labels)), labels]
 
 

@@ -1,4 +1,4 @@
-"""The process that measures: reads a job from stdin, answers with lines of JSON on stdout. Started by ``client.py``.
+"""The process that measures: reads jobs from stdin, answers with lines of JSON on stdout. Started by ``client.py``.
 
 MXNet reads the number of threads once, when it is imported, so that each number needs a process of its own.
 """
@@ -10,6 +10,7 @@ if not __package__:  # started by its path: then no module in the folder of the 
 
 import contextlib
 import json
+import queue
 import threading
 from dataclasses import asdict
 from functools import partial
@@ -19,23 +20,23 @@ from accnn.core.compat import import_mxnet
 from accnn.core.errors import AccnnError
 from accnn.core.progress import said_to
 from accnn.timing.chains import survey
-from accnn.timing.job import Job, NetworksJob, SurveyJob, question_from_text
+from accnn.timing.job import Job, NetworksJob, PrepareJob, SurveyJob, question_from_text
 from accnn.timing.networks import measure
-from accnn.timing.planned import measure_plans
+from accnn.timing.planned import measure_plans, prepare
 
 
 def main():
-    """Measure, answer, and end; a refusal is an answer too."""
-    answers = _answers()
+    """Measure what is asked for, until the one who asks is gone; a refusal is an answer too."""
+    answers, jobs = _answers(), queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
     with contextlib.suppress(Exception):  # what is wrong comes back, and is told, when the job needs it
         import_mxnet()  # while the parent may still be at work on what is to be timed
-    job = question_from_text(_line(0))
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     write = partial(_write, answers)
     with said_to(lambda sentence: write({"said": sentence})):  # who asked knows what the settings are called there
-        for answer in _answered(job):
-            write(answer)
-    answers.close()
+        while True:
+            for answer in _answered(question_from_text(jobs.get())):
+                write(answer)
+            write({})
 
 
 def _write(answers, answer):
@@ -71,7 +72,12 @@ def _plan(job):
     yield measure_plans(job)
 
 
-_WORK = {Job: _compare, SurveyJob: _survey, NetworksJob: _plan}
+def _prepare(job):
+    prepare(job)
+    yield from ()
+
+
+_WORK = {Job: _compare, SurveyJob: _survey, NetworksJob: _plan, PrepareJob: _prepare}
 
 
 def _answers():
@@ -83,20 +89,13 @@ def _answers():
     return pipe
 
 
-def _line(descriptor):
-    read = b""
-    while not read.endswith(b"\n"):
-        more = os.read(descriptor, 1 << 16)
-        if not more:
-            sys.exit(1)
-        read += more
-    return read.decode("utf-8")
-
-
-def _end_with_the_parent():
-    """Wait for the parent's end of stdin to close, whatever ended it, and go too."""
-    while os.read(0, 1):
-        pass
+def _listen(jobs):
+    """Put lines of stdin into a queue; when the parent's end of it closes, whatever ended that, go too."""
+    rest = b""
+    for more in iter(lambda: os.read(0, 1 << 16), b""):
+        *lines, rest = (rest + more).split(b"\n")
+        for line in lines:
+            jobs.put(line.decode("utf-8"))
     os._exit(1)
 
 

@@ -15,19 +15,20 @@ from accnn.core.progress import say
 from accnn.engines import DEFAULT
 from accnn.timing import keys
 from accnn.timing.job import SurveyJob, Timed
+from accnn.timing.machine import settings
 
 _CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
+_END = b"{}"  # the line behind all answers to a job
+_running = []  # of :func:`started`, the first one first
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def measure(job, child=None):
+def measure(job):
     """Do a job, each number of threads in a process of its own, one after the other.
 
     Parameters
     ----------
     job : Job
-    child : Popen, optional
-        Of :func:`started`, with the first number of threads.
 
     Returns
     -------
@@ -42,7 +43,7 @@ def measure(job, child=None):
     if max(job.threads) > cores():
         say("%d threads are wanted, but this machine has %d cores for this process: they will wait for each other"
             % (max(job.threads), cores()))
-    first = _ask(replace(job, threads=job.threads[:1]), child)
+    first = _ask(replace(job, threads=job.threads[:1]))
     settled = _settled(job, first)
     others = [_ask(replace(settled, threads=(number,))) for number in job.threads[1:]]
     return dict(first, runs=[run for result in [first] + others for run in result["runs"]])
@@ -122,9 +123,9 @@ def time_networks(job):
     return _only(_answers(job, job.threads))
 
 
-def _ask(job, child=None):
-    """Start a process, unless there is one, hand it `job`, and return its one answer."""
-    return _only(_answers(job, job.threads[0], child))
+def _ask(job):
+    """The one answer to a job."""
+    return _only(_answers(job, job.threads[0]))
 
 
 def _only(answers):
@@ -136,7 +137,10 @@ def _only(answers):
 
 @contextlib.contextmanager
 def started(threads, amx=False):
-    """Context of a process that imports what it needs and waits to be asked; no end of this process leaves it behind.
+    """Context of a process that imports what it needs and waits; no end of this process leaves it behind.
+
+    All that is asked for in the context, with as many threads and with AMX or without as here, is asked of it: what it
+    holds for one job is there for the next.
 
     Parameters
     ----------
@@ -147,28 +151,100 @@ def started(threads, amx=False):
     """
     with contextlib.ExitStack() as ending:
         with interrupts_wait():  # Python drops one that falls into what it does around a fork
-            child = ending.enter_context(_process(threads, amx))
-            ending.callback(child.kill)
-        yield child
+            process = MeasuringProcess(threads, amx)
+            ending.enter_context(process.child)
+            ending.callback(process.child.kill)
+        _running.append(process)
+        ending.callback(_running.remove, process)
+        yield process
 
 
-def _answers(job, threads, child=None):
-    """Hand `job` to a process, started here unless there is one, and yield its answers."""
-    with contextlib.nullcontext(child) if child else started(threads, job.amx) as child:
-        with contextlib.suppress(BrokenPipeError):
-            _write(child.stdin, (job.text() + "\n").encode("utf-8"))
-        rest = b""
-        for more in iter(lambda: child.stdout.read(1 << 16), b""):
-            *lines, rest = (rest + more).split(b"\n")
+def kept(threads, amx=False):
+    """:func:`started`, unless such a process is waiting already."""
+    return contextlib.nullcontext(_waiting(threads, amx)) if _waiting(threads, amx) else started(threads, amx)
+
+
+def _waiting(threads, amx):
+    wanted = environment_for(threads, amx)
+    return next((process for process in _running if process.waits_in(wanted)), None)
+
+
+def _answers(job, threads):
+    """Hand `job` to a process, started here unless one is waiting, and yield its answers."""
+    with kept(threads, job.amx) as process:
+        yield from process.answers(job)
+
+
+class MeasuringProcess:
+    """A process that measures, one job after another; see :func:`started`.
+
+    Attributes
+    ----------
+    child : Popen
+    """
+
+    def __init__(self, threads, amx):
+        self._environment, self._unheard, self._rest = environment_for(threads, amx), 0, b""
+        self._lines = self._read()
+        self.child = subprocess.Popen([sys.executable, _CHILD], env=self._environment, stdin=subprocess.PIPE,
+                                      stdout=subprocess.PIPE, bufsize=0, preexec_fn=_leave_interrupts)
+        self._is_asked = False
+
+    def waits_in(self, environment):
+        """bool: whether it runs with the settings of an environment, and nobody waits for an answer of it."""
+        is_idle = not self._is_asked and self.child.poll() is None
+        return is_idle and settings(self._environment) == settings(environment)
+
+    def prepare(self, job):
+        """Let it begin with what a later job needs; whatever comes of that, nobody hears of it.
+
+        Parameters
+        ----------
+        job : PrepareJob
+        """
+        self._send(job)
+        self._unheard += 1
+
+    def answers(self, job):
+        """Yield the answers to a job; a generator that is closed before they are all there ends the process.
+
+        Raises
+        ------
+        AccnnError
+            What the process refused, or how it ended.
+        """
+        self._is_asked, lines = True, self._all_heard()
+        try:
+            self._send(job)
             yield from filter(None, map(_heard, lines))
-        code = child.wait()
-        if code or rest:
-            _heard(rest, code)
+            self._is_asked = False
+        except AccnnError:  # a refusal, behind which comes the end of the answers, unless the process has ended
+            with contextlib.suppress(AccnnError):
+                self._is_asked = bool(list(lines))
+            raise
+        finally:
+            if self._is_asked:
+                self.child.kill()
 
+    def _send(self, job):
+        with contextlib.suppress(BrokenPipeError):
+            _write(self.child.stdin, (job.text() + "\n").encode("utf-8"))
 
-def _process(threads, amx):
-    return subprocess.Popen([sys.executable, _CHILD], env=environment_for(threads, amx), stdin=subprocess.PIPE,
-                            stdout=subprocess.PIPE, bufsize=0, preexec_fn=_leave_interrupts)
+    def _all_heard(self):
+        """Yield the lines that answer the last job, without its end."""
+        for line in self._lines:
+            if line == _END:
+                if not self._unheard:
+                    return
+                self._unheard -= 1
+            elif not self._unheard:
+                yield line
+        _heard(self._rest, self.child.wait())  # it ended without saying so
+
+    def _read(self):
+        for more in iter(lambda: self.child.stdout.read(1 << 16), b""):
+            *lines, self._rest = (self._rest + more).split(b"\n")
+            yield from lines
 
 
 def _write(stream, data):

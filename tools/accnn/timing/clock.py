@@ -121,7 +121,8 @@ class Enough:
         return seconds >= self.most or (seconds >= self.least and ratio.uncertainty <= self.known)
 
 
-def alternate(passes, rounds=20, warm_up=3, clock=time.perf_counter, tell=None, noisy=NOISY, enough=None, untimed=0):
+def alternate(passes, rounds=20, warm_up=3, clock=time.perf_counter, tell=None, noisy=NOISY, enough=None, untimed=0,
+              mirrored=False):
     """Time callables in turns, A B A B.
 
     What slows the machine down for a while then slows all of them down, and their ratio within a round stays.
@@ -145,6 +146,7 @@ def alternate(passes, rounds=20, warm_up=3, clock=time.perf_counter, tell=None, 
         ``enough(samples)`` after each round, whether to stop; then rounds go on until it says so, up to four times
         `rounds`, whatever is noisy.
     untimed : int or sequence of int
+    mirrored : bool
         See :func:`time_interleaved`.
 
     Returns
@@ -158,7 +160,7 @@ def alternate(passes, rounds=20, warm_up=3, clock=time.perf_counter, tell=None, 
         return () if over else range(len(passes))
 
     results = time_interleaved(passes, None, rounds, _LONGEST * rounds, unsure, warm_up=warm_up, clock=clock, tell=tell,
-                               asked_from=1 if enough else rounds, untimed=untimed)
+                               asked_from=1 if enough else rounds, untimed=untimed, mirrored=mirrored)
     return [result.seconds for result in results]
 
 

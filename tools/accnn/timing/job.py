@@ -102,6 +102,9 @@ class NetworksJob:
         Of the networks of `plans`.
     baseline : (str, str), optional
         Engine and precision of the network itself; default: MXNet, as it is.
+    asked : tuple of (float, float)
+        Of each plan speed-ups between which its own should be: a plan of which it is plain that it is, or that it is
+        not, is timed no more. Empty: all are timed until they are known well.
     """
 
     prefix: str
@@ -118,6 +121,7 @@ class NetworksJob:
     in_fp32: Tuple[Sequence[str], ...] = ()
     engine: str = engines.DEFAULT
     baseline: Tuple[str, str] = (engines.DEFAULT, FP32)
+    asked: Tuple[Tuple[float, float], ...] = ()
 
     def __post_init__(self):
         _refuse(self)
@@ -127,7 +131,12 @@ class NetworksJob:
         return _text(self)
 
 
-_KINDS = {kind.__name__: kind for kind in (SurveyJob, NetworksJob)}
+@dataclass(frozen=True)
+class PrepareJob(NetworksJob):
+    """A NetworksJob, of which the network itself is to be bound, and nothing to be timed."""
+
+
+_KINDS = {kind.__name__: kind for kind in (SurveyJob, NetworksJob, PrepareJob)}
 
 
 def _refuse(question):

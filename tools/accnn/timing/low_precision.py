@@ -66,8 +66,7 @@ def layer_precisions(model, names, precision, exclude=()):
     """
     if precision == FP32:
         return {name: LayerPrecision(name, FP32, "") for name in names}
-    made = converted(model, precision, exclude)
-    found = {one.layer: one for one in conversion.layer_precisions(model, made, precision, exclude)}
+    found = {one.layer: one for one in conversion.layer_precisions(model, None, precision, exclude)}
     return {name: found.get(name) or LayerPrecision(name, FP32, "no %s operator computes it" % precision)
             for name in names}
 

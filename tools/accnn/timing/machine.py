@@ -38,6 +38,14 @@ def refuse_size(size):
 
 
 _TELLING = ("MXNET_", "OMP_", "KMP_", "MKL_", "DNNL_", "ONEDNN_", "MKLDNN_")
+# Ends of variables that do not change how fast MXNet is, and that importing accnn.core.compat, or scikit-learn, sets.
+_IDLE = ("_VERBOSE", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
+
+
+def settings(variables):
+    """dict: of environment variables those that change what MXNet runs, in the order of their names."""
+    return {name: value for name, value in sorted(variables.items())
+            if name.startswith(_TELLING) and not name.endswith(_IDLE)}
 
 
 def cpu_model():

@@ -1,5 +1,6 @@
 """Forward passes as callables that return when the numbers are there: what the clock is given."""
 import contextlib
+import time
 from math import prod
 
 import numpy as np
@@ -11,6 +12,8 @@ from accnn.runtime.bound import parameters
 from accnn.runtime.fusion import right_fusion
 from accnn.runtime.predictor import bind_errors_as_sentences
 
+_BRIEF = 0.02  # seconds, up to which a pass depends on what the caches hold
+_UNCACHED = 0.1  # seconds, from which on a pass does not depend on them
 _BLOCK = 1048573  # a prime number, so that no two examples or channels begin alike
 
 
@@ -83,6 +86,33 @@ def rewriting(data):
         data.wait_to_read()
 
     return once
+
+
+def seconds_of(calls):
+    """list of float: about what each takes."""
+    found = []
+    for once in calls:
+        started = time.perf_counter()
+        once()
+        found.append(max(time.perf_counter() - started, 1e-6))
+    return found
+
+
+def own_passes(seconds, is_low):
+    """list of int: of every network the passes of its own that a timed one follows.
+
+    One where what it reads may be in the caches, as it is when a network is at work, but not behind another one; none
+    of a network that takes longer than to read all it has.
+
+    Parameters
+    ----------
+    seconds : list of float
+        About what each takes.
+    is_low : bool
+        Whether one of them is in a precision below float32.
+    """
+    is_brief = max(seconds) < _BRIEF or is_low
+    return [int(is_brief and one < _UNCACHED) for one in seconds]
 
 
 def random_array(rng, shape, dtype="float32", context=None):

@@ -1,5 +1,5 @@
 """A network and what plans would make of it, timed in turns before anything is decomposed."""
-import time
+from functools import partial
 from itertools import zip_longest
 from math import ceil
 
@@ -12,20 +12,21 @@ from accnn.graph.rewrite import Replacement, replace_layers
 from accnn.graph.specs import kernel, layer_specs
 from accnn.quantization.conversion import converted
 from accnn.runtime.bound import BoundNetwork
-from accnn.timing import in_engine, passes
+from accnn.timing import held, in_engine, passes
 from accnn.timing.chains import chain_call, random_numbers
 from accnn.timing.clock import described_ratio, described_seconds, ratios, time_interleaved
 from accnn.timing.job import REFERENCE, Job
 from accnn.timing.keys import parse
-from accnn.timing.networks import all_shapes, open_models, teller
+from accnn.timing.networks import all_shapes, teller
 from accnn.timing.stored import released
 
+_FLOAT = engines.DEFAULT, FP32
 _KNOWN, _LATER = 0.007, 0.02  # uncertainty of every speed-up that ends the rounds, at first and after a while
+_PLAIN = 0.0125  # the same of a speed-up that is plainly one of those asked for, or plainly none
+_SURE = 2.0  # so many uncertainties to both sides of a ratio
 _ALONE, _BARELY = 0.015, 0.028  # the same of a network on its own beside the reference
 _FEWEST, _MORE = 5, 3  # rounds, and times the rounds that were asked for, to begin with
 _LONG, _SHORT = 6.0, 1.5  # seconds that the rounds to begin with are to take, at most and at least
-_BRIEF = 0.02  # seconds, up to which a pass depends on what the caches hold: then it follows one of its own
-_UNCACHED = 0.1  # seconds, from which on a pass does not depend on them
 _LONGEST = 5  # so many times the rounds that were asked for, at most
 _PATIENCE = 12.0  # seconds of passes, which are that while
 
@@ -47,46 +48,51 @@ def measure_plans(job):
     AccnnError
         The checkpoint cannot be read, a plan names what is no layer of it, or shapes or batch size do not fit.
     """
-    loading = Job(job.prefix, load_epoch=job.epoch, input_shapes=job.input_shapes)
-    stored = open_models(loading)["model"]
-    shapes, _ = all_shapes({"model": stored.model}, loading)
+    stored, shapes = _opened(job)
     rng = np.random.RandomState(job.seed)
     with passes.refusals(job.batch_size, shapes):
-        networks = [stored.model] + [planned(stored.model, shapes, plan, rng) for plan in job.plans]
-        arrays = {name: passes.random_array(rng, (job.batch_size,) + tuple(shape)) for name, shape in shapes.items()}
-        how = [job.baseline] + [(job.engine, job.precision)] * len(job.plans)
-        left = [()] + [left_out([*job.exclude, *in_fp32], plan)
-                       for plan, in_fp32 in zip_longest(job.plans, job.in_fp32, fillvalue=())]
-        # The network that runs first stays some percent slower, wherever its memory lies: let that be no baseline.
-        calls = [_pass(job, *one, shapes, arrays) for one in zip(networks[::-1], how[::-1], left[::-1])][::-1]
-        with released([stored]):
-            seconds = _seconds(calls[::-1])[::-1]  # with what memory is allocated and weights are rearranged in
+        calls = _calls(job, stored, shapes, rng)
+        with released([stored]):  # in their first passes memory is allocated, and weights are read and rearranged
+            seconds = passes.seconds_of(calls[::-1])[::-1]
         if sum(seconds) < _LONG:
-            seconds = _seconds(calls)
+            seconds = passes.seconds_of(calls)
         _, reference = chain_call(REFERENCE, 1, job.seed)
         rounds = _rounds(sum(seconds), job.rounds)
         return _described(time_interleaved(
-            calls, reference, rounds, _LONGEST * max(rounds, job.rounds), _unsure, warm_up=0, mirrored=True,
-            untimed=_untimed(seconds, job.precision), tell=teller("timing the network")))
+            calls, reference, rounds, _LONGEST * max(rounds, job.rounds), partial(_unsure, job.asked), warm_up=0,
+            mirrored=True, untimed=passes.own_passes(seconds, job.precision != FP32),
+            tell=teller("timing the network")))
 
 
-def _seconds(calls):
-    """list of float: about what each takes."""
-    found = []
-    for once in calls:
-        started = time.perf_counter()
-        once()
-        found.append(max(time.perf_counter() - started, 1e-6))
-    return found
+def _calls(job, stored, shapes, rng):
+    """list of callable: a pass of the network itself, and of what each plan makes of it."""
+    networks = [stored.model] + [planned(stored.model, shapes, plan, rng) for plan in job.plans]
+    arrays = {name: passes.random_array(rng, (job.batch_size,) + tuple(shape)) for name, shape in shapes.items()}
+    how = [job.baseline] + [(job.engine, job.precision)] * len(job.plans)
+    left = [()] + [left_out([*job.exclude, *in_fp32], plan)
+                   for plan, in_fp32 in zip_longest(job.plans, job.in_fp32, fillvalue=())]
+    # The network that runs first stays some percent slower, wherever its memory lies: let that be no baseline.
+    return [_pass(job, stored, *one, shapes, arrays) for one in zip(networks[::-1], how[::-1], left[::-1])][::-1]
 
 
-def _untimed(seconds, precision):
-    """list of int: of every network the passes of its own that a timed one follows.
+def prepare(job):
+    """Read and bind the network of a job, as far as it is one in float32, so that it is there when it is to be timed.
 
-    One where what it reads may be in the caches; none of a network that takes longer than to read all it has.
+    Parameters
+    ----------
+    job : PrepareJob
     """
-    is_brief = max(seconds) < _BRIEF or precision != FP32
-    return [int(is_brief and one < _UNCACHED) for one in seconds]
+    stored, shapes = _opened(job)
+    if job.baseline == _FLOAT:
+        with passes.refusals(job.batch_size, shapes):
+            held.network(stored, shapes, job.batch_size)
+
+
+def _opened(job):
+    """(StoredModel, dict): the network of a job, and the shapes of its inputs."""
+    stored = held.stored_model(job.prefix, job.epoch)
+    shapes, _ = all_shapes({"model": stored.model}, Job(job.prefix, input_shapes=job.input_shapes))
+    return stored, shapes
 
 
 def _rounds(seconds, asked):
@@ -129,13 +135,15 @@ def _replacement(model, specs, layer, chain, rng):
     return Replacement(specs[layer], chain, arrays)
 
 
-def _pass(job, model, how, exclude, shapes, arrays):
+def _pass(job, stored, model, how, exclude, shapes, arrays):
     """Callable: a pass of the network in an engine and precision, `how`."""
     engine, precision = how
     if engine != engines.DEFAULT:
         examples = {name: array.asnumpy() for name, array in arrays.items()}
         return in_engine.network_call(engine, model, shapes, examples, job.threads, precision)
-    network = BoundNetwork(converted(model, precision, exclude), shapes, job.batch_size)
+    is_held = model is stored.model and how == _FLOAT
+    network = held.network(stored, shapes, job.batch_size) if is_held else BoundNetwork(
+        converted(model, precision, exclude), shapes, job.batch_size)
     return passes.of_network(network, [arrays[name] for name in network.inputs])
 
 
@@ -144,13 +152,23 @@ def _ratios(results):
     return [ratios(results[0].seconds, result.seconds) for result in results[1:]]
 
 
-def _unsure(results):
-    """All, as long as any ratio is uncertain, or of a network on its own its time beside the reference."""
+def _unsure(asked, results):
+    """list of int: plans whose ratio is uncertain, and the network itself, or that alone beside the reference."""
     enough = sum(sum(result.seconds.values) for result in results) > _PATIENCE
-    at_once, later = (_KNOWN, _LATER) if len(results) > 1 else (_ALONE, _BARELY)
-    samples = _ratios(results) or [results[0].relative]
-    known = all(sample.uncertainty <= (later if enough else at_once) for sample in samples)
-    return () if known else range(len(results))
+    if len(results) == 1:
+        return [] if results[0].relative.uncertainty <= (_BARELY if enough else _ALONE) else [0]
+    going_on = [place for place, (measured, limits) in enumerate(zip_longest(_ratios(results), asked), 1)
+                if measured.uncertainty > (_LATER if enough else _KNOWN) and not _is_plain(measured, limits)]
+    return [0] + going_on if going_on else []
+
+
+def _is_plain(measured, limits):
+    """bool: whether a ratio plainly lies between two limits, or plainly does not; False where there are none."""
+    error = measured.uncertainty
+    if limits is None or error > _PLAIN:
+        return False
+    least, most = (measured.median * (1 + side * error) for side in (-_SURE, _SURE))
+    return limits[0] <= least and most <= limits[1] or most < limits[0] or limits[1] < least
 
 
 def _described(results):
