@@ -47,6 +47,19 @@ def test_network_and_teacher_see_the_same_images():
         np.testing.assert_allclose(array, arrays(plain.model())[name], atol=1e-5, err_msg=name)
 
 
+def test_the_mean_of_what_a_teacher_says_to_an_image_and_to_its_mirror_image():
+    model, (images, _) = small_model(seed=7), batch(0)
+    head = class_head(model, {"data": SHAPE})
+
+    def answers(pictures, mirrored=False):
+        made = Teacher(model, head, {"data": SHAPE}, BATCH, [mx.cpu()], Distillation(1.0, 2.0, mirrored))
+        return made.answers(mx.nd.array(pictures)).asnumpy()
+
+    one, other = answers(images), answers(images[..., ::-1])
+    assert abs(one - other).max() > 1e-3
+    np.testing.assert_allclose(answers(images, True), (one + other) / 2, atol=1e-6)
+
+
 def test_labels_do_not_matter_to_a_teacher_alone():
     made = [taught(mixup=0.5) for _ in range(2)]
     images, labels = batch(0)

@@ -72,6 +72,8 @@ def add_teacher_options(parser):
     add("--teacher-epoch", type=int, metavar="N", help="its epoch")
     add("--distill-weight", type=float, metavar="W",
         help="its share of the loss, 0 to 1 (default: 0.9; 1 with --mixup or --data-unlabelled)")
+    add("--teacher-mirror", type=_switch, default=False, metavar="0|1",
+        help="learn the mean of its answers to an image and to the mirror image (default: %(default)d)")
     add("--mixup", type=float, default=0.0, metavar="A",
         help="blend images in pairs, by shares of Beta(A, A), for network and teacher alike: uniform at 1 (default: "
              "0, no)")

@@ -113,7 +113,7 @@ class Session:
                  "mom", "wd", "clip_gradient", "average", "mixup", "dropout", "freeze", "num_examples", "output",
                  "seed", "rgb_mean", "rgb_std", "resize"]
         if self._teacher:
-            names += ["distill_weight", "temperature"]
+            names += ["distill_weight", "temperature", "teacher_mirror"]
         # Whatever the files are called now, they are the same.
         said = {"teacher": self._teacher and "of fingerprint %08x" % self._teacher.fingerprint}
         said.update((name.replace("_", "-"), getattr(args, name)) for name in names)
@@ -228,7 +228,7 @@ class Session:
         known = self._look(teacher, known, given)
         self._taught = teacher, known
         return Teacher(teacher, known, given, args.batch_size, contexts(args.gpus),
-                       objective.Distillation(args.distill_weight, args.temperature))
+                       objective.Distillation(args.distill_weight, args.temperature, args.teacher_mirror))
 
     def teacher_right(self):
         """int: validation images that the teacher has right; None without a teacher or images.

@@ -63,8 +63,12 @@ class Teacher:
                                     teacher_symbol(model, head, distillation.temperature))
 
     def answers(self, images):
-        """mx.nd.NDArray of shape (batch, classes): probabilities at the temperature."""
-        return self._predictor.forward(images)[0]
+        """mx.nd.NDArray of shape (batch, classes): probabilities at the temperature, see :class:`Distillation`."""
+        found = self._predictor.forward(images)[0]
+        if not self.distillation.mirrored:
+            return found
+        found = found.copy()  # the next pass overwrites it
+        return (found + self._predictor.forward(images.flip(axis=len(images.shape) - 1))[0]) / 2
 
 
 LABEL, TEACHER = "fine_tune_label", "fine_tune_teacher"
@@ -82,10 +86,14 @@ class Distillation:
         Share of the loss, 0..1, that is the teacher's; the labels have the rest.
     temperature : float
         Both networks' class scores are divided by it before the softmax.
+    mirrored : bool
+        The teacher's answer is the mean of those to an image and to its mirror image, (q_T(x) + q_T(flip x)) / 2: by
+        itself more often right than either.
     """
 
     weight: float = 0.0
     temperature: float = 1.0
+    mirrored: bool = False
 
 
 def class_scores(model, head):
