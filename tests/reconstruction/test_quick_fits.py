@@ -66,25 +66,6 @@ def test_the_last_part_is_that_of_least_squares(tmp_path, name, method, monkeypa
     assert outcome.after == pytest.approx(best / len(evidence), rel=0.05) and outcome.after < outcome.before
 
 
-@pytest.mark.parametrize("name, method, ranks", [("plain", "vh", (17, 6, 3, 1)), ("groups", "vh", (5, 2, 1)),
-                                                 ("fc", "fc-svd", (11, 6, 2))])
-def test_of_two_parts_both_are_fitted_within_the_largest_chain(tmp_path, name, method, ranks, monkeypatch):
-    monkeypatch.setattr(quick_fits, "_AMPLE", 10000)
-    one = layer(PARTS[name], images=200)
-    candidate = Candidate(one.spec, methods.get(method), lambda: one.weight)
-    evidence = one.evidence(tmp_path)
-    splits = list(map(FeatureSplit, evidence))
-    for rank in ranks:
-        made, outcome = rebuild(candidate, rank, one.bias, one.post_ops(), splits)
-        if name != "groups":
-            assert outcome.after == pytest.approx(one.error(made.chain, made.arrays), rel=1e-2)
-        wholly = rebuild(candidate, rank, one.bias, one.post_ops(), evidence)[1].after
-        alone = rebuild(candidate, rank, one.bias, one.post_ops(), list(map(FeatureSplit, evidence)))[1].after
-        assert wholly * 0.9 < outcome.after <= alone * (1 + 1e-6)
-        if rank < ranks[0] // 2:
-            assert outcome.after < wholly + 0.3 * (alone - wholly)
-
-
 def test_ample_samples_are_read_and_no_more(tmp_path):
     one = layer(PARTS["plain"], images=200)
     split, = one.evidence(tmp_path)
