@@ -1,4 +1,6 @@
 """Rank grids, on machines on which multiples of something are faster, and on others."""
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -123,6 +125,15 @@ def test_candidate_ranks_ascend_by_macs_and_save_something(spec, method, multipl
     assert len(ranks) <= 16 or min(np.diff(np.log(shares))) >= np.log(candidates._STEP) - 1e-9
     if len([one for one in everything if share(candidate, one) <= candidates._DEAREST]) >= 4:
         assert shares[0] == min(share(candidate, one) for one in everything)
+
+
+@pytest.mark.parametrize("method", ["vh", "channel"])
+def test_low_precisions_are_offered_ranks_below_a_large_multiple(method):
+    candidate = candidate_of(WIDE, method)
+    few, more = candidate_ranks(candidate, 64), candidate_ranks(candidate, 64, low=True)
+    assert len(few) < 6 <= len(more) and set(few) < set(more) and more[0] < few[0]
+    assert RankGrid(candidate, replace(place_of(candidate), numbers="u8"), 64).first()[0].split("|")[1:] == chain_key(
+        place_of(candidate), candidate, more[0]).split("|")[1:]
 
 
 def test_where_multiples_are_few_finer_ones_are_offered():

@@ -73,3 +73,13 @@ def test_what_is_degenerate_tiny_or_huge(weight, rank):
     found = BalancedSVD(weight)
     assert np.isfinite(found.singular_values).all()
     assert error(found, weight.astype(np.float64), rank) <= 3e-6 * np.linalg.norm(weight.astype(np.float64))
+
+
+def test_factors_are_the_same_to_the_bit_however_many_threads_there_are(monkeypatch):
+    matrix = np.random.RandomState(0).randn(12, 9000).astype(np.float32)
+    found = []
+    for threads in (1, 3):
+        monkeypatch.setattr("accnn.core.threads.threads_wanted", lambda threads=threads: threads)
+        found.append(BalancedSVD(matrix).factors(matrix, 5))
+    for one, other in zip(*found):
+        np.testing.assert_array_equal(one, other)

@@ -142,7 +142,7 @@ def test_a_layer_is_fitted_to_what_it_will_read(monkeypatch, symmetric):
     """The second layer's last part is lstsq of the true responses on what its first part reads."""
     from accnn.reconstruction import layer
 
-    monkeypatch.setattr(layer, "_SWEEPS", 0)
+    monkeypatch.setattr(layer, "SWEEPS", 0)
     monkeypatch.setattr(layer, "RIDGES", (1e-9,))
     x = images(40)
     model = random_model(conv(relu(conv(S.Variable("data"), "first", 8), "r"), "second", 7), data=SHAPE)

@@ -7,6 +7,7 @@ from test_moments import check
 from accnn import methods
 from accnn.core.layers import SubConv, SubFC
 from accnn.ranks.base import Candidate
+from accnn.reconstruction import quick_fits
 from accnn.reconstruction.quick_fits import FeatureSplit, answers_of
 from accnn.reconstruction.rebuilding import rebuild
 from accnn.reconstruction.samples import CalibrationSplit
@@ -21,9 +22,9 @@ def read(monkeypatch):
     """list: one entry for every time that samples are read."""
     seen, real = [], CalibrationSplit.moments
 
-    def moments(self, matrix=None):
+    def moments(self, matrix=None, ample=None):
         seen.append(matrix)
-        return real(self, matrix)
+        return real(self, matrix, ample)
 
     monkeypatch.setattr(CalibrationSplit, "moments", moments)
     return seen
@@ -43,8 +44,9 @@ def test_moments_of_combinations_are_told_without_the_samples(tmp_path, read):
 
 
 @pytest.mark.parametrize("name, method", [("plain", "vh"), ("plain", "tucker"), ("groups", "vh"), ("fc", "fc-svd")])
-def test_the_last_part_is_that_of_least_squares(tmp_path, name, method):
+def test_the_last_part_is_that_of_least_squares(tmp_path, name, method, monkeypatch):
     """As many samples as these leave no room for a ridge."""
+    monkeypatch.setattr(quick_fits, "_AMPLE", 10000)
     one = layer(PARTS[name], images=200, noise=0.05)
     candidate = Candidate(one.spec, methods.get(method), lambda: one.weight)
     rank = candidate.ranks()[len(candidate.ranks()) // 3]
@@ -62,6 +64,33 @@ def test_the_last_part_is_that_of_least_squares(tmp_path, name, method):
         solution = np.linalg.lstsq(seen[train], y[train], rcond=None)[0]
         best += np.square(y - seen @ solution)[held].sum() / np.square(y[held] - y[held].mean(0)).sum()
     assert outcome.after == pytest.approx(best / len(evidence), rel=0.05) and outcome.after < outcome.before
+
+
+@pytest.mark.parametrize("name, method, ranks", [("plain", "vh", (17, 6, 3, 1)), ("groups", "vh", (5, 2, 1)),
+                                                 ("fc", "fc-svd", (11, 6, 2))])
+def test_of_two_parts_both_are_fitted_within_the_largest_chain(tmp_path, name, method, ranks, monkeypatch):
+    monkeypatch.setattr(quick_fits, "_AMPLE", 10000)
+    one = layer(PARTS[name], images=200)
+    candidate = Candidate(one.spec, methods.get(method), lambda: one.weight)
+    evidence = one.evidence(tmp_path)
+    splits = list(map(FeatureSplit, evidence))
+    for rank in ranks:
+        made, outcome = rebuild(candidate, rank, one.bias, one.post_ops(), splits)
+        if name != "groups":
+            assert outcome.after == pytest.approx(one.error(made.chain, made.arrays), rel=1e-2)
+        wholly = rebuild(candidate, rank, one.bias, one.post_ops(), evidence)[1].after
+        alone = rebuild(candidate, rank, one.bias, one.post_ops(), list(map(FeatureSplit, evidence)))[1].after
+        assert wholly * 0.9 < outcome.after <= alone * (1 + 1e-6)
+        if rank < ranks[0] // 2:
+            assert outcome.after < wholly + 0.3 * (alone - wholly)
+
+
+def test_ample_samples_are_read_and_no_more(tmp_path):
+    one = layer(PARTS["plain"], images=200)
+    split, = one.evidence(tmp_path)
+    rng = np.random.RandomState(0)
+    assert sum(some.count for some in FeatureSplit(split).moments(rng.standard_normal((3, 54)))) == 4096
+    assert sum(some.count for some in split.moments(rng.standard_normal((3, 54)))) == 9800
 
 
 @pytest.mark.parametrize("rank", [1, 3, 5])

@@ -112,7 +112,7 @@ def test_a_chain_that_joins_groups_is_refused(tmp_path):
 
 def test_one_part_alone_is_lstsq(tmp_path, monkeypatch):
     """The last part of a fully connected chain, with almost no ridge, on what the first makes of what is read."""
-    monkeypatch.setattr(solving, "_SWEEPS", 0)
+    monkeypatch.setattr(solving, "SWEEPS", 0)
     monkeypatch.setattr(solving, "RIDGES", (1e-9,))
     one = few(SubFC("", 30, 12))
     _, replacement, outcome = made(one, methods.get("fc-svd"), 5, tmp_path)
@@ -127,7 +127,7 @@ def test_one_part_alone_is_lstsq(tmp_path, monkeypatch):
 
 def test_channel_is_the_closed_form_of_the_paper(tmp_path, monkeypatch):
     """Without sweeps: M = U_d' S_d' V_d'^T of the responses to what is read, eq. (12) with a linear r."""
-    monkeypatch.setattr(solving, "_SWEEPS", 0)
+    monkeypatch.setattr(solving, "SWEEPS", 0)
     one = layer(CONVOLUTIONS["plain"], images=40)
     _, replacement, _ = made(one, methods.get("channel"), 3, tmp_path)
     fitted = np.arange(one.images) % 8 != 7

@@ -9,6 +9,7 @@ pytest.importorskip("matplotlib", reason="needs pip install '.[report]'")
 from accnn.core.errors import AccnnError
 from accnn.report import page, style
 from accnn.report.bar_chart import LayerBar, shown_bars
+from accnn.report.curves import of_plans
 from accnn.report.evidence import ChainPart, Change, Disagreement, PlanPoint, RankCurve, ReportEvidence
 from accnn.report.page import html, write_report
 from accnn.report.pareto import front
@@ -232,7 +233,21 @@ def test_several_plans_have_their_own_sections_under_ids_of_their_own():
     assert titles(text) == ["Speed against loss", "conv1", "int8", "Machine and command"]
     for key in ("plan-1", "plan-2"):
         own = text[text.index('<section id="%s"' % key):]
-        assert re.findall(r"<h3[^>]*>(.*?)</h3>", own)[:8] == [
-            "Layers", "Accuracy", "Energy by rank", "Sensitivity by rank", "Reconstruction", "INT8", "Chains",
-            "The plan"]
+        assert re.findall(r"<h3[^>]*>(.*?)</h3>", own)[:6] == [
+            "Layers", "Accuracy", "Reconstruction", "INT8", "Chains", "The plan"]
     assert 'href="#plan-2"' in text and "conv_params" in own and "loss not known" not in own
+
+
+def test_curves_of_several_plans_are_one_with_the_ranks_of_all():
+    def curve(rank, value, layer="conv1"):
+        return RankCurve(layer, "vh", ((1, 0.4), (3, 0.8), (8, 1.0)), rank, value)
+    merged = of_plans({"2x": (curve(3, 0.8), curve(8, 1.0, "conv2")), "4x": (curve(2, 0.6),),
+                       "8x": (curve(None, None),)})
+    assert [(one.layer, one.chosen, one.plans) for one in merged] == [
+        ("conv1", None, (("2x", 3, 0.8), ("4x", 2, 0.6))), ("conv2", None, (("2x", 8, 1.0),))]
+    text = html(ReportEvidence("new", "old", energies=merged))
+    assert "Rings are the ranks of the plans." in text and "The ring" not in text
+    assert "conv1 by vh, 2x at rank 3: 80.00%; 4x at rank 2: 60.00%" in text
+    rows = re.findall(r"<tr>(.*?)</tr>", text[text.index("Points of the curves"):])
+    said = [re.findall(r">([^<]+)</t[dh]>", row) for row in rows]
+    assert ["conv1", "vh", "2", "60.00%", "4x"] in said and ["conv1", "vh", "3", "80.00%", "2x"] in said

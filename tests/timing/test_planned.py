@@ -126,8 +126,8 @@ def test_the_network_itself_is_not_the_first_that_runs(tmp_path, monkeypatch):
     """The first stays some percent slower, and would make every plan look faster than it is."""
     order, kept = [], planned._pass
 
-    def told(job, model, *rest):
-        once = kept(job, model, *rest)
+    def told(job, stored, model, *rest):
+        once = kept(job, stored, model, *rest)
         return lambda: order.append(len(model.arg_params)) or once()
 
     monkeypatch.setattr(planned, "_pass", told)

@@ -104,9 +104,10 @@ def _accelerated(args):
 
 def _clock(args, measuring, request, timed):
     """Context of a process for all that is measured, where anything is."""
-    if request is not None and not costs.get(request.cost).is_analytic and measuring.imported is None:
+    by_the_clock = request is not None and not costs.get(request.cost).is_analytic and measuring.imported is None
+    if by_the_clock and measuring.is_over_mxnet:
         return verify.clock(measuring, args.model, args.load_epoch, options.input_shapes(args))
-    return verify.clock(measuring) if timed else contextlib.nullcontext()
+    return verify.clock(measuring) if timed or by_the_clock else contextlib.nullcontext()
 
 
 def _written(args, measuring, plan, request, config, low):

@@ -17,6 +17,7 @@ from accnn.core.text import seconds
 from accnn.graph.checkpoint import params_path, symbol_path
 from accnn.planning.planner import sweep
 from accnn.planning.timed import time_plans
+from accnn.report import curves
 from accnn.report import plan as report
 from accnn.report import sweep as table
 from accnn.report.evidence import MEASURED, THIS_RUN, ReportEvidence
@@ -182,7 +183,9 @@ def _add_report(args, found, done):
     evidence = ReportEvidence(args.save_model, args.model, front=table.front(found, args.model), unknown=tuple(
         "%gx: %s" % (row["ratio"], row["missed"]) for row, _, _ in done if row["missed"]),
         sources={"front": MEASURED if all(one.row["measured"] for one in there) else THIS_RUN},
-        plans=tuple(replace(one.evidence, scores=one.row["scores"]) for one in there))
+        plans=tuple(replace(one.evidence, scores=one.row["scores"]) for one in there),
+        **{name: curves.of_plans({"%gx" % one.row["ratio"]: getattr(one.evidence, name) for one in there})
+           for name in ("energies", "sensitivities")})
     found["written"] = reporting.written(args, evidence)
 
 

@@ -9,6 +9,7 @@ _PROBED = (64, 32, 16, 8, 4)  # the first in low precisions only: a kernel's blo
 _SHARES = (0.12, 0.2, 0.3, 0.45)  # of the layer's MACs: where multiples are compared
 _AS_FAST = 0.85  # of the best rate: multiples that reach it are fine enough
 _FEWEST = 4  # ranks of a grid; where a multiple leaves fewer, a smaller one is taken
+_FEWEST_LOW = 6  # the same in low precisions, where kernels may like multiples of 64: the least of these is large
 _DEAREST = 0.8  # of the layer's MACs: what saves less is not looked at
 _STEP = 1.08  # the least ratio of MACs between ranks that are looked at
 _ALL = 16  # grids of no more ranks are measured rank by rank
@@ -52,17 +53,17 @@ def preferred_multiple(candidate, probed, ms):
     return min((multiple for multiple, rate in rates.items() if rate >= _AS_FAST * best), default=1)
 
 
-def candidate_ranks(candidate, multiple, least=1):
+def candidate_ranks(candidate, multiple, least=1, low=False):
     """list of rank: multiples of `multiple`, or of a smaller one where these are few, in ascending order of MACs.
 
-    `least`: of which they are multiples in any case.
+    `least`: of which they are multiples in any case. `low`: as of :func:`probes`.
 
     Those that save next to nothing are left out, and of those that cost about the same the multiple of the highest
     power of two is kept, at which kernels tend to be fastest.
     """
     for smaller in [multiple] + [one for one in MULTIPLES if one < multiple and one % least == 0]:
         ranks = _cheaper(candidate, smaller)
-        if len(ranks) >= _FEWEST:
+        if len(ranks) >= (_FEWEST_LOW if low else _FEWEST):
             break
     if len(ranks) <= _ALL:
         return ranks
@@ -108,7 +109,7 @@ class RankGrid:
 
     def __init__(self, candidate, place, multiple, least=1):
         self.candidate = candidate
-        ranks = candidate_ranks(candidate, multiple, least)
+        ranks = candidate_ranks(candidate, multiple, least, place.numbers is not None)
         self._keys = {rank: chain_key(place, candidate, rank) for rank in ranks}
         self._macs = {rank: candidate.macs(rank) for rank in ranks}
         self._coarse, self._between = _coarse_grid(ranks)

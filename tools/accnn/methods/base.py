@@ -1,4 +1,5 @@
 """The contract of a decomposition method, and the registry that finds one by name."""
+import functools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import sqrt
@@ -104,6 +105,12 @@ class Decomposition(ABC):
         return None
 
 
+@functools.lru_cache(maxsize=1024)
+def _inner_widths(method, spec):
+    """tuple of (rank, tuple of int): channels between the parts of chains: asked for many alignments of a layer."""
+    return tuple((rank, tuple(part.outputs for part in method.chain(spec, rank)[:-1])) for rank in method.ranks(spec))
+
+
 class Method(ABC):
     """One way to replace a layer by a chain of smaller ones.
 
@@ -157,8 +164,7 @@ class Method(ABC):
 
         For methods with several ranks to override, where hardly any of :meth:`ranks` would be such by chance.
         """
-        return [rank for rank in self.ranks(spec)
-                if all(part.outputs % align == 0 for part in self.chain(spec, rank)[:-1])]
+        return [rank for rank, widths in _inner_widths(self, spec) if all(width % align == 0 for width in widths)]
 
     @abstractmethod
     def full_rank(self, spec):

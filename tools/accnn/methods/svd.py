@@ -5,6 +5,9 @@ import numpy as np
 from scipy import linalg
 from scipy.linalg import lapack
 
+from accnn.core.threads import side_by_side
+
+_AT_A_TIME = 4096  # columns
 LARGE = 1000  # of the smaller side: from here on a basis takes seconds
 _stores = []
 
@@ -78,7 +81,8 @@ class BalancedSVD:
         side = matrix if self._wide else matrix.T
         kind = np.float32 if matrix.dtype == np.float32 and len(side) >= LARGE else np.float64  # half the time
         basis = self._vectors.astype(kind)
-        projected = np.concatenate([basis.T @ block for block in _blocks(side, self._scale, kind)], axis=1)
+        projected = np.concatenate(side_by_side(
+            lambda columns: basis.T @ _scaled(side[:, columns], self._scale, kind), _columns(side), _untold), axis=1)
         # Lengths, not singular_values: where a value is tiny the length is what balances the two sides.
         root = np.sqrt(np.maximum(np.linalg.norm(projected, axis=1), np.finfo(np.float32).tiny))
         half = np.sqrt(self._scale)
@@ -151,7 +155,20 @@ def common_values(svds):
     return largest * np.linalg.norm(spectra / largest, axis=0)
 
 
-def _blocks(matrix, scale, kind=np.float64, columns=4096):
-    """Yield `matrix` / `scale` as `kind`, some columns at a time: VGG-16's fc6 would take 0.8 GB in one piece."""
-    for start in range(0, matrix.shape[1], columns):
-        yield matrix[:, start:start + columns].astype(kind) / kind(scale)
+def _blocks(matrix, scale):
+    """Yield `matrix` / `scale` as float64, some columns at a time: VGG-16's fc6 would take 0.8 GB in one piece."""
+    for columns in _columns(matrix):
+        yield _scaled(matrix[:, columns], scale, np.float64)
+
+
+def _columns(matrix):
+    """list of slice: of some columns each."""
+    return [slice(start, start + _AT_A_TIME) for start in range(0, matrix.shape[1], _AT_A_TIME)] or [slice(0)]
+
+
+def _scaled(block, scale, kind):
+    return block.astype(kind) / kind(scale)
+
+
+def _untold(_done, _item):
+    pass

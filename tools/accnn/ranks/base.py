@@ -12,7 +12,7 @@ from accnn.methods import Effort
 
 MARGIN = 0.02  # of a speed-up
 _HASTY = 3e-4  # of fitness an iteration
-_HASTY_ITERATIONS = 15
+_HASTY_ITERATIONS = 8
 
 
 class Candidate:

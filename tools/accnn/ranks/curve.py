@@ -20,7 +20,7 @@ class Curve:
     """
 
     def __init__(self, candidate, points):
-        self._candidate = candidate
+        self._candidate, self._known_costs = candidate, {}
         points = sorted((candidate.macs(rank), max(value, _LEAST)) for rank, value in points)
         costs, values = np.array(points).T
         # More of the layer is never worse: what looks so is noise.
@@ -28,17 +28,23 @@ class Curve:
 
     def covers(self, rank):
         """bool: whether so small a rank is among the points, or a smaller one."""
-        return bool(np.log(self._candidate.macs(rank)) >= self._costs[0] - 1e-9)
+        return bool(self._cost(rank) >= self._costs[0] - 1e-9)
 
     def at(self, rank):
         """float: interpolated in the logarithms of MACs and loss; continued in straight lines beyond."""
-        cost = np.log(self._candidate.macs(rank))
+        cost = self._cost(rank)
         for end, inner in (0, 1), (-1, -2):
             beyond = cost - self._costs[end]
             if len(self._costs) > 1 and beyond * (self._costs[end] - self._costs[inner]) > 0:
                 slope = (self._values[inner] - self._values[end]) / (self._costs[inner] - self._costs[end])
                 return float(np.exp(self._values[end] + min(slope, 0) * beyond))
         return float(np.exp(np.interp(cost, self._costs, self._values)))
+
+    def _cost(self, rank):
+        """float: the logarithm of the MACs, kept, for rules ask of thousands of ranks more than once."""
+        if rank not in self._known_costs:
+            self._known_costs[rank] = np.log(self._candidate.macs(rank))
+        return self._known_costs[rank]
 
 
 class Noise:

@@ -16,7 +16,7 @@ from accnn.reconstruction.second_order import Change, divergences
 MOST = 10       # ranks of a layer and method; as many are looked at where all are measured
 _POINTS = 6     # that are looked at where they are predicted,
 _ITERATIVE_POINTS = 4  # and of methods whose factors at every rank take long
-_NARROW_PATCH = 600  # values of a patch up to which all parts of a chain are fitted
+_NARROW_PATCH = 600  # values of a patch up to which all parts of a chain are fitted, by methods with a closed form
 _MOST_BYTES = 1e9  # of changed kernels in one pass
 
 
@@ -83,7 +83,8 @@ class Estimation:
             candidate.forget()
 
     def _fits_wholly(self, split):
-        return self._measured >= MOST or split.candidate.spec.part.patch_shape[1] <= _NARROW_PATCH
+        narrow = split.candidate.spec.part.patch_shape[1] <= _NARROW_PATCH and not split.candidate.method.iterative
+        return self._measured >= MOST or narrow
 
     def _measure(self, split, place):
         split.curve.add(place, self._compare.of_replaced(split.fitted[place]))

@@ -80,6 +80,10 @@ class ArrayImages:
         """ArrayImages: those of the given numbers."""
         return ArrayImages({name: array[numbers] for name, array in self._arrays.items()}, self.batch_size)
 
+    def in_batches(self, size):
+        """ArrayImages: the same in batches of so many."""
+        return ArrayImages(self._arrays, size)
+
     def arrays(self, most):
         """Yield the batches of up to `most` examples, spread evenly over all."""
         chosen = spread(self.count, most)

@@ -56,7 +56,7 @@ def regressed(cross, gram):
 RIDGES = 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0  # shares of the mean variance
 _DIGITS = 1e-9  # of a mean's square: what variance is no more than rounding
 _NOTHING = 1e-30  # a variance
-_SWEEPS = 2
+SWEEPS = 2
 WIDEST_PATCH = 6000  # values of a patch whose Gram matrix is kept, 0.3 GB; beyond it only the last part is solved for
 
 
@@ -129,53 +129,30 @@ def fit_linear(task, evidence):
         The same object where nothing is better.
     """
     features = seen_by_last(task.lifts)
-    if not evidence.enough:  # the factors that need no images can be judged by any
-        rows = as_matrix(task.lifts[-1])
-        start = Fit(task.lifts, task.bias, mean_error(task, evidence.moments(features)[0], rows, task.bias))
+    if not evidence.enough:
+        start = as_it_is(task, features, evidence)
         return start, start
-    if evidence.by_features or evidence.width > WIDEST_PATCH:
-        return _by_features(task, features, evidence)
     train, held = evidence.moments()
     pull = features @ features.T, task.kernel @ features.T
-    start, best = _last(task, train.seen_through(features), held.seen_through(features), pull,
-                        np.trace(train.xx) / evidence.width)
+    start, best = fit_last(task, train.seen_through(features), held.seen_through(features), pull,
+                           np.trace(train.xx) / evidence.width)
     if not start.error > 0 or not np.trace(train.xx) > 0:
         return start, best  # nothing to gain, or nothing to learn from
     ridge = best.ridge or RIDGES[-1]
     for fit in _further(task, Target(train, task.kernel, ridge, task.post_ops.importance)):
         kernel = fit.kernel()
         bias = train.bias(kernel)
-        best = _better(best, Fit(list(fit.lifts), bias, mean_error(task, held, kernel, bias), ridge))
+        best = better(best, Fit(list(fit.lifts), bias, mean_error(task, held, kernel, bias), ridge))
     return start, best
 
 
-def _by_features(task, features, evidence):
-    """As :func:`fit_linear`, from moments of what the last part reads, or of what is reduced, alone."""
-    wide = task.wide and flat_kernel(task.wide)
-    answered = None if wide is None else evidence.moments(wide)  # first, as they span what the last part reads
-    train, held = evidence.moments(features)
-    pull = np.eye(len(features)), as_matrix(task.lifts[-1])
-    start, best = _last(task, train, held, pull, np.trace(train.xx) / len(features))
-    if answered is None or not start.error > 0:
-        return start, best
-    return start, _better(best, _reduced_by_features(task, *answered))
+def as_it_is(task, features, evidence):
+    """The Fit with the factors that need no images, which can be judged by any samples."""
+    rows = as_matrix(task.lifts[-1])
+    return Fit(task.lifts, task.bias, mean_error(task, evidence.moments(features)[0], rows, task.bias))
 
 
-def _reduced_by_features(task, train, held):
-    """The best reduction of what the wide chain answers, with the ridge that suits it before it is reduced."""
-    pull = np.eye(len(train.xx)) * np.trace(train.xx) / len(train.xx)
-    tried = []
-    for ridge in RIDGES:
-        gram = train.xx + ridge * pull
-        regression = regressed(train.yx + ridge * pull, gram)
-        tried.append((mean_error(task, held, regression, train.bias(regression)), ridge, regression, gram))
-    _, ridge, regression, gram = min(tried, key=lambda one: one[:2])
-    out, back = _projection(task, regression, gram)
-    slope = out @ back
-    return Fit(_split(task, out, back), train.bias(slope), mean_error(task, held, slope, train.bias(slope)), ridge)
-
-
-def _last(task, train, held, pull, variance):
+def fit_last(task, train, held, pull, variance):
     """The factors that need no images, and the best with the last part solved anew, over all ridges.
 
     `train` and `held` are moments of what the last part reads; a ridge adds its share of `variance`, times `pull`, to
@@ -185,7 +162,7 @@ def _last(task, train, held, pull, variance):
     start = best = Fit(task.lifts, task.bias, mean_error(task, held, rows, task.bias))
     if not variance > 0:  # it reads the same everywhere: nothing to learn from
         return start, best
-    best = _better(best, _rebiased(task, train, held))
+    best = better(best, _rebiased(task, train, held))
     for ridge in () if task.sealed else RIDGES:
         gram, cross = (own + ridge * variance * pulled for own, pulled in zip((train.xx, train.yx), pull))
         solution = solve_positive(gram, cross.T).T
@@ -247,7 +224,7 @@ def fit_nonlinear(task, start, linear, evidence):
     relaxed_fit = Fit(solver.lifts(slope), bias, 0.0, ridge)
     start, linear, found = (replace(fit, error=_activated(evidence, fit, responses, task.post_ops))
                             for fit in (start, linear, relaxed_fit))
-    return start, linear, _better(_better(start, linear), found)
+    return start, linear, better(better(start, linear), found)
 
 
 def _activated(evidence, fit, responses, post_ops):
@@ -280,7 +257,7 @@ class _Reduced:
 
     def truncate(self, slope, gram):
         self._gram = gram
-        out, back = _projection(self._task, slope, gram)
+        out, back = projected(self._task, slope, gram)
         return out @ back
 
     def lifts(self, slope):
@@ -294,7 +271,7 @@ def _further(task, target):
         yield fit
     if not task.sealed and len(fit.lifts) > 1 and fit.widest() <= WIDEST_PATCH:
         fit.solve_last()
-        for _ in range(_SWEEPS):
+        for _ in range(SWEEPS):
             fit.sweep()
             yield fit
 
@@ -307,17 +284,20 @@ def _reduced(task, target):
 
 
 def _narrowed(task, regression, gram):
-    out, back = _projection(task, regression, gram)
-    return _split(task, out, back)
+    out, back = projected(task, regression, gram)
+    return reduced_to(task, out, back)
 
 
-def _split(task, out, back):
+def reduced_to(task, out, back):
+    """list of ndarray: the parts of a chain whose wide responses are reduced by ``out @ back``."""
     return task.wide[:-1] + [np.matmul(back, task.wide[-1]), out[None, None]]
 
 
-def _projection(task, regression, gram):
+def projected(task, regression, gram):
+    """See :func:`projection`, to the rank of a task's chain."""
     return projection(regression, gram, task.lifts[-1].shape[3], task.post_ops.importance)
 
 
-def _better(best, other):
+def better(best, other):
+    """Fit: the one with the smaller error."""
     return other if other.error < best.error else best

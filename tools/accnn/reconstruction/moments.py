@@ -55,6 +55,11 @@ class Moments:
         return Moments(self.count, features @ self.mean_x, self.mean_y, half @ features.T, self.yx @ features.T,
                        self.yy)
 
+    def taken(self, order):
+        """The moments of ``x[order]`` and y, for an array of numbers of values."""
+        return Moments(self.count, self.mean_x[order], self.mean_y, self.xx[np.ix_(order, order)], self.yx[:, order],
+                       self.yy)
+
 
 class Accumulator:
     """Adds up the moments of samples that come in blocks.

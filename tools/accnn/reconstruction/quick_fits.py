@@ -1,4 +1,4 @@
-"""Chains at many ranks, fitted as far as what their last part reads tells: what sensitivities stand on."""
+"""Chains at many ranks, fitted as far as moments of what their last parts read tell: sensitivities stand on them."""
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ from accnn.reconstruction.fitting import flat_kernel, product
 from accnn.reconstruction.quadratic import factored, solved
 from accnn.reconstruction.rebuilding import tasks
 
+_AMPLE = 12   # samples for each unknown of an output: more change little
 _SAME = 1e-4  # of the norm of features: nearer, they are combinations of others
 
 
@@ -47,7 +48,8 @@ class FeatureSplit:
 
     Their Gram matrix of whole patches, and to improve all parts by it, would take ten times as long as what the last
     parts of all chains read. That of a smaller rank is mostly a combination of what that of a larger one reads, and so
-    are its moments: asked for the largest first, samples are read once.
+    are its moments: asked for the largest first, samples are read once. Of chains of two parts the first is then
+    improved, too, among the combinations of the largest chain's.
 
     Parameters
     ----------
@@ -68,15 +70,45 @@ class FeatureSplit:
         through = self._known and self._known.combined(single)
         if through is not None:
             return tuple(one.seen_through(through) for one in self._known.moments)
-        self._known = _Known(single, self._samples.moments(matrix))
+        self._known = _Known(matrix, single, self._samples.moments(matrix, _AMPLE * len(matrix)))
         return self._known.moments
 
 
-class _Known:
-    """Features whose moments are known."""
+    def larger_than(self, task, features):
+        """A larger chain of two parts of which a chain's first part is a combination.
 
-    def __init__(self, features, moments):
-        self._features, self.moments = features, moments
+        Parameters
+        ----------
+        task : Task
+        features : ndarray of shape (m, D)
+            What the last part of the chain reads.
+
+        Returns
+        -------
+        (list of ndarray, ndarray of shape (r, R), Moments, Moments) or None
+            The larger chain's parts, the combinations, and the moments of what its last part reads, of the samples to
+            fit to and of those held aside. None where there is no such chain, or no combinations of channels alone.
+        """
+        if len(task.lifts) != 2 or task.groups is not None and max(task.groups) > 1:
+            return None
+        known, taps = self._known, task.lifts[-1].shape[0] * task.lifts[-1].shape[1]
+        if known.matrix is features:
+            known.lifts = task.lifts
+            return None
+        through = known.lifts and known.combined(features.astype(np.float32))
+        if through is None:
+            return None
+        blocks = through.reshape(taps, len(features) // taps, taps, -1)
+        return known.lifts, blocks[0, :, 0], *known.moments
+
+
+class _Known:
+    """Features whose moments are known, and the chain whose last part reads them."""
+
+    lifts = None
+
+    def __init__(self, matrix, features, moments):
+        self.matrix, self._features, self.moments = matrix, features, moments
         self._factor = factored((features @ features.T).astype(np.float64))
 
     def combined(self, wanted):

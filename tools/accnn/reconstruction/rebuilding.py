@@ -8,8 +8,9 @@ from accnn.core.errors import AccnnError
 from accnn.graph.following import PostOps
 from accnn.graph.rewrite import Replacement
 from accnn.reconstruction import DATA_FREE, LINEAR, NONLINEAR
+from accnn.reconstruction.by_features import fit_by_features
 from accnn.reconstruction.fitting import balanced, from_spatial_first, to_spatial_first
-from accnn.reconstruction.layer import Task, fit_linear, fit_nonlinear, last_solved, mean_error
+from accnn.reconstruction.layer import WIDEST_PATCH, Task, fit_linear, fit_nonlinear, last_solved, mean_error
 
 _HARDLY = 0.01  # of an error
 
@@ -131,10 +132,11 @@ def _in_metric(task, evidence):
 
     The whole problem is turned by R, in which it is one of plain squares, and what is found back again.
     """
+    fit = fit_by_features if evidence.by_features or evidence.width > WIDEST_PATCH else fit_linear
     if evidence.root is None:
-        return fit_linear(task, evidence)
+        return fit(task, evidence)
     root = evidence.root
-    start, best = fit_linear(_turned_task(task, root), evidence)
+    start, best = fit(_turned_task(task, root), evidence)
     if best is start:
         start = replace(start, lifts=task.lifts, bias=task.bias)
         return start, start

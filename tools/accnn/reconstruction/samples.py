@@ -78,21 +78,23 @@ class CalibrationSplit:
         """bool: whether so many are held aside that what is better on them can be called better."""
         return int(self.held.sum()) >= LEAST_HELD
 
-    def moments(self, matrix=None):
+    def moments(self, matrix=None, ample=None):
         """Return the Moments of the samples to fit to, and of those held aside.
 
         Parameters
         ----------
         matrix : ndarray of shape (m, D), optional
             Take ``matrix @ patch`` for the patch. Without it the result is kept, for other ranks of the layer.
+        ample : int, optional
+            Of the first samples only, where they are so many.
         """
         if matrix is not None:
-            return self._summed(matrix)
+            return self._summed(matrix, ample)
         if self._moments is None:
             self._moments = self._summed(None)
         return self._moments
 
-    def _summed(self, matrix):
+    def _summed(self, matrix, ample=None):
         width = self.width if matrix is None else len(matrix)
         sums = [Accumulator(width, self._rows.stop - self._rows.start) for _ in range(2)]
         for first, patches, responses in self._blocks():
@@ -100,6 +102,8 @@ class CalibrationSplit:
             held = self.held[first:first + len(seen)]
             sums[0].add(seen[~held], responses[~held])
             sums[1].add(seen[held], responses[held])
+            if ample and first + len(seen) >= ample:
+                break
         return sums[0].moments(self.root), sums[1].moments(self.root)
 
     def features(self, matrix):

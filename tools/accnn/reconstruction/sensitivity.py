@@ -3,7 +3,6 @@ import contextlib
 
 import numpy as np
 
-from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.core.json_store import Damaged, JsonStore
 from accnn.core.progress import say
@@ -22,6 +21,7 @@ from accnn.runtime.predictor import Predictor, compute_errors_as_sentences
 
 _MOST_IMAGES = 1000
 _MOST_BYTES = 300e6  # of the images that outputs are compared on
+_BATCH_BYTES = 5e8   # of all feature maps of a batch
 _RANGED = 4          # batches that tell the ranges of INT8 tensors
 _MOST_HELD = 1e9    # bytes that what a layer reads, for all these images, may take
 
@@ -126,7 +126,8 @@ class Comparison:
     def __init__(self, model, images, input_shapes, most=_MOST_IMAGES, pool=None):
         each = 4 * sum(int(np.prod(shape)) for shape in input_shapes.values())
         room = int(max(1, _MOST_BYTES // each))
-        found = chosen(model, few(images, min(pool or most, room)), min(most, room),
+        some = few(images, min(pool or most, room)).in_batches(_batch(model, input_shapes, images.batch_size))
+        found = chosen(model, some, min(most, room),
                        lambda some: _Stage(model, input_shapes, list(some.arrays(some.count))).outputs(model))
         self.images, self.weights = found.images, found.weights
         self._whole = _Stage(model, input_shapes, list(self.images.arrays(self.images.count)))
@@ -177,14 +178,20 @@ class _Stage:
         """bool: whether a layer is in the network."""
         return any(node.name == name and not node.is_variable for node in self.model.graph.nodes)
 
-    def outputs(self, model, symbol=None):
+    def outputs(self, model):
         """list of ndarray: of a network with the same inputs, for all images."""
+        return [np.concatenate([array.asnumpy() for array in arrays]) for arrays in zip(*self._run(model))]
+
+    def _run(self, model, symbol=None):
+        """list of list of mx.nd.NDArray: the outputs of every batch."""
         size = len(next(iter(self._batches[0].values())))
         predictor = Predictor(model, self._shapes, size, symbol=symbol)
         with compute_errors_as_sentences(model.prefix):
             found = [[output.copy() for output in predictor.forward(*predictor.arranged(batch))]
                      for batch in self._batches]
-            return [np.concatenate([array.asnumpy() for array in arrays]) for arrays in zip(*found)]
+            for array in (array for arrays in found for array in arrays):
+                array.wait_to_read()
+        return found
 
     def ranges(self, model, exclude):
         """dict: minimum and maximum of the tensors that are INT8 where only `exclude` are not, on the first images."""
@@ -203,12 +210,17 @@ class _Stage:
         if (any(shape[0] != known.batch for shape in shapes) or any(head[0] not in inside for head in graph.heads) or
                 4 * images * sum(int(np.prod(shape[1:])) for shape in shapes) > _MOST_HELD):
             return self
-        maps = self.outputs(self.model, prune(Graph(graph.nodes, tuple(entries))).to_symbol())
-        sizes = np.cumsum([len(next(iter(batch.values()))) for batch in self._batches])[:-1]
-        batches = [{START % place: mx.nd.array(array) for place, array in enumerate(arrays)}
-                   for arrays in zip(*(np.split(array, sizes) for array in maps))]
+        maps = self._run(self.model, prune(Graph(graph.nodes, tuple(entries))).to_symbol())
+        batches = [{START % place: array for place, array in enumerate(arrays)} for arrays in maps]
         return _Stage(rest(self.model, inside, entries, graph.heads),
                       {START % place: shape[1:] for place, shape in enumerate(shapes)}, batches)
+
+
+def _batch(model, input_shapes, most):
+    """int: images in a batch, whose feature maps stay in bounds."""
+    each = sum(int(np.prod(shape[1:])) for (place, _), shape in infer_shapes(model, input_shapes).items()
+               if not model.graph.nodes[place].is_variable)
+    return max(1, min(most, int(_BATCH_BYTES // max(4 * each, 1))))
 
 
 @contextlib.contextmanager

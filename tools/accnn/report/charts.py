@@ -28,8 +28,11 @@ def draw_curve(ax, curve, is_loss, compact=True):
     else:
         ax.set_ylim(0, 1.05)
         ax.yaxis.set_major_formatter(lambda value, _: "%d%%" % round(100 * value))
+    for _, rank, value in curve.marked:
+        if value is not None:
+            _mark_chosen(ax, curve, rank, max(value, _LEAST) if is_loss else value)
     if curve.chosen is not None and curve.at_chosen is not None:
-        _mark_chosen(ax, curve, is_loss)
+        _tell_chosen(ax, curve, is_loss)
     if curve.measured is not None:
         _mark_measured(ax, curve, places, values)
     ax.set_title(style.shortened(curve.layer, 20), fontsize=9)
@@ -44,20 +47,24 @@ def _places(curve):
     return [rank if plain else place for place, (rank, _) in enumerate(curve.points)]
 
 
-def _place_of_chosen(curve):
-    if not isinstance(curve.chosen, (tuple, list)):
-        return curve.chosen
+def _place_of(curve, chosen, at_chosen):
+    if not isinstance(chosen, (tuple, list)):
+        return chosen
     ranks = [tuple(rank) for rank, _ in curve.points]
-    if tuple(curve.chosen) in ranks:
-        return ranks.index(tuple(curve.chosen))
+    if tuple(chosen) in ranks:
+        return ranks.index(tuple(chosen))
     values = [value for _, value in curve.points]
-    return min(range(len(values)), key=lambda place: abs(values[place] - curve.at_chosen))
+    return min(range(len(values)), key=lambda place: abs(values[place] - at_chosen))
 
 
-def _mark_chosen(ax, curve, is_loss):
-    place, value = _place_of_chosen(curve), max(curve.at_chosen, _LEAST) if is_loss else curve.at_chosen
+def _mark_chosen(ax, curve, rank, value):
+    place = _place_of(curve, rank, value)
     ax.plot([place], [value], marker="o", markersize=8, markerfacecolor="none", markeredgecolor=style.SLOWER,
             markeredgewidth=2, linestyle="none")
+
+
+def _tell_chosen(ax, curve, is_loss):
+    place, value = _place_of(curve, curve.chosen, curve.at_chosen), curve.at_chosen
     told = "%.2g" % value if is_loss else percent(value, 1)
     ax.annotate("K=%s\n%s" % (sizes(curve.chosen), told), (place, value), (0.97, 0.95 if is_loss else 0.06),
                 textcoords="axes fraction", ha="right", va="top" if is_loss else "bottom", fontsize=8,

@@ -1,4 +1,5 @@
 """Curves by rank of the layers that a plan splits."""
+from dataclasses import replace
 from math import prod
 
 from accnn import methods
@@ -64,6 +65,23 @@ def energy_curves(plan, found):
 def sensitivity_curves(plan, found):
     """tuple of RankCurve: divergence by rank; of layers that stay as they are, too, where it is known."""
     return _curves(plan, found, found.divergences, found.measured, 1)
+
+
+def of_plans(curves):
+    """tuple of RankCurve: those of several plans as one for each layer and method.
+
+    Parameters
+    ----------
+    curves : dict of str to tuple of RankCurve
+        By the name of the plan.
+    """
+    first, plans = {}, {}
+    for name, of_one in curves.items():
+        for curve in of_one:
+            key = curve.layer, curve.method
+            first.setdefault(key, curve)
+            plans.setdefault(key, []).extend([] if curve.chosen is None else [(name, curve.chosen, curve.at_chosen)])
+    return tuple(replace(curve, chosen=None, at_chosen=None, plans=tuple(plans[key])) for key, curve in first.items())
 
 
 def _curves(plan, found, points, measured, which):

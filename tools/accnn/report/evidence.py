@@ -24,6 +24,8 @@ class RankCurve:
         The quantity there.
     measured : tuple of rank, optional
         Ranks of `points` at which a divergence was measured, the others being predicted. None: nothing is predicted.
+    plans : tuple of (str, rank, float or None)
+        In place of `chosen`, where the page is about several plans: what each is called, its rank, the quantity there.
     """
 
     layer: str
@@ -32,6 +34,12 @@ class RankCurve:
     chosen: Optional[object] = None
     at_chosen: Optional[float] = None
     measured: Optional[Tuple[object, ...]] = None
+    plans: Tuple[Tuple[str, object, Optional[float]], ...] = ()
+
+    @property
+    def marked(self):
+        """tuple of (str, rank, float or None): the ranks of plans, each under a name."""
+        return self.plans if self.chosen is None else (("chosen", self.chosen, self.at_chosen),)
 
     def source(self, rank):
         """str: 'measured', 'predicted', or '' where the curve has no such point or does not tell them apart."""

@@ -13,8 +13,7 @@ from accnn.timing.clock import conditions, known_to
 
 GENERATOR = "accnn report"  # by which a file is told to be one
 _TEMPLATE = "page.html"
-_OF_A_PLAN = (sections.layers, answers.scores, sections.energies, sections.sensitivities, sections.errors,
-              run_sections.int8)
+_OF_A_PLAN = (sections.layers, answers.scores, sections.errors, run_sections.int8)
 _SECTIONS = (sections.timing, sections.layers, sections.front, answers.scores, answers.disagreement, sections.energies,
              sections.sensitivities, sections.errors, run_sections.int8, run_sections.history, run_sections.stages)
 

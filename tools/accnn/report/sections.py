@@ -101,17 +101,16 @@ def told(sentences, most=50):
 def energies(evidence):
     """Section or None: energy by rank of the layers that were split."""
     return _curves(evidence, evidence.energies, "energies", "Energy by rank", False,
-                   "Share of the kernel's squared norm that a rank keeps; it knows no data. The ring is the rank of "
-                   "the plan.")
+                   "Share of the kernel's squared norm that a rank keeps; it knows no data.")
 
 
 def sensitivities(evidence):
     """Section or None: divergence by rank, measured and predicted."""
     marks = ("Filled marks were measured by running the network; hollow ones are predicted to second order, and scaled "
-             "by what was measured. " if any(curve.measured is not None for curve in evidence.sensitivities) else "")
+             "by what was measured." if any(curve.measured is not None for curve in evidence.sensitivities) else "")
     return _curves(evidence, evidence.sensitivities, "sensitivities", "Sensitivity by rank", True,
                    "Divergence of the network's outputs, in nats, when this layer alone is split at a rank, on "
-                   "calibration images. %sThe ring is the rank of the plan." % marks)
+                   "calibration images. %s" % marks)
 
 
 def _curves(evidence, curves, key, title, is_loss, says):
@@ -125,15 +124,19 @@ def _curves(evidence, curves, key, title, is_loss, says):
         text = style.svg(made, key, title, told([_told_curve(curve, is_loss) for curve in shown]))
     left = ("The first %d of %d; the table has them all." % (len(shown), len(curves)),) if len(shown) < len(
         curves) else ()
+    says += " Rings are the ranks of the plans." if any(curve.plans for curve in curves) else (
+        " The ring is the rank of the plan.")
     return Section(key, title, source_of(evidence, key), (says,) + left,
                    (Plot(text, title + ", a plot for every layer.", _curve_table(curves, is_loss)),))
 
 
 def _told_curve(curve, is_loss):
-    if curve.chosen is None:
+    if not curve.marked:
         return "%s by %s: not split so" % (curve.layer, curve.method)
-    return "%s by %s at rank %s: %s" % (curve.layer, curve.method, sizes(curve.chosen), _quantity(
-        curve.at_chosen, is_loss) or "not known")
+    told_ranks = ["%sat rank %s: %s" % ("" if curve.chosen is not None else name + " ", sizes(rank),
+                                        _quantity(value, is_loss) or "not known")
+                  for name, rank, value in curve.marked]
+    return "%s by %s%s %s" % (curve.layer, curve.method, "," if curve.plans else "", "; ".join(told_ranks))
 
 
 def _quantity(value, is_loss):
@@ -144,12 +147,13 @@ def _curve_table(curves, is_loss):
     rows = []
     for curve in curves:
         points = list(_thinned(curve.points))
-        is_there = curve.chosen is None or any(sizes(rank) == sizes(curve.chosen) for rank, _ in points)
-        if not is_there and curve.at_chosen is not None:
-            points = sorted(points + [(curve.chosen, curve.at_chosen)], key=lambda point: by_rank(point[0]))
+        there = {sizes(rank) for rank, _ in points}
+        more = {sizes(rank): (rank, value) for _, rank, value in curve.marked if value is not None}
+        points = sorted(points + [one for rank, one in more.items() if rank not in there],
+                        key=lambda point: by_rank(point[0]))
         rows += [(curve.layer, curve.method, _rank(rank), number(lambda one: _quantity(one, is_loss), value),
                   curve.source(rank),
-                  "chosen" if curve.chosen is not None and sizes(rank) == sizes(curve.chosen) else "")
+                  ", ".join(name for name, one, _ in curve.marked if sizes(one) == sizes(rank)))
                  for rank, value in points]
     head = "layer", "method", "rank", "divergence" if is_loss else "energy", "", ""
     return table("Points of the curves", head, rows)

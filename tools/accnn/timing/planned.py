@@ -9,7 +9,7 @@ from accnn import engines
 from accnn.core.errors import AccnnError
 from accnn.core.layers import FP32, operators_of
 from accnn.graph.rewrite import Replacement, replace_layers
-from accnn.graph.specs import kernel, layer_specs
+from accnn.graph.specs import layer_specs
 from accnn.quantization.conversion import converted
 from accnn.runtime.bound import BoundNetwork
 from accnn.timing import held, in_engine, passes
@@ -22,7 +22,8 @@ from accnn.timing.stored import released
 
 _FLOAT = engines.DEFAULT, FP32
 _KNOWN, _LATER = 0.007, 0.02  # uncertainty of every speed-up that ends the rounds, at first and after a while
-_PLAIN = 0.0125  # the same of a speed-up that is plainly one of those asked for, or plainly none
+_NEARLY = 0.01  # the same where limits are asked for: the plan is good enough, or the next budget is
+_PLAIN = 0.0125  # the same of a speed-up that plainly lies between the limits, or plainly does not
 _SURE = 2.0  # so many uncertainties to both sides of a ratio
 _ALONE, _BARELY = 0.015, 0.028  # the same of a network on its own beside the reference
 _FEWEST, _MORE = 5, 3  # rounds, and times the rounds that were asked for, to begin with
@@ -128,8 +129,8 @@ def left_out(layers, plan):
 def _replacement(model, specs, layer, chain, rng):
     if layer not in specs or specs[layer].part is None:
         raise AccnnError("%s has no layer %r that could be planned" % (model.prefix, layer))
-    weight = kernel(model, specs[layer])
-    gains = [1] * (len(chain) - 1) + [np.linalg.norm(weight) / np.sqrt(len(weight))]
+    spec = specs[layer]
+    gains = [1] * (len(chain) - 1) + [held.norm(model, spec.weight) / np.sqrt(spec.part.weight_shape[0])]
     arrays = [(random_numbers(rng, part.weight_shape, np.sqrt(np.prod(part.weight_shape[1:])) / gain),
                np.zeros(part.weight_shape[0])) for part, gain in zip(chain, gains)]
     return Replacement(specs[layer], chain, arrays)
@@ -158,7 +159,8 @@ def _unsure(asked, results):
     if len(results) == 1:
         return [] if results[0].relative.uncertainty <= (_BARELY if enough else _ALONE) else [0]
     going_on = [place for place, (measured, limits) in enumerate(zip_longest(_ratios(results), asked), 1)
-                if measured.uncertainty > (_LATER if enough else _KNOWN) and not _is_plain(measured, limits)]
+                if measured.uncertainty > (_LATER if enough else _NEARLY if limits else _KNOWN)
+                and not _is_plain(measured, limits)]
     return [0] + going_on if going_on else []
 
 
