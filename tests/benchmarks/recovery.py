@@ -17,8 +17,8 @@ import time
 TOOLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "tools", "accnn")
 RECIPE = ["--lr-schedule", "cosine", "--dropout", "0"]
 LABELS = RECIPE + ["--lr", "2e-3", "--batch-size", "32"]
-MATCHING = RECIPE + ["--lr", "5e-4", "--optimizer", "adam", "--wd", "0", "--batch-size", "64", "--mixup", "1",
-                     "--pad-size", "4", "--average", "0.05", "--warmup-epochs", "0.05"]
+MATCHING = RECIPE + ["--lr", "5e-4", "--optimizer", "adam", "--wd", "0", "--batch-size", "128", "--temperature", "1",
+                     "--distill-weight", "1", "--teacher-mirror", "1", "--pad-size", "4", "--clip-gradient", "0"]
 
 
 def script(name, *arguments):
