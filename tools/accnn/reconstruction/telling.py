@@ -2,8 +2,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import softmax
 
-from accnn.reconstruction.divergence import CLASS_SCORES, compared_as, log_softmax
+from accnn.reconstruction.divergence import CLASS_SCORES, compared_as
 from accnn.reconstruction.images import ArrayImages
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
 
@@ -32,8 +33,7 @@ def chosen(model, images, count, outputs):
     """Choose images as likely as the network is uncertain of them.
 
     The Fisher information of the outputs, and with it the divergence by a small change, is nearly all in images to
-    which the network gives no class a probability near 1. Of a network that was trained on these images they are few:
-    128 chosen so tell the mean over all as exactly as 800 drawn at random.
+    which the network gives no class a probability near 1. Of a network that was trained on these images they are few.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def uncertainty(model, outputs, count):
     found = np.zeros(count)
     for form, array in zip(compared_as(model, outputs), outputs):
         if form == CLASS_SCORES:
-            array = np.exp(log_softmax(array.astype(np.float64)))
+            array = softmax(array.astype(np.float64), axis=1)
         elif form == LOG_PROBABILITY:
             array = np.exp(array.astype(np.float64))
         elif form != PROBABILITY:
