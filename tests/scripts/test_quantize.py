@@ -287,7 +287,7 @@ def test_interrupted_nothing_is_left(prefix, rec, tmp_path, bare_environment):
     if left:  # a busy machine may deliver the signal when all is written
         assert sorted(left) == ["new-0001.params", "new-plan.json", "new-symbol.json"] and code in (0, 130)
     else:
-        assert code == 130 and b"nothing half-written" in said
+        assert code == 130 and b"nothing half-written" in said, said
 
 
 # ---- from Python

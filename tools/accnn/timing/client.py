@@ -161,7 +161,8 @@ def started(threads, amx=False):
 
 def kept(threads, amx=False):
     """:func:`started`, unless such a process is waiting already."""
-    return contextlib.nullcontext(_waiting(threads, amx)) if _waiting(threads, amx) else started(threads, amx)
+    process = _waiting(threads, amx)  # once: it may end at any moment
+    return started(threads, amx) if process is None else contextlib.nullcontext(process)
 
 
 def _waiting(threads, amx):
