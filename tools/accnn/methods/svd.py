@@ -82,7 +82,7 @@ class BalancedSVD:
         kind = np.float32 if matrix.dtype == np.float32 and len(side) >= LARGE else np.float64  # half the time
         basis = self._vectors.astype(kind)
         projected = np.concatenate(side_by_side(
-            lambda columns: basis.T @ _scaled(side[:, columns], self._scale, kind), _columns(side), _untold), axis=1)
+            lambda columns: basis.T @ _scaled(side[:, columns], self._scale, kind), _columns(side)), axis=1)
         # Lengths, not singular_values: where a value is tiny the length is what balances the two sides.
         root = np.sqrt(np.maximum(np.linalg.norm(projected, axis=1), np.finfo(np.float32).tiny))
         half = np.sqrt(self._scale)
@@ -168,7 +168,3 @@ def _columns(matrix):
 
 def _scaled(block, scale, kind):
     return block.astype(kind) / kind(scale)
-
-
-def _untold(_done, _item):
-    pass

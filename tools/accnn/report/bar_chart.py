@@ -4,9 +4,9 @@ from typing import Optional
 
 from accnn.core.text import count, milliseconds, percent, times
 from accnn.report import style
+from accnn.report.plan import APART
 
 MOST_BARS = 40
-APART = 0.15  # of the theoretical ratio: by so much the clock and theory have parted
 
 
 @dataclass(frozen=True)

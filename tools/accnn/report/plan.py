@@ -16,7 +16,7 @@ from accnn.timing.clock import conditions, known_to
 _TITLES = ("layer", "method", "rank", "precision", "MACs before", "after", "ratio", "ms before", "after", "ratio",
            "energy", "error", "")
 _PRECISION, _ALWAYS = 3, {0, 1, 2, 4, 5, 6}  # columns; the others are shown where they tell something
-_SHORT = 0.15  # of the theoretical speed-up: what falls short by more is worth a word
+APART = 0.15  # of the theoretical speed-up: by more the clock and theory have parted, which is worth a word
 
 
 def by_layer(report):
@@ -109,7 +109,7 @@ def hints(report):
         return []
     theoretical = report["measured"]["theoretical"]["ratio"]
     found = report["measured"]["runs"][0]["measured"]["median"]
-    if theoretical is None or found >= (1 - _SHORT) * theoretical:
+    if theoretical is None or found >= (1 - APART) * theoretical:
         return []
     made_by, sentence = report["made_by"], (
         "the clock says %s where theory says %s, %s less: ranks that fit no kernel, or layers that wait for "

@@ -7,6 +7,7 @@ from accnn.ranks.energy_points import by_rank
 from accnn.report import bar_chart, charts, pareto, style
 from accnn.report.evidence import MEASURED, THIS_RUN
 from accnn.report.layer_rows import layer_bars, layer_table
+from accnn.report.plan import APART
 from accnn.report.tables import Table, number, table
 
 
@@ -71,7 +72,7 @@ def layers(evidence):
     apart = [bar.layer for bar in bars if bar.verdict == "slower"]
     if apart:
         says.append("%d of %d layers gained over %s less time than theory says." % (
-            len(apart), len(bars), percent(bar_chart.APART, 0)))
+            len(apart), len(bars), percent(APART, 0)))
     whole = layer_table(evidence, bars)
     plot = _bars(bars, whole) if bar_chart.layer_panels(bars) else None
     return Section("layers", "Layers", source_of(evidence, "summary"), tuple(says), (plot,) if plot else (),
