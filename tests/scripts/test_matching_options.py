@@ -6,6 +6,7 @@ import re
 import pytest
 
 from accnn import fine_tune, score
+from accnn.training import resume
 from networks import chain_net, random_model, saved
 from pictures import items, packed
 
@@ -86,3 +87,18 @@ def test_without_a_teacher_points_are_those_since_the_beginning(command, capsys)
     first = found["epochs"][0]["val_right"]
     assert found["teacher_right"] is None and found["curve"] == [
         [entry["epoch"], 100 * (first - entry["val_right"]) / 19] for entry in found["epochs"]]
+
+
+@pytest.mark.parametrize("begun, resumed, said", [(False, True, "--teacher-mirror (none), not True"),
+                                                  (True, False, "--teacher-mirror True, not (none)")])
+def test_mirror_images_are_a_setting_that_runs_from_before_it_do_not_know(command, tmp_path, capsys, begun, resumed,
+                                                                          said):
+    def mirrored(wanted):
+        return ("--teacher-mirror", str(int(wanted)))
+
+    assert command(*TRAIN, *TEACHER, "--num-epochs", "1", *mirrored(begun)) == 0
+    _, note = resume.load(str(tmp_path / "out"))
+    assert note["settings"]["teacher-mirror"] is (True if begun else None)  # None: as where there is no such key
+    assert command(*TRAIN, *TEACHER, *mirrored(resumed), "--resume") == 2
+    assert said in capsys.readouterr().err
+    assert command(*TRAIN, *TEACHER, *mirrored(begun), "--resume") == 0

@@ -113,10 +113,12 @@ class Session:
                  "mom", "wd", "clip_gradient", "average", "mixup", "dropout", "freeze", "num_examples", "output",
                  "seed", "rgb_mean", "rgb_std", "resize"]
         if self._teacher:
-            names += ["distill_weight", "temperature", "teacher_mirror"]
+            names += ["distill_weight", "temperature"]
         # Whatever the files are called now, they are the same.
         said = {"teacher": self._teacher and "of fingerprint %08x" % self._teacher.fingerprint}
         said.update((name.replace("_", "-"), getattr(args, name)) for name in names)
+        # None where it is off: as a run says that was begun before there was this option.
+        said["teacher-mirror"] = bool(self._teacher and args.teacher_mirror) or None
         said["batch-size"] = args.batch_size * self._job.workers
         said["data-train"] = self.train and records_identity(self.train)
         said["data-unlabelled"] = self.unlabelled and records_identity(self.unlabelled)
