@@ -12,6 +12,9 @@ fewer filters and a 1x1. Ranks minimise the layers' shares of lost response ener
 spatial-svd: (N,C,k,1) and (1,k) by SVD of the kernel, ranks by the accuracy of the whole network with one layer split
 at a time, nine ratios each, all layers at the lowest accuracy that meets the budget (the search that AIMET documents).
 
+Convolutions are taken as they stand, in front of BatchNorm too: with it folded in BALF loses more at 2x to 4x.
+tools/accnn/docs/calibration.md tells what the authors' own code makes of the same networks.
+
 Set OMP_NUM_THREADS to the number of cores.
 """
 import argparse
