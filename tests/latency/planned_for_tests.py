@@ -1,5 +1,4 @@
 """One network planned by milliseconds, on the machine that a test puts in the place of this one."""
-
 from accnn import ranks
 from accnn.latency.config import TimingConfig
 from accnn.latency.profiler import LatencyProfiler
