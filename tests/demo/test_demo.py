@@ -28,7 +28,7 @@ def run_script(name, *arguments, cwd=REPOSITORY, **environment):
     """Run a script of the demo as its own process, from `cwd`; return what it did and said."""
     return subprocess.run([sys.executable, os.path.join(DEMO, name)] + [str(argument) for argument in arguments],
                           cwd=str(cwd), env=dict(os.environ, **environment), text=True,
-                          capture_output=True, timeout=120, check=False)
+                          capture_output=True, timeout=300, check=False)  # long on a busy machine
 
 
 @pytest.fixture(scope="module")
