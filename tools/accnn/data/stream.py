@@ -1,12 +1,11 @@
 """Shuffled, augmented training images in an order that depends on the seed alone, not on the number of workers."""
-import contextlib
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
-from accnn.data.images import iterator, next_batch
+from accnn.data.images import next_batch, opened
 from accnn.data.records import part_range
 
 MOST_SHARDS = 8
@@ -110,18 +109,18 @@ class TrainingStream:
         labels : mx.nd.NDArray of shape (batch_size,)
             The next step may overwrite both.
         """
-        with contextlib.ExitStack() as stack:
-            shards = [stack.enter_context(self._iterator(number, shard)) for shard in self._mine]
+        with self._records.iterator_arguments() as files:  # for all: an index of many records takes a while to write
+            shards = [self._iterator(files, number, shard) for shard in self._mine]
             for step in range(self.steps):
                 batches = [next_batch(shard, self._records) for shard in shards]
                 if step >= skip:
                     yield _joined([batch.data[0] for batch in batches]), _joined([batch.label[0] for batch in batches])
 
-    def _iterator(self, number, shard):
+    def _iterator(self, files, number, shard):
         seed = int(np.random.SeedSequence([self._seed, number, shard]).generate_state(1)[0]) % _SEEDS
-        return iterator(self._records, self._preprocessing, self.batch_size // len(self._mine), shard, self._shards,
-                        shuffle=True, seed=seed, seed_aug=seed, round_batch=False, prefetch_buffer=1,
-                        **self._augmentation.iterator_arguments())
+        return opened(self._records, files, self._preprocessing, self.batch_size // len(self._mine), shard,
+                      self._shards, shuffle=True, seed=seed, seed_aug=seed, round_batch=False, prefetch_buffer=1,
+                      **self._augmentation.iterator_arguments())
 
 
 def _shards(count, batch_size, workers):
