@@ -4,7 +4,7 @@ import pytest
 
 from accnn.core.errors import AccnnError
 from accnn.data.images import Preprocessing
-from accnn.data.records import open_records
+from accnn.data.records import Records, open_records
 from accnn.data.stream import Augmentation, TrainingStream
 from pictures import items, packed, read
 
@@ -90,6 +90,14 @@ def test_three_workers_share_the_records(rec):
     seen = [numbers(rec, steps(stream(rec, 4, rank=rank, workers=3))) for rank in range(3)]
     flat = sum((sum(part, []) for part in seen), [])
     assert len({len(part) for part in seen}) == 1 and len(flat) == len(set(flat)) == 36
+
+
+def test_all_readers_of_an_epoch_share_one_index(tmp_path, monkeypatch):
+    """Of 50,000 records, eight of them took most of the half second and more in which an epoch began."""
+    plain, opened = Records.iterator_arguments, []
+    monkeypatch.setattr(Records, "iterator_arguments", lambda self: opened.append(self) or plain(self))
+    made = stream(packed(tmp_path / "a", items(48)))
+    assert len(steps(made)) == 6 and len(made._mine) == 8 and len(opened) == 1
 
 
 def test_a_limit(rec):
