@@ -5,10 +5,11 @@
 How much of the speed of MXNet's bare loop fine-tuning keeps: in turns, the same number of steps of a bare
 forward/backward/update on one batch that is in memory, with a teacher its forward passes before, of the decoder alone,
 and of fine-tuning as fine_tune.py does it, images decoded, augmented and blended, gradients clipped, weights averaged,
-answers counted. An epoch opens its file once: how long that takes is told apart, and counted once for a whole epoch in
-`share_over_an_epoch`; that of the steps alone is `share_of_bare`.
+answers counted. `share_of_bare` is that of the steps; what comes before them, the decoding of pictures that are kept
+once and the opening of the file in every epoch, is told apart, and counted in `share_over_three_epochs`.
 """
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -60,7 +61,7 @@ def bare_loop(model, teacher, passes, shapes, batch_size, steps):
     return run
 
 
-def fine_tuning(model, teacher, mirrored, head, shapes, stream, how):
+def fine_tuning(model, teacher, mirrored, head, shapes, stream, steps, how):
     """The same number of steps as fine_tune.py makes them: decoding, random numbers, answers read and counted."""
     schedule = scheduler("constant", 1e-5, stream.steps)
     knowing = teacher and Teacher(teacher, class_head(teacher, shapes), shapes, stream.batch_size, [mx.cpu()],
@@ -70,7 +71,7 @@ def fine_tuning(model, teacher, mirrored, head, shapes, stream, how):
     tally = tally_of(trainer, head.classes)
 
     def run():
-        waiting, batches = None, _Begun(stream.epoch(1))
+        waiting, batches = None, _Begun(lambda: stream.epoch(1), steps)
         for step, (images, labels) in enumerate(batches):
             answer = trainer.step(images, labels, 1, step)
             if waiting:
@@ -82,11 +83,11 @@ def fine_tuning(model, teacher, mirrored, head, shapes, stream, how):
     return run
 
 
-def decoding(stream):
+def decoding(stream, steps):
     """The images alone."""
 
     def run():
-        batches = _Begun(stream.epoch(1))
+        batches = _Begun(lambda: stream.epoch(1), steps)
         for images, _ in batches:
             images.wait_to_read()
         return batches.begun
@@ -95,14 +96,14 @@ def decoding(stream):
 
 
 class _Begun:
-    """Passes on what an iterator gives, and keeps how many seconds it took to the first."""
+    """Passes on the first batches of an epoch, and keeps how many seconds it took to the first."""
 
-    def __init__(self, batches):
-        self._batches, self.begun = batches, 0.0
+    def __init__(self, epoch, steps):
+        self._epoch, self._steps, self.begun = epoch, steps, 0.0
 
     def __iter__(self):
         started = time.perf_counter()
-        for batch in self._batches:
+        for batch in itertools.islice(self._epoch(), self._steps):
             self.begun = self.begun or time.perf_counter() - started
             yield batch
 
@@ -123,41 +124,44 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     model, records = load_model(args.model), open_records(args.data_train)
-    shapes = image_input(model, {})
+    shapes = image_input(model, {}, lambda: records)
     head = class_head(model, shapes)
     stream = TrainingStream(records, Preprocessing(next(iter(shapes.values()))), Augmentation(pad=args.pad_size),
-                            args.batch_size, limit=args.steps * args.batch_size)
-    teacher, epoch = args.teacher and load_model(args.teacher), len(records) // args.batch_size
-    how = Steps(args.mixup, args.clip_gradient, max(1, round(args.average * epoch)) if args.average else None)
+                            args.batch_size)
+    teacher, steps = args.teacher and load_model(args.teacher), min(args.steps, stream.steps)
+    how = Steps(args.mixup, args.clip_gradient, max(1, round(args.average * stream.steps)) if args.average else None)
     found = measured({
-        "bare": bare_loop(model, teacher, 1 + args.teacher_mirror, shapes, args.batch_size, stream.steps),
-        "decoding": decoding(stream),
-        "fine_tuning": fine_tuning(model, teacher, args.teacher_mirror, head, shapes, stream, how),
+        "bare": bare_loop(model, teacher, 1 + args.teacher_mirror, shapes, args.batch_size, steps),
+        "fine_tuning": fine_tuning(model, teacher, args.teacher_mirror, head, shapes, stream, steps, how),
+        "decoding": decoding(stream, steps),
     }, args.rounds)
-    print(json.dumps(summary(found, stream, epoch), indent=2))
+    print(json.dumps(summary(found, stream, steps), indent=2))
 
 
 def measured(runs, rounds):
-    """dict of str to list of (float, float): seconds of the steps and before them, by run, in turns."""
+    """dict of str to list of (float, float): seconds of the steps and before them, in turns; the first one warms up."""
     found = {name: [] for name in runs}
-    for turn in range(rounds + 1):
+    for _ in range(rounds + 1):
         for name, run in runs.items():
             started = time.perf_counter()
             begun = run()
-            if turn:
-                found[name].append((time.perf_counter() - started - begun, begun))
+            found[name].append((time.perf_counter() - started - begun, begun))
     return found
 
 
-def summary(found, stream, epoch):
-    """dict: speeds, and shares of the bare loop's, turn by turn and the median; `epoch` is the steps of a whole one."""
-    bare, own = (np.array(found[name]).T for name in ("bare", "fine_tuning"))
-    steps, whole = bare[0] / own[0], bare[0] / (own[0] + own[1] * stream.steps / epoch)
-    return {"images_per_second": {name: round(stream.steps * stream.batch_size / statistics.median(
-                seconds for seconds, _ in values), 1) for name, values in found.items()},
-            "seconds_to_the_first_step": round(statistics.median(own[1]), 3),
-            "share_of_bare": round(statistics.median(steps), 4), "shares": sorted(steps.round(4)),
-            "share_over_an_epoch": round(statistics.median(whole), 4),
+def summary(found, stream, steps):
+    """dict: speeds, and shares of the bare loop's, turn by turn and the median."""
+    once = found["fine_tuning"][0][1]
+    times = {name: np.array(turns[1:]) for name, turns in found.items()}
+    bare, (own, begun) = times["bare"][:, 0], times["fine_tuning"].T
+    epoch = stream.steps / steps
+    epochs = 3 * bare * epoch / (once + 2 * begun + 3 * own * epoch)
+    return {"images_per_second": {name: round(steps * stream.batch_size / statistics.median(values[:, 0]), 1)
+                                  for name, values in times.items()},
+            "seconds_to_the_first_step": {"first epoch": round(once, 3), "later": round(statistics.median(begun), 3)},
+            "share_of_bare": round(statistics.median(bare / own), 4), "shares": sorted((bare / own).round(4)),
+            "share_of_the_medians": round(statistics.median(bare) / statistics.median(own), 4),
+            "share_over_three_epochs": round(statistics.median(epochs), 4),
             "threads": os.environ.get("OMP_NUM_THREADS", "unset")}
 
 
