@@ -9,25 +9,24 @@ from accnn.graph.ir import Graph
 from accnn.training.frozen import held_statistics, normalising_nodes
 
 BATCHES = 50  # of training images, from which statistics are estimated
-_LOOKS = 64   # at the weights in a horizon, at least
+_LOOKS = 64    # at the weights in a horizon, at least
 
 
 class WeightAverage:
     """Mean of the weights, older ones fading: m_t = m_(t-k) + (w_t - m_(t-k)) k / min(t, horizon).
 
-    Weights change little from one update to the next: only up to 128 of these, and where the horizon is shorter, those
-    after every one are looked at (k = 1). Then k doubles whenever t does, up to the horizon: those that are looked at
-    are at least 64 in a horizon, and count for the k updates that led to them.
+    Weights change little from one update to the next: those after every k-th are looked at, which is every one (k = 1)
+    up to a horizon of 127, and beyond a power of two, such that there are 64 to 127 looks in a horizon.
 
     Parameters
     ----------
     horizon : int
-        Updates that count. Up to there it is the plain mean of all that are looked at.
+        Updates that count. Up to there it is the plain mean of all that were looked at.
 
     Attributes
     ----------
     arrays : dict of str to mx.nd.NDArray
-        By parameter; empty before the first update.
+        By parameter; empty before the first look.
 
     References
     ----------
@@ -36,9 +35,10 @@ class WeightAverage:
 
     def __init__(self, horizon):
         self._horizon, self.arrays = horizon, {}
+        self._period = 1 << max(0, horizon.bit_length() - _LOOKS.bit_length())
 
     def add(self, weights, updates):
-        """Take in the weights after so many updates, where their turn it is; to be called after every one.
+        """Take in the weights after so many updates, where that is due; to be called after every one.
 
         Parameters
         ----------
@@ -46,19 +46,15 @@ class WeightAverage:
         updates : int
             Counted from 1.
         """
-        if updates % self._stride(updates):
+        if updates % self._period:
             return
-        share = self._stride(updates - 1) / min(updates, self._horizon)
+        share = self._period / min(updates, self._horizon)
         for name, array in weights.items():
             if name not in self.arrays:
                 self.arrays[name] = array.copy()
             # One operator for (1 - share) mean + share weight: a step of SGD whose gradient is mean - weight.
             mean = self.arrays[name]
             mx.nd.sgd_update(mean, array, lr=share, wd=1.0, rescale_grad=-1.0, out=mean)
-
-    def _stride(self, updates):
-        """int: updates from one look at the weights to the next, a power of two."""
-        return 1 << max(0, min(updates, self._horizon).bit_length() - _LOOKS.bit_length())
 
 
 def estimated_statistics(model, input_shapes, batches, job, context):
