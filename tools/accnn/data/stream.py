@@ -19,8 +19,8 @@ class Augmentation:
     """Random changes to training images, named as ImageRecordIter names them.
 
     With `seed_aug`, without which they would depend on the number of threads, ImageRecordIter begins its random numbers
-    anew with every batch: an epoch holds as many different changes as a batch has images, and the next one others. Pictures
-    that are kept (:mod:`accnn.data.kept`) are changed each by itself.
+    anew with every batch: an epoch holds as many different changes as a batch has images, and the next one others.
+    Pictures that are kept (:mod:`accnn.data.kept`) are changed each by itself.
 
     Attributes
     ----------
