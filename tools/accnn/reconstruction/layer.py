@@ -67,8 +67,8 @@ class Task:
 
     Attributes
     ----------
-    kernel : ndarray of shape (N, D)
-        The layer's own.
+    kernel : ndarray of shape (N, D) or None
+        The layer's own; what is fitted by features alone needs none.
     bias : ndarray of shape (N,)
     lifts : list of ndarray
         The parts of the chain at the start, see :func:`accnn.reconstruction.fitting.to_spatial_first`.
@@ -80,7 +80,7 @@ class Task:
         Default: 1 each.
     """
 
-    kernel: np.ndarray
+    kernel: Optional[np.ndarray]
     bias: np.ndarray
     lifts: list
     post_ops: PostOps
