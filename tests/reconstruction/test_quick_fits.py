@@ -70,14 +70,13 @@ def test_ample_samples_are_read_and_no_more(tmp_path):
     one = layer(PARTS["plain"], images=200)
     split, = one.evidence(tmp_path)
     rng = np.random.RandomState(0)
-    assert sum(some.count for some in FeatureSplit(split).moments(rng.standard_normal((3, 54)))) == 2048
-    assert sum(some.count for some in FeatureSplit(split).moments(rng.standard_normal((250, 54)))) == 3000
+    assert sum(some.count for some in FeatureSplit(split).moments(rng.standard_normal((3, 54)))) == 4096
+    assert sum(some.count for some in FeatureSplit(split).moments(rng.standard_normal((350, 54)))) == 8192
     assert sum(some.count for some in split.moments(rng.standard_normal((3, 54)))) == 9800
 
 
 @pytest.mark.parametrize("rank", [1, 3, 5])
-def test_responses_are_reduced_by_reduced_rank_regression(tmp_path, rank, monkeypatch):
-    monkeypatch.setattr(quick_fits, "_AMPLE", 10000)
+def test_responses_are_reduced_by_reduced_rank_regression(tmp_path, rank):
     one = layer(PARTS["plain"], images=60)
     candidate = Candidate(one.spec, methods.get("channel"), lambda: one.weight)
     split, = one.evidence(tmp_path)

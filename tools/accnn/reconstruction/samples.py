@@ -9,7 +9,6 @@ FEWEST_IMAGES = 2 * _HELD
 LEAST_HELD = 8  # held aside: on fewer, the luckiest of all solutions looks like the best
 _BLOCK = 4096
 _SMALL_BLOCK = 1024  # where few values are made of a row: memory that is small enough is used again, not mapped anew
-_FEWEST_ROWS = 2048  # that are always looked at
 
 
 def evidence_of(inputs, responses, images, importance=None):
@@ -88,7 +87,7 @@ class CalibrationSplit:
         matrix : ndarray of shape (m, D), optional
             Take ``matrix @ patch`` for the patch. Without it the result is kept, for other ranks of the layer.
         ample : int, optional
-            Of the first samples only, where they are more than so many, and than a few thousand.
+            Of the first samples only, where they are so many: some thousands at least.
         """
         if matrix is not None:
             return self._summed(matrix, ample)
@@ -116,7 +115,7 @@ class CalibrationSplit:
         return np.ascontiguousarray(self._responses.array()[:, self._rows])
 
     def _blocks(self, ample=None):
-        most = max(ample or self._inputs.rows, _FEWEST_ROWS)
+        most = self._inputs.rows if ample is None else -(-ample // _BLOCK) * _BLOCK
         first = 0
         size = _BLOCK if ample is None else _SMALL_BLOCK
         for patches, responses in zip(self._inputs.blocks(size, most), self._responses.blocks(size, most)):
