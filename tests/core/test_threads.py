@@ -13,6 +13,13 @@ def test_all_is_done_and_told_in_order():
     assert done == set("abcdef") and told == list(enumerate("abcdef")) and made == ["aa", "bb", "cc", "dd", "ee", "ff"]
 
 
+def test_one_piece_takes_no_thread():
+    told = []
+    assert side_by_side(lambda item: (item, threading.current_thread()), ["a"], lambda *one: told.append(one)) == [
+        ("a", threading.main_thread())]
+    assert told == [(0, "a")] and side_by_side(str, []) == []
+
+
 def test_several_run_at_a_time(monkeypatch):
     monkeypatch.setattr("accnn.core.threads.threads_wanted", lambda: 2)
     meeting = threading.Barrier(2, timeout=60)

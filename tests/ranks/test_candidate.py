@@ -21,3 +21,20 @@ def test_hasty_candidates_of_iterative_methods_make_less_effort_and_keep_their_o
 def test_others_are_the_same_candidate(name):
     candidate = Accelerator(chain_model()).candidate("conv3", methods.get(name))
     assert candidate.hasty() is candidate
+
+
+@pytest.mark.parametrize("name", ["cp", "btd"])
+def test_factors_that_were_made_tell_the_energy(name):
+    candidate = Accelerator(chain_model()).candidate("conv3", methods.get(name))
+    rank = candidate.ranks()[3]
+    assert candidate.known_energy(rank) is None
+    found = candidate.iterate(rank)
+    candidate.forget()
+    assert candidate.known_energy(rank) == candidate.energy(rank) == found and not candidate.decomposed
+
+
+def test_multiply_adds_are_counted_once(monkeypatch):
+    candidate = Accelerator(chain_model()).candidate("conv3", methods.get("vh"))
+    first = [candidate.macs(rank) for rank in candidate.ranks()]
+    monkeypatch.setattr(type(candidate), "chain", None)
+    assert [candidate.macs(rank) for rank in candidate.ranks()] == first and first[0] < first[-1]

@@ -16,6 +16,7 @@ from accnn.reconstruction import joint
 from accnn.reconstruction.calibration import Calibrated, ReconstructionConfig
 from accnn.reconstruction.divergence import Divergence
 from accnn.reconstruction.images import ArrayImages
+from accnn.reconstruction.layer import until_worse
 from accnn.reconstruction.pipeline import levels
 from accnn.report import plan as report
 from networks import chain_model, outputs, random_model, residual_net
@@ -276,3 +277,10 @@ def test_chains_that_move_together_bring_outputs_nearer(monkeypatch):
         assert (told is not None) == together
     assert told["after"] < told["before"] and found[True] < found[False]
     assert any("improved together" in line for line in report.table(report.summary(bench, plan(bench))))
+
+
+@pytest.mark.parametrize("errors, looked_at", [([3, 2, 1, 2, 0], 4), ([3, 2, 1, 1.001, 0.5], 5), ([1, 1, 1], 3),
+                                               ([], 0), ([2, float("nan"), 1, 2], 4)])
+def test_ridges_are_tried_until_errors_rise(errors, looked_at):
+    assert [error for error, in until_worse((error,) for error in errors)][:2] == errors[:2]
+    assert len(list(until_worse((error,) for error in errors))) == looked_at

@@ -71,6 +71,7 @@ def test_ample_samples_are_read_and_no_more(tmp_path):
     split, = one.evidence(tmp_path)
     rng = np.random.RandomState(0)
     assert sum(some.count for some in FeatureSplit(split).moments(rng.standard_normal((3, 54)))) == 4096
+    assert sum(some.count for some in FeatureSplit(split).moments(rng.standard_normal((350, 54)))) == 8192
     assert sum(some.count for some in split.moments(rng.standard_normal((3, 54)))) == 9800
 
 

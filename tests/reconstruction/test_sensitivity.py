@@ -1,6 +1,7 @@
 """What splitting costs a network, and the file that keeps what was measured."""
 import json
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -14,12 +15,15 @@ from accnn.graph.rewrite import Replacement, replace_layers
 from accnn.planning.accelerator import Accelerator
 from accnn.quantization.int8_graph import partition, quantize
 from accnn.quantization.ranges import minimum_and_maximum
+from accnn.ranks.base import Candidate
 from accnn.ranks.curve import measured_ranks
 from accnn.reconstruction import sensitivity
 from accnn.reconstruction import split_costs as measuring
 from accnn.reconstruction.calibration import Calibrated, ReconstructionConfig
 from accnn.reconstruction.images import ArrayImages, few
 from accnn.reconstruction.sensitivity import Comparison, Sensitivity
+from accnn.report import plan as report
+from accnn.runtime.bound import BoundNetwork
 from networks import chain_model, outputs, random_input, random_model, residual_net
 
 SHAPE = (3, 12, 12)
@@ -88,6 +92,40 @@ def test_every_method_and_a_network_of_logits(net, method):
     assert plan.made_by["reached"] >= 2 and plan.made_by["objective"] <= 0
     assert {row.method for row in plan.chosen()} <= {method, "fc-svd"}
     bench.accelerate(plan)
+
+
+def test_factors_of_iterative_methods_are_found_for_the_network_and_not_for_its_plan(monkeypatch):
+    bench, iterated = bench_of(), []
+    monkeypatch.setattr(Candidate, "iterate", lambda self, rank, real=Candidate.iterate: (
+        iterated.append((self.name, threading.current_thread())), real(self, rank))[1])
+    plan = bench.select_ranks(2.0, rank_selection="sensitivity", method="cp", exclude=["conv1"])
+    told = {layer["layer"]: layer["energy"] for layer in report.summary(bench, plan)["layers"] if layer["method"]}
+    assert set(told.values()) == {None} and len(told) > 1 and not iterated
+    bench.accelerate(plan)
+    told = {layer["layer"]: layer["energy"] for layer in report.summary(bench, plan)["layers"] if layer["method"]}
+    assert all(0 < energy < 1 for energy in told.values()) and {name for name, _ in iterated} == set(told)
+    assert len(iterated) == len(told) and threading.main_thread() not in {thread for _, thread in iterated}
+
+
+def test_without_images_the_energies_of_a_plan_are_told():
+    bench = Accelerator(chain_model(), {"data": SHAPE})
+    plan = bench.select_ranks(2.0, rank_selection="uniform", method="cp", exclude=["conv1"])
+    assert all(0 < layer["energy"] < 1 for layer in report.summary(bench, plan)["layers"] if layer["method"])
+
+
+def test_networks_are_compared_in_batches_of_one_size(monkeypatch):
+    """Each of another size is bound anew."""
+    sizes, real = [], BoundNetwork.forward
+    monkeypatch.setattr(BoundNetwork, "forward", lambda self, *arrays: (
+        sizes.append(len(arrays[0])), real(self, *arrays))[1])
+    model, x = chain_model(), random_input(20, *SHAPE)
+    compare = Comparison(model, ArrayImages({"data": x}, 16), {"data": SHAPE})
+    assert compare.of(model) == pytest.approx(0, abs=1e-7) and sizes[-2:] == [10, 10]
+    before = {name: array.asnumpy() for name, array in model.arg_params.items()}
+    made = random_model(model.symbol, seed=3, data=SHAPE)
+    true, other = (outputs(one, data=x)[0].astype(np.float64) for one in (model, made))
+    assert compare.of(made) == pytest.approx(np.sum(true * np.log(true / other)) / len(x), rel=1e-4)
+    assert all(np.array_equal(array, model.arg_params[name].asnumpy()) for name, array in before.items())
 
 
 def test_several_heads(shared, forwards):

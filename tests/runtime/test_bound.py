@@ -137,3 +137,10 @@ def test_what_does_not_fit_is_told(batch, shapes, sentence):
         model = random_model(mx.sym.FullyConnected(net, num_hidden=2, name="fc"), **shapes)
     with pytest.raises(AccnnError, match=sentence):
         BoundNetwork(model, shapes, batch)
+
+
+def test_normalisations_in_half_precision_are_bound_in_float32_as_a_module_does():
+    """No CPU computes the network; that is said when it runs."""
+    model, shapes = random_model(residual_net(), dtype="float16", data=(3, 8, 8)), {"data": (3, 8, 8)}
+    assert BoundNetwork(model, shapes, 2).output_shapes == Predictor(model, shapes, 2).output_shapes
+    assert {array.dtype for array in model.arg_params.values()} == {np.float16}

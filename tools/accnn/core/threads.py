@@ -34,6 +34,10 @@ def side_by_side(work, items, tell=None):
         What ``work`` returned, in the order of `items`.
     """
     made = []
+    if len(items) == 1:  # a thread for it would take longer than many a product
+        if tell:
+            tell(0, items[0])
+        return [work(items[0])]
     with ThreadPoolExecutor(max(1, min(threads_wanted(), _MOST, len(items)))) as pool:
         running = [pool.submit(work, item) for item in items]
         try:

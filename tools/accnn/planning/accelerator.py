@@ -186,7 +186,7 @@ class Accelerator:
         With calibration images (:attr:`responses`) that are to rebuild the chains, fitted to these.
         """
         chosen = self.check(plan).chosen()
-        self._iterate(chosen)
+        self.iterate([(self.candidate(row.layer, methods.get(row.method)), row.rank) for row in chosen])
         if self.responses is not None and self.responses.wish.solver:
             with one_blas_thread(), bases_kept(self._bases):
                 return self.responses.replacements([(self.candidate(row.layer, methods.get(row.method)), row.rank)
@@ -207,14 +207,19 @@ class Accelerator:
         found = {row.layer: one for row, one in zip(largest, made)}
         return [found[row.layer] for row in rows]
 
-    def _iterate(self, rows):
-        """Let iterative methods find their factors, which they keep: several layers at a time."""
-        iterative = [row for row in rows if methods.get(row.method).iterative]
+    def iterate(self, picks):
+        """Let iterative methods find their factors, which they keep: several layers at a time.
+
+        Parameters
+        ----------
+        picks : list of (Candidate, rank)
+        """
+        iterative = [pick for pick in picks if pick[0].method.iterative]
         if not iterative:
             return
         with one_blas_thread(), contextlib.closing(self.progress("fitting kernels", len(iterative))) as progress:
-            side_by_side(lambda row: self.candidate(row.layer, methods.get(row.method)).decomposition.energy(row.rank),
-                         iterative, lambda done, row: progress(done, row.layer))
+            side_by_side(lambda pick: pick[0].iterate(pick[1]), iterative,
+                         lambda done, pick: progress(done, pick[0].name))
 
     def _replacement(self, row):
         candidate = self.candidate(row.layer, methods.get(row.method))

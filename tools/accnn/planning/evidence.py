@@ -64,9 +64,14 @@ def evidence_of(accelerator, rows, may_decompose=None, table=None):
             found = energy_points(candidate, bool(may_decompose and may_decompose(candidate)))
             if len(found) > 1:
                 energies[row.layer, row.method] = found
-            chosen[row.layer] = (candidate.energy(row.rank) if candidate.decomposed else
-                                 candidate.known_energy(row.rank), _at(candidate, row.rank, known))
+            chosen[row.layer] = _energy(candidate, row.rank), _at(candidate, row.rank, known)
     return PlanEvidence(tuple(accelerator.layers), energies, divergences, measured, chosen, weakref.ref(accelerator))
+
+
+def _energy(candidate, rank):
+    """float or None: what a rank keeps, where that is known, or told by a decomposition without iterations."""
+    told = candidate.decomposed and not candidate.method.iterative
+    return candidate.energy(rank) if told else candidate.known_energy(rank)
 
 
 def _at(candidate, rank, known):

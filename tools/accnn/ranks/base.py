@@ -33,7 +33,7 @@ class Candidate:
     def __init__(self, spec, method, read_weight, effort=None, energies=None):
         self.spec, self.method, self.effort = spec, method, effort or Effort()
         self._read_weight, self._decomposition, self._energies = read_weight, None, energies or _nothing
-        self._told, self._hasty = {}, None
+        self._told, self._macs, self._hasty = {}, {}, None
 
     def hasty(self):
         """Candidate: with less effort where the method is iterative, for what is looked at once and thrown away."""
@@ -78,11 +78,14 @@ class Candidate:
     def energy(self, rank):
         """See :meth:`accnn.methods.base.Decomposition.energy`; decomposes only where no earlier run did."""
         found = self.known_energy(rank)
-        if found is None:
-            found = self._told[rank] = self.decomposition.energy(rank)
-            earlier = self._energies()
-            if earlier is not None and found is not None:
-                earlier.add(self, rank, found)
+        return self.iterate(rank) if found is None else found
+
+    def iterate(self, rank):
+        """Let the decomposition find its factors at a rank, and return the energy, whatever earlier runs know of it."""
+        found = self._told[rank] = self.decomposition.energy(rank)
+        earlier = self._energies()
+        if earlier is not None and found is not None:
+            earlier.add(self, rank, found)
         return found
 
     def remark(self, rank):
@@ -91,7 +94,9 @@ class Candidate:
 
     def macs(self, rank):
         """int: multiply-adds of one row through the chain at `rank`."""
-        return macs(self.chain(rank), self.spec.in_shape)
+        if rank not in self._macs:  # rank rules ask of thousands of ranks, again and again
+            self._macs[rank] = macs(self.chain(rank), self.spec.in_shape)
+        return self._macs[rank]
 
     def chain(self, rank):
         """The chain at `rank`."""

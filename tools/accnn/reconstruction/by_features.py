@@ -12,6 +12,7 @@ from accnn.reconstruction.layer import (
     projected,
     reduced_to,
     regressed,
+    until_worse,
 )
 
 
@@ -41,15 +42,18 @@ def fit_by_features(task, evidence):
     return start, better(best, _reduced(task, *answered))
 
 
+def _regressed_with(ridge, task, train, held, pull):
+    """(error, ridge, coefficients, Gram matrix) of the regression on what the wide chain answers."""
+    gram = train.xx + ridge * pull
+    regression = regressed(train.yx + ridge * pull, gram)
+    return mean_error(task, held, regression, train.bias(regression)), ridge, regression, gram
+
+
 def _reduced(task, train, held):
     """The best reduction of what the wide chain answers, with the ridge that suits it before it is reduced."""
     pull = np.eye(len(train.xx)) * np.trace(train.xx) / len(train.xx)
-    tried = []
-    for ridge in RIDGES:
-        gram = train.xx + ridge * pull
-        regression = regressed(train.yx + ridge * pull, gram)
-        tried.append((mean_error(task, held, regression, train.bias(regression)), ridge, regression, gram))
-    _, ridge, regression, gram = min(tried, key=lambda one: one[:2])
+    _, ridge, regression, gram = min(until_worse(_regressed_with(ridge, task, train, held, pull) for ridge in RIDGES),
+                                     key=lambda one: one[:2])
     out, back = projected(task, regression, gram)
     slope = out @ back
     return Fit(reduced_to(task, out, back), train.bias(slope), mean_error(task, held, slope, train.bias(slope)), ridge)

@@ -54,8 +54,9 @@ class Estimation:
             None.
         """
         found = [[_Split(one, measured_ranks(one, self._points(one.method))) for one in some] for some, _ in layers]
+        largest = sorted(zip(found, layers), key=lambda job: -_kernel_bytes(job[0][0]))  # others are fitted beside it
         with contextlib.closing(self._progress("fitting chains", len(layers))) as tell:
-            side_by_side(lambda job: self._fit_all(job[0], job[1][1]), list(zip(found, layers)),
+            side_by_side(lambda job: self._fit_all(job[0], job[1][1]), largest,
                          lambda done, job: tell(done, job[0][0].candidate.name))
         splits = [split for some in found for split in some]
         self._predict(splits)

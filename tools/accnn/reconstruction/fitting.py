@@ -259,18 +259,20 @@ def balanced(lifts):
         Their product is the same. Fits leave channels on any scale, and a gradient step is as much too large for the
         parts behind a small one as it is too small for it.
     """
-    lifts = list(lifts)
+    squares = [np.square(lift).sum((0, 1)) for lift in lifts]  # all that scales depend on, and what they are tried on
+    scales = [np.ones(len(one)) for one in squares]
     for _ in range(_BALANCING):
         off = 0.0
         for place in range(len(lifts) - 1):
-            before, after = lifts[place:place + 2]
-            made, read = np.sqrt(np.square(before).sum((0, 1, 3))), np.sqrt(np.square(after).sum((0, 1, 2)))
-            scale = np.sqrt(np.divide(read, made, out=np.ones_like(made), where=(made > 0) & (read > 0)))
-            lifts[place:place + 2] = before * scale[:, None], after / scale
+            made, read = squares[place].sum(1), squares[place + 1].sum(0)
+            scale = np.divide(read, made, out=np.ones_like(made), where=(made > 0) & (read > 0)) ** 0.25
+            squares[place:place + 2] = squares[place] * np.square(scale)[:, None], squares[place + 1] / np.square(scale)
+            scales[place] *= scale
             off = max(off, np.abs(np.log(scale)).max(initial=0))
         if off <= _BALANCED:
             break
-    return lifts
+    return [lifts[0] * scales[0][:, None]] + [lift * scale[:, None] / before for lift, scale, before in
+                                             zip(lifts[1:], scales[1:], scales)]
 
 
 def seen_by_last(lifts):

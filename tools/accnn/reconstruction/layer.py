@@ -54,6 +54,7 @@ def regressed(cross, gram):
 
 
 RIDGES = 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0  # shares of the mean variance
+_WORSE = 1.01
 _DIGITS = 1e-9  # of a mean's square: what variance is no more than rounding
 _NOTHING = 1e-30  # a variance
 SWEEPS = 2
@@ -66,8 +67,8 @@ class Task:
 
     Attributes
     ----------
-    kernel : ndarray of shape (N, D)
-        The layer's own.
+    kernel : ndarray of shape (N, D) or None
+        The layer's own; what is fitted by features alone needs none.
     bias : ndarray of shape (N,)
     lifts : list of ndarray
         The parts of the chain at the start, see :func:`accnn.reconstruction.fitting.to_spatial_first`.
@@ -79,7 +80,7 @@ class Task:
         Default: 1 each.
     """
 
-    kernel: np.ndarray
+    kernel: Optional[np.ndarray]
     bias: np.ndarray
     lifts: list
     post_ops: PostOps
@@ -163,14 +164,32 @@ def fit_last(task, train, held, pull, variance):
     if not variance > 0:  # it reads the same everywhere: nothing to learn from
         return start, best
     best = better(best, _rebiased(task, train, held))
-    for ridge in () if task.sealed else RIDGES:
-        gram, cross = (own + ridge * variance * pulled for own, pulled in zip((train.xx, train.yx), pull))
-        solution = solve_positive(gram, cross.T).T
-        bias = train.bias(solution)
-        error = mean_error(task, held, solution, bias)
+    for error, ridge, solution, bias in () if task.sealed else until_worse(
+            _solved_with(ridge, task, train, held, pull, variance) for ridge in RIDGES):
         if error < best.error:
             best = Fit(task.lifts[:-1] + [from_matrix(solution, task.lifts[-1].shape)], bias, error, ridge)
     return start, best
+
+
+def _solved_with(ridge, task, train, held, pull, variance):
+    """(error, ridge, rows, bias) of the last part: see :func:`fit_last`."""
+    gram, cross = (own + ridge * variance * pulled for own, pulled in zip((train.xx, train.yx), pull))
+    solution = solve_positive(gram, cross.T).T
+    bias = train.bias(solution)
+    return mean_error(task, held, solution, bias), ridge, solution, bias
+
+
+def until_worse(tried):
+    """Yield what growing ridges give, tuples with an error in front, up to one clearly worse than the one before.
+
+    Errors on samples held aside fall while a ridge keeps a fit from learning its own by heart, and then rise.
+    """
+    before = np.inf
+    for one in tried:
+        yield one
+        if one[0] > _WORSE * before:
+            break
+        before = one[0]
 
 
 def last_solved(task, train, ridge=1e-4):

@@ -132,11 +132,12 @@ def _in_metric(task, evidence):
 
     The whole problem is turned by R, in which it is one of plain squares, and what is found back again.
     """
-    fit = fit_by_features if evidence.by_features or evidence.width > WIDEST_PATCH else fit_linear
+    by_features = evidence.by_features or evidence.width > WIDEST_PATCH
+    fit = fit_by_features if by_features else fit_linear
     if evidence.root is None:
         return fit(task, evidence)
     root = evidence.root
-    start, best = fit(_turned_task(task, root), evidence)
+    start, best = fit(_turned_task(replace(task, kernel=None) if by_features else task, root), evidence)
     if best is start:
         start = replace(start, lifts=task.lifts, bias=task.bias)
         return start, start
@@ -148,7 +149,8 @@ def _in_metric(task, evidence):
 def _turned_task(task, root):
     if root is None:
         return task
-    return replace(task, kernel=root @ task.kernel, bias=root @ task.bias, post_ops=PostOps().filled(len(task.bias)),
+    kernel = task.kernel if task.kernel is None else root @ task.kernel
+    return replace(task, kernel=kernel, bias=root @ task.bias, post_ops=PostOps().filled(len(task.bias)),
                    lifts=_turned(task.lifts, root), wide=task.wide and _turned(task.wide, root))
 
 

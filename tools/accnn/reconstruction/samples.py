@@ -8,6 +8,7 @@ _HELD = 8  # every so manyth image is held aside, or every so manyth sample wher
 FEWEST_IMAGES = 2 * _HELD
 LEAST_HELD = 8  # held aside: on fewer, the luckiest of all solutions looks like the best
 _BLOCK = 4096
+_SMALL_BLOCK = 1024  # where few values are made of a row: memory that is small enough is used again, not mapped anew
 
 
 def evidence_of(inputs, responses, images, importance=None):
@@ -86,7 +87,7 @@ class CalibrationSplit:
         matrix : ndarray of shape (m, D), optional
             Take ``matrix @ patch`` for the patch. Without it the result is kept, for other ranks of the layer.
         ample : int, optional
-            Of the first samples only, where they are so many.
+            Of the first samples only, where they are so many: some thousands at least.
         """
         if matrix is not None:
             return self._summed(matrix, ample)
@@ -97,13 +98,12 @@ class CalibrationSplit:
     def _summed(self, matrix, ample=None):
         width = self.width if matrix is None else len(matrix)
         sums = [Accumulator(width, self._rows.stop - self._rows.start) for _ in range(2)]
-        for first, patches, responses in self._blocks():
-            seen = patches if matrix is None else patches @ matrix.T.astype(np.float32)
+        through = None if matrix is None else np.ascontiguousarray(matrix, np.float32).T
+        for first, patches, responses in self._blocks(ample):
+            seen = patches if matrix is None else patches @ through
             held = self.held[first:first + len(seen)]
             sums[0].add(seen[~held], responses[~held])
             sums[1].add(seen[held], responses[held])
-            if ample and first + len(seen) >= ample:
-                break
         return sums[0].moments(self.root), sums[1].moments(self.root)
 
     def features(self, matrix):
@@ -114,8 +114,10 @@ class CalibrationSplit:
         """The true responses of all samples, ndarray of float32 of shape (n, N)."""
         return np.ascontiguousarray(self._responses.array()[:, self._rows])
 
-    def _blocks(self):
+    def _blocks(self, ample=None):
+        most = self._inputs.rows if ample is None else -(-ample // _BLOCK) * _BLOCK
         first = 0
-        for patches, responses in zip(self._inputs.blocks(_BLOCK), self._responses.blocks(_BLOCK)):
+        size = _BLOCK if ample is None else _SMALL_BLOCK
+        for patches, responses in zip(self._inputs.blocks(size, most), self._responses.blocks(size, most)):
             yield first, np.ascontiguousarray(patches[:, self._group]), responses[:, self._rows]
             first += len(patches)

@@ -17,7 +17,8 @@ from accnn.ranks.curve import Curve
 from accnn.reconstruction.divergence import Divergence
 from accnn.reconstruction.images import few
 from accnn.reconstruction.telling import chosen
-from accnn.runtime.predictor import Predictor, compute_errors_as_sentences
+from accnn.runtime.bound import BoundNetwork
+from accnn.runtime.predictor import compute_errors_as_sentences
 
 _MOST_IMAGES = 1000
 _MOST_BYTES = 300e6  # of the images that outputs are compared on
@@ -129,7 +130,9 @@ class Comparison:
         some = few(images, min(pool or most, room)).in_batches(_batch(model, input_shapes, images.batch_size))
         found = chosen(model, some, min(most, room),
                        lambda some: _Stage(model, input_shapes, list(some.arrays(some.count))).outputs(model))
-        self.images, self.weights = found.images, found.weights
+        # Even batches: for one of another size every network would be bound twice.
+        even = -(-found.images.count // -(-found.images.count // found.images.batch_size))
+        self.images, self.weights = found.images.in_batches(even), found.weights
         self._whole = _Stage(model, input_shapes, list(self.images.arrays(self.images.count)))
         self._divergence = Divergence(model, found.truth, self.weights)
         self._layer = self._stage = None
@@ -185,7 +188,7 @@ class _Stage:
     def _run(self, model, symbol=None):
         """list of list of mx.nd.NDArray: the outputs of every batch."""
         size = len(next(iter(self._batches[0].values())))
-        predictor = Predictor(model, self._shapes, size, symbol=symbol)
+        predictor = BoundNetwork(model, self._shapes, size, symbol)
         with compute_errors_as_sentences(model.prefix):
             found = [[output.copy() for output in predictor.forward(*predictor.arranged(batch))]
                      for batch in self._batches]

@@ -40,11 +40,12 @@ class Samples:
             handle.write(array.data)
         self.rows += len(array)
 
-    def blocks(self, size=4096):
-        """Yield all rows in order, as arrays of up to `size` of them."""
+    def blocks(self, size=4096, most=None):
+        """Yield all rows in order, or the first `most`, as arrays of up to `size` of them."""
+        rows = self.rows if most is None else min(most, self.rows)
         with open(self.path, "rb") as handle:
-            for first in range(0, self.rows, size):
-                yield self._read(handle, min(size, self.rows - first))
+            for first in range(0, rows, size):
+                yield self._read(handle, min(size, rows - first))
 
     def array(self):
         """ndarray: all rows at once."""

@@ -35,9 +35,7 @@ def summary(accelerator, plan):
         ``calibration``: which images, and how they were used; None without. ``made_by``: of the plan.
     """
     checked = accelerator.check(plan)
-    chosen = [(accelerator.candidate(row.layer, methods.get(row.method)), row.rank) for row in checked.chosen()]
-    accelerator.decompose([candidate for candidate,
-                           rank in chosen if candidate.known_energy(rank) is None])  # for energies
+    _find_energies(accelerator, checked.chosen())
     with one_blas_thread():  # methods without singular values compute energies
         layers = [_layer(accelerator, spec, row) for spec, row in zip(accelerator.layers, checked.rows)]
     convolutions = [layer for spec, layer in zip(accelerator.layers, layers) if spec.kind == CONVOLUTION]
@@ -55,6 +53,18 @@ def summary(accelerator, plan):
         "calibration": accelerator.responses and _calibration(accelerator.responses),
         "made_by": plan.made_by,
     }
+
+
+def _find_energies(accelerator, rows):
+    """Decompose what energies are not known of; not what iterates where images, not energies, say what a plan is worth.
+
+    Of chains that were made, as :meth:`accnn.planning.accelerator.Accelerator.accelerate` does, they are known.
+    """
+    chosen = [(accelerator.candidate(row.layer, methods.get(row.method)), row.rank) for row in rows]
+    unknown = [(candidate, rank) for candidate, rank in chosen if candidate.known_energy(rank) is None
+               and not (candidate.method.iterative and accelerator.responses is not None)]
+    accelerator.decompose([candidate for candidate, _ in unknown])
+    accelerator.iterate(unknown)
 
 
 def _calibration(responses):
@@ -77,7 +87,7 @@ def _layer(accelerator, spec, row):
         outcome = accelerator.responses and accelerator.responses.outcomes.get(row.layer)
         chain = _biased(candidate.chain(row.rank), outcome)
         layer.update(macs_after=macs.chain(spec, chain), parameters_after=_parameters(chain))
-        layer["energy"] = candidate.energy(row.rank)
+        layer["energy"] = (candidate.known_energy if candidate.method.iterative else candidate.energy)(row.rank)
         layer["remark"] = candidate.remark(row.rank)
         layer["reconstruction"] = outcome and {name: getattr(outcome, name) for name in (
             "before", "after", "solver", "samples", "wanted")}

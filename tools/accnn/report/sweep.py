@@ -1,4 +1,6 @@
 """Plans of several ratios: what each is worth, as dicts for machines, as a table and as points of a front."""
+from math import prod
+
 from accnn.core.text import columns, milliseconds, percent, points, times
 from accnn.report.card import Measured
 from accnn.report.evidence import PlanPoint
@@ -33,13 +35,11 @@ def row(ratio, plan, summary, timed=None):
     """
     planned = plan.made_by.get("latency") or {}
     measured = timed["measured"] if timed else planned.get("measured")
-    energy = 1.0
-    for layer in summary["layers"]:
-        energy *= 1.0 if layer["energy"] is None else layer["energy"]
+    energies = [layer["energy"] for layer in summary["layers"] if layer["method"]]
     by_images = summary["calibration"] and plan.made_by.get("rank_selection") in _DIVERGENCES
     return {"ratio": ratio, "theoretical": summary["network"]["ratio"], "measured": measured,
             "ms": timed["median_ms"] if timed else planned.get("measured_ms"), "predicted": planned.get("predicted"),
-            "energy": energy,
+            "energy": None if None in energies else prod(energies),
             "divergence": -plan.made_by["objective"] if by_images else None, "precision": plan.precision,
             "missed": planned.get("missed"), "scores": None, "summary": summary}
 

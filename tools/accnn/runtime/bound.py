@@ -56,6 +56,8 @@ class _Bound:
         args = parameters(self._model, self._symbol, self._context)
         args.update((one.name, array) for one, array in zip(described, self._fed))
         states = {name: self._model.aux_params[name].copy() for name in self._symbol.list_auxiliary_states()}
+        if any(array.dtype == np.float16 for array in list(args.values()) + list(states.values())):
+            args, states = _as_inferred(self._symbol, described, args, states)
         self._executor = self._symbol.bind(self._context, args, grad_req="null", aux_states=states)
         self.output_shapes = [(name, array.shape)
                               for name, array in zip(self._symbol.list_outputs(), self._executor.outputs)]
@@ -74,6 +76,15 @@ class _Bound:
 
     def get_outputs(self):
         return self._executor.outputs
+
+
+def _as_inferred(symbol, described, args, states):
+    """(args, states) with those in half precision of which MXNet wants float32, as of BatchNorm, made that."""
+    wanted, _, wanted_states = symbol.infer_type(**{one.name: one.dtype for one in described})
+    kinds = dict(zip(symbol.list_arguments() + symbol.list_auxiliary_states(),
+                     list(wanted or ()) + list(wanted_states or ())))
+    return tuple({name: array.astype(np.float32) if array.dtype == np.float16 and kinds.get(name) == np.float32 else
+                  array for name, array in arrays.items()} for arrays in (args, states))
 
 
 def parameters(model, symbol, context):
