@@ -100,12 +100,15 @@ def _run(function, arguments, log, environment, folder):
     sys.exit(function(*arguments) or 0)  # Python 3.8 takes None for a failure
 
 
-def stop(child, number, attempts=20):
-    """Send a signal until `child` is gone: Python loses a KeyboardInterrupt that falls into an object's __del__."""
+def stop(child, number, attempts=4):
+    """Send a signal until `child` is gone: Python loses a KeyboardInterrupt that falls into an object's __del__.
+
+    Not often: a second SIGTERM ends a process that has told its end and is about to leave, with another exit code.
+    """
     for _ in range(attempts):
         child.send_signal(number)
         try:
-            return child.wait(2)
+            return child.wait(15)
         except subprocess.TimeoutExpired:
             continue
     child.kill()

@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, replace
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "tools"))
 
 from accnn import methods
-from accnn.cli import main, options
+from accnn.cli import main, measuring_options, options
 from accnn.cli.data_options import add_preprocessing_options, preprocessing
 from accnn.cli.precision import in_precision
 from accnn.cli.types import positive
@@ -240,7 +240,7 @@ def parser():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_model_options(arguments)
     options.add_effort_options(arguments)
-    options.add_measuring_options(arguments)
+    measuring_options.add_measuring_options(arguments)
     add = arguments.add_argument
     add("--data-calib", required=True, metavar="REC", help="images that calibrate")
     add("--data-calib-idx", metavar="IDX", help="its index (default: the .idx beside it)")
@@ -267,7 +267,7 @@ def run(argv=None):
         args.cache = args.folder
     bench = options.open_accelerator(args)
     (name, shape), = image_input(bench.model, bench.input_shapes).items()
-    how, timing = preprocessing(args, shape), options.measuring(args, INT8 if args.int8 else FP32)
+    how, timing = preprocessing(args, shape), measuring_options.measuring(args, INT8 if args.int8 else FP32)
     scoring, results, code = Scoring(args, bench, how), {}, 0
     original = scoring.right(bench.model)
     wanted = [one for one in contenders(args.method, args.int8) if matches(one.name, args.only or ["*"])]

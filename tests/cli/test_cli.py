@@ -11,6 +11,9 @@ import pytest
 from accnn.cli import main
 from accnn.core.errors import AccnnError, TargetError
 from accnn.core.progress import Progress, say
+from processes import interruptible
+
+TOOLS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(main.__file__))))
 
 
 def _raise(error):
@@ -146,6 +149,36 @@ def test_an_import_that_an_interrupt_broke_is_an_interrupt():
     assert main.run(body) == main.INTERRUPTED
 
 
+ENDING = """
+import atexit, os, sys, time
+sys.path.insert(0, {tools!r})
+from accnn.cli import main
+
+class Late:
+    def __del__(self, write=os.write, sleep=time.sleep):
+        write(1, b"objects go\\n")
+        sleep(0.3)
+
+def late():
+    print("exit handlers run", flush=True)
+    time.sleep(0.3)
+
+atexit.register(late)
+sys.late = Late()
+sys.exit(main.run(lambda: 3))
+"""
+
+
+def test_an_interrupt_while_the_interpreter_ends_does_nothing():
+    """Beside MXNet that takes a second on a busy machine, and a person presses Ctrl-C twice."""
+    child = subprocess.Popen([sys.executable, "-c", ENDING.format(tools=TOOLS)], stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True, preexec_fn=interruptible)
+    for told in ("exit handlers run", "objects go"):
+        assert child.stdout.readline() == told + "\n"
+        child.send_signal(signal.SIGINT)
+    assert (child.communicate()[1], child.returncode) == ("", 3)
+
+
 # ---- a stderr that takes nothing
 
 class Full:
@@ -181,8 +214,7 @@ def test_remarks_that_cannot_be_written_cost_nothing(monkeypatch, terminal):
     ("lambda: argparse.ArgumentParser().parse_args(['--nonsense'])", 2)])
 def test_what_stderr_did_not_take_does_not_change_the_exit_code(body, code):
     """As it does where Python finds something left to write when it ends."""
-    tools = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(main.__file__))))
     program = ("import argparse, sys; sys.path.insert(0, %r); from accnn.cli import main; from accnn.core import "
-               "progress; sys.exit(main.run(%s))" % (tools, body))
+               "progress; sys.exit(main.run(%s))" % (TOOLS, body))
     with open("/dev/full", "w") as full:
         assert subprocess.run([sys.executable, "-c", program], stderr=full).returncode == code

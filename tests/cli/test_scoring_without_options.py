@@ -2,8 +2,8 @@
 from argparse import Namespace
 
 from accnn.cli import calibration
-from accnn.cli.score import NOT_ASKED
 from accnn.cli.score import parser as score_parser
+from accnn.cli.scoring import NOT_ASKED
 
 
 def test_what_is_not_asked_for_is_an_option_of_score():

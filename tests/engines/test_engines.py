@@ -147,6 +147,16 @@ def test_int8_of_any_number_of_examples(name):
     assert np.abs(found - outputs(model, data=data[:2])[0]).max() <= NEAR["int8"] * np.abs(found).max()
 
 
+@pytest.mark.parametrize("name", engines.names())
+def test_outputs_in_front_of_a_relu_keep_their_negative_numbers_in_int8(name):
+    layer = mx.sym.Convolution(mx.sym.Variable("data"), num_filter=4, kernel=(3, 3), name="c1")
+    behind = mx.sym.Convolution(mx.sym.Activation(layer, act_type="relu"), num_filter=4, kernel=(3, 3), name="c2")
+    model, data = random_model(mx.sym.Group([behind, layer]), data=(3, 12, 12)), random_input(2, 3, 12, 12)
+    network = loaded(name, model, "int8", calibration=[{"data": data}])
+    for found, expected in zip(network(data), loaded("mxnet", model, "fp32")(data)):
+        assert expected.min() < 0 and np.abs(found - expected).max() <= 0.05 * np.abs(expected).max()
+
+
 def test_mxnet_has_the_threads_that_its_process_was_started_with(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     assert loaded("mxnet", chain_model(), "fp32", threads=2)

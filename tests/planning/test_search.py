@@ -7,7 +7,7 @@ import pytest
 from accnn.core.errors import AccnnError, TargetError
 from accnn.latency import in_network
 from accnn.latency.config import TimingConfig
-from accnn.latency.profiler import refuse_noise
+from accnn.latency.noise import refuse_noise
 from accnn.planning import plan_search
 from accnn.planning.accelerator import Accelerator
 from accnn.planning.planner import select_ranks

@@ -47,6 +47,7 @@ NETWORKS = {
     "dilated": conv(relu(conv(R1, "c2", stride=(2, 2), dilate=(2, 2)), "r2"), "c3"),
     "maximum": conv(pool(R1, "max", pooling_convention="full"), "c2"), "average": conv(pool(R1, "avg"), "c2"),
     "average in full": conv(pool(R1, "avg", pooling_convention="full", pad=(1, 1)), "c2"),
+    "summed windows": conv(pool(R1, "sum"), "c2"), "norms of windows": conv(pool(R1, "lp", p_value=2), "c2"),
     "no Flatten": fc(relu(fc(S.Pooling(R1, global_pool=True, kernel=(1, 1), pool_type="avg"), "f"), "r2"), "g"),
     "vectors": fc(fc(R1, "f", 40, no_bias=True), "g"), "dropout": fc(S.Dropout(fc(R1, "f"), name="drop"), "g"),
     "vectors joined": fc(S.Concat(S.Flatten(R1), S.Flatten(conv(R1, "c2"))), "f"),

@@ -36,7 +36,7 @@ def given(rec):
 
 @pytest.mark.parametrize("name", ENDINGS)
 def test_cross_entropy_is_that_of_the_probabilities(name, rec, given, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("accnn.cli.score.speeds", lambda *_: (1.0, [1.0]))
+    monkeypatch.setattr("accnn.cli.scoring.speeds", lambda *_: (1.0, [1.0]))
     end, truth = ENDINGS[name]
     prefix = saved(random_model(end(scores()), data=SHAPE), tmp_path / "net")
     assert score.main(["-m", prefix, "--data-val", rec, "--json", *COLOURS]) == 0

@@ -26,7 +26,7 @@ def twins(seed=0):
 
 @pytest.fixture(autouse=True)
 def no_clock_of_scoring(monkeypatch):
-    monkeypatch.setattr("accnn.cli.score.speeds", lambda *_: (1.0, [1.0, 1.0]))
+    monkeypatch.setattr("accnn.cli.scoring.speeds", lambda *_: (1.0, [1.0, 1.0]))
 
 
 def test_names():

@@ -1,6 +1,7 @@
 """benchmark.py: what it prints, what it refuses, and how it ends. Nothing here asserts how long anything takes."""
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -123,7 +124,7 @@ def test_precisions_in_one_table(pair, capfd):
     assert all(0 < row["difference"] < 0.3 for row in rows[1::2])
 
 
-def test_images_tell_the_ranges_of_int8(pair, capfd, tmp_path):
+def test_images_tell_the_ranges_of_int8(here, pair, capfd, tmp_path):
     """Random inputs are normal numbers: ranges of pixels are too wide for them, and the outputs show it."""
     command = ["-m", pair[0], "--threads", "1", "--precision", "int8", "--json", "--no-amx"] + QUICK
     images = ["--data-calib", packed(tmp_path / "images")]
@@ -153,7 +154,8 @@ def test_engines_in_one_table(here, pair, capfd, monkeypatch):
             assert row["difference"] < (1e-5 if row["precision"] == "fp32" else 0.03)
     assert benchmark.main(command) == 0
     out = capfd.readouterr().out
-    assert all(words in out for words in ("mxnet 1.9.1", "did not run: baseline onnxruntime bf16", "difference"))
+    assert "mxnet 1.9.1" in out and "difference" in out
+    assert re.search("did not run: .*baseline onnxruntime bf16", out)  # without onnx nothing of onnxruntime runs
 
 
 @pytest.mark.skipif(amx.unusable() is not None, reason="needs AMX: %s" % amx.unusable())

@@ -15,7 +15,7 @@ from accnn.planning import search
 from accnn.planning.accelerator import Accelerator
 from accnn.planning.plan import Plan, load_plan
 from accnn.report import plan as report
-from accnn.report.plan import hints
+from accnn.report.plan_clock import hints
 from accnn.timing import client, machine
 from clockwork import Clockwork
 from networks import chain_model, chain_net, outputs, random_input, random_model, saved

@@ -26,7 +26,7 @@ def rec(tmp_path):
 
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch):
-    monkeypatch.setattr("accnn.cli.score.speeds", lambda *_: (1.0, [1.0, 1.0]))
+    monkeypatch.setattr("accnn.cli.scoring.speeds", lambda *_: (1.0, [1.0, 1.0]))
     monkeypatch.setattr(client, "_ask", lambda job, child=None: timing.measure(job))
 
 

@@ -11,7 +11,7 @@ from accnn.core.errors import AccnnError
 from accnn.data.enlarged import tell_enlarged
 from accnn.data.images import Preprocessing
 from accnn.data.records import open_records
-from accnn.latency.profiler import refuse_noise
+from accnn.latency.noise import refuse_noise
 from accnn.timing.job import Job
 from accnn.timing.networks import open_models
 from networks import chain_model, saved

@@ -10,6 +10,7 @@ from accnn.cli import (
     calibration,
     cards,
     engine,
+    measuring_options,
     next_step,
     options,
     outputs,
@@ -33,11 +34,11 @@ def parser(description):
     options.add_output_options(arguments)
     options.add_planning_options(arguments)
     options.add_effort_options(arguments)
-    options.add_measuring_options(arguments)
+    measuring_options.add_measuring_options(arguments)
     calibration.add_calibration_options(arguments)
     precision.add_precision_options(arguments)
     precision.add_threshold_option(arguments)
-    options.add_engine_options(arguments)
+    measuring_options.add_engine_options(arguments)
     arguments.add_argument("--config", metavar="FILE",
                            help="ranks to use instead of choosing them: a plan, or a config of the original")
     arguments.add_argument("--dry-run", action="store_true", help="print the table, write nothing")
@@ -75,7 +76,7 @@ def _accelerated(args):
     outputs.check_export(args, [config, engine.onnx_path(args), symbol_path(args.save_model),
                                 params_path(args.save_model, 1)])
     plan = options.given_plan(args)
-    measuring = options.measuring(args, plan and plan.precision)
+    measuring = measuring_options.measuring(args, plan and plan.precision)
     request = None if plan is not None else options.request(args, measuring)
     wanted = (plan or request).precision
     precision.check(args, wanted)
@@ -116,8 +117,8 @@ def _written(args, measuring, plan, request, config, low):
     All else is gone from memory when the clock, in another process, needs it.
     """
     accelerator = options.open_accelerator(args)
-    request = options.for_network(args, request, accelerator)
-    how = options.timing(args, measuring, request, accelerator)
+    request = measuring_options.for_network(args, request, accelerator)
+    how = measuring_options.timing(args, measuring, request, accelerator)
     with calibration.calibrated(args, accelerator, args.save_model):
         precision.check_images(accelerator, low and (plan or request).precision)
         plan = accelerator.check(plan) if plan is not None else select_ranks(accelerator, request)

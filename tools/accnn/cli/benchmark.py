@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from accnn import engines
-from accnn.cli import calibration, next_step, options
+from accnn.cli import calibration, measuring_options, next_step, options
 from accnn.cli.data_options import add_picture_options
 from accnn.cli.setting_names import spelled
 from accnn.cli.types import Parser
@@ -58,7 +58,7 @@ def parser(description):
                                 "only")
     calibration.add_range_options(arguments)
     add_picture_options(arguments)
-    options.add_amx_options(arguments)
+    measuring_options.add_amx_options(arguments)
     arguments.add_argument("--layers", action="store_true",
                            help="also every layer that was replaced, in isolation, beside the chain in its place")
     arguments.add_argument("--repeats", type=int, default=20, metavar="N",

@@ -1,4 +1,5 @@
 """What every script shares: its options and steps found, and how a run ends."""
+import atexit
 import contextlib
 import importlib
 import math
@@ -153,7 +154,8 @@ def _interrupts(seen):
 
     Another one within `_UNWINDING` seconds does nothing, so that cleaning up is not interrupted in its turn. Later ones
     count again. Python drops an exception that falls into an object's ``__del__`` or a callback: such a one is raised
-    again a moment later, when that is over.
+    again a moment later, when that is over. In the end the handlers that were there come back; one more SIGINT while
+    the interpreter ends does nothing.
 
     Parameters
     ----------
@@ -195,3 +197,13 @@ def _interrupts(seen):
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in previous.items():
             signal.signal(number, handler)
+        atexit.unregister(_ignore_interrupts)
+        atexit.register(_ignore_interrupts)  # the last to be registered is the first to be called
+
+
+def _ignore_interrupts():
+    """Let the interpreter end, which takes a second beside MXNet: a SIGINT would change the exit code and say nothing.
+
+    SIGTERM still ends a process that does not end by itself.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import replace
 
-from accnn.cli import calibration, cards, next_step, options, outputs, reporting, verify
+from accnn.cli import calibration, cards, measuring_options, next_step, options, outputs, reporting, verify
 from accnn.cli.data_options import images_of
 from accnn.cli.replacing import int8_plan_path, is_int8_plan
 from accnn.cli.types import Parser
@@ -43,8 +43,9 @@ def parser(description):
     _add_int8_options(arguments)
     calibration.add_image_options(arguments, _IMAGES, required=True)
     arguments.add_argument("--seed", type=int, default=0, help="for drawing images (default: %(default)s)")
-    options.add_clock_options(arguments.add_argument_group("measuring", "of what is timed in the end").add_argument)
-    options.add_amx_options(arguments)
+    timing = arguments.add_argument_group("measuring", "of what is timed in the end")
+    measuring_options.add_clock_options(timing.add_argument)
+    measuring_options.add_amx_options(arguments)
     arguments.add_argument("--dry-run", action="store_true", help="print the table, write nothing")
     arguments.add_argument("--no-timing", action="store_true", help="do not time what was written")
     reporting.add_report_option(arguments)

@@ -1,7 +1,7 @@
 """rank_selection.py: its options, a plan, its file."""
 import time
 
-from accnn.cli import calibration, next_step, options, outputs, precision
+from accnn.cli import calibration, measuring_options, next_step, options, outputs, precision
 from accnn.cli.replacing import add_force_option
 from accnn.cli.types import Parser
 from accnn.planning.accelerator import Accelerator
@@ -20,7 +20,7 @@ def parser(description):
     options.add_model_options(arguments)
     options.add_planning_options(arguments)
     options.add_effort_options(arguments)
-    options.add_measuring_options(arguments)
+    measuring_options.add_measuring_options(arguments)
     calibration.add_calibration_options(arguments)
     precision.add_precision_options(arguments)
     arguments.add_argument("--output", metavar="FILE", help="config to write (default: config-rksel-RATIO.json)")
@@ -41,7 +41,7 @@ def run(args):
     outputs.check_export(args, [config])
     request = options.request(args)
     accelerator = options.open_accelerator(args)
-    request = options.for_network(args, request, accelerator)
+    request = measuring_options.for_network(args, request, accelerator)
     with calibration.calibrated(args, accelerator, config):
         plan = select_ranks(accelerator, request)
     result = summary(accelerator, plan)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 from accnn import engines
-from accnn.cli import options, report_front, reporting
+from accnn.cli import measuring_options, options, report_front, reporting
 from accnn.cli.data_options import add_preprocessing_options, images_of
 from accnn.cli.outputs import check_folder, say_replaced
 from accnn.cli.replacing import add_force_option, int8_plan_path, is_int8_plan
@@ -82,8 +82,8 @@ def _add_timing_options(parser):
     add = group.add_mutually_exclusive_group().add_argument
     add("--timing", action="store_true", default=True, help="time both networks and their layers (the default)")
     add("--no-timing", action="store_false", dest="timing", help="time nothing")
-    options.add_clock_options(group.add_argument)
-    options.add_amx_options(parser)
+    measuring_options.add_clock_options(group.add_argument)
+    measuring_options.add_amx_options(parser)
 
 
 def run(args):

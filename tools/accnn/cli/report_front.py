@@ -2,7 +2,7 @@
 import argparse
 
 from accnn import engines
-from accnn.cli.score import NOT_ASKED, scored
+from accnn.cli.scoring import NOT_ASKED, scored
 from accnn.core import amx
 from accnn.core.machine import cores
 from accnn.data.records import open_records

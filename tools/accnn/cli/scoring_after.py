@@ -2,7 +2,7 @@
 import argparse
 
 from accnn import engines
-from accnn.cli.score import NOT_ASKED, scored
+from accnn.cli.scoring import NOT_ASKED, scored
 from accnn.core.errors import AccnnError
 from accnn.core.progress import say
 from accnn.data.records import open_records

@@ -8,7 +8,18 @@ from dataclasses import replace
 from typing import NamedTuple, Optional
 
 from accnn import costs
-from accnn.cli import calibration, cards, engine, next_step, options, outputs, precision, reporting, scoring_after
+from accnn.cli import (
+    calibration,
+    cards,
+    engine,
+    measuring_options,
+    next_step,
+    options,
+    outputs,
+    precision,
+    reporting,
+    scoring_after,
+)
 from accnn.cli.setting_names import spelled
 from accnn.core.errors import AccnnError
 from accnn.core.machine import cores, give_back
@@ -76,7 +87,7 @@ def _subject(args, ratio):
 
 
 def _swept(args, subjects, stack):
-    measuring = options.measuring(args)
+    measuring = measuring_options.measuring(args)
     request = options.request(args, measuring)
     precision.check(args, request.precision)
     engine.check_precision(args, request.precision)
@@ -104,8 +115,8 @@ def _check_written(one, request, stack):
 def _found(args, subjects, request, measuring):
     """dict: what ``--json`` prints: ``sweep``, a dict for every ratio, and what all of them are measured beside."""
     accelerator = options.open_accelerator(args)
-    request = options.for_network(args, request, accelerator)
-    how = options.timing(args, measuring, request, accelerator)
+    request = measuring_options.for_network(args, request, accelerator)
+    how = measuring_options.timing(args, measuring, request, accelerator)
     with calibration.calibrated(args, accelerator, args.save_model):
         precision.check_images(accelerator, precision.low_prefix(args, request.precision) and request.precision)
         plans = sweep(accelerator, request, args.sweep)

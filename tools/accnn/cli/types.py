@@ -43,3 +43,8 @@ def positive(text):
     if number < 1:
         raise ValueError
     return number
+
+
+def summaries(registry):
+    """str: names of what is registered and what each is, for ``--help``."""
+    return "; ".join("%s = %s" % (name, registry.get(name).summary) for name in registry.names())

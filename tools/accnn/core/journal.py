@@ -13,7 +13,7 @@ import time
 
 from accnn.core import locks
 from accnn.core.errors import AccnnError
-from accnn.core.temporary import END, Temporary
+from accnn.core.temporary import END, Temporary, flush
 
 TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<owner>%s)-%s\.tmp$" % (locks.OWNER, locks.RANDOM), re.DOTALL)
 JOURNAL = re.compile(r"\.accnn\.(?P<owner>%s)-%s\.journal$" % (locks.OWNER, locks.RANDOM))
@@ -130,11 +130,7 @@ def settle(folder, begins=""):
 def flush_folder(folder):
     """Let the names in a folder reach the disk, where its file system knows how."""
     with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        flush(folder)
 
 
 def _listed(folder):

@@ -31,11 +31,7 @@ class Temporary:
     def flush(self):
         """Let what was written reach the disk, readable by whom the person lets read."""
         os.chmod(self.name, 0o666 & ~_umask())
-        handle = os.open(self.name, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        flush(self.name)
 
     def close(self):
         """Give it up; remove it where it has not been renamed."""
@@ -44,6 +40,15 @@ class Temporary:
                 os.unlink(self.name)
         finally:
             os.close(self._handle)
+
+
+def flush(path):
+    """Let a file, or the names in a folder, reach the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def aside(path):

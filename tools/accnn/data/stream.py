@@ -17,6 +17,9 @@ _SEEDS = 2 ** 31 - 1
 class Augmentation:
     """Random changes to training images, named as ImageRecordIter names them.
 
+    With `seed_aug`, without which they would depend on the number of threads, ImageRecordIter begins its random numbers
+    anew with every batch: an epoch holds as many different changes as a batch has images, and the next one others.
+
     Attributes
     ----------
     rand_crop, rand_mirror : bool

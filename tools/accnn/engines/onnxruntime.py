@@ -72,6 +72,7 @@ def _quantized(path, converted, source, calibration):
     with _quiet():
         # BatchNorm goes into the weights before they are rounded. Shapes are known, so nothing symbolic is to be found.
         loaded("onnxruntime.quantization.shape_inference").quant_pre_process(path, prepared, skip_symbolic_shape=True)
+        _read_outputs_twice(prepared)
         quantization.quantize_static(
             prepared, made, _Reader(examples), quant_format=quantization.QuantFormat.QDQ, per_channel=True,
             # Signed activations, its default, leave half the layers of a residual network in float32.
@@ -80,6 +81,26 @@ def _quantized(path, converted, source, calibration):
             # Its probabilities in INT8 are multiples of 1/256: of a thousand classes all may be 0.
             nodes_to_exclude=[record.name for record in converted.builder.nodes if record.op == "Softmax"])
     return made
+
+
+def _read_outputs_twice(path):
+    """Put an Identity in front of every output of an ONNX file that a ReLU or Clip reads.
+
+    The quantizer takes such a tensor for one that nothing else reads, and cuts its negative numbers off.
+    """
+    model = onnx.load(path)
+    nodes, outputs = model.graph.node, {output.name for output in model.graph.output}
+    cutting = [node for node in nodes if node.op_type in ("Relu", "Clip") and node.input[0] in outputs]
+    inside = {node.input[0]: node.input[0] + "//inside" for node in cutting}
+    for node in cutting:
+        node.input[0] = inside[node.input[0]]
+    for place, node in reversed(list(enumerate(nodes))):
+        for position, name in enumerate(node.output):
+            if name in inside:
+                node.output[position] = inside[name]
+                nodes.insert(place + 1, onnx.helper.make_node("Identity", [inside[name]], [name]))
+    if inside:
+        onnx.save(model, path)
 
 
 def _saturates():

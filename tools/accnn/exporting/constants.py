@@ -5,7 +5,7 @@ import numpy as np
 
 from accnn.core.compat import mx
 from accnn.exporting.sizes import is_parameter, parameter
-from accnn.graph.ir import GraphWriter, Node, moved
+from accnn.graph.ir import GraphWriter, Node, moved, reached
 
 # They read the shape of their inputs, not what these hold.
 _SHAPE_ONLY = {"_contrib_MultiBoxPrior", "zeros_like", "ones_like", "shape_array", "size_array", "_contrib_arange_like"}
@@ -65,14 +65,11 @@ def computed(model, shapes, entries):
 
 def _leading(graph, entries):
     """list of int: the nodes that the entries need, in order."""
-    found, waiting = set(), [position for position, _ in entries]
-    while waiting:
-        position = waiting.pop()
-        if position not in found:
-            found.add(position)
-            node = graph.nodes[position]
-            waiting += [] if node.op in _SHAPE_ONLY else [before for before, _, _ in node.inputs]
-    return sorted(found)
+    def before(position):
+        node = graph.nodes[position]
+        return [] if node.op in _SHAPE_ONLY else [producer for producer, _, _ in node.inputs]
+
+    return sorted(reached([position for position, _ in entries], before))
 
 
 def _fed_with_zeros(node, shapes, first):

@@ -13,6 +13,7 @@ from accnn.exporting.layer import Layer, Value, filled
 from accnn.exporting.registry import CONVERTERS, inputs_read
 from accnn.exporting.sizes import Shape, batches_of, entry_shapes, entry_types, is_parameter, parameter
 from accnn.graph.inputs import input_names
+from accnn.graph.ir import reached
 from accnn.graph.labels import check_shapes, unlabelled
 from accnn.graph.outputs import distinct
 from accnn.graph.quantized import in_int8, is_fused
@@ -237,10 +238,7 @@ class _Conversion:
 
 def _needed(graph, known=()):
     """set of int: the nodes that the heads need at inference, what only the `known` ones need left out."""
-    found, waiting = set(), [head[0] for head in graph.heads]
-    while waiting:
-        position = waiting.pop()
-        if position not in found:
-            found.add(position)
-            waiting += [before for before, _, _ in inputs_read(graph.nodes[position]) if position not in known]
-    return found
+    def before(position):
+        return [] if position in known else [producer for producer, _, _ in inputs_read(graph.nodes[position])]
+
+    return reached([head[0] for head in graph.heads], before)

@@ -1,6 +1,6 @@
 """A network converted, proved, and only then written."""
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Dict, Optional, Tuple
 
 import numpy as np
@@ -8,17 +8,9 @@ import numpy as np
 from accnn.core.errors import AccnnError
 from accnn.core.files import temporary_folder, written_together
 from accnn.core.libraries import loaded
-from accnn.core.machine import give_back
-from accnn.core.versions import VERSION
 from accnn.exporting import file, parity, proof
-from accnn.exporting.convert import convert
 from accnn.exporting.session import Session
-from accnn.graph.inputs import resolve_input_shapes
-from accnn.graph.ir import prune
-from accnn.graph.outputs import find_outputs
-from accnn.graph.precision import in_full_precision, in_single_precision
-from accnn.graph.quantized import in_int8
-from accnn.graph.shapes import takes_batch
+from accnn.exporting.subject import Subject
 
 OPSET, OPSETS = 17, range(13, 22)
 _AT_ONCE = 32  # real images, where there are so many
@@ -131,7 +123,7 @@ def export(load, request, images=None):
     check_request(request.opset)
     if request.batch_size is not None and request.batch_size < 1:
         raise AccnnError("`batch_size=%s` is no number of images: give 1 or more" % request.batch_size)
-    subject = _Subject(load, request)
+    subject = Subject(load, request)
     trials = _trials(subject, images)
     expected = proof.Reference(subject.model).outputs(trials)
     with_second = file.needs_second_file(subject.converted)
@@ -142,7 +134,13 @@ def export(load, request, images=None):
         compared = (_agreement if subject.is_int8 else _compared)(subject, temporary[0], trials, expected)
         if with_second:  # the same, but for the name of the second file
             file.rename_second(temporary[0], os.path.basename(paths[1]))
-    return subject.result(trials, *compared, sum(map(os.path.getsize, paths)))
+    return _exported(subject, trials, *compared, sum(map(os.path.getsize, paths)))
+
+
+def _exported(subject, trials, differences, agreement, size):
+    images = sum(len(next(iter(trial.values()))) for trial in trials[len(subject.batches):])
+    return Exported(subject.request.path, subject.request.opset, subject.nodes, subject.inputs, subject.outputs,
+                    tuple(subject.batches), differences, agreement, images, size)
 
 
 def check_request(opset):
@@ -156,87 +154,6 @@ def check_request(opset):
         raise AccnnError("`opset=%s` is out of range: choose %d to %d" % (opset, OPSETS[0], OPSETS[-1]))
     for library in ("onnx", "onnxruntime"):
         loaded(library)
-
-
-class _Subject:
-    """A network that is exported, as it is in MXNet and as ONNX."""
-
-    def __init__(self, load, request):
-        self._load, self.request = load, request
-        self.load()
-        self.is_int8 = any(map(in_int8, self.model.graph.nodes))
-        if request.round_sums and not self.is_int8:
-            raise AccnnError("`round_sums` is for INT8 networks, and %s is none: leave it out, or export the INT8 "
-                             "checkpoint" % self.prefix)
-        self.batches = proof.trial_batches(self.converted, self.takes)
-        self._shown = [{tensor.name: tuple(None if factor else size for size, factor in zip(
-            tensor.shape, tensor.shape.factors)) for tensor in tensors}
-            for tensors in (self.converted.inputs, self.converted.outputs)]
-        self.names = list(self._shown[1])
-        self._nodes = len(self.converted.builder.nodes)
-
-    def takes(self, batch):
-        """bool: whether the network, and the file, take a batch."""
-        return takes_batch(self.model, self.shapes, batch) and (self.converted.is_open
-                                                                or batch in self.converted.batches)
-
-    def load(self):
-        """Load and convert the network."""
-        request, whole = self.request, self._load()
-        self.model = in_single_precision(in_full_precision(_with_outputs(whole, request.outputs)))
-        self.prefix, read = self.model.prefix, set(self.model.graph.variables())
-        # What pins a size may lie behind the outputs that are exported.
-        self.shapes = {name: shape for name, shape in resolve_input_shapes(whole, request.input_shapes)[0].items()
-                       if name in read}
-        self.converted = convert(self.model, self.shapes, request.opset, request.batch_size, request.round_sums)
-        self.converted.builder.drop_unread_constants([tensor.name for tensor in self.converted.outputs])
-
-    def release(self):
-        """Let the arrays go."""
-        self.model = self.converted = None
-        give_back()
-
-    def write(self, path, second=None, extra=()):
-        """Write the file, and where there is one the second."""
-        file.write(self.converted, self.request.opset, path,
-                   _metadata(self.model, self.shapes, self.request.preprocessing), os.path.basename(self.prefix),
-                   second, extra)
-
-    def result(self, trials, differences, agreement, size):
-        """Exported: what was written, `size` bytes of it."""
-        images = sum(len(next(iter(trial.values()))) for trial in trials[len(self.batches):])
-        return Exported(self.request.path, self.request.opset, self._nodes, *self._shown, tuple(self.batches),
-                        differences, agreement, images, size)
-
-
-def _with_outputs(model, names):
-    if not names:
-        return model
-    found = [found for name in dict.fromkeys(names) for _, found in _single(model, name)]
-    return replace(model, graph=prune(replace(model.graph, heads=tuple(tuple(entry) for entry in found))))
-
-
-def _single(model, name):
-    found = find_outputs(model, name)
-    if len(found) > 1:
-        raise AccnnError("%s has %d outputs that %r may mean: say which, with `outputs=%s`"
-                         % (model.prefix, len(found), name, found[0][0]))
-    return found
-
-
-def _metadata(model, shapes, preprocessing):
-    found = {"accnn_version": VERSION, "source": os.path.basename(model.prefix)}
-    if model.epoch is not None:
-        found["epoch"] = str(model.epoch)
-    found.update(("input_shape:" + name, ",".join(map(str, shape))) for name, shape in shapes.items())
-    if preprocessing is not None:
-        found.update(channels="rgb", mean=_joined(preprocessing.mean), std=_joined(preprocessing.std),
-                     resize=str(preprocessing.resize))
-    return found
-
-
-def _joined(numbers):
-    return ",".join("%g" % number for number in numbers)
 
 
 def _trials(subject, images):
@@ -268,9 +185,9 @@ def _as_arrays(batch):
 
 def _compared(subject, path, trials, expected):
     """The largest difference of every output, a dict of str to float; None for what only INT8 networks tell."""
-    session, worst = Session(path, subject.prefix), dict.fromkeys(subject.names, 0.0)
+    session, worst = Session(path, subject.prefix), dict.fromkeys(subject.outputs, 0.0)
     for trial, wanted in zip(trials, expected):
-        for name, found, array in zip(subject.names, session.run(trial), wanted):
+        for name, found, array in zip(subject.outputs, session.run(trial), wanted):
             if not np.isfinite(array).any():
                 raise AccnnError("%s: nothing is written, since no number of MXNet's output %r is finite, which proves "
                                  "nothing: look at the parameters, or give real images" % (subject.prefix, name))
@@ -286,7 +203,7 @@ def _agreement(subject, path, trials, expected):
     """The largest difference of every output of an INT8 network, and how well outputs agree, both by name."""
     session, bounds = Session(path, subject.prefix), _bounds(subject.request)
     random = len(subject.batches) if len(trials) > len(subject.batches) else 0  # of which nothing is told beside others
-    worst, parities = parity.compare(subject.names, zip(map(session.run, trials), expected), random)
+    worst, parities = parity.compare(list(subject.outputs), zip(map(session.run, trials), expected), random)
     for name, one in parities.items():
         if one.refusal(bounds):
             raise _differing(subject, trials[-1], parity.relative_error, bounds.relative_error,

@@ -9,7 +9,6 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Dict, Optional, Tuple
 
-from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
 from accnn.core.files import locked, recover, regular_file, written_together
 from accnn.core.html import html_table
@@ -18,9 +17,9 @@ from accnn.core.text import exact
 from accnn.graph.check import check_model, put_right
 from accnn.graph.document import as_text, document_findings, read_document
 from accnn.graph.findings import WARNING, Finding, refuse_errors
-from accnn.graph.ir import Graph, reason, symbol_from_json
+from accnn.graph.ir import Graph, symbol_from_json
 from accnn.graph.mark import marked as with_mark
-from accnn.graph.params_file import check_whole, expected_size
+from accnn.graph.params_file import read_arrays, write_arrays
 from accnn.graph.quantized import float_graph, is_quantized
 
 _READINGS = 3
@@ -294,25 +293,6 @@ def _refuse_name(prefix):
         raise AccnnError("%r is no UTF-8 name, which MXNet needs: rename the file" % prefix) from error
 
 
-def read_arrays(path):
-    """Return the arrays of a file that ``mx.nd.save`` wrote: a dict by name, or a list.
-
-    Raises
-    ------
-    AccnnError
-        The file is missing, cut short or of another kind.
-    """
-    check_whole(path)
-    try:
-        return mx.nd.load(path)
-    except mx.base.MXNetError as error:
-        if "is_np_shape" in str(error):
-            raise AccnnError("%s was saved in NumPy mode (npx.set_np): load the network there, reset_np(), and save it "
-                             "again" % path) from error
-        raise AccnnError("%s is no complete parameter file (%s): save or copy the checkpoint again"
-                         % (path, reason(error))) from error
-
-
 def _read_params(path):
     arrays = read_arrays(path)
     if arrays == []:  # what MXNet makes of a file without parameters
@@ -321,23 +301,6 @@ def _read_params(path):
         raise AccnnError("%s holds no 'arg:' and 'aux:' parameters, so no checkpoint wrote it: a Gluon network must "
                          "be saved with export(), not save_parameters()" % path)
     return tuple({key[4:]: array for key, array in arrays.items() if key.startswith(kind)} for kind in ("arg:", "aux:"))
-
-
-def write_arrays(path, arrays, named):
-    """Write a dict of arrays to `path`, a temporary file for what errors call `named`.
-
-    Raises
-    ------
-    AccnnError
-        The disk did not take all of it.
-    """
-    try:
-        mx.nd.save(path, arrays)
-    except mx.base.MXNetError as error:
-        raise AccnnError("%s cannot be written (%s): is the disk full?" % (named, reason(error))) from error
-    # MXNet does not look whether closing the file succeeded, so a full disk can cut it short unnoticed.
-    if os.path.getsize(path) != expected_size(arrays):
-        raise AccnnError("%s cannot be written: the disk took only a part of it" % named)
 
 
 def _nearby(prefix):

@@ -53,7 +53,7 @@ def count_macs(specs):
 
 def source(model, layer) -> Tuple[str, int]:
     """What a layer reads: the name of a node, and which of its outputs."""
-    position, output, _ = model.graph.nodes[_find(model, layer)].inputs[0]
+    position, output, _ = model.graph.nodes[model.graph.position(layer, model.prefix)].inputs[0]
     return model.graph.nodes[position].name, output
 
 
@@ -81,7 +81,7 @@ def cut(model, layer, start):
     AccnnError
         There is no such layer, or it depends on more than that entry and on parameters.
     """
-    nodes, end = model.graph.nodes, _find(model, layer)
+    nodes, end = model.graph.nodes, model.graph.position(layer, model.prefix)
     names = [node.name for node in nodes]
     needed, begun = {end}, False
     for position in range(end, -1, -1):
@@ -95,13 +95,6 @@ def cut(model, layer, start):
         raise AccnnError("%s does not compute %r from %r, as the baseline does" % (model.prefix, layer, start[0]))
     _refuse_other_inputs(model, layer, [nodes[position] for position in needed if nodes[position].is_variable])
     return Cut(_part(model, sorted(needed), end, tuple(start)))
-
-
-def _find(model, layer):
-    positions = [i for i, node in enumerate(model.graph.nodes) if node.name == layer and not node.is_variable]
-    if len(positions) == 1:
-        return positions[0]
-    raise AccnnError("%s has %s called %r" % (model.prefix, "several operators" if positions else "no layer", layer))
 
 
 def _refuse_other_inputs(model, layer, variables):

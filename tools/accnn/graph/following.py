@@ -4,7 +4,6 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 
-from accnn.core.errors import AccnnError
 from accnn.graph import attrs
 from accnn.graph.passing import NETWORK, all_readers, readers_through
 
@@ -78,7 +77,7 @@ def following(model, name):
     AccnnError
         There is no such layer; an attribute behind it cannot be read.
     """
-    position = _find(model, name)
+    position = model.graph.position(name, model.prefix)
     axes, readers = _channel_axes(model.graph, position), all_readers(model.graph)
     first = readers_through(model.graph, readers, (position, 0))
     scale_shift = _batch_norm(model, first, axes)
@@ -86,13 +85,6 @@ def following(model, name):
         return PostOps(None, None, *_common_activation(model, first, axes))
     second = readers_through(model.graph, readers, (first[0][0], 0))
     return PostOps(*scale_shift, *_common_activation(model, second, axes))
-
-
-def _find(model, name):
-    positions = [i for i, node in enumerate(model.graph.nodes) if node.name == name and not node.is_variable]
-    if len(positions) == 1:
-        return positions[0]
-    raise AccnnError("%s has %s called %r" % (model.prefix, "several operators" if positions else "no layer", name))
 
 
 def _channel_axes(graph, position):

@@ -112,6 +112,19 @@ class Graph:
                 readers[producer].append(position)
         return readers
 
+    def position(self, name, source="the network"):
+        """int: of the operator called `name`.
+
+        Raises
+        ------
+        AccnnError
+            There is none in `source`, or there are several.
+        """
+        found = [i for i, node in enumerate(self.nodes) if node.name == name and not node.is_variable]
+        if len(found) == 1:
+            return found[0]
+        raise AccnnError("%s has %s called %r" % (source, "several operators" if found else "no layer", name))
+
     def variables(self):
         """list of str: names of inputs and parameters, aux states included."""
         return [node.name for node in self.nodes if node.is_variable]
@@ -183,6 +196,24 @@ def prune(graph):
             for producer in [entry[0] for entry in node.inputs] + list(node.extra.get("control_deps", ())):
                 needed[producer] = True
     return _keep(graph, needed)
+
+
+def reached(starts, before):
+    """set of int: positions of nodes that `starts` are computed from, these included.
+
+    Parameters
+    ----------
+    starts : iterable of int
+    before : callable
+        ``before(position)``: positions of the nodes that count as read there.
+    """
+    found, waiting = set(), list(starts)
+    while waiting:
+        position = waiting.pop()
+        if position not in found:
+            found.add(position)
+            waiting += before(position)
+    return found
 
 
 def moved(node, where):

@@ -1,7 +1,7 @@
-"""The layout of ``.params`` files: enough of it to see that a file is whole before MXNet trusts it.
+"""Files of arrays, ``.params``: MXNet reads and writes them, and what is known of their layout says if one is whole.
 
-``mx.nd.load`` and ``mx.nd.save`` do the reading and writing. But a damaged size makes the first one allocate whatever
-it says, or crash, and the second one does not look whether the last block reached the disk.
+Of ``mx.nd.load`` and ``mx.nd.save``, a damaged size makes the first one allocate whatever it says, or crash, and the
+second one does not look whether the last block reached the disk.
 """
 import os
 import struct
@@ -9,7 +9,9 @@ from math import prod
 
 import numpy as np
 
+from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
+from accnn.graph.ir import reason
 
 _LIST_MAGIC = 0x112
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
@@ -22,6 +24,42 @@ _MOST_AXES = 32
 
 class _Damaged(Exception):
     pass
+
+
+def read_arrays(path):
+    """Return the arrays of a file that ``mx.nd.save`` wrote: a dict by name, or a list.
+
+    Raises
+    ------
+    AccnnError
+        The file is missing, cut short or of another kind.
+    """
+    check_whole(path)
+    try:
+        return mx.nd.load(path)
+    except mx.base.MXNetError as error:
+        if "is_np_shape" in str(error):
+            raise AccnnError("%s was saved in NumPy mode (npx.set_np): load the network there, reset_np(), and save it "
+                             "again" % path) from error
+        raise AccnnError("%s is no complete parameter file (%s): save or copy the checkpoint again"
+                         % (path, reason(error))) from error
+
+
+def write_arrays(path, arrays, named):
+    """Write a dict of arrays to `path`, a temporary file for what errors call `named`.
+
+    Raises
+    ------
+    AccnnError
+        The disk did not take all of it.
+    """
+    try:
+        mx.nd.save(path, arrays)
+    except mx.base.MXNetError as error:
+        raise AccnnError("%s cannot be written (%s): is the disk full?" % (named, reason(error))) from error
+    # MXNet does not look whether closing the file succeeded, so a full disk can cut it short unnoticed.
+    if os.path.getsize(path) != expected_size(arrays):
+        raise AccnnError("%s cannot be written: the disk took only a part of it" % named)
 
 
 def check_whole(path):

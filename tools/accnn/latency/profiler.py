@@ -10,20 +10,17 @@ from accnn.core.errors import AccnnError
 from accnn.core.files import temporary_folder
 from accnn.core.layers import FP32
 from accnn.core.progress import say
-from accnn.core.text import percent
 from accnn.graph.fingerprint import mark_of_shapes
 from accnn.latency.earlier import EarlierPlans
+from accnn.latency.noise import refuse_noise
 from accnn.latency.partial_batch import PartialBatch, partial_batch_size
 from accnn.latency.table import network_key, open_table
 from accnn.timing import client
-from accnn.timing.clock import known_to
 from accnn.timing.job import NetworksJob, Timed
 from accnn.timing.keys import places_of
 from accnn.timing.machine import cores
 
 _ROUNDS = 5  # timed passes of a chain; more where they spread, see accnn.timing.client.survey
-_WIDE = 0.35  # interquartile range over median, from which a chain is called noisy
-_SHARE = 0.005  # of the whole network's time: what spreads by less does no harm
 ANY_RATIO = (0.0, 1e9)  # speed-ups between which every one is: a time is to be known, whatever comes of it
 _ABOUT = 0.06  # uncertainty of the untouched network beside the reference, which no ratio that is measured depends on
 
@@ -247,14 +244,6 @@ class LatencyProfiler:
                                                     in_fp32=tuple(map(tuple, in_fp32)), asked=tuple(map(tuple, asked)),
                                                     amx=setting.amx, engine=self.engine, baseline=self.baseline))
 
-    def report_noise(self, keys, whole_ms):
-        """Say how many of some chains could not be measured well, of those that take a share of the network's time."""
-        keys = {key for key in keys if self.table.ms(key) is not None}
-        found = [(self.table.entry(key)["spread"], key) for key in keys if self._spreads(key, whole_ms)]
-        if found:
-            say("noisy: %d of %d chains; the worst, %s, has an interquartile range of %s of its median; the whole "
-                "network is measured in the end" % (len(found), len(keys), max(found)[1], percent(max(found)[0], 0)))
-
     def _is_unknown(self, key):
         if key in self.refused or key in self._asked:
             return False
@@ -267,10 +256,6 @@ class LatencyProfiler:
                 self.refused[timed.key] = timed.refused
             else:
                 self.table.add(timed)
-
-    def _spreads(self, key, whole_ms):
-        spread = self.table.entry(key)["spread"]
-        return spread > _WIDE and spread * self.table.ms(key) > _SHARE * whole_ms
 
 
 def _place(key):
@@ -304,30 +289,3 @@ def _refuse_config(config):
     if config.imported is None and (config.threads or 0) > cores():
         say("%d threads are wanted, but this machine has %d cores for this process: they will wait for each other"
             % (config.threads, cores()))
-
-
-def refuse_noise(sample, what, most, best_effort=False):
-    """Refuse what cannot be told from noise; with `best_effort` say so instead, and go on.
-
-    Parameters
-    ----------
-    sample : dict
-        With ``uncertainty`` and ``rounds``.
-    what : str
-    most : float
-        Uncertainty that is accepted.
-    best_effort : bool
-
-    Raises
-    ------
-    AccnnError
-    """
-    if sample["uncertainty"] > most:
-        known = known_to(sample["uncertainty"])
-        sentence = ("this machine is too noisy to measure %s: after %d rounds %s, where %g%% is needed, and half "
-                    "of them spread over %s of the median; stop what else runs, or give more `repeats`"
-                    % (what, sample["rounds"], "its time is known to %s only" % known if known else
-                       "nothing says how well its time is known", 100 * most, percent(sample["spread"], 0)))
-        if not best_effort:
-            raise AccnnError(sentence)
-        say(sentence)

@@ -10,6 +10,7 @@ from accnn.core.text import some
 from accnn.latency import in_network
 from accnn.latency.candidates import RankGrid, known_ranks, preferred_multiple, probes
 from accnn.latency.model import LatencyModel
+from accnn.latency.noise import report_noise
 from accnn.timing.keys import chain_key, layer_key
 from accnn.timing.machine import bytes_of, refuse_size
 
@@ -93,7 +94,7 @@ class _Survey:
         places = self._time_float32(in_fp32)
         model = self._counted(places)
         if self._profiler.can_measure:
-            self._profiler.report_noise(self._alone, model.whole_ms)
+            report_noise(self._table, self._alone, model.whole_ms)
         return self._with_initial(model, initial)
 
     def _time_layers(self):

@@ -105,6 +105,15 @@ class Decomposition(ABC):
         return None
 
 
+def refused_by_shape(name, part):
+    """str or None: why a method called `name`, for whole kernels that are larger than 1x1, cannot split a part."""
+    if part.groups > 1:
+        return "%s does not split grouped convolutions: channel and vh do" % name
+    if tuple(part.kernel) == (1, 1):
+        return "%s needs a kernel larger than 1x1: channel splits these" % name
+    return None
+
+
 @functools.lru_cache(maxsize=1024)
 def _inner_widths(method, spec):
     """tuple of (rank, tuple of int): channels between the parts of chains: asked for many alignments of a layer."""

@@ -4,8 +4,9 @@ import numpy as np
 from accnn.core.errors import AccnnError
 from accnn.core.layers import SubConv
 from accnn.methods import joint
-from accnn.methods.base import Decomposition, Effort, Method, register
-from accnn.methods.hooi import places_first, squared_norm
+from accnn.methods.base import Effort, Method, register
+from accnn.methods.by_rank import ByRank
+from accnn.methods.hooi import squared_norm
 from accnn.methods.pci import PrincipalComponentIteration, starts
 from accnn.methods.tucker import most, refused
 
@@ -100,25 +101,13 @@ class BlockTerm(Method):
         return _BlockTermDecomposition(weight, effort or Effort())
 
 
-class _BlockTermDecomposition(Decomposition):
-    def __init__(self, weight, effort):
-        self._kernel, self._effort = weight.shape[2:], effort
-        self._tensor, self._scale = places_first(weight)  # kept, so that energies need no kernel
-        self._norm = squared_norm(self._tensor)
-        self._last, self._told = (None, None), {}  # (rank, blocks); by rank (energy, settled)
-
+class _BlockTermDecomposition(ByRank):
     def factors(self, weight, rank):
         blocks = self._solved(rank)
         inputs, outputs, cores = blocks.inputs, blocks.outputs, blocks.cores * self._scale
         filters = cores.transpose(0, 2, 3, 1).reshape((rank[1], rank[0] // rank[2]) + self._kernel)
         return [inputs.transpose(0, 2, 1).reshape(rank[0], -1, 1, 1), filters,
                 outputs.transpose(1, 0, 2).reshape(-1, rank[1], 1, 1)]
-
-    def energy(self, rank):
-        """Share of the squared norm of the kernel that the blocks do not leave."""
-        if rank not in self._told:
-            self._solved(rank)
-        return self._told[rank][0]
 
     def remark(self, rank):
         """Whether the iterations ran out."""
@@ -127,13 +116,10 @@ class _BlockTermDecomposition(Decomposition):
                     "`iterations`" % (self._effort.iterations, self.fitness(rank)))
         return None
 
-    def _solved(self, rank):
-        if self._last[0] != rank:
-            tries = [self._start(rank, start) for start in range(self._effort.restarts if rank[2] > 1 else 1)]
-            left, blocks, settled = min(tries, key=lambda one: one[0])
-            self._last = rank, blocks
-            self._told[rank] = max(1 - left / self._norm, 0.0) if self._norm else 1.0, settled
-        return self._last[1]
+    def _solve(self, rank):
+        tries = [self._start(rank, start) for start in range(self._effort.restarts if rank[2] > 1 else 1)]
+        left, blocks, settled = min(tries, key=lambda one: one[0])
+        return blocks, max(1 - left / self._norm, 0.0) if self._norm else 1.0, settled
 
     def _start(self, rank, number):
         """(squared norm of the residual, blocks, whether they settled); start 0 is HOSVD's."""

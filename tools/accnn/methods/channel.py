@@ -2,9 +2,8 @@
 import numpy as np
 
 from accnn.core.layers import SubConv
-from accnn.methods.base import Decomposition, Method, register
-from accnn.methods.evbmf import estimated_rank
-from accnn.methods.svd import BalancedSVD, common_values
+from accnn.methods.base import Method, register
+from accnn.methods.unfolded import UnfoldedDecomposition
 
 
 @register
@@ -51,24 +50,14 @@ class Channel(Method):
 
     def decompose(self, weight, spec, effort=None):
         """Return the singular values of all groups added up, and the factors at any rank."""
-        return _ChannelDecomposition(weight, spec.part)
+        return _ChannelDecomposition(weight, spec.part, _unfolded)
 
 
-class _ChannelDecomposition(Decomposition):
-    def __init__(self, weight, part):
-        self._part = part
-        self._svds = [BalancedSVD(matrix) for matrix in _unfolded(weight, part)]
-        self.singular_values = common_values(self._svds)
-
+class _ChannelDecomposition(UnfoldedDecomposition):
     def factors(self, weight, rank):
-        mixing, filters = zip(*(svd.factors(matrix, rank)
-                                for svd, matrix in zip(self._svds, _unfolded(weight, self._part))))
+        mixing, filters = zip(*self._pairs(weight, rank))
         return [np.concatenate(filters).reshape((-1,) + self._part.weight_shape[1:]),
                 np.concatenate(mixing)[:, :, None, None]]
-
-    def estimated_rank(self):
-        """int: that of the unfolded kernel, of the group that needs most."""
-        return max(estimated_rank(svd.singular_values, svd.shape) for svd in self._svds)
 
     def wide(self, weight, rank):
         """The layer itself."""

@@ -7,7 +7,7 @@ import numpy as np
 from accnn.core.errors import AccnnError
 from accnn.core.layers import SubConv
 from accnn.methods.als import Slices, Tensor, fit
-from accnn.methods.base import Decomposition, Effort, Method, register
+from accnn.methods.base import Decomposition, Effort, Method, refused_by_shape, register
 
 _CANCELLING = 30.0  # sum ||term||^2 / ||W||^2 from which people are told
 
@@ -159,10 +159,7 @@ def _depthwise(part, rank, suffix):
 
 
 def _refused(name, part):
-    if part.groups > 1:
-        return "%s does not split grouped convolutions: channel and vh do" % name
-    if tuple(part.kernel) == (1, 1):
-        return "%s needs a kernel larger than 1x1: channel splits these" % name
-    if 1 in (part.in_channels, part.out_channels):
+    why = refused_by_shape(name, part)
+    if why is None and 1 in (part.in_channels, part.out_channels):
         return "%s has nothing to take apart where there is one channel or one filter: vh has" % name
-    return None
+    return why

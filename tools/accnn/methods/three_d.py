@@ -2,7 +2,7 @@
 import numpy as np
 
 from accnn.core.layers import SubConv, macs, walk
-from accnn.methods.base import Decomposition, Method, register
+from accnn.methods.base import Decomposition, Method, refused_by_shape, register
 from accnn.methods.svd import BalancedSVD
 
 
@@ -139,8 +139,5 @@ class _ThreeDDecomposition(Decomposition):
 
 
 def _refused(part):
-    if part.groups > 1:
-        return "3d does not split grouped convolutions: channel and vh do"
-    if tuple(part.kernel) == (1, 1):
-        return "3d needs a kernel larger than 1x1: channel splits these"
-    return "3d has no filters to reduce where there is one" if part.outputs == 1 else None
+    why = refused_by_shape("3d", part)
+    return "3d has no filters to reduce where there is one" if why is None and part.outputs == 1 else why

@@ -4,9 +4,10 @@ from abc import abstractmethod
 import numpy as np
 
 from accnn.core.layers import SubConv
-from accnn.methods.base import Decomposition, Effort, Method, register
+from accnn.methods.base import Effort, Method, refused_by_shape, register
+from accnn.methods.by_rank import ByRank
 from accnn.methods.evbmf import estimated_rank
-from accnn.methods.hooi import hooi, outputs_basis, places_first, squared_norm, unfolded_spectrum
+from accnn.methods.hooi import hooi, outputs_basis, squared_norm, unfolded_spectrum
 
 _NARROW = 4  # channels, pictures for one: a 1x1 convolution that reduces so few saves nothing
 
@@ -65,7 +66,7 @@ class Tucker(Method):
         return _ByHOOI(weight, effort or Effort())
 
 
-class TuckerDecomposition(Decomposition):
+class TuckerDecomposition(ByRank):
     """Bases and core by rank, whatever the iteration that finds them.
 
     Parameters
@@ -73,12 +74,6 @@ class TuckerDecomposition(Decomposition):
     weight : ndarray of shape (N, C, kh, kw)
     effort : Effort
     """
-
-    def __init__(self, weight, effort):
-        self._kernel, self._effort = weight.shape[2:], effort
-        self._tensor, self._scale = places_first(weight)  # kept, so that energies need no kernel
-        self._norm = squared_norm(self._tensor)
-        self._last, self._told = (None, None), {}  # (rank, bases and core); by rank (energy, iterations)
 
     @abstractmethod
     def _iterated(self, rank):
@@ -89,12 +84,6 @@ class TuckerDecomposition(Decomposition):
         inputs, outputs, core = self._solved(rank)
         return [np.ascontiguousarray(inputs.T)[:, :, None, None],
                 (core * self._scale).transpose(1, 2, 0).reshape(rank[::-1] + self._kernel), outputs[:, :, None, None]]
-
-    def energy(self, rank):
-        """Share of the squared norm of the kernel that its core keeps, the bases being orthonormal."""
-        if rank not in self._told:
-            self._solved(rank)
-        return self._told[rank][0]
 
     def estimated_rank(self):
         """tuple of int: those of the kernel unfolded by inputs and by outputs (Kim et al., section 3.2)."""
@@ -111,12 +100,10 @@ class TuckerDecomposition(Decomposition):
                 self._effort.iterations, self.fitness(rank))
         return None
 
-    def _solved(self, rank):
-        if self._last[0] != rank:
-            *factors, steps = self._iterated(rank)
-            self._last = rank, factors
-            self._told[rank] = min(squared_norm(factors[2]) / self._norm, 1.0) if self._norm else 1.0, steps
-        return self._last[1]
+    def _solve(self, rank):
+        *factors, steps = self._iterated(rank)
+        # The bases are orthonormal: the core has the norm of all that is kept.
+        return factors, min(squared_norm(factors[2]) / self._norm, 1.0) if self._norm else 1.0, steps
 
 
 class _ByHOOI(TuckerDecomposition):
@@ -130,12 +117,10 @@ class _ByHOOI(TuckerDecomposition):
 
 def refused(name, part):
     """Why a method called `name` that reduces both channel modes cannot serve `part`, or None."""
-    if part.groups > 1:
-        return "%s does not split grouped convolutions: channel and vh do" % name
-    if tuple(part.kernel) == (1, 1):
-        return "%s needs a kernel larger than 1x1: channel splits these" % name
-    return "%s has no channels to reduce where there is one on both sides" % name if (
-        part.in_channels == part.outputs == 1) else None
+    why = refused_by_shape(name, part)
+    if why is None and part.in_channels == part.outputs == 1:
+        return "%s has no channels to reduce where there is one on both sides" % name
+    return why
 
 
 def most(part):

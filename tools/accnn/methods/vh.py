@@ -1,9 +1,8 @@
 """Vertical then horizontal: a (kh, kw) convolution as (K, kh, 1) and (N, 1, kw), by SVD (Tai et al., 2016)."""
 import numpy as np
 
-from accnn.methods.base import Decomposition, Method, register
-from accnn.methods.evbmf import estimated_rank
-from accnn.methods.svd import BalancedSVD, common_values
+from accnn.methods.base import Method, register
+from accnn.methods.unfolded import UnfoldedDecomposition
 
 
 @register
@@ -45,27 +44,16 @@ class VerticalHorizontal(Method):
 
     def decompose(self, weight, spec, effort=None):
         """Return the singular values of all groups added up, and the factors at any rank."""
-        return _VHDecomposition(weight, spec.part)
+        return _VHDecomposition(weight, spec.part, _unfolded)
 
 
-class _VHDecomposition(Decomposition):
-    def __init__(self, weight, part):
-        self._part = part
-        self._svds = [BalancedSVD(matrix) for matrix in _unfolded(weight, part)]
-        self.singular_values = common_values(self._svds)
-
+class _VHDecomposition(UnfoldedDecomposition):
     def factors(self, weight, rank):
-        vertical, horizontal = zip(*(self._halves(svd, matrix, rank)
-                                     for svd, matrix in zip(self._svds, _unfolded(weight, self._part))))
+        vertical, horizontal = zip(*(self._halves(*pair, rank) for pair in self._pairs(weight, rank)))
         return [np.concatenate(vertical), np.concatenate(horizontal)]
 
-    def estimated_rank(self):
-        """int: that of the unfolded kernel, of the group that needs most."""
-        return max(estimated_rank(svd.singular_values, svd.shape) for svd in self._svds)
-
-    def _halves(self, svd, matrix, rank):
+    def _halves(self, left, right, rank):
         filters, channels, height, width = _grouped_shape(self._part)
-        left, right = svd.factors(matrix, rank)
         vertical = left.T.reshape(rank, channels, height, 1)
         horizontal = right.reshape(rank, filters, 1, width).transpose(1, 0, 2, 3)
         return vertical, horizontal

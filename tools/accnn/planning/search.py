@@ -4,7 +4,7 @@ from dataclasses import replace
 from accnn.core.errors import AccnnError, TargetError
 from accnn.core.progress import say
 from accnn.core.text import percent, times
-from accnn.latency.profiler import refuse_noise
+from accnn.latency.noise import refuse_noise
 from accnn.latency.report import latency_report
 from accnn.planning.attempts import TOLERANCE, Attempt, Attempts
 from accnn.planning.plan_search import PlanSearch, attempt_for

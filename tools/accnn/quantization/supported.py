@@ -39,12 +39,20 @@ def refusals(model, graph):
 
 def is_wrong(node):
     """bool: an operator without weights that MXNet's pass would quantize, and that would then answer something else."""
-    if node.op == "Pooling":  # in INT8 windows that overlap the border are divided by what is inside
-        return node.attrs.get("pool_type") == "avg" and node.attrs.get("pooling_convention") == "full" \
-            and attrs.boolean(node, "count_include_pad", True) and not attrs.boolean(node, "global_pool")
+    if node.op == "Pooling":
+        return _pools_wrongly(node)
     if node.op == "Activation":
         return node.attrs.get("act_type") != "relu"
     return node.op == "elemwise_mul"  # fails where a factor is not negative, which oneDNN stores in uint8
+
+
+def _pools_wrongly(node):
+    kind = node.attrs.get("pool_type", "max")
+    if kind not in ("max", "avg"):  # the pass gives what reads a sum or a norm a range that no operator computes
+        return True
+    # In INT8 windows that overlap the border are divided by what is inside.
+    return kind == "avg" and node.attrs.get("pooling_convention") == "full" \
+        and attrs.boolean(node, "count_include_pad", True) and not attrs.boolean(node, "global_pool")
 
 
 def activates(node, layer, summed):

@@ -4,7 +4,7 @@ from typing import Optional
 
 from accnn.core.text import count, milliseconds, percent, times
 from accnn.report import style
-from accnn.report.plan import APART
+from accnn.report.plan_clock import APART
 
 MOST_BARS = 40
 

@@ -2,7 +2,8 @@
 from accnn.core.layers import FP32, INT8
 from accnn.core.text import columns, percent, ruled, sizes
 from accnn.graph.quantized import names_inside, own_name
-from accnn.report.plan import file_sizes, totals
+from accnn.report.plan import file_sizes
+from accnn.report.plan_clock import totals
 
 _RANGE = "min_calib_range"
 

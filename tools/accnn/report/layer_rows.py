@@ -2,7 +2,7 @@
 from accnn.core.layers import FP32
 from accnn.core.text import count, milliseconds, percent, sizes, times
 from accnn.report.bar_chart import LayerBar
-from accnn.report.plan import by_layer
+from accnn.report.plan_clock import by_layer
 from accnn.report.tables import Cell, number, table
 
 _HEAD = ("layer", "method", "rank", "precision", "MACs before", "after", "ratio", "ms before", "after", "ratio",

@@ -7,7 +7,7 @@ from accnn.ranks.energy_points import by_rank
 from accnn.report import bar_chart, charts, pareto, style
 from accnn.report.evidence import MEASURED, THIS_RUN
 from accnn.report.layer_rows import layer_bars, layer_table
-from accnn.report.plan import APART
+from accnn.report.plan_clock import APART
 from accnn.report.tables import Table, number, table
 
 
