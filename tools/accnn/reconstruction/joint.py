@@ -25,12 +25,12 @@ from accnn.runtime.predictor import Predictor
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
 
 _MOST_BYTES = 3e8     # of images in memory
-_MOST_MACS = 4e12     # of all steps and of the original's answers: about a minute on two cores
-_STEPS = 600          # at most
+_MOST_MACS = 1.2e13   # of all steps and of the original's answers: two or three minutes on two cores
+_STEPS = 500          # at most
 _FEWEST = 20          # steps, or images held aside: fewer would tell nothing
-_BATCH = 64
+_BATCH = 128
 _RATES = 3e-4, 1e-4, 3e-5  # of a step, as shares of the root mean square of what it moves: the first that helps
-_HARM = 1.3           # times the divergence: then a rate is given up
+_HARM = 1.3           # times the divergence, half of the steps made: then a rate is given up; all do harm at first
 _WARM_UP = 20         # steps: the first of Adam are as long as any, whatever the gradient
 _LOOKS = 4            # at the images held aside, while the steps are made
 _EVEN = 0.5           # weight of classes that is spread evenly: the rest is their probability
@@ -146,11 +146,11 @@ class _Mirrored(_Seen):
     """With their mirror images: the truth is the mean of the answers to both, a step shows either of them."""
 
     def __init__(self, original, images, input_shapes, most):
-        if any(len(shape) < 2 for shape in input_shapes.values()):
+        if any(len(shape) != 3 for shape in input_shapes.values()):
             raise AccnnError("%s reads more than pictures, which alone have mirror images: leave out `joint_mirror`"
                              % original.prefix)
         super().__init__(original, images, input_shapes, most)
-        if any(output.ndim > 2 for output in self.truth):
+        if any(np.prod(output.shape[2:]) > 1 for output in self.truth):
             raise AccnnError("%s answers for places, which a mirror image has elsewhere: leave out `joint_mirror`"
                              % original.prefix)
 
@@ -215,7 +215,8 @@ class _Search:
                 now = self._held_divergence()
                 if now < least:  # never where it is NaN
                     found, least = self._net.parameters(), now
-                if not now < _HARM * before:  # less may still settle as the rate falls
+                # Less settles as the rate falls, and so does what the first, largest steps do.
+                if not np.isfinite(now) or 2 * step >= steps and now > _HARM * before:
                     break
         return found, least
 
