@@ -24,6 +24,8 @@ from dataclasses import asdict, dataclass, replace
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "tools"))
 
+from parts.scoring import Scoring, add_image_options
+
 from accnn import methods
 from accnn.cli import main, measuring_options, options
 from accnn.cli.data_options import add_preprocessing_options, preprocessing
@@ -43,7 +45,6 @@ from accnn.planning.timed import time_plans
 from accnn.reconstruction.calibration import Calibrated, ReconstructionConfig
 from accnn.reconstruction.images import record_images
 from accnn.reconstruction.sensitivity import Comparison
-from reconstruction import Scoring
 
 RATIOS = "2,3,4"
 FACTORS = 1, 1.2, 1.45, 1.75, 2.1, 2.6, 3.2, 4.0  # theoretical over measured, tried together
@@ -241,12 +242,8 @@ def parser():
     options.add_model_options(arguments)
     options.add_effort_options(arguments)
     measuring_options.add_measuring_options(arguments)
+    add_image_options(arguments)
     add = arguments.add_argument
-    add("--data-calib", required=True, metavar="REC", help="images that calibrate")
-    add("--data-calib-idx", metavar="IDX", help="its index (default: the .idx beside it)")
-    add("--data-val", required=True, metavar="REC", help="images that are scored, all of them")
-    add("--data-val-idx", metavar="IDX", help="its index (default: the .idx beside it)")
-    add("--calib-images", type=positive, default=2000, metavar="N", help="default: %(default)s")
     add("--calib-positions", type=positive, default=10, metavar="N", help="default: %(default)s")
     add("--method", default="all", help="methods that the clock chooses among (default: %(default)s)")
     add("--ratios", type=listed, default=RATIOS, metavar="R[,R]", help="measured speed-ups (default: %(default)s)")

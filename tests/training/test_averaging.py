@@ -20,6 +20,21 @@ def test_every_update_counts_until_the_horizon_and_older_ones_fade():
         np.testing.assert_allclose(average.arrays["w"].asnumpy(), mean, atol=1e-6)
 
 
+@pytest.mark.parametrize("horizon, period", [(100, 1), (127, 1), (128, 2), (255, 2), (500, 4), (781, 8)])
+def test_of_a_long_horizon_every_kth_update_is_looked_at_and_counts_for_k(horizon, period):
+    random, average, mean = np.random.RandomState(0), WeightAverage(horizon), None
+    for number in range(1, 901):
+        value = number / 100 + random.normal()
+        average.add({"w": mx.nd.array([value])}, number)
+        if number < period:
+            assert not average.arrays
+        elif number % period == 0:
+            mean = value if mean is None else mean + (value - mean) * period / min(number, horizon)
+        if mean is not None:
+            np.testing.assert_allclose(average.arrays["w"].asscalar(), mean, rtol=1e-4, atol=1e-5)
+    assert 64 <= horizon / period < 128
+
+
 def test_of_a_trainer():
     made, steps = trainer(small_model(), steps=Steps(horizon=100), frozen=["fc_bias"]), []
     for step in range(4):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from accnn.core.compat import mx
-from accnn.training.clipping import clip_gradients
+from accnn.training.clipping import Clipper
 from accnn.training.trainer import Steps
 from networks import random_model
 from trainers import CLASSES, SHAPE, arrays, small_model, train, trainer
@@ -17,18 +17,25 @@ def norm(values):
 def test_the_direction_stays(count, longest):
     random = np.random.RandomState(0)
     before = [random.normal(size=(number % 4 + 1, 3, 2)[:number % 3 + 1]).astype(np.float32) for number in range(count)]
-    after = [mx.nd.array(array) for array in before]
-    clip_gradients(after, longest)
-    scale = min(1.0, longest / norm(before))
-    for one, other in zip(before, after):
-        np.testing.assert_allclose(other.asnumpy(), one * scale, rtol=1e-5)
+    given = [mx.nd.zeros(array.shape) for array in before]
+    made = Clipper(given, longest)
+    for factor in (1.0, 3.0):  # other gradients in the same arrays
+        for array, values in zip(given, before):
+            array[:] = factor * values
+        made.clip()
+        scale = min(factor, longest / norm(before))
+        for one, other, array in zip(before, made.clipped, given):
+            np.testing.assert_allclose(other.asnumpy(), one * scale, rtol=1e-5)
+            np.testing.assert_array_equal(array.asnumpy(), np.float32(factor) * one)
 
 
 def test_zeros_stay_zeros_and_nan_is_not_hidden():
-    zeros, odd = mx.nd.zeros((2, 3)), mx.nd.array([1.0, float("nan")])
-    clip_gradients([zeros], 1.0)
-    clip_gradients([odd], 1.0)
-    assert not zeros.asnumpy().any() and np.isnan(odd.asnumpy()).all()
+    found = []
+    for given in (mx.nd.zeros((2, 3)), mx.nd.array([1.0, float("nan")])):
+        made = Clipper([given], 1.0)
+        made.clip()
+        found.append(made.clipped[0].asnumpy())
+    assert not found[0].any() and np.isnan(found[1]).all()
 
 
 @pytest.mark.parametrize("contexts", [1, 2])
@@ -67,3 +74,13 @@ def test_a_chain_of_factors_does_not_blow_up():
         train(made, 20)
         last[longest] = norm(arrays(made.model()).values())
     assert not last[0.0] < 1e6 and last[1.0] <= norm(arrays(factored_model()).values()) + 20 * 0.3
+
+
+def test_frozen_parameters_have_no_gradient_and_a_network_without_trained_ones_none():
+    model = small_model()
+    names = sorted(model.arg_params)
+    for frozen in (names[:1], names):
+        made = trainer(model, frozen=frozen, steps=Steps(longest=1e-3))
+        train(made)
+        moved = {name for name, array in arrays(made.model()).items() if not np.array_equal(array, arrays(model)[name])}
+        assert moved & set(names) == set(names) - set(frozen)

@@ -168,12 +168,22 @@ def read_images(records, preprocessing, batch_size, part=0, parts=1, limit=None)
 def iterator(records, preprocessing, batch_size, part=0, parts=1, **arguments):
     """Yield MXNet's ImageRecordIter over a part of a file; what ImageRecordIter takes may be added."""
     with records.iterator_arguments() as files:
-        try:
-            made = mx.io.ImageRecordIter(batch_size=batch_size, num_parts=parts, part_index=part, verbose=False,
-                                         **dict(preprocessing.iterator_arguments(), **files, **arguments))
-        except mx.base.MXNetError as error:
-            raise _unreadable(records, error) from error
-        yield made
+        yield opened(records, files, preprocessing, batch_size, part, parts, **arguments)
+
+
+def opened(records, files, preprocessing, batch_size, part=0, parts=1, **arguments):
+    """Return MXNet's ImageRecordIter over a part of a file.
+
+    Parameters
+    ----------
+    files : dict
+        Of ``records.iterator_arguments()``, which several iterators may share.
+    """
+    try:
+        return mx.io.ImageRecordIter(batch_size=batch_size, num_parts=parts, part_index=part, verbose=False,
+                                     **dict(preprocessing.iterator_arguments(), **files, **arguments))
+    except mx.base.MXNetError as error:
+        raise _unreadable(records, error) from error
 
 
 def next_batch(batches, records, first=0):

@@ -123,7 +123,7 @@ class Records:
             rec, idx, labels = (os.path.join(folder, "images" + end) for end in (".rec", ".idx", ".lst"))
             os.symlink(os.path.abspath(self.content or self.path), rec)
             named = {"path_imgrec": rec, "path_imgidx": idx}
-            _write_lines(idx, ("%d\t%d\n" % pair for pair in enumerate(self.offsets)))
+            _write_lines(idx, ("%d\t%d\n" % pair for pair in enumerate(self.offsets.tolist())))
             if self.several.any():
                 _write_lines(labels, ("%d\t%r\tx\n" % pair for pair in zip(self.ids, self.labels.tolist())))
                 named["path_imglist"] = labels

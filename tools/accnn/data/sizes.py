@@ -34,9 +34,11 @@ def common_size(records):
 def image_sizes(records, most):
     """Yield (number of the record, its (height, width) or None): of `most` images at most, spread evenly."""
     numbers = np.unique(np.linspace(0, len(records) - 1, min(len(records), most)).round().astype(int))
+    lengths = np.diff(records.offsets, append=records.offsets[-1:] + _LOOK)
+    looks = np.where(lengths > 0, np.minimum(lengths, _LOOK), _LOOK)
     with open(records.content or records.path, "rb") as handle:
         for number in map(int, numbers):
-            yield number, _image_size(os.pread(handle.fileno(), _LOOK, int(records.offsets[number])))
+            yield number, _image_size(os.pread(handle.fileno(), int(looks[number]), int(records.offsets[number])))
 
 
 def _image_size(record):

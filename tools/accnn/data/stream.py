@@ -1,16 +1,17 @@
 """Shuffled, augmented training images in an order that depends on the seed alone, not on the number of workers."""
-import contextlib
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
-from accnn.data.images import iterator, next_batch
+from accnn.data.images import next_batch, opened
+from accnn.data.kept import MOST_BYTES, KeptPictures, kept_size
 from accnn.data.records import part_range
 
 MOST_SHARDS = 8
 _SEEDS = 2 ** 31 - 1
+_WORTH = 4  # pictures are kept where an epoch takes at least the 4th part of them
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Augmentation:
 
     With `seed_aug`, without which they would depend on the number of threads, ImageRecordIter begins its random numbers
     anew with every batch: an epoch holds as many different changes as a batch has images, and the next one others.
+    Pictures that are kept (:mod:`accnn.data.kept`) are changed each by itself.
 
     Attributes
     ----------
@@ -57,8 +59,10 @@ class Augmentation:
 class TrainingStream:
     """The training images of every epoch.
 
-    The records are dealt into shards, each read by an iterator of its own, and every batch takes as many images from
-    each. Workers share the shards, so one worker with a batch of B sees in every step what two with B/2 see together.
+    Pictures of one size that are only cropped, padded and mirrored are decoded in the first epoch and kept, where they
+    fit into some memory. Else the records are dealt into shards, each read by an iterator of its own, and every batch
+    takes as many images from each. Workers share the shards, or all keep the same pictures, so one worker with a batch
+    of B sees in every step what two with B/2 see together.
 
     Parameters
     ----------
@@ -71,6 +75,8 @@ class TrainingStream:
     rank, workers : int
     limit : int, optional
         Images an epoch, of all workers.
+    most : int
+        Bytes that pictures may take which are kept; 0 keeps none.
 
     Attributes
     ----------
@@ -84,7 +90,8 @@ class TrainingStream:
     """
 
     def __init__(self, records, preprocessing, augmentation, batch_size, seed=0, rank=0, workers=1,
-                 limit=None):
+                 limit=None, most=MOST_BYTES):
+        self._rank, self._all, self._most, self._kept = rank, batch_size * workers, most, None
         self.batch_size, self._records, self._augmentation, self._seed = batch_size, records, augmentation, seed
         self._shards = _shards(len(records), batch_size * workers, workers)
         self.steps = _steps(len(records), batch_size * workers, self._shards)
@@ -95,7 +102,8 @@ class TrainingStream:
             self.steps = max(1, min(self.steps, limit // (batch_size * workers)))
         each = self._shards // workers
         self._mine = range(rank * each, (rank + 1) * each)
-        self._preprocessing = replace(preprocessing, threads=max(1, preprocessing.threads // each))
+        self._preprocessing = preprocessing
+        self._shared = replace(preprocessing, threads=max(1, preprocessing.threads // each))
 
     def epoch(self, number, skip=0):
         """Yield (images, labels) for every step of an epoch.
@@ -113,18 +121,38 @@ class TrainingStream:
         labels : mx.nd.NDArray of shape (batch_size,)
             The next step may overwrite both.
         """
-        with contextlib.ExitStack() as stack:
-            shards = [stack.enter_context(self._iterator(number, shard)) for shard in self._mine]
+        if self._kept is None:
+            self._kept = self._decoded()
+        if not self._kept:
+            return self._read(number, skip)
+        first = self._rank * self.batch_size
+        return self._kept.batches(self._seed_of(number), (
+            slice(step * self._all + first, step * self._all + first + self.batch_size)
+            for step in range(skip, self.steps)))
+
+    def _decoded(self):
+        """KeptPictures, or False."""
+        size = self.steps * self._all * _WORTH >= len(self._records) and kept_size(
+            self._records, self._preprocessing, self._augmentation, self._most)
+        return bool(size) and KeptPictures(self._records, self._preprocessing, self._augmentation, size)
+
+    def _read(self, number, skip):
+        """Yield the batches of an epoch as MXNet's iterators decode them."""
+        with self._records.iterator_arguments() as files:  # for all: an index of many records takes a while to write
+            shards = [self._iterator(files, number, shard) for shard in self._mine]
             for step in range(self.steps):
                 batches = [next_batch(shard, self._records) for shard in shards]
                 if step >= skip:
                     yield _joined([batch.data[0] for batch in batches]), _joined([batch.label[0] for batch in batches])
 
-    def _iterator(self, number, shard):
-        seed = int(np.random.SeedSequence([self._seed, number, shard]).generate_state(1)[0]) % _SEEDS
-        return iterator(self._records, self._preprocessing, self.batch_size // len(self._mine), shard, self._shards,
-                        shuffle=True, seed=seed, seed_aug=seed, round_batch=False, prefetch_buffer=1,
-                        **self._augmentation.iterator_arguments())
+    def _iterator(self, files, number, shard):
+        seed = self._seed_of(number, shard)
+        return opened(self._records, files, self._shared, self.batch_size // len(self._mine), shard,
+                      self._shards, shuffle=True, seed=seed, seed_aug=seed, round_batch=False, prefetch_buffer=1,
+                      **self._augmentation.iterator_arguments())
+
+    def _seed_of(self, *place):
+        return int(np.random.SeedSequence([self._seed, *place]).generate_state(1)[0]) % _SEEDS
 
 
 def _shards(count, batch_size, workers):

@@ -9,20 +9,24 @@ from accnn.graph.ir import Graph
 from accnn.training.frozen import held_statistics, normalising_nodes
 
 BATCHES = 50  # of training images, from which statistics are estimated
+_LOOKS = 64    # at the weights in a horizon, at least
 
 
 class WeightAverage:
-    """Mean of the weights after every update, older ones fading: m_t = m_(t-1) + (w_t - m_(t-1)) / min(t, horizon).
+    """Mean of the weights, older ones fading: m_t = m_(t-k) + (w_t - m_(t-k)) k / min(t, horizon).
+
+    Weights change little from one update to the next: those after every k-th are looked at, which is every one (k = 1)
+    up to a horizon of 127, and beyond a power of two, such that there are 64 to 127 looks in a horizon.
 
     Parameters
     ----------
     horizon : int
-        Updates that count. Up to there it is the plain mean of all.
+        Updates that count. Up to there it is the plain mean of all that were looked at.
 
     Attributes
     ----------
     arrays : dict of str to mx.nd.NDArray
-        By parameter; empty before the first update.
+        By parameter; empty before the first look.
 
     References
     ----------
@@ -31,9 +35,10 @@ class WeightAverage:
 
     def __init__(self, horizon):
         self._horizon, self.arrays = horizon, {}
+        self._period = 1 << max(0, horizon.bit_length() - _LOOKS.bit_length())
 
     def add(self, weights, updates):
-        """Take in the weights after so many updates.
+        """Take in the weights after so many updates, where that is due; to be called after every one.
 
         Parameters
         ----------
@@ -41,7 +46,9 @@ class WeightAverage:
         updates : int
             Counted from 1.
         """
-        share = 1.0 / min(updates, self._horizon)
+        if updates % self._period:
+            return
+        share = self._period / min(updates, self._horizon)
         for name, array in weights.items():
             if name not in self.arrays:
                 self.arrays[name] = array.copy()

@@ -29,4 +29,7 @@ def mixed(images, strength, random):
     shares = random.beta(strength, strength, len(images)).astype(np.float32)
     shares = mx.nd.array(shares.reshape((-1,) + (1,) * (len(images.shape) - 1)), ctx=images.context)
     partners = images.take(mx.nd.array(order, ctx=images.context), axis=0)
-    return partners + shares * (images - partners)
+    blended = images - partners  # and then in place: memory for another batch costs more than what is computed
+    mx.nd.broadcast_mul(blended, shares, out=blended)
+    mx.nd.elemwise_add(blended, partners, out=blended)
+    return blended

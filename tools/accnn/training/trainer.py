@@ -11,7 +11,7 @@ from accnn.graph.ir import Graph
 from accnn.runtime.predictor import bind_errors_as_sentences, compute_errors_as_sentences
 from accnn.training import objective, optimizer
 from accnn.training.averaging import BATCHES, WeightAverage, estimated_statistics
-from accnn.training.clipping import clip_gradients
+from accnn.training.clipping import Clipper
 from accnn.training.frozen import held_statistics, hold_statistics
 from accnn.training.mixup import mixed
 
@@ -43,8 +43,8 @@ class Steps:
     mixup : float
         Strength of :func:`accnn.training.mixup.mixed`; 0 blends nothing. Only where a teacher has the whole loss.
     longest : float
-        Length to which the gradient of the mean loss is held, see :func:`accnn.training.clipping.clip_gradients`; 0
-        leaves it. Devices and workers hold their own shares.
+        Length to which the gradient of the mean loss is held, see :class:`accnn.training.clipping.Clipper`; 0 leaves
+        it. Devices and workers hold their own shares.
     horizon : int or None
         Of the :class:`accnn.training.averaging.WeightAverage` that is the model; None keeps the weights themselves.
     """
@@ -108,6 +108,7 @@ class Trainer:
                               [(name, labels[name]) for name in used], for_training=True)
             self._module.set_params(model.arg_params, model.aux_params, allow_extra=True)
             self._module.init_optimizer(job.store, optimizer_name, optimizer_parameters)
+        self._clippers = self._clipping() if steps.longest else []
 
     def step(self, images, labels, epoch, number):
         """Start one update.
@@ -139,13 +140,22 @@ class Trainer:
         """bool: whether the answers of the teacher are all that is learnt; labels are then not looked at."""
         return bool(self._teacher) and self._teacher.distillation.weight == 1
 
+    def _clipping(self):
+        """list of Clipper: of every device, between its gradients and the optimizer, which reads what they clip."""
+        group = self._module._exec_group
+        trained = [place for place, arrays in enumerate(group.grad_arrays) if arrays[0] is not None]
+        size = self._batch_size / len(group.execs)  # gradients are sums over the images of a device
+        clippers = [Clipper([group.grad_arrays[place][device] for place in trained], self._steps.longest * size)
+                    for device in range(len(group.execs))] if trained else []
+        group.grad_arrays = list(group.grad_arrays)
+        for order, place in enumerate(trained):
+            group.grad_arrays[place] = [clipper.clipped[order] for clipper in clippers]
+        return clippers
+
     def _update(self):
         group = self._module._exec_group
-        if self._steps.longest:
-            size = self._batch_size / len(group.execs)  # gradients are sums over the images of a device
-            for device in range(len(group.execs)):
-                clip_gradients([grads[device] for grads in group.grad_arrays if grads[device] is not None],
-                               self._steps.longest * size)
+        for clipper in self._clippers:
+            clipper.clip()
         self._module.update()
         if self._average:
             weights = {name: arrays[0] for name, arrays in zip(group.param_names, group.param_arrays)
