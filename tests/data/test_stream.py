@@ -130,6 +130,14 @@ def test_random_crops_and_mirrors_are_pieces_of_the_picture(rec):
     assert len(pieces) > 6 and {mirrored for _, _, mirrored in pieces} == {1, -1}
 
 
+def test_batches_of_an_epoch_are_changed_each_in_its_own_way(tmp_path, most):
+    """64 times the same picture: crops are told by the pixels."""
+    same = packed(tmp_path / "same", items(1) * 64)
+    made = [some for some, _ in steps(stream(same, changes=Augmentation(pad=4), most=most))]
+    assert len(made) == 8 and len({some.tobytes() for some in made}) == 8
+    assert len({row.tobytes() for some in made for row in some}) > 32  # of 2 * 11 * 11
+
+
 def test_fewer_images_than_a_batch(rec):
     with pytest.raises(AccnnError, match="holds 43 images, fewer than a batch of 44"):
         stream(rec, 44)

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from test_calibration_of_layers import NETS, SHAPE, images
 
 from accnn.core.compat import mx
@@ -11,6 +12,7 @@ from accnn.reconstruction import joint as module
 from accnn.reconstruction.divergence import CLASS_SCORES
 from accnn.reconstruction.images import ArrayImages
 from accnn.reconstruction.joint import joint
+from accnn.reconstruction.samples import held_aside
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY, SCORE
 from networks import outputs, random_model
 
@@ -72,6 +74,65 @@ def test_what_cannot_be_differentiated_is_said(monkeypatch):
     worse, names = disturbed(NETS["chain"]())
     with pytest.raises(AccnnError, match="cannot be differentiated .*leave out `joint`"):
         joint(worse, NETS["chain"](), ArrayImages({"data": images(320)}, 32), SHAPES, names)
+
+
+ENDS = {"probabilities": mx.sym.softmax, "logarithms": mx.sym.log_softmax, "scores": lambda scores: scores,
+        "a loss": lambda scores: mx.sym.SoftmaxOutput(scores, name="softmax")}
+
+
+def classifier(end):
+    S = mx.sym
+    hidden = S.Activation(S.Convolution(S.Variable("data"), num_filter=8, kernel=(5, 5), name="c0"), act_type="relu")
+    return random_model(end(S.FullyConnected(hidden, num_hidden=4, name="f0") * 3.0), data=SHAPE)
+
+
+def probabilities(end, model, x):
+    answers = outputs(model, data=x)[0].astype(np.float64)
+    return {"logarithms": np.exp, "scores": lambda z: softmax(z, axis=1)}.get(end, lambda p: p)(answers)
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_outputs_come_nearer_to_the_mean_over_mirror_images(end):
+    """The distance is computed here, from the probabilities that plain MXNet and NumPy give."""
+    model, x = classifier(ENDS[end]), images(320)
+    worse, names = disturbed(model, 0.3)
+    found, outcome = joint(worse, model, ArrayImages({"data": x}, 32), SHAPES, names, mirrored=True)
+
+    def missed(one, pictures):
+        mean = (probabilities(end, model, pictures) + probabilities(end, model, pictures[..., ::-1])) / 2
+        return (mean * np.log(mean / probabilities(end, one, pictures))).sum(axis=1).mean()
+
+    better = replace(worse, arg_params=dict(worse.arg_params, **{
+        name: mx.nd.array(array) for name, array in found.items()}))
+    held = x[held_aside(0, 320, 1, 320)]
+    assert outcome.before == pytest.approx(missed(worse, held), rel=1e-4)
+    assert outcome.after == pytest.approx(missed(better, held), rel=1e-4)
+    assert missed(better, images(64, seed=5)) < 0.8 * missed(worse, images(64, seed=5))
+
+
+def test_both_of_an_image_and_its_mirror_image_are_shown():
+    x = images(40)
+    seen = module._Mirrored(classifier(mx.sym.softmax), ArrayImages({"data": x}, 32), SHAPES, 40)
+    shown = seen.shown(seen.rows(np.arange(40))[0], np.random.default_rng(0))["data"]
+    turned = [bool((one == there[..., ::-1]).all()) for one, there in zip(shown, x)]
+    assert 10 < sum(turned) < 30
+    assert all((one == (there[..., ::-1] if is_turned else there)).all()
+               for one, there, is_turned in zip(shown, x, turned))
+
+
+def test_answers_for_places_have_no_mirror_image():
+    net = mx.sym.softmax(mx.sym.Convolution(mx.sym.Variable("data"), num_filter=4, kernel=(3, 3), name="c0"), axis=1)
+    worse, names = disturbed(random_model(net, data=SHAPE))
+    with pytest.raises(AccnnError, match="answers for places.*leave out `joint_mirror`"):
+        joint(worse, worse, ArrayImages({"data": images(320)}, 32), SHAPES, names, mirrored=True)
+
+
+def test_only_pictures_have_mirror_images():
+    model = random_model(mx.sym.softmax(mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=4, name="f0")),
+                         data=(40,))
+    x = np.random.RandomState(0).standard_normal((320, 40)).astype(np.float32)
+    with pytest.raises(AccnnError, match="reads more than pictures.*leave out `joint_mirror`"):
+        joint(model, model, ArrayImages({"data": x}, 32), {"data": (40,)}, ["f0_weight"], mirrored=True)
 
 
 @pytest.mark.parametrize("form, shape", [(PROBABILITY, (6, 5)), (PROBABILITY, (4, 3, 7)), (LOG_PROBABILITY, (6, 5)),

@@ -37,6 +37,8 @@ def test_a_file_of_something_else(prefix, tmp_path, refused, content):
     (["--reconstruct", "linear"], "--data-calib"),
     (["--symmetric"], "--data-calib"),
     (["--joint"], "--joint stands on real images: give --data-calib"),
+    (["--joint", "--joint-mirror"], "stands on real images: give --data-calib"),
+    (["--data-calib", "REC", "--joint-mirror"], "--joint-mirror says what --joint leads to: give --joint"),
     (["--measured-ranks", "3"], "--measured-ranks stands on real images: give --data-calib"),
     (["--rank-selection", "greedy", "--method", "channel"], "--data-calib"),
     (["--data-calib", "nowhere.rec"], "nowhere.rec cannot be read"),

@@ -41,6 +41,9 @@ def add_calibration_options(parser):
                             "their gradients; responses = its square, as in the paper (default: %(default)s)")
     group.add_argument("--joint", action="store_true",
                        help="improve all chains together against the network's outputs at the end, in some minutes")
+    group.add_argument("--joint-mirror", action="store_true",
+                       help="with --joint: against the mean of its outputs for an image and for its mirror image, by "
+                            "itself more often right than either; for pictures that may be mirrored")
     group.add_argument("--sensitivity-table", metavar="FILE",
                        help="where --rank-selection sensitivity or latency keeps what it measured, for other ratios, "
                             "methods and costs (default: NAME-sensitivity.json beside what is written)")
@@ -115,11 +118,14 @@ def check(args):
     if args.data_calib is None:
         for option, given in (("--reconstruct", getattr(args, "reconstruct", "none") != "none"),
                               ("--symmetric", args.symmetric), ("--joint", args.joint),
+                              ("--joint-mirror", args.joint_mirror),
                               ("--measured-ranks", hasattr(args, "measured_ranks"))):
             if given:
                 raise AccnnError("%s stands on real images: give --data-calib FILE.rec" % option)
     elif args.joint and getattr(args, "reconstruct", "linear") == "none":
         raise AccnnError("--joint improves chains that were fitted to images: leave out --reconstruct none")
+    if args.joint_mirror and not args.joint:
+        raise AccnnError("--joint-mirror says what --joint leads to: give --joint as well")
 
 
 @contextlib.contextmanager
@@ -137,7 +143,7 @@ def calibrated(args, accelerator, written):
     solver, seed = getattr(args, "reconstruct", "linear"), getattr(args, "seed", 0)
     wish = ReconstructionConfig(None if solver == "none" else solver, args.symmetric, args.metric,
                                 args.calib_positions, seed, measured=getattr(args, "measured_ranks", 2),
-                                joint=args.joint)
+                                joint=args.joint, joint_mirror=args.joint_mirror)
     with opened_images(args, accelerator.model, accelerator.input_shapes) as images:
         accelerator.responses = Calibrated(accelerator, images, wish, Progress, table, read_only)
         yield

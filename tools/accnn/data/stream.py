@@ -1,5 +1,6 @@
 """Shuffled, augmented training images in an order that depends on the seed alone, not on the number of workers."""
 from dataclasses import asdict, dataclass, replace
+from math import prod
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from accnn.data.records import part_range
 
 MOST_SHARDS = 8
 _SEEDS = 2 ** 31 - 1
+_BLOCK_BYTES = 1 << 26  # of images that are read at a time
 _WORTH = 4  # pictures are kept where an epoch takes at least the 4th part of them
 
 
@@ -19,7 +21,7 @@ class Augmentation:
     """Random changes to training images, named as ImageRecordIter names them.
 
     With `seed_aug`, without which they would depend on the number of threads, ImageRecordIter begins its random numbers
-    anew with every batch: an epoch holds as many different changes as a batch has images, and the next one others.
+    anew with every batch: an epoch holds as many different changes as images are read at a time, and the next others.
     Pictures that are kept (:mod:`accnn.data.kept`) are changed each by itself.
 
     Attributes
@@ -102,6 +104,7 @@ class TrainingStream:
             self.steps = max(1, min(self.steps, limit // (batch_size * workers)))
         each = self._shards // workers
         self._mine = range(rank * each, (rank + 1) * each)
+        self._at_once = min(self.steps, max(1, _BLOCK_BYTES // (4 * prod(preprocessing.shape) * self._all)))
         self._preprocessing = preprocessing
         self._shared = replace(preprocessing, threads=max(1, preprocessing.threads // each))
 
@@ -139,15 +142,22 @@ class TrainingStream:
     def _read(self, number, skip):
         """Yield the batches of an epoch as MXNet's iterators decode them."""
         with self._records.iterator_arguments() as files:  # for all: an index of many records takes a while to write
-            shards = [self._iterator(files, number, shard) for shard in self._mine]
-            for step in range(self.steps):
-                batches = [next_batch(shard, self._records) for shard in shards]
+            shards = [self._parts(self._iterator(files, number, shard)) for shard in self._mine]
+            for step, parts in zip(range(self.steps), zip(*shards)):
                 if step >= skip:
-                    yield _joined([batch.data[0] for batch in batches]), _joined([batch.label[0] for batch in batches])
+                    yield tuple(map(_joined, zip(*parts)))
+
+    def _parts(self, iterator):
+        """Yield (images, labels) that a shard has in every step, of which several are read at a time."""
+        size = self.batch_size // len(self._mine)
+        while True:
+            block = next_batch(iterator, self._records)
+            for first in range(0, self._at_once * size, size):
+                yield block.data[0][first:first + size], block.label[0][first:first + size]
 
     def _iterator(self, files, number, shard):
         seed = self._seed_of(number, shard)
-        return opened(self._records, files, self._shared, self.batch_size // len(self._mine), shard,
+        return opened(self._records, files, self._shared, self._at_once * self.batch_size // len(self._mine), shard,
                       self._shards, shuffle=True, seed=seed, seed_aug=seed, round_batch=False, prefetch_buffer=1,
                       **self._augmentation.iterator_arguments())
 

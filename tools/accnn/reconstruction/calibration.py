@@ -45,6 +45,8 @@ class ReconstructionConfig:
         nothing is predicted.
     joint : bool
         Improve all chains together afterwards, see :func:`accnn.reconstruction.joint.joint`.
+    joint_mirror : bool
+        Towards the mean of the outputs for an image and for its mirror image.
     """
 
     solver: object = LINEAR
@@ -54,6 +56,7 @@ class ReconstructionConfig:
     seed: int = 0
     measured: int = 2
     joint: bool = False
+    joint_mirror: bool = False
 
 
 class Calibrated:
@@ -152,7 +155,7 @@ class Calibrated:
         made = replace_layers(self._model, replacements)
         names = [name for item in replacements for name in new_names(item.spec, item.chain) if name in made.arg_params]
         found, self.joint = joint(made, self._model, self.images, self._accelerator.input_shapes, names,
-                                  self.wish.seed, self._progress)
+                                  self.wish.seed, self._progress, self.wish.joint_mirror)
         return [item.with_arrays(found) for item in replacements]
 
     def _truths(self, picks, folder):

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from scipy.special import log_softmax
+from scipy.special import log_softmax, logsumexp
 
 from accnn.core.compat import mx
+from accnn.core.errors import AccnnError
 from accnn.core.progress import Silence
 from accnn.graph.cut import count_macs
 from accnn.graph.ir import Graph
@@ -24,12 +25,13 @@ from accnn.runtime.predictor import Predictor
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
 
 _MOST_BYTES = 3e8     # of images in memory
-_MOST_MACS = 4e12     # of all steps and of the original's answers: about a minute on two cores
-_STEPS = 600          # at most
+_MOST_MACS = 1.2e13   # of all steps and of the original's answers: two or three minutes on two cores
+_STEPS = 500          # at most
 _FEWEST = 20          # steps, or images held aside: fewer would tell nothing
-_BATCH = 64
+_BATCH = 128
 _RATES = 3e-4, 1e-4, 3e-5  # of a step, as shares of the root mean square of what it moves: the first that helps
-_HARM = 1.3           # times the divergence: then a rate is given up
+_HARM = 1.3           # times the divergence, half of the steps made: then a rate is given up; all do harm at first
+_WARM_UP = 20         # steps: the first of Adam are as long as any, whatever the gradient
 _LOOKS = 4            # at the images held aside, while the steps are made
 _EVEN = 0.5           # weight of classes that is spread evenly: the rest is their probability
 _PROBABLE = 1e-12
@@ -54,7 +56,7 @@ class JointOutcome:
     steps: int
 
 
-def joint(model, original, images, input_shapes, names, seed=0, progress=None):
+def joint(model, original, images, input_shapes, names, seed=0, progress=None, mirrored=False):
     """Improve some parameters of a network so that its outputs come nearer to those of another.
 
     Adam on the outputs' divergence, BatchNorm as at inference, the rate falling as a cosine.
@@ -73,6 +75,8 @@ def joint(model, original, images, input_shapes, names, seed=0, progress=None):
     seed : int
     progress : callable, optional
         See :class:`accnn.planning.accelerator.Accelerator`.
+    mirrored : bool
+        Lead to the mean of the original's outputs for an image and for its mirror image, and show both.
 
     Returns
     -------
@@ -84,10 +88,10 @@ def joint(model, original, images, input_shapes, names, seed=0, progress=None):
     Raises
     ------
     AccnnError
-        MXNet cannot differentiate the network.
+        MXNet cannot differentiate the network, or an output has places, which a mirror image has elsewhere.
     """
-    cost = _Cost(model, original, input_shapes)
-    seen = _Seen(original, images, input_shapes, min(images.count, cost.images))
+    cost = _Cost(model, original, input_shapes, 1 + mirrored)
+    seen = (_Mirrored if mirrored else _Seen)(original, images, input_shapes, min(images.count, cost.images))
     steps = min(_STEPS, cost.steps(seen.count))
     by_image = all(len(output) % seen.count == 0 for output in seen.truth)
     if not names or not by_image or steps < _FEWEST or seen.held.sum() < _FEWEST:
@@ -99,11 +103,11 @@ def joint(model, original, images, input_shapes, names, seed=0, progress=None):
 class _Cost:
     """How many images and steps some multiply-adds allow."""
 
-    def __init__(self, model, original, input_shapes):
+    def __init__(self, model, original, input_shapes, passes):
         made, true = (max(count_macs(layer_specs(one, input_shapes)), 1) for one in (model, original))
-        self._step, self._image = 3 * made * _BATCH, true
+        self._step, self._image = 3 * made * _BATCH, passes * true
         each = 4 * sum(int(np.prod(shape)) for shape in input_shapes.values())
-        self.images = int(max(1, min(_MOST_BYTES // each, _MOST_MACS / 2 // true)))
+        self.images = int(max(1, min(_MOST_BYTES // each, _MOST_MACS / 2 // self._image)))
 
     def steps(self, images):
         return int((_MOST_MACS - images * self._image) // self._step)
@@ -117,11 +121,18 @@ class _Seen:
         self.arrays = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
         numbers = spread(images.count, most)
         self.count, self.held = len(numbers), held_aside(0, images.count, 1, images.count)[numbers]
-        predictor = Predictor(original, input_shapes, min(images.batch_size, self.count))
-        found = [[output.asnumpy() for output in predictor.forward(*predictor.arranged(
-            {name: mx.nd.array(array) for name, array in batch.items()}))] for batch in batches]
-        self.truth = [np.concatenate(outputs) for outputs in zip(*found)]
+        self._predictor, self._original = Predictor(original, input_shapes, min(images.batch_size, self.count)), original
+        self.truth = [np.concatenate(outputs) for outputs in zip(*map(self._answers, batches))]
         self.forms = compared_as(original, self.truth)
+
+    def _answers(self, batch):
+        """list of ndarray: the original's outputs for a batch."""
+        return [output.asnumpy() for output in self._predictor.forward(*self._predictor.arranged(
+            {name: mx.nd.array(array) for name, array in batch.items()}))]
+
+    def shown(self, inputs, generator):
+        """The inputs of a step."""
+        return inputs
 
     def rows(self, numbers):
         """(dict of arrays, list of true outputs) of some images."""
@@ -129,6 +140,43 @@ class _Seen:
         return ({name: array[numbers] for name, array in self.arrays.items()},
                 [output.reshape((self.count, one) + output.shape[1:])[numbers].reshape((-1,) + output.shape[1:])
                  for output, one in zip(self.truth, each)])
+
+
+class _Mirrored(_Seen):
+    """With their mirror images: the truth is the mean of the answers to both, a step shows either of them."""
+
+    def __init__(self, original, images, input_shapes, most):
+        if any(len(shape) != 3 for shape in input_shapes.values()):
+            raise AccnnError("%s reads more than pictures, which alone have mirror images: leave out `joint_mirror`"
+                             % original.prefix)
+        super().__init__(original, images, input_shapes, most)
+        if any(np.prod(output.shape[2:]) > 1 for output in self.truth):
+            raise AccnnError("%s answers for places, which a mirror image has elsewhere: leave out `joint_mirror`"
+                             % original.prefix)
+
+    def _answers(self, batch):
+        straight, turned = super()._answers(batch), super()._answers(_turned(batch))
+        return [_mean(form, *pair) for form, *pair in zip(compared_as(self._original, straight), straight, turned)]
+
+    def shown(self, inputs, generator):
+        """Every image as it is, or its mirror image."""
+        chosen = generator.random(len(next(iter(inputs.values())))) < 0.5
+        return {name: np.where(chosen.reshape((-1,) + (1,) * (array.ndim - 1)), turned, array)
+                for (name, array), turned in zip(inputs.items(), _turned(inputs).values())}
+
+
+def _turned(inputs):
+    return {name: array[..., ::-1] for name, array in inputs.items()}
+
+
+def _mean(form, first, second):
+    """The mean of two answers to the same pictures: of the probabilities, where they tell such."""
+    if form == LOG_PROBABILITY:
+        return np.logaddexp(first, second) - np.log(2)
+    if form == CLASS_SCORES:  # at the height of the first, or they would be taken for logarithms of probabilities
+        height = logsumexp(first, axis=1, keepdims=True)
+        return np.logaddexp(first - height, log_softmax(second, axis=1)) - np.log(2) + height
+    return (first + second) / 2
 
 
 class _Search:
@@ -160,12 +208,15 @@ class _Search:
         found, before, looks = {}, least, set(np.linspace(0, steps, _LOOKS + 1).astype(int)[1:])
         for step, numbers in enumerate(self._batches(steps), 1):
             tell(step - 1, "")
-            self._net.step(*self._seen.rows(numbers), self._seen.forms, rate * (1 + np.cos(np.pi * step / steps)) / 2)
+            inputs, truth = self._seen.rows(numbers)
+            self._net.step(self._seen.shown(inputs, self._generator), truth, self._seen.forms,
+                           rate * min(1, step / _WARM_UP) * (1 + np.cos(np.pi * step / steps)) / 2)
             if step in looks:
                 now = self._held_divergence()
                 if now < least:  # never where it is NaN
                     found, least = self._net.parameters(), now
-                if not now < _HARM * before:  # less may still settle as the rate falls
+                # Less settles as the rate falls, and so does what the first, largest steps do.
+                if not np.isfinite(now) or 2 * step >= steps and now > _HARM * before:
                     break
         return found, least
 
