@@ -121,7 +121,8 @@ class _Seen:
         self.arrays = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
         numbers = spread(images.count, most)
         self.count, self.held = len(numbers), held_aside(0, images.count, 1, images.count)[numbers]
-        self._predictor, self._original = Predictor(original, input_shapes, min(images.batch_size, self.count)), original
+        self._original = original
+        self._predictor = Predictor(original, input_shapes, min(images.batch_size, self.count))
         self.truth = [np.concatenate(outputs) for outputs in zip(*map(self._answers, batches))]
         self.forms = compared_as(original, self.truth)
 
