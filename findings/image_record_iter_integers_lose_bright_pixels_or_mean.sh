@@ -24,7 +24,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 { "${PYTHON:-python3}" -m venv venv && venv/bin/pip install -q mxnet==1.9.1 numpy==1.23.5; } >install.log 2>&1 || {
     cat install.log; echo "needs Python 3.8 to 3.11 (set PYTHON)"; exit 3; }
-cat > types.py <<'PY'
+cat > pixels.py <<'PY'
 import struct
 import sys
 import zlib
@@ -68,4 +68,4 @@ for text, settings, real, signed in CASES:
     same &= found == [real, signed, list(GREYS)]
 sys.exit(0 if same else 1)
 PY
-OMP_NUM_THREADS=1 venv/bin/python -W ignore types.py 2>errors.log || { code=$?; tail -5 errors.log; exit $code; }
+OMP_NUM_THREADS=1 venv/bin/python -W ignore pixels.py 2>errors.log || { code=$?; tail -5 errors.log; exit $code; }
