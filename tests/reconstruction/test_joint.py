@@ -137,7 +137,8 @@ def test_only_pictures_have_mirror_images():
 
 @pytest.mark.parametrize("form, shape", [(PROBABILITY, (6, 5)), (PROBABILITY, (4, 3, 7)), (LOG_PROBABILITY, (6, 5)),
                                          (LOG_PROBABILITY, (4, 3, 7)), (CLASS_SCORES, (6, 5)), (SCORE, (6, 2, 5))])
-def test_gradients_are_zero_where_nothing_is_missed_and_lead_downhill_elsewhere(form, shape):
+@pytest.mark.parametrize("even", [0.0, 0.5])
+def test_gradients_are_zero_where_nothing_is_missed_and_lead_downhill_elsewhere(form, shape, even):
     """In the scores: gradients by probabilities are passed through the softmax that they come from."""
     rng = np.random.RandomState(0)
     true, other = rng.standard_normal((2,) + shape)
@@ -146,7 +147,7 @@ def test_gradients_are_zero_where_nothing_is_missed_and_lead_downhill_elsewhere(
 
     def through(scores):
         made, probability = softmaxed(scores), np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
-        gradient = module._gradient(form, softmaxed(true), made)
+        gradient = module._gradient(form, softmaxed(true), made, even)
         if form == PROBABILITY:
             return probability * (gradient - (probability * gradient).sum(1, keepdims=True))
         return gradient - probability * gradient.sum(1, keepdims=True) if form == LOG_PROBABILITY else gradient

@@ -33,7 +33,6 @@ _RATES = 5e-4, 2e-4, 5e-5  # of a step, as shares of the root mean square of wha
 _HARM = 1.3           # times the divergence, half of the steps made: then a rate is given up; all do harm at first
 _WARM_UP = 20         # steps: the first of Adam are as long as any, whatever the gradient
 _LOOKS = 4            # at the images held aside, while the steps are made
-_EVEN = 0.5           # weight of classes that is spread evenly: the rest is their probability
 _PROBABLE = 1e-12
 _BETA = 0.9, 0.999
 
@@ -116,6 +115,8 @@ class _Cost:
 class _Seen:
     """Images in memory, and what the original answers."""
 
+    even = 0.5  # weight of classes that is spread evenly: the rest is their probability
+
     def __init__(self, original, images, input_shapes, most):
         batches = [{name: array.asnumpy() for name, array in batch.items()} for batch in images.arrays(most)]
         self.arrays = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
@@ -145,6 +146,8 @@ class _Seen:
 
 class _Mirrored(_Seen):
     """With their mirror images: the truth is the mean of the answers to both, a step shows either of them."""
+
+    even = 0.0  # what a mean says of improbable classes is not what makes it better
 
     def __init__(self, original, images, input_shapes, most):
         if any(len(shape) != 3 for shape in input_shapes.values()):
@@ -210,7 +213,7 @@ class _Search:
         for step, numbers in enumerate(self._batches(steps), 1):
             tell(step - 1, "")
             inputs, truth = self._seen.rows(numbers)
-            self._net.step(self._seen.shown(inputs, self._generator), truth, self._seen.forms,
+            self._net.step(self._seen.shown(inputs, self._generator), truth, self._seen,
                            rate * min(1, step / _WARM_UP) * (1 + np.cos(np.pi * step / steps)) / 2)
             if step in looks:
                 now = self._held_divergence()
@@ -265,10 +268,10 @@ class _Net:
             found.append([output[:len(output) * share // self._size] for output in outputs])
         return [np.concatenate(arrays) for arrays in zip(*found)]
 
-    def step(self, inputs, truth, forms, rate):
+    def step(self, inputs, truth, seen, rate):
         """One step of Adam, `rate` being a share of the size of every array."""
         outputs = self._forward(inputs, True)
-        self._executor.backward([mx.nd.array(_gradient(*one)) for one in zip(forms, truth, outputs)])
+        self._executor.backward([mx.nd.array(_gradient(*one, seen.even)) for one in zip(seen.forms, truth, outputs)])
         self._steps += 1
         first, second = (1 - beta ** self._steps for beta in _BETA)
         for name in self._names:
@@ -295,24 +298,24 @@ def _size_of(arrays, name):
     return own if weight is None else max(own, 0.1 * float(np.sqrt(np.square(weight.asnumpy()).mean())))
 
 
-def _gradient(form, true, made):
+def _gradient(form, true, made, even):
     """That of the mean over a batch's images (and places) of what an output misses."""
     true, made = true.astype(np.float64), made.astype(np.float64)
     if form == PROBABILITY and made.ndim == 2:
         total = true.sum(1, keepdims=True)
         return _weighted(np.log(np.maximum(true / total, _PROBABLE)), np.log(np.maximum(
-            made / made.sum(1, keepdims=True), _PROBABLE))) / np.maximum(made, _PROBABLE)
+            made / made.sum(1, keepdims=True), _PROBABLE)), even) / np.maximum(made, _PROBABLE)
     if form == PROBABILITY:
         return -true / np.maximum(made, _PROBABLE) / true.sum()
     if form == CLASS_SCORES or form == LOG_PROBABILITY and made.ndim == 2:
-        return _weighted(log_softmax(true, axis=1), log_softmax(made, axis=1))
+        return _weighted(log_softmax(true, axis=1), log_softmax(made, axis=1), even)
     if form == LOG_PROBABILITY:
         return -np.exp(true) / np.exp(true).sum()
     return 2 * (made - true) / max(np.square(true).sum(), 1e-30)
 
 
-def _weighted(true, made):
+def _weighted(true, made, even):
     """Gradient by the scores of a divergence, and of the variance of its logarithms over all classes alike."""
     change = made - true
-    even = (change - change.mean(1, keepdims=True)) / true.shape[1]
-    return ((np.exp(made) - np.exp(true)) * (1 - _EVEN) + _EVEN * even) / len(true)
+    evenly = (change - change.mean(1, keepdims=True)) / true.shape[1]
+    return ((np.exp(made) - np.exp(true)) * (1 - even) + even * evenly) / len(true)
