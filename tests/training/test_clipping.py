@@ -29,6 +29,15 @@ def test_the_direction_stays(count, longest):
             np.testing.assert_array_equal(array.asnumpy(), np.float32(factor) * one)
 
 
+def test_arrays_of_two_types_have_one_length():
+    given = [mx.nd.array([3.0, 0.0]), mx.nd.array([[4.0]], dtype="float16"), mx.nd.array([12.0], dtype="float16")]
+    made = Clipper(given, 1.3)
+    made.clip()
+    assert [array.dtype for array in made.clipped] == [np.float32, np.float16, np.float16]
+    for array, right in zip(made.clipped, ([0.3, 0.0], [[0.4]], [1.2])):
+        np.testing.assert_allclose(array.asnumpy(), right, rtol=1e-3)
+
+
 def test_zeros_stay_zeros_and_nan_is_not_hidden():
     found = []
     for given in (mx.nd.zeros((2, 3)), mx.nd.array([1.0, float("nan")])):

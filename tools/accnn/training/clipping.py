@@ -1,4 +1,6 @@
 """Gradients of all parameters together held to a length."""
+import numpy as np
+
 from accnn.core.compat import mx
 
 _AT_ONCE = 64  # arrays that one operator sums
@@ -14,7 +16,7 @@ class Clipper:
     Parameters
     ----------
     gradients : list of mx.nd.NDArray
-        Of one device, in float32. They are read whenever :meth:`clip` is called.
+        Of one device. They are read whenever :meth:`clip` is called.
     longest : float
 
     Attributes
@@ -29,8 +31,7 @@ class Clipper:
 
     def __init__(self, gradients, longest):
         given = {"gradient%d" % place: gradient for place, gradient in enumerate(gradients)}
-        symbol = _clipped({name: len(array.shape) for name, array in given.items()}, longest)
-        self._bound = symbol.bind(gradients[0].context, given, grad_req="null")
+        self._bound = _clipped(given, longest).bind(gradients[0].context, given, grad_req="null")
         self.clipped = self._bound.outputs
 
     def clip(self):
@@ -38,12 +39,21 @@ class Clipper:
         self._bound.forward()
 
 
-def _clipped(axes, longest):
-    """mx.sym.Symbol with an output for each of some gradients, whose numbers of axes are given by name."""
-    read = [mx.sym.Variable(name) for name in axes]
-    parts = [read[start:start + _AT_ONCE] for start in range(0, len(read), _AT_ONCE)]
-    squares = mx.sym.concat(*(mx.sym.multi_sum_sq(*part, num_arrays=len(part)) for part in parts), dim=0)
+def _clipped(gradients, longest):
+    """mx.sym.Symbol with an output for each of some gradients, given by name."""
+    read = {name: mx.sym.Variable(name) for name in gradients}
+    squares = mx.sym.concat(*(mx.sym.multi_sum_sq(*map(read.get, part), num_arrays=len(part))
+                              for part in _parts(gradients)), dim=0)
     # A norm of zero gives an infinite quotient, of which the minimum makes 1.
     scale = mx.sym.broadcast_minimum(longest * mx.sym.rsqrt(mx.sym.sum(squares)), mx.sym.ones((1,)))
-    return mx.sym.Group([mx.sym.broadcast_mul(gradient, mx.sym.reshape(scale, shape=(1,) * count))
-                         for gradient, count in zip(read, axes.values())])
+    return mx.sym.Group([mx.sym.broadcast_mul(read[name], mx.sym.cast(
+        mx.sym.reshape(scale, shape=(1,) * len(array.shape)), dtype=np.dtype(array.dtype).name))
+        for name, array in gradients.items()])
+
+
+def _parts(gradients):
+    """Yield lists of names whose squares one operator sums, which wants arrays of one type."""
+    for kind in sorted({np.dtype(array.dtype).name for array in gradients.values()}):
+        names = [name for name, array in gradients.items() if np.dtype(array.dtype).name == kind]
+        for start in range(0, len(names), _AT_ONCE):
+            yield names[start:start + _AT_ONCE]
