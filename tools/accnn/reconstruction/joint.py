@@ -25,11 +25,11 @@ from accnn.runtime.predictor import Predictor
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
 
 _MOST_BYTES = 3e8     # of images in memory
-_MOST_MACS = 1.2e13   # of all steps and of the original's answers: two or three minutes on two cores
+_MOST_MACS = 1.2e13   # of all steps and of the original's answers: five minutes on two cores
 _STEPS = 500          # at most
 _FEWEST = 20          # steps, or images held aside: fewer would tell nothing
 _BATCH = 128
-_RATES = 5e-4, 2e-4, 5e-5  # of a step, as shares of the root mean square of what it moves: the first that helps
+_RATES = 8e-4, 3e-4, 1e-4  # of a step, as shares of the root mean square of all it moves: the first that helps
 _HARM = 1.3           # times the divergence, half of the steps made: then a rate is given up; all do harm at first
 _WARM_UP = 20         # steps: the first of Adam are as long as any, whatever the gradient
 _LOOKS = 4            # at the images held aside, while the steps are made
@@ -254,7 +254,7 @@ class _Net:
             self._executor.arg_dict[name][:] = bound.values[name]
         self._inputs = [name for name in input_shapes if name in arguments]
         arrays = self._executor.arg_dict
-        self._scales = {name: _size_of(arrays, name) for name in self._names}
+        self._scale = _size_of([arrays[name] for name in self._names])
         self._moments = {name: (arrays[name].zeros_like(), arrays[name].zeros_like()) for name in self._names}
         self._steps = 0
 
@@ -269,7 +269,7 @@ class _Net:
         return [np.concatenate(arrays) for arrays in zip(*found)]
 
     def step(self, inputs, truth, seen, rate):
-        """One step of Adam, `rate` being a share of the size of every array."""
+        """One step of Adam, `rate` being a share of the size of all arrays."""
         outputs = self._forward(inputs, True)
         self._executor.backward([mx.nd.array(_gradient(*one, seen.even)) for one in zip(seen.forms, truth, outputs)])
         self._steps += 1
@@ -277,7 +277,7 @@ class _Net:
         for name in self._names:
             mean, spread_of = self._moments[name]
             weight, gradient = self._executor.arg_dict[name], self._executor.grad_dict[name]
-            mx.nd.adam_update(weight, gradient, mean, spread_of, lr=rate * self._scales[name] * second ** 0.5 / first,
+            mx.nd.adam_update(weight, gradient, mean, spread_of, lr=rate * self._scale * second ** 0.5 / first,
                               beta1=_BETA[0], beta2=_BETA[1], epsilon=1e-12, out=weight)
 
     def parameters(self):
@@ -291,11 +291,10 @@ class _Net:
         return [output.asnumpy() for output in self._executor.forward(is_train=is_train)]
 
 
-def _size_of(arrays, name):
-    """The root mean square of an array; of a bias at least a tenth of that of its weight, since it may begin at 0."""
-    own = float(np.sqrt(np.square(arrays[name].asnumpy()).mean()))
-    weight = arrays.get(name[:-len("bias")] + "weight") if name.endswith("bias") else None
-    return own if weight is None else max(own, 0.1 * float(np.sqrt(np.square(weight.asnumpy()).mean())))
+def _size_of(arrays):
+    """The root mean square of the numbers of some arrays."""
+    return float(np.sqrt(sum(np.square(array.asnumpy()).sum() for array in arrays) / sum(
+        array.size for array in arrays)))
 
 
 def _gradient(form, true, made, even):
