@@ -26,7 +26,7 @@ setup(
     package_data={"accnn.report": ["page.html"]},
     python_requires=">=3.8,<3.14",
     # mxnet's metadata asks for numpy<2, of which there is none for Python 3.13: there it is installed with --no-deps.
-    install_requires=["mxnet==1.9.1;python_version<'3.13'", "numpy>=1.19,<2;python_version<'3.13'",
+    install_requires=["mxnet==1.9.1;python_version<'3.13'", "numpy>=1.20,<2;python_version<'3.13'",
                       "numpy>=2.1;python_version>='3.13'", "requests>=2.20,<3", "setuptools;python_version>='3.12'",
                       "scipy>=1.5", "threadpoolctl>=2", "tqdm>=4.60,<5"],
     extras_require={

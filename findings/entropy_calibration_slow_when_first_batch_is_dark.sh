@@ -42,10 +42,10 @@ DARK = np.where(np.arange(8) == 0, 0.4, 1.0).astype(np.float32).reshape(8, 1, 1,
 
 def calibrated(data):
     """Seconds, and the thresholds."""
-    start = time.time()
+    start = time.process_time()
     network = quantize_model_mkldnn(symbol, weights, {}, label_names=None, calib_mode="entropy",
                                     calib_data=mx.io.NDArrayIter(data, batch_size=1))
-    seconds = time.time() - start
+    seconds = time.process_time() - start
     nodes = json.loads(network[0].tojson())["nodes"]
     return seconds, np.array([float(node["attrs"]["max_calib_range"]) for node in nodes
                               if "max_calib_range" in node.get("attrs", {})])

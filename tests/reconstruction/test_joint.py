@@ -127,6 +127,29 @@ def test_answers_for_places_have_no_mirror_image():
         joint(worse, worse, ArrayImages({"data": images(320)}, 32), SHAPES, names, mirrored=True)
 
 
+def test_rows_for_places_have_no_mirror_image():
+    scores = mx.sym.Convolution(mx.sym.Variable("data"), num_filter=4, kernel=(3, 3), name="c0")
+    rows = mx.sym.Reshape(mx.sym.transpose(scores, axes=(0, 2, 3, 1)), shape=(-1, 4))
+    worse, names = disturbed(random_model(mx.sym.softmax(rows), data=SHAPE))
+    with pytest.raises(AccnnError, match="answers for places.*leave out `joint_mirror`"):
+        joint(worse, worse, ArrayImages({"data": images(320)}, 32), SHAPES, names, mirrored=True)
+
+
+def test_what_is_no_class_has_no_mirror_image():
+    """As the corners of a box: the mirror image has them elsewhere."""
+    net = mx.sym.tanh(mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=4, name="f0"))
+    worse, _ = disturbed(random_model(net, data=SHAPE))
+    with pytest.raises(AccnnError, match="tells no probabilities of classes.*leave out `joint_mirror`"):
+        joint(worse, worse, ArrayImages({"data": images(320)}, 32), SHAPES, ["f0_weight"], mirrored=True)
+
+
+def test_a_network_too_large_for_steps_is_said(monkeypatch, capsys):
+    monkeypatch.setattr(module, "_MOST_MACS", 1e6)
+    worse, names = disturbed(NETS["chain"]())
+    assert joint(worse, worse, ArrayImages({"data": images(320)}, 32), SHAPES, names) == ({}, None)
+    assert "so large that only 0 steps would be made" in capsys.readouterr().err
+
+
 def test_only_pictures_have_mirror_images():
     model = random_model(mx.sym.softmax(mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=4, name="f0")),
                          data=(40,))

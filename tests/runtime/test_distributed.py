@@ -123,7 +123,8 @@ def test_sums_are_exact(launched, tmp_path):
     assert out.splitlines() == [repr(said)] * 2
 
 
-@pytest.mark.parametrize("more", [["--random-crop", "1", "--clip-gradient", "0"], ["--teacher", "NET", "--optimizer", "adam"]])
+@pytest.mark.parametrize("more", [["--random-crop", "1", "--clip-gradient", "0"],
+                                  ["--teacher", "NET", "--optimizer", "adam"]])
 def test_two_workers_train_as_one(launched, net, train, tmp_path, more):
     more = [net if word == "NET" else word for word in more]
     launched(script(*job_options(net, train, tmp_path / "two", "--batch-size", "8", *more)))

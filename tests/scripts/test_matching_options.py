@@ -102,3 +102,13 @@ def test_mirror_images_are_a_setting_that_runs_from_before_it_do_not_know(comman
     assert command(*TRAIN, *TEACHER, *mirrored(resumed), "--resume") == 2
     assert said in capsys.readouterr().err
     assert command(*TRAIN, *TEACHER, *mirrored(begun), "--resume") == 0
+
+
+def test_a_run_that_drew_other_batches_by_its_seed_is_not_gone_on_with(command, tmp_path, capsys):
+    assert command(*TRAIN, *TEACHER, "--num-epochs", "1") == 0
+    arrays, note = resume.load(str(tmp_path / "out"))
+    del note["settings"][resume.DRAWING]  # as earlier versions wrote it
+    resume.save(str(tmp_path / "out"), arrays, note)
+    capsys.readouterr()
+    assert command(*TRAIN, *TEACHER, "--resume") == 2
+    assert "draws other batches by the same seed: say --force instead of --resume" in capsys.readouterr().err

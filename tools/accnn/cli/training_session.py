@@ -13,7 +13,7 @@ from accnn.core.settings import renamed
 from accnn.data.enlarged import check_alike, tell_enlarged
 from accnn.data.images import image_input, read_images
 from accnn.data.records import open_records
-from accnn.data.stream import JoinedStream, TrainingStream
+from accnn.data.stream import DRAWING, JoinedStream, TrainingStream
 from accnn.graph.checkpoint import load_model, tell_remarks
 from accnn.graph.shapes import chosen_batch
 from accnn.runtime.distributed import Job
@@ -21,7 +21,7 @@ from accnn.runtime.predictor import Predictor, contexts
 from accnn.scoring.heads import class_head, settled
 from accnn.scoring.passes import answers, first_outputs
 from accnn.scoring.tally import Tally
-from accnn.training import objective, optimizer
+from accnn.training import objective, optimizer, resume
 from accnn.training.objective import Teacher
 from accnn.training.optimizer import scheduler
 from accnn.training.own_loss import own_loss
@@ -124,6 +124,7 @@ class Session:
         said["data-unlabelled"] = self.unlabelled and records_identity(self.unlabelled)
         said["image-shape"] = self._how.shape
         said["augmentation"] = augmentation(args).iterator_arguments()
+        said[resume.DRAWING] = DRAWING
         return json.loads(json.dumps(said))  # as it comes back from a file
 
     def run_of(self, model, head, keeper, epochs, frozen=(), seed=0):

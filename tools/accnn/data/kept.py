@@ -1,4 +1,5 @@
 """Training pictures of one size, decoded once and kept: every batch is cropped and mirrored as a whole."""
+import contextlib
 from dataclasses import replace
 
 import numpy as np
@@ -79,10 +80,10 @@ class KeptPictures:
         inside, progress = self._pixels[:, :, pad:pad + height, pad:pad + width], Progress(
             "decoding %s, pictures" % records.path, len(records))
         whole = replace(preprocessing, shape=(channels, height, width), mean=(0.0,), std=(1.0,))
-        for batch in read_images(records, whole, _AT_ONCE):
-            inside[batch.first:batch.first + batch.size] = batch.images.asnumpy()[:batch.size]
-            progress(batch.first + batch.size)
-        progress.close()
+        with contextlib.closing(progress):
+            for batch in read_images(records, whole, _AT_ONCE):
+                inside[batch.first:batch.first + batch.size] = batch.images.asnumpy()[:batch.size]
+                progress(batch.first + batch.size)
         self._mean, self._std = (np.asarray(values, np.float32).reshape(1, -1, 1, 1)
                                  for values in (preprocessing.mean, preprocessing.std))
 

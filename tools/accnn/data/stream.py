@@ -10,6 +10,7 @@ from accnn.data.images import next_batch, opened
 from accnn.data.kept import MOST_BYTES, KeptPictures, kept_size
 from accnn.data.records import part_range
 
+DRAWING = 2  # to be raised when the same seed draws other batches: no run goes on with those of another number
 MOST_SHARDS = 8
 _SEEDS = 2 ** 31 - 1
 _BLOCK_BYTES = 1 << 26  # of images that are read at a time
@@ -21,7 +22,8 @@ class Augmentation:
     """Random changes to training images, named as ImageRecordIter names them.
 
     With `seed_aug`, without which they would depend on the number of threads, ImageRecordIter begins its random numbers
-    anew with every batch: an epoch holds as many different changes as images are read at a time, and the next others.
+    anew with whatever is read at a time, which is up to 64 MB: so often an epoch repeats its changes, and the next has
+    others.
     Pictures that are kept (:mod:`accnn.data.kept`) are changed each by itself.
 
     Attributes
@@ -137,7 +139,10 @@ class TrainingStream:
         """KeptPictures, or False."""
         size = self.steps * self._all * _WORTH >= len(self._records) and kept_size(
             self._records, self._preprocessing, self._augmentation, self._most)
-        return bool(size) and KeptPictures(self._records, self._preprocessing, self._augmentation, size)
+        try:
+            return bool(size) and KeptPictures(self._records, self._preprocessing, self._augmentation, size)
+        except AccnnError:  # a picture is no picture, which is said when it is read, or of another size than it says
+            return False
 
     def _read(self, number, skip):
         """Yield the batches of an epoch as MXNet's iterators decode them."""

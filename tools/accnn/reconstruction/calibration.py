@@ -12,7 +12,7 @@ from accnn.graph.precision import in_full_precision
 from accnn.graph.rewrite import new_names, replace_layers
 from accnn.reconstruction import LINEAR, NETWORK
 from accnn.reconstruction.importance import importances
-from accnn.reconstruction.joint import joint
+from accnn.reconstruction.joint import check_mirrored, joint
 from accnn.reconstruction.layer import WIDEST_PATCH
 from accnn.reconstruction.moments import Accumulator
 from accnn.reconstruction.pipeline import DISK, CachedFeatureMaps, PrefixRunner, levels
@@ -89,6 +89,8 @@ class Calibrated:
         self._accelerator, self._progress = accelerator, progress or Silence
         # Which MXNet can differentiate, and whose responses can be read.
         self._model = in_full_precision(accelerator.model)
+        if wish.joint_mirror:  # before anything is computed
+            check_mirrored(self._model, images.input_names, accelerator.input_shapes)
         self._energies, self._importances = {}, {}
         self._costs = SplitCosts(accelerator, self._model, images, wish,
                                  Fitting(self._sampled, self._importance, self._fitted), self._progress,

@@ -11,18 +11,18 @@ from scipy.special import log_softmax, logsumexp
 
 from accnn.core.compat import mx
 from accnn.core.errors import AccnnError
-from accnn.core.progress import Silence
+from accnn.core.progress import Silence, say
 from accnn.graph.cut import count_macs
 from accnn.graph.ir import Graph
 from accnn.graph.labels import unlabelled
-from accnn.graph.shapes import batch_for
+from accnn.graph.shapes import batch_for, output_shapes
 from accnn.graph.specs import layer_specs
 from accnn.reconstruction.divergence import CLASS_SCORES, Divergence, compared_as
 from accnn.reconstruction.images import spread
 from accnn.reconstruction.importance import differentiable, refusals_as_sentences
 from accnn.reconstruction.samples import held_aside
 from accnn.runtime.predictor import Predictor
-from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY
+from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY, SCORE
 
 _MOST_BYTES = 3e8     # of images in memory
 _MOST_MACS = 1.2e13   # of all steps and of the original's answers: five minutes on two cores
@@ -87,13 +87,17 @@ def joint(model, original, images, input_shapes, names, seed=0, progress=None, m
     Raises
     ------
     AccnnError
-        MXNet cannot differentiate the network, or an output has places, which a mirror image has elsewhere.
+        MXNet cannot differentiate the network; or one of :func:`check_mirrored`, or an output tells no classes.
     """
     cost = _Cost(model, original, input_shapes, 1 + mirrored)
-    seen = (_Mirrored if mirrored else _Seen)(original, images, input_shapes, min(images.count, cost.images))
-    steps = min(_STEPS, cost.steps(seen.count))
+    count = min(images.count, cost.images)
+    steps = min(_STEPS, cost.steps(count))
+    if steps < _FEWEST:
+        say("chains are not improved together: %s is so large that only %d steps would be made" % (model.prefix, steps))
+        return {}, None
+    seen = (_Mirrored if mirrored else _Seen)(original, images, input_shapes, count)
     by_image = all(len(output) % seen.count == 0 for output in seen.truth)
-    if not names or not by_image or steps < _FEWEST or seen.held.sum() < _FEWEST:
+    if not names or not by_image or seen.held.sum() < _FEWEST:
         return {}, None
     with refusals_as_sentences(model, "leave out `joint`"):
         return _Search(model, seen, input_shapes, names, seed).best(steps, progress or Silence)
@@ -150,13 +154,11 @@ class _Mirrored(_Seen):
     even = 0.0  # what a mean says of improbable classes is not what makes it better
 
     def __init__(self, original, images, input_shapes, most):
-        if any(len(shape) != 3 for shape in input_shapes.values()):
-            raise AccnnError("%s reads more than pictures, which alone have mirror images: leave out `joint_mirror`"
-                             % original.prefix)
+        check_mirrored(original, images.input_names, input_shapes)
         super().__init__(original, images, input_shapes, most)
-        if any(np.prod(output.shape[2:]) > 1 for output in self.truth):
-            raise AccnnError("%s answers for places, which a mirror image has elsewhere: leave out `joint_mirror`"
-                             % original.prefix)
+        if SCORE in self.forms:
+            raise AccnnError("an output of %s tells no probabilities of classes, for which alone pictures may be "
+                             "mirrored: leave out `joint_mirror`" % original.prefix)
 
     def _answers(self, batch):
         straight, turned = super()._answers(batch), super()._answers(_turned(batch))
@@ -167,6 +169,29 @@ class _Mirrored(_Seen):
         chosen = generator.random(len(next(iter(inputs.values())))) < 0.5
         return {name: np.where(chosen.reshape((-1,) + (1,) * (array.ndim - 1)), turned, array)
                 for (name, array), turned in zip(inputs.items(), _turned(inputs).values())}
+
+
+def check_mirrored(model, names, input_shapes):
+    """Refuse mirror images where they would be something else, or have their answers elsewhere.
+
+    Parameters
+    ----------
+    model : Model
+    names : list of str
+        Of the inputs that images fill.
+    input_shapes : dict of str to tuple of int
+
+    Raises
+    ------
+    AccnnError
+    """
+    if any(len(input_shapes[name]) != 3 for name in names):
+        raise AccnnError("%s reads more than pictures, which alone have mirror images: leave out `joint_mirror`"
+                         % model.prefix)
+    shapes = output_shapes(model, input_shapes, 2) or [()]
+    if any(not shape or shape[0] != 2 or np.prod(shape[2:]) > 1 for shape in shapes):
+        raise AccnnError("%s answers for places, which a mirror image has elsewhere: leave out `joint_mirror`"
+                         % model.prefix)
 
 
 def _turned(inputs):

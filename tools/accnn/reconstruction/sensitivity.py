@@ -130,7 +130,7 @@ class Comparison:
         some = few(images, min(pool or most, room)).in_batches(_batch(model, input_shapes, images.batch_size))
         found = chosen(model, some, min(most, room),
                        lambda some: _Stage(model, input_shapes, list(some.arrays(some.count))).outputs(model))
-        # Even batches: for one of another size every network would be bound twice.
+        # As even as can be: for a batch of another size every network is bound once more.
         even = -(-found.images.count // -(-found.images.count // found.images.batch_size))
         self.images, self.weights = found.images.in_batches(even), found.weights
         self._whole = _Stage(model, input_shapes, list(self.images.arrays(self.images.count)))

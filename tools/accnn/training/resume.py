@@ -11,6 +11,7 @@ from accnn.core.text import sizes
 from accnn.graph.checkpoint import read_arrays, write_arrays
 
 _NOTE = "note"
+DRAWING = "drawing"  # setting: the number of the rule by which a seed draws batches
 _KINDS = ("arg", "aux", "state", "mean")
 
 
@@ -116,6 +117,9 @@ def check_settings(path, begun, settings):
     ------
     AccnnError
     """
+    if begun.get(DRAWING) != settings.get(DRAWING):
+        raise AccnnError("%s was begun by another version of accnn, which draws other batches by the same seed: say "
+                         "`force` instead of `resume`" % path)
     for option, value in settings.items():
         if begun.get(option) != value:
             raise AccnnError("%s was begun with `%s` %s, not %s: resume with the same, or say `force` instead"
