@@ -137,7 +137,8 @@ def test_rows_for_places_have_no_mirror_image():
 
 def test_what_is_no_class_has_no_mirror_image():
     """As the corners of a box: the mirror image has them elsewhere."""
-    net = mx.sym.tanh(mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=4, name="f0"))
+    corners = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=4, name="f0")
+    net = mx.sym.Activation(corners, act_type="sigmoid")
     worse, _ = disturbed(random_model(net, data=SHAPE))
     with pytest.raises(AccnnError, match="tells no probabilities of classes.*leave out `joint_mirror`"):
         joint(worse, worse, ArrayImages({"data": images(320)}, 32), SHAPES, ["f0_weight"], mirrored=True)
