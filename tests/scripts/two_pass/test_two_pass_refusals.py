@@ -20,9 +20,8 @@ def refused(words, capsys, says, code=2):
     assert re.search(says, sentences[0]), sentences[0]
 
 
-@pytest.fixture
-def begun(command, monkeypatch):
-    """A run that stopped after its first stage."""
+def begin(command, monkeypatch):
+    """Let a run stop after its first stage."""
     plain = State.finish
 
     def finish(self, model, record, last):
@@ -31,6 +30,23 @@ def begun(command, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(State, "finish", finish)
         assert two_pass.main(command) == 130
+
+
+@pytest.fixture
+def begun(command, monkeypatch):
+    """A run that stopped after its first stage."""
+    begin(command, monkeypatch)
+
+
+@pytest.mark.parametrize("more, left_out", [(["--measured-ranks", "9"], "--measured-ranks 9, not"),
+                                            (["--joint-mirror"], "--joint-mirror True, not")])
+def test_what_a_run_was_begun_with_is_not_left_out(command, tmp_path, inputs, monkeypatch, capsys, more, left_out):
+    calibrated = command + ["--data-calib", inputs["train"], "--calib-images", "40", "--joint"]
+    begin(calibrated + more, monkeypatch)
+    before = snapshot(tmp_path)
+    capsys.readouterr()
+    refused(calibrated + ["--resume"], capsys, left_out)
+    assert snapshot(tmp_path) == before
 
 
 def test_another_command_does_not_resume(command, begun, tmp_path, inputs, capsys):

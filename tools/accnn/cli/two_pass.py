@@ -149,8 +149,8 @@ def _settings(args, model, session, config, request):
     names = ["groups", "order", "optimise_epochs", "fine_tune_epochs", "one_pass", "unfreeze", "restarts", "iterations"]
     if args.data_calib:
         names += ["calib_images", "calib_positions", "symmetric", "metric", "joint"]
-        names += ["measured_ranks"] * hasattr(args, "measured_ranks")  # an option that is absent unless it is given
-        said["reconstruct"] = getattr(args, "reconstruct", None)
+        for name in ("reconstruct", "measured_ranks"):  # options that are absent unless they are given
+            said[name.replace("_", "-")] = getattr(args, name, None)
         said["joint-mirror"] = args.joint_mirror or None  # as a run says that was begun before it was an option
     said["data-calib"] = args.data_calib and records_identity(open_records(args.data_calib, args.data_calib_idx))
     said.update((name.replace("_", "-"), getattr(args, name)) for name in names)
