@@ -191,6 +191,14 @@ def test_networks_with_labels_and_several_heads():
     assert set(found) == {"c0_weight"} and outcome.after < 0.7 * outcome.before
 
 
+def test_steps_are_counted_up_to_what_is_kept(monkeypatch):
+    told = iter([1.0, 0.9, 0.5, 0.8, 0.7])  # before, and at four looks
+    monkeypatch.setattr(module._Search, "_held_divergence", lambda self: next(told))
+    worse, names = disturbed(NETS["chain"]())
+    found, outcome = joint(worse, NETS["chain"](), ArrayImages({"data": images(320)}, 32), SHAPES, names)
+    assert found and (outcome.after, outcome.steps) == (0.5, 40)
+
+
 def test_a_rate_that_does_harm_is_followed_by_a_smaller_one(monkeypatch):
     monkeypatch.setattr(module, "_RATES", (3.0, 3e-3))
     model = NETS["chain"]()

@@ -25,7 +25,7 @@ from accnn.runtime.predictor import Predictor
 from accnn.scoring.forms import LOG_PROBABILITY, PROBABILITY, SCORE
 
 _MOST_BYTES = 3e8     # of images in memory
-_MOST_MACS = 1.2e13   # of all steps and of the original's answers: five minutes on two cores
+_MOST_MACS = 1.2e13   # of the original's answers and the steps at one rate: five minutes on two cores
 _STEPS = 500          # at most
 _FEWEST = 20          # steps, or images held aside: fewer would tell nothing
 _BATCH = 128
@@ -46,7 +46,8 @@ class JointOutcome:
     before, after : float
         Divergence of the outputs on images held aside, see :class:`accnn.reconstruction.divergence.Divergence`.
     images, steps : int
-        With how many images how many steps were made, those held aside left out.
+        With how many images, those held aside left out, how many steps were made up to what is kept; where nothing is,
+        how many there might have been.
     """
 
     before: float
@@ -225,16 +226,16 @@ class _Search:
         before = self._held_divergence()
         tell = progress("improving all chains together", steps)
         for rate in _RATES:
-            found, least = self._tried(rate, steps, before, tell)
+            found, least, made = self._tried(rate, steps, before, tell)
             if found:
                 break
             self._net = self._bound()  # anew: MXNet does not write into weights that oneDNN keeps in its own layout
         tell.close()
-        return found, JointOutcome(before, least, len(self._train), steps)
+        return found, JointOutcome(before, least, len(self._train), made if found else steps)
 
     def _tried(self, rate, steps, least, tell):
-        """The best parameters at a rate, none where none are better, and their divergence."""
-        found, before, looks = {}, least, set(np.linspace(0, steps, _LOOKS + 1).astype(int)[1:])
+        """The best parameters at a rate, none where none are better, their divergence, and the steps up to there."""
+        found, made, before, looks = {}, 0, least, set(np.linspace(0, steps, _LOOKS + 1).astype(int)[1:])
         for step, numbers in enumerate(self._batches(steps), 1):
             tell(step - 1, "")
             inputs, truth = self._seen.rows(numbers)
@@ -243,11 +244,11 @@ class _Search:
             if step in looks:
                 now = self._held_divergence()
                 if now < least:  # never where it is NaN
-                    found, least = self._net.parameters(), now
+                    found, least, made = self._net.parameters(), now, step
                 # Less settles as the rate falls, and so does what the first, largest steps do.
                 if not np.isfinite(now) or 2 * step >= steps and now > _HARM * before:
                     break
-        return found, least
+        return found, least, made
 
     def _batches(self, steps):
         order = np.empty(0, int)
