@@ -2,10 +2,12 @@
 import functools
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from multiprocessing import forkserver
 
 _TEMPORARY = tempfile.gettempdir()  # whatever folder a test sets later: the server's socket stays while tests go on
@@ -98,6 +100,26 @@ def _run(function, arguments, log, environment, folder):
     interruptible()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(function(*arguments) or 0)  # Python 3.8 takes None for a failure
+
+
+def ended_once(child, number, is_due, seconds, patience):
+    """End a Forked by a signal, `seconds` after ``is_due()``; return what it said, but for Python's own ``__del__``.
+
+    An interrupt inside the making of an NDArray lets Python speak of that.
+    """
+    try:
+        end = time.monotonic() + patience
+        while child.poll() is None and time.monotonic() < end and not is_due():
+            time.sleep(0.002)
+        time.sleep(seconds)
+        if number == signal.SIGKILL:
+            child.kill()
+        elif child.poll() is None:
+            stop(child, number)
+        said = child.said(patience)
+    finally:
+        child.kill()
+    return re.sub(r"Exception ignored in.*\n(Traceback.*\n( .*\n)*\S.*\n)?", "", said)
 
 
 def stop(child, number, attempts=4):

@@ -18,7 +18,7 @@ from accnn import fine_tune, score
 from accnn.core.compat import mx
 from networks import random_model, residual_net, saved
 from pictures import packed
-from processes import Forked, stop
+from processes import Forked, ended_once
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
@@ -28,23 +28,11 @@ def test_ended_by_a_signal_at_random_moments(command, tmp_path, number):
     kept = tmp_path / "out-resume.params"
     more = ["--save-every", "0", "--num-epochs", "6", "--optimizer", "adam"]
     for _ in range(3):
+        before = os.stat(kept).st_ino if kept.exists() else None
         child = Forked(fine_tune.main, command + ["--resume"] + more, log=tmp_path / "said")
-        try:
-            before = os.stat(kept).st_ino if kept.exists() else None
-            end = time.monotonic() + PATIENCE
-            while child.poll() is None and time.monotonic() < end and (
-                    not kept.exists() or os.stat(kept).st_ino == before):
-                time.sleep(0.002)
-            time.sleep(draw.uniform(0.0, 0.05))
-            if number == signal.SIGKILL:
-                child.kill()
-            elif child.poll() is None:
-                stop(child, number)
-            said = child.said(PATIENCE)
-        finally:
-            child.kill()
-        # An interrupt inside the making of an NDArray lets Python speak of its __del__.
-        assert "Traceback" not in re.sub(r"Exception ignored in.*\n(Traceback.*\n( .*\n)*\S.*\n)?", "", said)
+        said = ended_once(child, number, lambda before=before: kept.exists() and os.stat(kept).st_ino != before,
+                          draw.uniform(0.0, 0.05), PATIENCE)
+        assert "Traceback" not in said
         if number != signal.SIGKILL:
             assert not [name for name in os.listdir(str(tmp_path)) if name.endswith(".tmp")]
         for path in snapshot(tmp_path):

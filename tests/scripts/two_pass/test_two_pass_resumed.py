@@ -4,7 +4,6 @@ import os
 import random
 import re
 import signal
-import time
 
 import pytest
 from two_pass_runs import result, without
@@ -12,7 +11,7 @@ from two_pass_runs import result, without
 from accnn import two_pass
 from accnn.data.stream import TrainingStream
 from accnn.iterative.state import State
-from processes import Forked, stop
+from processes import Forked, ended_once
 
 PATIENCE = 120  # seconds, on a busy machine
 MORE = ["--optimise-epochs", "2", "--lr-schedule", "cosine", "--dropout", "0.1", "--save-every", "0"]
@@ -97,22 +96,11 @@ def test_resumed_inside_a_stage(command, tmp_path, monkeypatch, whole, steps):
 def test_ended_by_signals_at_random_moments(command, tmp_path, whole):
     draw, state = random.Random(0), tmp_path / "out-two-pass.json"
     for number in (signal.SIGKILL, signal.SIGINT):
+        before = state.exists() and state.read_bytes()
         child = Forked(two_pass.main, command + MORE + ["--resume"], log=tmp_path / "said")
-        try:
-            before, end = state.exists() and state.read_bytes(), time.monotonic() + PATIENCE
-            while child.poll() is None and time.monotonic() < end and (
-                    not state.exists() or state.read_bytes() == before):
-                time.sleep(0.002)
-            time.sleep(draw.uniform(0.0, 0.1))
-            if number == signal.SIGKILL:
-                child.kill()
-            elif child.poll() is None:
-                stop(child, number)
-            said = child.said(PATIENCE)
-        finally:
-            child.kill()
-        # An interrupt inside the making of an NDArray lets Python speak of its __del__.
-        assert "Traceback" not in re.sub(r"Exception ignored in.*\n(Traceback.*\n( .*\n)*\S.*\n)?", "", said)
+        said = ended_once(child, number, lambda before=before: state.exists() and state.read_bytes() != before,
+                          draw.uniform(0.0, 0.1), PATIENCE)
+        assert "Traceback" not in said
         json.loads(state.read_text())
     assert two_pass.main(command + MORE + ["--resume"]) == 0
     assert result(tmp_path) == whole(command, *MORE)
